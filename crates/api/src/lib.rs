@@ -1,0 +1,1 @@
+//! AWS operations as functions of state, input and time.

@@ -1,0 +1,2 @@
+//! The binary `elastane`.
+fn main() {}

@@ -1,0 +1,147 @@
+//! What the control plane asks of a host and what a host reports: the
+//! vocabulary between `engine` and `host`. Launch, stop and the others are
+//! idempotent; `Generation` tells a result of today's request from one of
+//! yesterday's.
+
+use crate::id::{AccountId, ImageId, InstanceId, Region, VpcId};
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// Counts the boots of one instance, from 1. A start after a stop and a
+/// reboot are new generations; facts of an older one are ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+/// Everything a host needs to boot an instance, without asking back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// The instance, and the name of its directory on the host.
+    pub instance: InstanceId,
+    /// Which boot of it this is.
+    pub generation: Generation,
+    /// Owner, for the metadata service and for inventories.
+    pub account: AccountId,
+    /// Region, likewise.
+    pub region: Region,
+    /// Layers of the image from the base upwards; empty is the host's own root.
+    pub layers: Vec<ImageId>,
+    /// The network that the instance lives in. Equal addresses in two VPCs are two machines.
+    pub vpc: VpcId,
+    /// Its subnet's range as (address, prefix length); the gateway is the first address after it.
+    pub subnet_cidr: (Ipv4Addr, u8),
+    /// Its primary private address.
+    pub private_ip: Ipv4Addr,
+    /// Host name without a domain: `ip-172-31-0-10`.
+    pub hostname: String,
+    /// Enforced CPU: how much of one core it may use, in thousandths of a core.
+    pub cpu_millicores: u32,
+    /// Enforced memory in MiB.
+    pub memory_mib: u32,
+    /// Decoded user data; run once in an instance's life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<Vec<u8>>,
+    /// Public key for the login user's `authorized_keys`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_public_key: Option<String>,
+}
+
+/// What a host says of one machine that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MachineState {
+    /// Its first process lives.
+    Running,
+    /// No process lives; its writable layer is kept.
+    Stopped,
+}
+
+/// One line of an inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The boot that the host last carried out.
+    pub generation: Generation,
+    /// Whether it lives.
+    pub state: MachineState,
+}
+
+/// What a host found out, sent to the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostFact {
+    /// All machines that the host holds, at start and on request.
+    Inventory(Vec<Machine>),
+    /// The instance's first process runs and its network is up.
+    Booted {
+        /// The instance.
+        instance: InstanceId,
+        /// The boot that succeeded.
+        generation: Generation,
+    },
+    /// The machine could not be made; nothing of it is left.
+    LaunchFailed {
+        /// The instance.
+        instance: InstanceId,
+        /// The boot that failed.
+        generation: Generation,
+        /// For `StateReason`: what went wrong, in a sentence.
+        reason: String,
+    },
+    /// The instance's first process ended: shut down from inside, killed, or stopped on request.
+    Exited {
+        /// The instance.
+        instance: InstanceId,
+        /// The boot that ended.
+        generation: Generation,
+    },
+    /// The instance and its writable layer are gone.
+    Removed {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// An image's layer is complete on disk.
+    Captured {
+        /// The image.
+        image: ImageId,
+        /// Size of the layer in bytes.
+        bytes: u64,
+    },
+    /// An image's layer could not be made; nothing of it is left.
+    CaptureFailed {
+        /// The image.
+        image: ImageId,
+        /// What went wrong, in a sentence.
+        reason: String,
+    },
+    /// A Run Command script ended (or could not be started).
+    CommandDone {
+        /// The invocation, as (command, instance).
+        command: crate::id::CommandId,
+        /// The instance.
+        instance: InstanceId,
+        /// How it ended.
+        outcome: CommandOutcome,
+    },
+}
+
+/// How a Run Command script ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOutcome {
+    /// Why it ended.
+    pub end: CommandEnd,
+    /// First 24,000 bytes of standard output (SSM GetCommandInvocation's limit).
+    pub stdout: String,
+    /// First 8,000 bytes of standard error.
+    pub stderr: String,
+}
+
+/// Why a Run Command script ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandEnd {
+    /// It exited with this code.
+    Exited(i32),
+    /// Its execution timeout passed and it was killed.
+    TimedOut,
+    /// It was never started: the instance does not answer.
+    Undeliverable,
+}

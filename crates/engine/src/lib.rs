@@ -1,0 +1,1 @@
+//! Rows, commits and the single-writer loop.

@@ -1,0 +1,1 @@
+//! Instances on Linux: drivers, images, networks, user data, the metadata service.

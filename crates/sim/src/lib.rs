@@ -1,0 +1,1 @@
+//! A simulated world: clock, hosts, disk, traffic, faults, checkers.

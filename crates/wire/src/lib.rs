@@ -1,0 +1,1 @@
+//! Bytes to typed requests and back: SigV4, the AWS protocols, error envelopes.
