@@ -4,7 +4,18 @@
 //! the crates around it. Nothing in this crate reads a clock, does IO, starts
 //! a thread or draws a random number of its own.
 
+pub mod alarm;
+pub mod capacity;
+pub mod choice;
+pub mod group;
+pub mod health;
 pub mod id;
+pub mod lifecycle;
 pub mod machine;
+pub mod network;
 pub mod routing;
+pub mod scaling;
+pub mod series;
 pub mod time;
+pub mod types;
+pub mod wildcard;

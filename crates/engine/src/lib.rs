@@ -1,1 +1,30 @@
-//! Rows, commits and the single-writer loop.
+//! The single writer.
+//!
+//! All control-plane state is owned here, as typed rows under typed keys.
+//! Operations change rows through [`Tx`]; the world reports [`Fact`]s; and
+//! [`Engine::handle`] runs the reconcilers and returns what to commit and,
+//! after that, what to do. Nothing here reads a clock, a disk or a random
+//! device: a run is a function of its seed and its inputs.
+//!
+//! What must stay true: writes are committed before their effects start or
+//! their answers are sent; a row that says `Terminated` never says anything
+//! else again; no effect is issued before the first inventory.
+
+mod engine;
+pub mod launch;
+pub mod metadata;
+pub mod network;
+mod reconcile;
+mod rng;
+pub mod row;
+mod scope;
+mod state;
+pub mod store;
+pub mod telemetry;
+
+pub use engine::{Config, Effect, Engine, Fact, Plant, Step};
+pub use reconcile::policy::{self, PolicyError};
+pub use reconcile::groups;
+pub use rng::Rng;
+pub use scope::Scope;
+pub use state::{Seen, SeenMachine, State, Tables, Tx, View};

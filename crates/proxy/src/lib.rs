@@ -1,1 +1,2 @@
 //! The L7 data plane: listeners, pools, health probes.
+pub mod http;

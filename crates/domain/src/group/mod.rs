@@ -1,0 +1,222 @@
+//! An Auto Scaling group as the reconcilers see it, and what should be done
+//! about it next.
+//!
+//! `examine` finds members that have become unhealthy; `plan` names the next
+//! launches and terminations. Both are level-triggered: they look at the
+//! members as they are, never at what was planned before, so running them
+//! again after a crash is safe. The caller carries out a plan by turning each
+//! launch into a Pending member and each terminated one into Terminating, and
+//! plans again until the plan is empty.
+
+mod health;
+mod plan;
+mod victim;
+mod why;
+
+pub use health::examine;
+pub use plan::{LAUNCH_BATCH_MAX, TERMINATE_BATCH_MAX, plan};
+pub use why::{
+    DesiredChange, Why, launch_description, launch_failed_description, terminate_description,
+};
+
+use crate::capacity::Bounds;
+use crate::id::{GroupName, InstanceId, LaunchTemplateId, Zone};
+use crate::lifecycle::{InstanceState, LifecycleState};
+use crate::time::{Span, Time};
+use serde::{Deserialize, Serialize};
+
+/// Everything about a group that its plan depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupView {
+    /// The group's name.
+    pub name: GroupName,
+    /// DesiredCapacity.
+    pub desired: u32,
+    /// MinSize and MaxSize.
+    pub bounds: Bounds,
+    /// The enabled zones in the group's order.
+    pub zones: Vec<Zone>,
+    /// Every instance that belongs to the group.
+    pub members: Vec<Member>,
+    /// HealthCheckGracePeriod; zero is none.
+    pub health_grace: Span,
+    /// Whether HealthCheckType has `ELB`.
+    pub checks_elb: bool,
+    /// TerminationPolicies in order; empty means `Default`.
+    pub termination_policies: Vec<TerminationPolicy>,
+    /// DefaultInstanceWarmup.
+    pub default_instance_warmup: Option<Span>,
+    /// The launch template that new instances are launched from.
+    pub current_launch_template: Option<LaunchTemplateId>,
+    /// No launch is planned before this time: launches have been failing.
+    pub launch_backoff_until: Option<Time>,
+    /// The group is being deleted: every instance goes, protected ones too.
+    pub deleting: bool,
+}
+
+/// One instance of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its zone, which may no longer be an enabled one.
+    pub zone: Zone,
+    /// Where it is in the group's life cycle.
+    pub lifecycle: LifecycleState,
+    /// When it last came into service: its grace period and warm-up count from here.
+    pub in_service_since: Option<Time>,
+    /// When it was launched.
+    pub launched_at: Time,
+    /// Protected from scale-in.
+    pub protected: bool,
+    /// Already marked unhealthy, and for what. The mark stays.
+    pub marked_unhealthy: Option<UnhealthyCause>,
+    /// What EC2 says of it.
+    pub ec2: InstanceState,
+    /// A status check says `impaired` and has for longer than AWS's few minutes of tolerance.
+    pub status_impaired: bool,
+    /// `Some(false)`: an attached target group whose traffic source is in the
+    /// state `InService` reports it unhealthy. Initial, draining and unused
+    /// are not unhealthy.
+    pub elb: Option<bool>,
+    /// What it was launched from.
+    pub launch_template_version: Option<(LaunchTemplateId, u64)>,
+}
+
+/// Why a member is unhealthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum UnhealthyCause {
+    /// Its EC2 state is not `running`.
+    Ec2State,
+    /// A system or instance status check is impaired.
+    StatusCheck,
+    /// An attached target group reports it unhealthy.
+    Elb,
+    /// SetInstanceHealth.
+    User,
+}
+
+/// How a scale-in chooses between instances of the same zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TerminationPolicy {
+    /// Outdated configuration, then the billing hour, then at random.
+    Default,
+    /// The instance launched first.
+    OldestInstance,
+    /// The instance launched last.
+    NewestInstance,
+    /// Instances of another launch template, then of the lowest version.
+    OldestLaunchTemplate,
+    /// The instance whose next full hour since its launch is nearest.
+    ClosestToNextInstanceHour,
+}
+
+impl TerminationPolicy {
+    /// Every policy that is implemented.
+    pub const ALL: [TerminationPolicy; 5] = [
+        TerminationPolicy::ClosestToNextInstanceHour,
+        TerminationPolicy::Default,
+        TerminationPolicy::NewestInstance,
+        TerminationPolicy::OldestInstance,
+        TerminationPolicy::OldestLaunchTemplate,
+    ];
+
+    /// AWS's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TerminationPolicy::Default => "Default",
+            TerminationPolicy::OldestInstance => "OldestInstance",
+            TerminationPolicy::NewestInstance => "NewestInstance",
+            TerminationPolicy::OldestLaunchTemplate => "OldestLaunchTemplate",
+            TerminationPolicy::ClosestToNextInstanceHour => "ClosestToNextInstanceHour",
+        }
+    }
+
+    /// The policy that AWS calls `name`; `None` also for AWS's policies that are not implemented.
+    pub fn from_name(name: &str) -> Option<TerminationPolicy> {
+        TerminationPolicy::ALL
+            .into_iter()
+            .find(|policy| policy.name() == name)
+    }
+}
+
+/// The next steps towards what is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What to do now; empty when the group is as it should be, or must wait.
+    pub actions: Vec<Action>,
+    /// What keeps the group from its desired capacity, if anything does.
+    pub blocked: Option<Blocked>,
+}
+
+/// One step of a plan. Each is one scaling activity.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Launch one instance.
+    Launch {
+        /// Where.
+        zone: Zone,
+        /// What for.
+        why: Why,
+    },
+    /// Take one instance out of service and terminate it.
+    Terminate {
+        /// Which.
+        instance: InstanceId,
+        /// What for.
+        why: Why,
+    },
+}
+
+/// Why a plan does less than the desired capacity asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Launches have been failing and wait until then.
+    LaunchBackoff {
+        /// When launches are planned again.
+        until: Time,
+    },
+    /// The group has no enabled zone.
+    NoZone,
+    /// Every instance that could go is protected from scale-in; AWS records
+    /// an activity that says so.
+    AllProtected,
+    /// Instances that are still being launched must come into service first.
+    Launching,
+}
+
+impl GroupView {
+    /// The capacity that the group should have.
+    pub fn wanted(&self) -> u32 {
+        if self.deleting {
+            0
+        } else {
+            self.bounds.clamp(self.desired)
+        }
+    }
+
+    /// The members that count as capacity.
+    pub fn counted(&self) -> impl Iterator<Item = &Member> {
+        self.members
+            .iter()
+            .filter(|member| member.lifecycle.counts_as_capacity())
+    }
+
+    /// The next time after `now` at which `examine` or `plan` may answer
+    /// differently although nothing else has changed: a grace period, a
+    /// warm-up or a launch back-off ends.
+    pub fn wake(&self, now: Time) -> Option<Time> {
+        let warmup = self.default_instance_warmup.unwrap_or_default();
+        self.counted()
+            .filter_map(|member| member.in_service_since)
+            .flat_map(|since| [since + self.health_grace, since + warmup])
+            .chain(self.launch_backoff_until)
+            .filter(|time| *time > now)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,474 @@
+//! Metric data in memory.
+//!
+//! A metric is a namespace, a name and an exact set of dimensions; each unit
+//! of it is a stream of its own. A stream keeps one statistic set a minute
+//! and rolls older ones up, so its memory is bounded; so is the number of
+//! streams. Data of higher resolution (StorageResolution 1) is folded into
+//! its minute: no period below 60 seconds can be read. Percentiles are not
+//! kept.
+
+use crate::time::{Span, Time};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+/// The finest resolution that is kept.
+pub const RESOLUTION: Span = Span::from_mins(1);
+
+/// Streams kept at once. A full stream takes about 60 KiB, a typical one of
+/// a short-lived instance under one; this many full ones stay under 300 MiB.
+pub const STREAMS_MAX: usize = 5_000;
+
+/// PutMetricData refuses timestamps older than two weeks.
+pub const AGE_MAX: Span = Span::from_mins(14 * 24 * 60);
+
+/// PutMetricData refuses timestamps more than two hours ahead.
+pub const AHEAD_MAX: Span = Span::from_mins(120);
+
+/// ListMetrics with RecentlyActive=PT3H lists metrics with data in this time.
+pub const RECENTLY_ACTIVE: Span = Span::from_mins(180);
+
+/// How long data is kept at which step. Alarms and dashboards look at the
+/// last hours in minutes; PutMetricData accepts two weeks, so that what was
+/// accepted can be read.
+const TIERS: [Tier; 3] = [
+    Tier {
+        step: Span::from_mins(1),
+        keep: Span::from_mins(3 * 60),
+    },
+    Tier {
+        step: Span::from_mins(5),
+        keep: Span::from_mins(3 * 24 * 60),
+    },
+    Tier {
+        step: Span::from_mins(60),
+        keep: Span::from_mins(15 * 24 * 60),
+    },
+];
+
+struct Tier {
+    step: Span,
+    keep: Span,
+}
+
+/// What names a metric. Ordered by namespace, name, dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MetricId {
+    /// Namespace, such as `AWS/EC2`.
+    pub namespace: String,
+    /// Metric name.
+    pub name: String,
+    /// The exact set of dimensions.
+    pub dimensions: BTreeMap<String, String>,
+}
+
+impl MetricId {
+    /// A metric with dimensions given as pairs.
+    pub fn new(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> MetricId {
+        MetricId {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            dimensions: dimensions
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
+    }
+}
+
+macro_rules! units {
+    ($($name:ident $text:literal),* $(,)?) => {
+        /// Unit of a metric (CloudWatch `StandardUnit`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[allow(missing_docs)]
+        pub enum Unit { $($name),* }
+
+        impl Unit {
+            /// Every unit.
+            pub const ALL: &'static [Unit] = &[$(Unit::$name),*];
+
+            /// AWS's word.
+            pub const fn name(self) -> &'static str {
+                match self { $(Unit::$name => $text),* }
+            }
+
+            /// The unit that AWS calls `name`.
+            pub fn from_name(name: &str) -> Option<Unit> {
+                Unit::ALL.iter().copied().find(|unit| unit.name() == name)
+            }
+        }
+    };
+}
+
+units! {
+    Seconds "Seconds", Microseconds "Microseconds", Milliseconds "Milliseconds",
+    Bytes "Bytes", Kilobytes "Kilobytes", Megabytes "Megabytes", Gigabytes "Gigabytes", Terabytes "Terabytes",
+    Bits "Bits", Kilobits "Kilobits", Megabits "Megabits", Gigabits "Gigabits", Terabits "Terabits",
+    Percent "Percent", Count "Count",
+    BytesPerSecond "Bytes/Second", KilobytesPerSecond "Kilobytes/Second", MegabytesPerSecond "Megabytes/Second",
+    GigabytesPerSecond "Gigabytes/Second", TerabytesPerSecond "Terabytes/Second",
+    BitsPerSecond "Bits/Second", KilobitsPerSecond "Kilobits/Second", MegabitsPerSecond "Megabits/Second",
+    GigabitsPerSecond "Gigabits/Second", TerabitsPerSecond "Terabits/Second",
+    CountPerSecond "Count/Second", None "None",
+}
+
+/// What is known of a set of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatisticSet {
+    /// Number of samples; may be fractional, is above zero.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl StatisticSet {
+    /// One sample.
+    pub const fn of(value: f64) -> StatisticSet {
+        StatisticSet {
+            count: 1.0,
+            sum: value,
+            min: value,
+            max: value,
+        }
+    }
+
+    /// `count` samples of the same value.
+    pub const fn repeated(value: f64, count: f64) -> StatisticSet {
+        StatisticSet {
+            count,
+            sum: value * count,
+            min: value,
+            max: value,
+        }
+    }
+
+    /// Adds the samples of `other`.
+    pub fn merge(&mut self, other: &StatisticSet) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
+
+/// A statistic over the samples of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statistic {
+    /// Number of samples.
+    SampleCount,
+    /// Mean.
+    Average,
+    /// Sum.
+    Sum,
+    /// Smallest.
+    Minimum,
+    /// Largest.
+    Maximum,
+}
+
+impl Statistic {
+    /// Every statistic.
+    pub const ALL: [Statistic; 5] = [
+        Statistic::SampleCount,
+        Statistic::Average,
+        Statistic::Sum,
+        Statistic::Minimum,
+        Statistic::Maximum,
+    ];
+
+    /// AWS's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Statistic::SampleCount => "SampleCount",
+            Statistic::Average => "Average",
+            Statistic::Sum => "Sum",
+            Statistic::Minimum => "Minimum",
+            Statistic::Maximum => "Maximum",
+        }
+    }
+
+    /// The statistic that AWS calls `name`.
+    pub fn from_name(name: &str) -> Option<Statistic> {
+        Statistic::ALL
+            .into_iter()
+            .find(|statistic| statistic.name() == name)
+    }
+
+    /// Its value for a set; an empty set has the average 0.
+    pub fn of(self, set: &StatisticSet) -> f64 {
+        match self {
+            Statistic::SampleCount => set.count,
+            Statistic::Average if set.count == 0.0 => 0.0,
+            Statistic::Average => set.sum / set.count,
+            Statistic::Sum => set.sum,
+            Statistic::Minimum => set.min,
+            Statistic::Maximum => set.max,
+        }
+    }
+}
+
+/// A datum that is refused (`InvalidParameterValue`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutError {
+    /// Its timestamp is more than two weeks old.
+    TooOld,
+    /// Its timestamp is more than two hours ahead.
+    TooFarAhead,
+    /// A number is not finite, or the set contradicts itself (no samples, minimum above maximum).
+    NotANumber,
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PutError::TooOld => "the timestamp is more than two weeks in the past",
+            PutError::TooFarAhead => "the timestamp is more than two hours in the future",
+            PutError::NotANumber => "the values are not finite numbers that fit together",
+        })
+    }
+}
+
+impl std::error::Error for PutError {}
+
+/// Which metrics ListMetrics asks for; `None` and empty match everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MetricFilter<'a> {
+    /// Exact namespace.
+    pub namespace: Option<&'a str>,
+    /// Exact metric name.
+    pub name: Option<&'a str>,
+    /// Dimensions that the metric has, among others; with a value, exactly that one.
+    pub dimensions: &'a [(String, Option<String>)],
+    /// Only metrics with a datum at or after this time.
+    pub active_since: Option<Time>,
+}
+
+/// Every metric and its data.
+#[derive(Clone, Debug, Default)]
+pub struct MetricStore {
+    metrics: BTreeMap<MetricId, BTreeMap<Unit, Stream>>,
+    streams: usize,
+    /// Counts puts; orders streams by their last one.
+    puts: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Stream {
+    /// One ring per tier, oldest bucket first.
+    rings: [VecDeque<(Time, StatisticSet)>; TIERS.len()],
+    /// From when on each tier but the last is complete.
+    complete_from: [Time; TIERS.len()],
+    newest: Time,
+    last_put: u64,
+}
+
+impl MetricStore {
+    /// A store without data.
+    pub fn new() -> MetricStore {
+        MetricStore::default()
+    }
+
+    /// Adds samples taken at `at`. When the store is full, the stream that
+    /// went longest without a put gives way to a new one.
+    pub fn put(
+        &mut self,
+        id: MetricId,
+        unit: Unit,
+        at: Time,
+        set: StatisticSet,
+        now: Time,
+    ) -> Result<(), PutError> {
+        if at < now - AGE_MAX {
+            return Err(PutError::TooOld);
+        }
+        if at > now + AHEAD_MAX {
+            return Err(PutError::TooFarAhead);
+        }
+        let finite = [set.count, set.sum, set.min, set.max]
+            .iter()
+            .all(|number| number.is_finite());
+        if !finite || set.count <= 0.0 || set.min > set.max {
+            return Err(PutError::NotANumber);
+        }
+        let known = self
+            .metrics
+            .get(&id)
+            .is_some_and(|units| units.contains_key(&unit));
+        if !known {
+            if self.streams >= STREAMS_MAX {
+                self.evict();
+            }
+            self.streams += 1;
+        }
+        self.puts += 1;
+        let stream = self.metrics.entry(id).or_default().entry(unit).or_default();
+        stream.last_put = self.puts;
+        stream.put(at, set, now);
+        Ok(())
+    }
+
+    /// Sets of the buckets with data, oldest first, stamped with their start.
+    /// `start` is rounded down to the minute and inclusive, `end` exclusive;
+    /// buckets begin at multiples of `period` from the start. A period below
+    /// a minute is taken as a minute. Without a unit all streams of the
+    /// metric are merged.
+    pub fn get(
+        &self,
+        id: &MetricId,
+        start: Time,
+        end: Time,
+        period: Span,
+        unit: Option<Unit>,
+    ) -> Vec<(Time, StatisticSet)> {
+        let start = start.floor(RESOLUTION);
+        let period = period.max(RESOLUTION);
+        let mut buckets: BTreeMap<Time, StatisticSet> = BTreeMap::new();
+        let Some(units) = self.metrics.get(id) else {
+            return Vec::new();
+        };
+        for (_, stream) in units
+            .iter()
+            .filter(|(had, _)| unit.is_none_or(|unit| unit == **had))
+        {
+            for (at, set) in stream.between(start, end) {
+                let bucket =
+                    start + Span((at - start).millis() / period.millis() * period.millis());
+                buckets
+                    .entry(bucket)
+                    .and_modify(|sum| sum.merge(set))
+                    .or_insert(*set);
+            }
+        }
+        buckets.into_iter().collect()
+    }
+
+    /// Units in which a metric has data.
+    pub fn units(&self, id: &MetricId) -> Vec<Unit> {
+        self.metrics
+            .get(id)
+            .map_or_else(Vec::new, |units| units.keys().copied().collect())
+    }
+
+    /// Metrics that match, in order. Those without a datum in the two weeks
+    /// before `now` are not listed.
+    pub fn list(&self, filter: &MetricFilter<'_>, now: Time) -> Vec<&MetricId> {
+        let since = filter
+            .active_since
+            .unwrap_or(now - AGE_MAX)
+            .max(now - AGE_MAX);
+        self.metrics
+            .iter()
+            .filter(|(id, units)| {
+                filter.matches(id) && units.values().any(|stream| stream.newest >= since)
+            })
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// How many streams (metrics times units) the store holds.
+    pub fn len(&self) -> usize {
+        self.streams
+    }
+
+    /// Whether the store holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.streams == 0
+    }
+
+    /// Forgets a metric: for instances that are gone for good.
+    pub fn remove(&mut self, id: &MetricId) {
+        if let Some(units) = self.metrics.remove(id) {
+            self.streams -= units.len();
+        }
+    }
+
+    fn evict(&mut self) {
+        let oldest = self
+            .metrics
+            .iter()
+            .flat_map(|(id, units)| {
+                units
+                    .iter()
+                    .map(move |(unit, stream)| (stream.last_put, id, *unit))
+            })
+            .min_by_key(|(last_put, _, _)| *last_put)
+            .map(|(_, id, unit)| (id.clone(), unit));
+        let Some((id, unit)) = oldest else { return };
+        if let Some(units) = self.metrics.get_mut(&id) {
+            units.remove(&unit);
+            self.streams -= 1;
+            if units.is_empty() {
+                self.metrics.remove(&id);
+            }
+        }
+    }
+}
+
+impl MetricFilter<'_> {
+    fn matches(&self, id: &MetricId) -> bool {
+        self.namespace
+            .is_none_or(|namespace| namespace == id.namespace)
+            && self.name.is_none_or(|name| name == id.name)
+            && self.dimensions.iter().all(|(key, value)| {
+                id.dimensions
+                    .get(key)
+                    .is_some_and(|had| value.as_ref().is_none_or(|value| value == had))
+            })
+    }
+}
+
+impl Stream {
+    fn put(&mut self, at: Time, set: StatisticSet, now: Time) {
+        self.newest = self.newest.max(at);
+        for (index, tier) in TIERS.iter().enumerate() {
+            // Aligned to the next tier's step, so that no bucket of that is half here.
+            let align = TIERS
+                .get(index + 1)
+                .map_or(tier.step, |coarser| coarser.step);
+            let from = (now - tier.keep)
+                .floor(align)
+                .max(self.complete_from[index]);
+            self.complete_from[index] = from;
+            let ring = &mut self.rings[index];
+            while ring.front().is_some_and(|(bucket, _)| *bucket < from) {
+                ring.pop_front();
+            }
+            let bucket = at.floor(tier.step);
+            if bucket >= from {
+                insert(ring, bucket, set);
+            }
+        }
+    }
+
+    /// Buckets in a range, each from the finest tier that is complete there.
+    fn between(&self, start: Time, end: Time) -> impl Iterator<Item = (Time, &StatisticSet)> {
+        TIERS.iter().enumerate().rev().flat_map(move |(index, _)| {
+            let until = if index == 0 {
+                end
+            } else {
+                end.min(self.complete_from[index - 1])
+            };
+            let from = start.max(self.complete_from[index]);
+            let ring = &self.rings[index];
+            let first = ring.partition_point(|(bucket, _)| *bucket < from);
+            ring.range(first..)
+                .take_while(move |(bucket, _)| *bucket < until)
+                .map(|(bucket, set)| (*bucket, set))
+        })
+    }
+}
+
+fn insert(ring: &mut VecDeque<(Time, StatisticSet)>, bucket: Time, set: StatisticSet) {
+    let place = ring.partition_point(|(had, _)| *had < bucket);
+    match ring.get_mut(place) {
+        Some((had, sum)) if *had == bucket => sum.merge(&set),
+        Some(_) | None => ring.insert(place, (bucket, set)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! The engine: facts in, writes and effects out.
+
+use crate::network::{self, AddressPlan};
+use crate::reconcile::{self, Memory};
+use crate::rng::Rng;
+use crate::scope::Scope;
+use crate::state::{Change, SeenMachine, State, Tx, View};
+use crate::store::{RowError, StoreKey, StoreWrite, read};
+use crate::telemetry::{self, CpuSample, Traffic};
+use elastane_domain::id::{CommandId, ImageId, InstanceId};
+use elastane_domain::machine::{Generation, HostFact, LaunchSpec, MachineState};
+use elastane_domain::routing::{ProxyFact, Snapshot};
+use elastane_domain::time::{Span, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Reconcilers run again while they change rows, at most so often a round:
+/// what is left after that waits for the next round, so a bug cannot hang it.
+const PASSES_MAX: usize = 8;
+
+/// A scope is looked at this often even when nothing happens: reconcilers are
+/// level-triggered, so a lost wake-up costs a minute and not correctness.
+const IDLE_WAKE: Span = Span::from_mins(1);
+
+/// What differs from installation to installation.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where private addresses come from.
+    pub addresses: AddressPlan,
+    /// Name of the built-in image.
+    pub host_image_name: String,
+    /// A type's vCPU in thousandths of a core.
+    pub vcpu_millicores: u32,
+    /// A bug to carry, so that the simulator can prove that its checkers
+    /// bite. Nothing else sets it.
+    pub plant: Option<Plant>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            addresses: AddressPlan::Vpc,
+            host_image_name: "host".to_string(),
+            vcpu_millicores: 50,
+            plant: None,
+        }
+    }
+}
+
+/// Bugs that the simulator can plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// The shell starts effects before their writes are durable.
+    EffectBeforeCommit,
+    /// Instances that still boot do not count as capacity.
+    PendingNotCounted,
+    /// Machines that nobody owns are left alone.
+    ReaperOff,
+    /// A fact about a terminated instance brings it back.
+    TerminatedRevived,
+    /// The group's maximum is ignored.
+    CapacityAboveMax,
+    /// A draining target still takes requests.
+    TargetRoutedAfterDrain,
+}
+
+/// What the world reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// From the host.
+    Host(HostFact),
+    /// From the data plane.
+    Proxy(ProxyFact),
+    /// CPU use of instances over the last minute.
+    Cpu {
+        /// Start of that minute.
+        at: Time,
+        /// One sample an instance.
+        samples: Vec<CpuSample>,
+    },
+    /// Counters of the data plane over the last minute.
+    Traffic(Traffic),
+}
+
+/// What the shell is to do once the writes are durable. Effects are
+/// idempotent and may be issued again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Boot an instance.
+    Launch(Box<LaunchSpec>),
+    /// End its processes; keep its writable layer.
+    Stop {
+        /// The instance.
+        instance: InstanceId,
+        /// The boot to end.
+        generation: Generation,
+    },
+    /// End it and remove all of it.
+    Terminate {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// Copy an instance's writable layer into an image.
+    Capture {
+        /// The image.
+        image: ImageId,
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// Remove an image's layer.
+    DeleteImage {
+        /// The image.
+        image: ImageId,
+    },
+    /// Run a script in an instance.
+    RunCommand {
+        /// The command.
+        command: CommandId,
+        /// The instance.
+        instance: InstanceId,
+        /// The script.
+        script: String,
+        /// Working directory; empty for the default.
+        directory: String,
+        /// Limit in wall time.
+        timeout_secs: u32,
+    },
+    /// Route by this snapshot from now on.
+    Route(Arc<Snapshot>),
+}
+
+/// The result of a round: commit `writes`, then answer, then do `effects`.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Changes of the store, one a key.
+    pub writes: Vec<StoreWrite>,
+    /// What to do after the commit.
+    pub effects: Vec<Effect>,
+    /// When to call again at the latest, in service time.
+    pub wake: Time,
+}
+
+/// The single writer.
+pub struct Engine {
+    state: State,
+    config: Config,
+    rng: Rng,
+    changes: Vec<Change>,
+    touched: BTreeSet<Scope>,
+    wakes: BTreeMap<Scope, Time>,
+    memory: Memory,
+}
+
+impl Engine {
+    /// An engine over the rows of a store. `seed` feeds its random numbers.
+    pub fn open(config: Config, seed: u64, rows: Vec<(String, Vec<u8>)>) -> Result<Engine, RowError> {
+        let mut state = State::default();
+        for (key, bytes) in rows {
+            let (key, row) = read(&key, &bytes)?;
+            row.insert(key.id, state.scopes.entry(key.scope).or_default());
+        }
+        let touched = state.scopes.keys().cloned().collect();
+        let memory = Memory::default();
+        Ok(Engine { state, config, rng: Rng::new(seed), changes: Vec::new(), touched, wakes: BTreeMap::new(), memory })
+    }
+
+    /// Everything it knows.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Read access to a scope; `None` before its first transaction.
+    pub fn view<'a>(&'a self, scope: &'a Scope, now: Time) -> Option<View<'a>> {
+        let tables = self.state.scopes.get(scope)?;
+        Some(View { state: &self.state, tables, scope, now })
+    }
+
+    /// Runs `change` as a transaction: when it fails, the rows are as before.
+    /// A scope's first transaction makes its default network.
+    pub fn transact<T, E>(
+        &mut self,
+        scope: &Scope,
+        now: Time,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if !self.state.scopes.contains_key(scope) {
+            let index = self.state.scopes.len();
+            let mut tx = Tx::new(&mut self.state, scope.clone(), now, &mut self.rng, &self.config);
+            network::ensure(&mut tx, &self.config, index);
+            self.changes.append(&mut tx.changes);
+        }
+        let mut tx = Tx::new(&mut self.state, scope.clone(), now, &mut self.rng, &self.config);
+        match change(&mut tx) {
+            Ok(value) => {
+                self.changes.append(&mut tx.changes);
+                self.touched.insert(scope.clone());
+                Ok(value)
+            }
+            Err(err) => {
+                tx.roll_back();
+                Err(err)
+            }
+        }
+    }
+
+    /// Removes every row, as `elastane reset` does. Machines are then nobody's
+    /// and are reaped; samples and alarms' timers go too.
+    pub fn reset(&mut self) {
+        for (scope, tables) in std::mem::take(&mut self.state.scopes) {
+            self.changes.extend(tables.keys().into_iter().map(|(kind, id)| Change {
+                scope: scope.clone(),
+                kind,
+                id,
+                row: None,
+            }));
+        }
+        self.state.metrics.clear();
+        self.memory.reset();
+        self.wakes.clear();
+        self.touched.clear();
+    }
+
+    /// One round: takes in facts, reconciles, and returns what to commit and do.
+    pub fn handle(&mut self, now: Time, facts: Vec<Fact>) -> Step {
+        let news = !facts.is_empty();
+        for fact in facts {
+            self.observe(now, fact);
+        }
+        let scopes: Vec<Scope> = self.state.scopes.keys().cloned().collect();
+        for scope in scopes {
+            let due = self.wakes.get(&scope).is_none_or(|wake| now >= *wake);
+            if due || news || self.touched.contains(&scope) {
+                self.reconcile(&scope, now);
+            }
+        }
+        self.touched.clear();
+        let effects = reconcile::effects(&self.state, &self.config, &mut self.memory, now);
+        let wake = self.wakes.values().min().copied().unwrap_or(now + IDLE_WAKE);
+        Step { writes: self.drain(), effects, wake }
+    }
+
+    fn reconcile(&mut self, scope: &Scope, now: Time) {
+        let mut wake = now + IDLE_WAKE;
+        for _ in 0..PASSES_MAX {
+            let mut tx = Tx::new(&mut self.state, scope.clone(), now, &mut self.rng, &self.config);
+            wake = now + IDLE_WAKE;
+            reconcile::scope(&mut tx, &mut self.memory, &mut wake);
+            let changed = !tx.changes.is_empty();
+            self.changes.append(&mut tx.changes);
+            if !changed {
+                break;
+            }
+        }
+        self.wakes.insert(scope.clone(), wake.max(now + Span(1)));
+    }
+
+    /// The last change of each key, as bytes.
+    fn drain(&mut self) -> Vec<StoreWrite> {
+        let mut last = BTreeMap::new();
+        for change in self.changes.drain(..) {
+            let key = StoreKey { scope: change.scope, kind: change.kind, id: change.id };
+            last.insert(key, change.row);
+        }
+        last.into_iter().map(|(key, row)| StoreWrite { key, value: row.map(|row| row.encode()) }).collect()
+    }
+
+    fn observe(&mut self, now: Time, fact: Fact) {
+        match fact {
+            Fact::Host(fact) => self.observe_host(fact),
+            Fact::Proxy(fact) => self.observe_proxy(fact),
+            Fact::Cpu { at, samples } => telemetry::record_cpu(&mut self.state, now, at, &samples),
+            Fact::Traffic(traffic) => telemetry::record_traffic(&mut self.state, now, &traffic),
+        }
+    }
+
+    fn observe_host(&mut self, fact: HostFact) {
+        let seen = &mut self.state.seen;
+        match fact {
+            HostFact::Inventory(machines) => {
+                seen.inventoried = true;
+                seen.machines = machines
+                    .into_iter()
+                    .map(|m| (m.instance, SeenMachine { generation: m.generation, state: m.state }))
+                    .collect();
+            }
+            HostFact::Booted { instance, generation } => {
+                self.observe_machine(instance, generation, MachineState::Running);
+            }
+            HostFact::Exited { instance, generation } => {
+                self.memory.landed(&instance);
+                self.observe_machine(instance, generation, MachineState::Stopped);
+            }
+            HostFact::LaunchFailed { instance, generation, reason } => {
+                seen.launch_failures.insert(instance, (generation, reason));
+            }
+            HostFact::Removed { instance } => {
+                seen.machines.remove(&instance);
+                seen.launch_failures.remove(&instance);
+                self.memory.removed.insert(instance);
+            }
+            HostFact::Captured { image, bytes } => {
+                seen.captures.insert(image, Ok(bytes));
+            }
+            HostFact::CaptureFailed { image, reason } => {
+                seen.captures.insert(image, Err(reason));
+            }
+            HostFact::CommandDone { command, instance, outcome } => {
+                seen.commands.insert((command, instance), outcome);
+            }
+        }
+    }
+
+    /// Keeps the newest boot's fact: one of an older boot is ignored.
+    fn observe_machine(&mut self, instance: InstanceId, generation: Generation, state: MachineState) {
+        let machines = &mut self.state.seen.machines;
+        if machines.get(&instance).is_none_or(|seen| seen.generation <= generation) {
+            machines.insert(instance, SeenMachine { generation, state });
+        }
+    }
+
+    fn observe_proxy(&mut self, fact: ProxyFact) {
+        let seen = &mut self.state.seen;
+        match fact {
+            ProxyFact::Health { target, health } => {
+                seen.health.insert(target, health);
+            }
+            ProxyFact::Applied { generation } => seen.routing_applied = generation,
+            ProxyFact::Drained { target } => {
+                seen.drained.insert(target);
+            }
+            ProxyFact::Listening { listener, bound, note } => {
+                seen.listening.insert(listener, (bound, note));
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Alarms: evaluated once a minute of service time, a little after the minute
+//! so that its samples are in; their actions set off scaling policies.
+
+use super::policy::{self, Trigger};
+use super::{Memory, wake_at};
+use crate::row::*;
+use crate::state::Tx;
+use elastane_domain::alarm::{self, AlarmState, Verdict, action_due};
+use elastane_domain::id::{AlarmName, GroupName};
+use elastane_domain::series::Unit;
+use elastane_domain::time::{Span, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Samples of a minute arrive within this after its end.
+const LAG: Span = Span::from_secs(10);
+
+/// What is remembered of an alarm between evaluations; lost with a restart,
+/// which costs one repeated action at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timer {
+    minute: Option<Time>,
+    last_action_at: Option<Time>,
+    /// A state that was set by hand (SetAlarmState) also has its actions run.
+    acted_on: Option<AlarmState>,
+}
+
+type Triggered = BTreeMap<GroupName, Vec<(Arc<Policy>, Trigger)>>;
+
+pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
+    let alarms: Vec<Arc<Alarm>> = tx.all::<Alarm>().cloned().collect();
+    let minute = (tx.now - LAG).floor(Span::from_mins(1));
+    let mut triggered = Triggered::new();
+    for alarm in &alarms {
+        wake_at(wake, minute + Span::from_mins(1) + LAG);
+        let timer = memory.alarms.entry((tx.scope().clone(), alarm.name.clone())).or_default();
+        let set_by_hand = timer.acted_on.is_some_and(|state| state != alarm.state);
+        if timer.minute == Some(minute) && !set_by_hand {
+            continue;
+        }
+        let due = if set_by_hand {
+            let old = timer.acted_on.unwrap_or(alarm.state);
+            action_due(old, alarm.state, timer.last_action_at, tx.now, false)
+        } else {
+            timer.minute = Some(minute);
+            evaluate(tx, alarm, timer)
+        };
+        let Some(alarm) = tx.get::<Alarm>(alarm.name.as_str()) else { continue };
+        timer.acted_on = Some(alarm.state);
+        if due && alarm.actions_enabled {
+            timer.last_action_at = Some(tx.now);
+            act(tx, &alarm, &mut triggered);
+        }
+    }
+    for (group, policies) in triggered {
+        policy::follow_alarms(tx, &group, &policies);
+    }
+}
+
+/// Evaluates an alarm and stores its new state; true when its actions are due.
+fn evaluate(tx: &mut Tx<'_>, alarm: &Alarm, timer: &mut Timer) -> bool {
+    let verdict = verdict(tx, alarm);
+    let old = alarm.state;
+    if verdict.state != old {
+        let now = tx.now;
+        timer.last_action_at = None;
+        tx.update(alarm.name.as_str(), |row: &mut Alarm| {
+            row.state = verdict.state;
+            row.state_reason = verdict.reason.clone();
+            row.state_reason_data = Some(verdict.reason_data.json(now));
+            row.state_updated_at = now;
+            row.state_transitioned_at = now;
+            let summary = format!("Alarm updated from {} to {}", old.name(), verdict.state.name());
+            row.remember(now, HistoryKind::StateUpdate, summary);
+        });
+    }
+    let scaling = verdict.state != AlarmState::InsufficientData;
+    action_due(old, verdict.state, timer.last_action_at, tx.now, scaling)
+}
+
+fn verdict(tx: &Tx<'_>, alarm: &Alarm) -> Verdict {
+    let (start, end) = alarm::evaluation_window(&alarm.rule, tx.now - LAG);
+    let unit = alarm.unit.as_deref().and_then(Unit::from_name);
+    let view = tx.view();
+    let sets = view
+        .metrics()
+        .map_or_else(Vec::new, |store| store.get(&alarm.metric, start, end, alarm.rule.period, unit));
+    alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &sets), alarm.state)
+}
+
+/// Collects the scaling policies that an alarm's actions name. Transitions
+/// are noted in its history; repeats are not.
+fn act(tx: &mut Tx<'_>, alarm: &Alarm, triggered: &mut Triggered) {
+    let by_arn: BTreeMap<String, Arc<Policy>> =
+        tx.all::<Policy>().map(|policy| (policy.arn.clone(), policy.clone())).collect();
+    let value = verdict(tx, alarm).reason_data.newest_value();
+    for action in alarm.actions() {
+        if let Some(policy) = by_arn.get(action) {
+            let trigger = Trigger { alarm: alarm.name.clone(), value, threshold: alarm.rule.threshold };
+            triggered.entry(policy.group.clone()).or_default().push((policy.clone(), trigger));
+        }
+        if alarm.state_transitioned_at == tx.now {
+            note_action(tx, &alarm.name, action, by_arn.contains_key(action));
+        }
+    }
+}
+
+fn note_action(tx: &mut Tx<'_>, alarm: &AlarmName, action: &str, known: bool) {
+    let now = tx.now;
+    let summary = if known {
+        format!("Successfully executed action {action}")
+    } else {
+        format!("Failed to execute action {action}: nothing here answers to it")
+    };
+    tx.update(alarm.as_str(), |row: &mut Alarm| row.remember(now, HistoryKind::Action, summary));
+}

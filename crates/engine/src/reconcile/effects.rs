@@ -1,0 +1,210 @@
+//! From rows to effects: what the world must do so that it becomes as the
+//! rows say. Effects are remembered while they are under way and issued
+//! again when nothing was heard of them for a while.
+
+use super::alarms::Timer;
+use super::routing;
+use crate::engine::{Config, Effect, Plant};
+use crate::launch;
+use crate::row::*;
+use crate::scope::Scope;
+use crate::state::{State, Tables, View};
+use elastane_domain::id::*;
+use elastane_domain::machine::{Generation, MachineState};
+use elastane_domain::routing::Snapshot;
+use elastane_domain::time::{Span, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// An effect that nothing was heard of is issued again after this. Hosts
+/// answer within seconds; effects are idempotent, so early is harmless.
+const RETRY: Span = Span::from_mins(10);
+
+/// Names an effect while it is under way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Launch(InstanceId, Generation),
+    Stop(InstanceId, Generation),
+    Terminate(InstanceId),
+    Capture(ImageId),
+    DeleteImage(ImageId),
+    Command(CommandId, InstanceId),
+}
+
+/// What the engine remembers besides rows and sights: nothing in it survives
+/// a restart, and nothing in it needs to.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    under_way: BTreeMap<Key, Time>,
+    /// Instances that the host says are gone altogether.
+    pub removed: BTreeSet<InstanceId>,
+    /// Alarms' timers.
+    pub alarms: BTreeMap<(Scope, AlarmName), Timer>,
+    /// Images whose layers are there, to notice those whose rows went.
+    layers: BTreeSet<ImageId>,
+    route: Option<Arc<Snapshot>>,
+}
+
+impl Memory {
+    /// Something was heard of an instance: what it still needs may be issued at once.
+    pub fn landed(&mut self, instance: &InstanceId) {
+        self.under_way.retain(|key, _| match key {
+            Key::Launch(id, _) | Key::Stop(id, _) | Key::Terminate(id) => id != instance,
+            Key::Capture(_) | Key::DeleteImage(_) | Key::Command(..) => true,
+        });
+    }
+
+    /// Forgets timers and routing; what is under way stays.
+    pub fn reset(&mut self) {
+        self.alarms.clear();
+    }
+}
+
+/// Collects effects, each once while it is under way.
+struct Collector<'a> {
+    memory: &'a mut Memory,
+    now: Time,
+    effects: Vec<Effect>,
+    wanted: BTreeSet<Key>,
+}
+
+impl Collector<'_> {
+    fn want(&mut self, key: Key, effect: impl FnOnce() -> Option<Effect>) {
+        let waiting = self.memory.under_way.get(&key).is_some_and(|at| self.now < *at + RETRY);
+        self.wanted.insert(key.clone());
+        if !waiting && let Some(effect) = effect() {
+            self.memory.under_way.insert(key, self.now);
+            self.effects.push(effect);
+        }
+    }
+}
+
+/// Everything that is to be done now.
+pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: Time) -> Vec<Effect> {
+    if !state.seen.inventoried {
+        return Vec::new();
+    }
+    let mut collector = Collector { memory, now, effects: Vec::new(), wanted: BTreeSet::new() };
+    let mut owned = BTreeSet::new();
+    for (scope, tables) in &state.scopes {
+        let view = View { state, tables, scope, now };
+        for instance in tables.instances.values() {
+            if !matches!(instance.phase, Phase::Terminated { .. }) {
+                owned.insert(&instance.id);
+            }
+            want_of_instance(&mut collector, &view, config, instance);
+        }
+        for image in tables.images.values() {
+            want_of_image(&mut collector, tables, state, image);
+        }
+        for command in tables.commands.values() {
+            want_of_command(&mut collector, command);
+        }
+    }
+    if config.plant != Some(Plant::ReaperOff) {
+        for instance in state.seen.machines.keys().filter(|id| !owned.contains(id)) {
+            let instance = instance.clone();
+            collector.want(Key::Terminate(instance.clone()), || Some(Effect::Terminate { instance }));
+        }
+    }
+    want_layers_gone(&mut collector, state);
+    let Collector { effects: mut found, wanted, memory, .. } = collector;
+    memory.under_way.retain(|key, _| wanted.contains(key));
+    found.extend(route(state, config, memory));
+    found
+}
+
+fn want_of_instance(collector: &mut Collector<'_>, view: &View<'_>, config: &Config, instance: &Instance) {
+    let seen = view.state.seen.machines.get(&instance.id);
+    let alive = seen.filter(|seen| seen.state == MachineState::Running);
+    let id = || instance.id.clone();
+    let stop = |generation| (Key::Stop(id(), generation), Effect::Stop { instance: id(), generation });
+    match instance.phase {
+        Phase::Pending | Phase::Running => match alive {
+            Some(seen) if seen.generation == instance.generation => {}
+            Some(seen) => {
+                let (key, effect) = stop(seen.generation);
+                collector.want(key, || Some(effect));
+            }
+            None if instance.phase == Phase::Running && seen.is_none() => {}
+            None if captured_stopped(view.tables, &instance.id) => {}
+            None => collector.want(Key::Launch(id(), instance.generation), || {
+                let mut spec = launch::spec(view, instance)?;
+                spec.cpu_millicores = launch::millicores(&instance.instance_type, config.vcpu_millicores);
+                Some(Effect::Launch(Box::new(spec)))
+            }),
+        },
+        Phase::Stopping | Phase::Stopped => {
+            if let Some(seen) = alive {
+                let (key, effect) = stop(seen.generation);
+                collector.want(key, || Some(effect));
+            }
+        }
+        Phase::ShuttingDown => collector.want(Key::Terminate(id()), || Some(Effect::Terminate { instance: id() })),
+        Phase::Terminated { .. } => {}
+    }
+}
+
+/// Whether an image waits for this instance to be captured while it is stopped.
+fn captured_stopped(tables: &Tables, instance: &InstanceId) -> bool {
+    tables
+        .images
+        .values()
+        .any(|image| image.phase == ImagePhase::Pending && image.reboot && image.source.as_ref() == Some(instance))
+}
+
+fn want_of_image(collector: &mut Collector<'_>, tables: &Tables, state: &State, image: &Image) {
+    if let Some(source) = &image.source {
+        collector.memory.layers.insert(image.id.clone());
+        let running = state.seen.machines.get(source).is_some_and(|seen| seen.state == MachineState::Running);
+        let ready = !image.reboot || !running;
+        if image.phase == ImagePhase::Pending && ready && tables.instances.contains_key(source.as_str()) {
+            let (image, instance) = (image.id.clone(), source.clone());
+            collector.want(Key::Capture(image.clone()), || Some(Effect::Capture { image, instance }));
+        }
+    }
+}
+
+/// A layer whose image row went is removed from the host.
+fn want_layers_gone(collector: &mut Collector<'_>, state: &State) {
+    let gone: Vec<ImageId> = collector
+        .memory
+        .layers
+        .iter()
+        .filter(|id| !state.scopes.values().any(|tables| tables.images.contains_key(id.as_str())))
+        .cloned()
+        .collect();
+    for image in gone {
+        collector.memory.layers.remove(&image);
+        collector.want(Key::DeleteImage(image.clone()), || Some(Effect::DeleteImage { image }));
+    }
+}
+
+fn want_of_command(collector: &mut Collector<'_>, command: &Command) {
+    for (instance, invocation) in &command.invocations {
+        if let Invocation::InProgress { .. } = invocation {
+            collector.want(Key::Command(command.id.clone(), instance.clone()), || {
+                Some(Effect::RunCommand {
+                    command: command.id.clone(),
+                    instance: instance.clone(),
+                    script: command.script.clone(),
+                    directory: command.working_directory.clone(),
+                    timeout_secs: u32::try_from(command.execution_timeout_secs).unwrap_or_default(),
+                })
+            });
+        }
+    }
+}
+
+/// The new routing snapshot, if it differs from the last one.
+fn route(state: &State, config: &Config, memory: &mut Memory) -> Option<Effect> {
+    let last = memory.route.as_ref().map_or(0, |snapshot| snapshot.generation);
+    let mut snapshot = routing::compile(state, config.plant, last);
+    if memory.route.as_ref().is_some_and(|old| **old == snapshot) {
+        return None;
+    }
+    snapshot.generation = last + 1;
+    let snapshot = Arc::new(snapshot);
+    memory.route = Some(snapshot.clone());
+    Some(Effect::Route(snapshot))
+}

@@ -1,0 +1,38 @@
+//! Reconcilers: compare what is wanted with what is, and take the next step.
+//!
+//! Each is level-triggered: it looks at rows and at what was seen last, never
+//! at what just happened, so a restart runs the same path as a good day.
+
+mod activity;
+mod alarms;
+mod effects;
+pub mod groups;
+mod images;
+mod instances;
+pub mod policy;
+mod routing;
+mod targets;
+
+pub(crate) use effects::{Memory, effects};
+
+use crate::state::Tx;
+use elastane_domain::time::Time;
+
+/// One pass over a scope's rows. `wake` is pulled to the next moment at which
+/// time alone makes a difference.
+pub(crate) fn scope(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
+    if !tx.view().state.seen.inventoried {
+        return;
+    }
+    instances::reconcile(tx, memory, wake);
+    images::reconcile(tx);
+    images::reconcile_commands(tx);
+    targets::reconcile(tx, wake);
+    groups::reconcile(tx, wake);
+    alarms::reconcile(tx, memory, wake);
+}
+
+/// Pulls `wake` to `at` when that is earlier.
+fn wake_at(wake: &mut Time, at: Time) {
+    *wake = (*wake).min(at);
+}

@@ -1,0 +1,119 @@
+//! Compiles the routing snapshot from rows.
+
+use super::targets::{DEREGISTRATION_DELAY, deregistration_delay};
+use crate::engine::Plant;
+use crate::row::*;
+use crate::state::{State, Tables};
+use elastane_domain::id::*;
+use elastane_domain::routing::{self, Action, Admission, Algorithm, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+/// `idle_timeout.timeout_seconds` when it was not set (alb.md 6).
+const IDLE_TIMEOUT_SECS: u32 = 60;
+
+/// Everything that the data plane must know, as of these rows.
+pub(super) fn compile(state: &State, plant: Option<Plant>, generation: u64) -> Snapshot {
+    let mut snapshot = Snapshot { generation, ..Snapshot::default() };
+    for tables in state.scopes.values() {
+        let used: BTreeSet<&TargetGroupArn> =
+            tables.listeners.values().flat_map(|row| row.action.target_groups()).collect();
+        let mut targets = targets_by_group(tables, plant);
+        for row in tables.target_groups.values() {
+            let targets = targets.remove(&row.arn).unwrap_or_default();
+            snapshot.target_groups.push(Arc::new(target_group(row, targets, used.contains(&row.arn))));
+        }
+        snapshot.load_balancers.extend(tables.load_balancers.values().map(|row| Arc::new(load_balancer(tables, row))));
+    }
+    snapshot.load_balancers.sort_by(|a, b| a.arn.cmp(&b.arn));
+    snapshot.target_groups.sort_by(|a, b| a.arn.cmp(&b.arn));
+    snapshot
+}
+
+fn load_balancer(tables: &Tables, row: &LoadBalancer) -> routing::LoadBalancer {
+    let mut listeners: Vec<routing::Listener> = tables
+        .listeners
+        .values()
+        .filter(|listener| listener.load_balancer == row.arn)
+        .map(|listener| routing::Listener {
+            arn: listener.arn.clone(),
+            port: listener.port,
+            action: match &listener.action {
+                ListenerAction::Forward(groups) => Action::Forward(groups.clone()),
+                ListenerAction::FixedResponse { status, content_type, body } => Action::FixedResponse {
+                    status: *status,
+                    content_type: content_type.clone(),
+                    body: body.clone(),
+                },
+            },
+        })
+        .collect();
+    listeners.sort_by_key(|listener| listener.port);
+    let idle = row.attributes.get("idle_timeout.timeout_seconds").and_then(|text| text.parse().ok());
+    routing::LoadBalancer {
+        arn: row.arn.clone(),
+        dimension: row.dimension().to_string(),
+        host_names: vec![row.dns_name.to_ascii_lowercase(), format!("{}.elb.localhost", row.name.to_ascii_lowercase())],
+        address: row.address,
+        listeners,
+        idle_timeout_secs: idle.unwrap_or(IDLE_TIMEOUT_SECS),
+        zones: row.subnets.iter().map(|(_, zone)| zone.clone()).collect(),
+    }
+}
+
+fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool) -> routing::TargetGroup {
+    let algorithm = match row.attributes.get("load_balancing.algorithm.type").map(String::as_str) {
+        Some("least_outstanding_requests") => Algorithm::LeastOutstandingRequests,
+        Some(_) | None => Algorithm::RoundRobin,
+    };
+    debug_assert!(deregistration_delay(row) <= DEREGISTRATION_DELAY * 12, "the API allows an hour");
+    routing::TargetGroup {
+        arn: row.arn.clone(),
+        dimension: row.dimension().to_string(),
+        algorithm,
+        check: row.check.routing(),
+        checked,
+        deregistration_delay: deregistration_delay(row),
+        targets,
+    }
+}
+
+fn targets_by_group(tables: &Tables, plant: Option<Plant>) -> BTreeMap<TargetGroupArn, Vec<routing::Target>> {
+    let mut by_group: BTreeMap<TargetGroupArn, Vec<routing::Target>> = BTreeMap::new();
+    for row in tables.targets.values() {
+        let Some(group) = tables.target_groups.get(row.group.as_str()) else { continue };
+        if let Some(target) = target(tables, group, row, plant) {
+            by_group.entry(row.group.clone()).or_default().push(target);
+        }
+    }
+    by_group
+}
+
+fn target(tables: &Tables, group: &TargetGroup, row: &Target, plant: Option<Plant>) -> Option<routing::Target> {
+    let admission = match row.phase {
+        TargetPhase::Draining { .. } if plant == Some(Plant::TargetRoutedAfterDrain) => Admission::Registered,
+        TargetPhase::Draining { until } => Admission::Draining { until },
+        TargetPhase::Registered => Admission::Registered,
+    };
+    match group.target_type {
+        TargetType::Ip => Some(routing::Target {
+            instance: None,
+            address: SocketAddrV4::new(row.id.parse().ok()?, row.port),
+            vpc: Some(group.vpc.clone()),
+            zone: Zone::from("all"),
+            admission,
+        }),
+        TargetType::Instance => {
+            let instance = tables.instances.get(&row.id)?;
+            let running = instance.phase == Phase::Running;
+            Some(routing::Target {
+                instance: Some(instance.id.clone()),
+                address: SocketAddrV4::new(instance.private_ip, row.port),
+                vpc: Some(instance.vpc.clone()),
+                zone: instance.zone.clone(),
+                admission: if running { admission } else { Admission::Unused },
+            })
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Targets of target groups: registering, draining, leaving.
+
+use super::wake_at;
+use crate::row::*;
+use crate::state::Tx;
+use elastane_domain::id::{InstanceId, TargetGroupArn};
+use elastane_domain::routing::TargetKey;
+use elastane_domain::time::{Span, Time};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+/// `deregistration_delay.timeout_seconds` when it was not set (alb.md 3.1).
+pub const DEREGISTRATION_DELAY: Span = Span::from_secs(300);
+
+pub(super) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
+    let targets: Vec<Arc<Target>> = tx.all::<Target>().cloned().collect();
+    for target in targets {
+        let ended = match target.phase {
+            TargetPhase::Draining { until } if tx.now < until => {
+                wake_at(wake, until);
+                false
+            }
+            TargetPhase::Draining { .. } => true,
+            TargetPhase::Registered => false,
+        };
+        if ended || gone(tx, &target) {
+            leave(tx, &target);
+        }
+    }
+}
+
+/// Whether the target's group or instance is no more.
+fn gone(tx: &Tx<'_>, target: &Target) -> bool {
+    let Some(group) = tx.get::<TargetGroup>(target.group.as_str()) else { return true };
+    group.target_type == TargetType::Instance
+        && tx.get::<Instance>(&target.id).is_none_or(|row| matches!(row.phase, Phase::Terminated { .. }))
+}
+
+fn leave(tx: &mut Tx<'_>, target: &Target) {
+    forget(tx, target);
+    tx.delete::<Target>(&target.id());
+}
+
+/// Drops what was seen of a target: its address may be another's tomorrow.
+fn forget(tx: &mut Tx<'_>, target: &Target) {
+    if let Some(key) = key(tx, target) {
+        tx.state.seen.health.remove(&key);
+        tx.state.seen.drained.remove(&key);
+    }
+}
+
+/// The data plane's name for a target; `None` when its instance or group is gone.
+pub fn key(tx: &Tx<'_>, target: &Target) -> Option<TargetKey> {
+    let group = tx.get::<TargetGroup>(target.group.as_str())?;
+    let (vpc, address): (_, Ipv4Addr) = match group.target_type {
+        TargetType::Ip => (Some(group.vpc.clone()), target.id.parse().ok()?),
+        TargetType::Instance => {
+            let instance = tx.get::<Instance>(&target.id)?;
+            (Some(instance.vpc.clone()), instance.private_ip)
+        }
+    };
+    Some(TargetKey { group: target.group.clone(), vpc, address: SocketAddrV4::new(address, target.port) })
+}
+
+/// Registers a target. One that drains starts anew.
+pub fn register(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
+    let target = Target { group: group.clone(), id: id.to_string(), port, phase: TargetPhase::Registered };
+    if tx.get::<Target>(&target.id()).is_some_and(|old| old.phase == TargetPhase::Registered) {
+        return;
+    }
+    forget(tx, &target);
+    tx.put(target);
+}
+
+/// Takes a target out of the flow of new requests; requests in flight have
+/// the group's deregistration delay to end. An unknown target is no error.
+pub fn deregister(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
+    let delay = tx.get::<TargetGroup>(group.as_str()).map_or(DEREGISTRATION_DELAY, |row| deregistration_delay(&row));
+    let until = tx.now + delay;
+    tx.update(&Target::key(group, id, port), |row: &mut Target| {
+        if row.phase == TargetPhase::Registered {
+            row.phase = TargetPhase::Draining { until };
+        }
+    });
+}
+
+/// The group's deregistration delay.
+pub fn deregistration_delay(group: &TargetGroup) -> Span {
+    let set = group.attributes.get("deregistration_delay.timeout_seconds").and_then(|text| text.parse().ok());
+    set.map_or(DEREGISTRATION_DELAY, Span::from_secs)
+}
+
+/// The targets that an instance is in these groups, draining ones included.
+pub fn of_instance(tx: &Tx<'_>, groups: &[TargetGroupArn], instance: &InstanceId) -> Vec<Arc<Target>> {
+    let prefix = |group: &TargetGroupArn| format!("{group}|{instance}|");
+    groups
+        .iter()
+        .flat_map(|group| {
+            let prefix = prefix(group);
+            tx.targets.range(prefix.clone()..).take_while(move |(id, _)| id.starts_with(&prefix)).map(|(_, row)| row)
+        })
+        .cloned()
+        .collect()
+}

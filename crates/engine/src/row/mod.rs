@@ -1,0 +1,155 @@
+//! The kinds of rows. A row keeps *goal* (what was asked) and *phase* (what
+//! the world was told, with its data in the variant); the last fact from the
+//! world is kept in memory only, in [`crate::Seen`].
+
+mod autoscaling;
+mod ec2;
+mod load_balancing;
+mod monitoring;
+mod systems;
+
+pub use autoscaling::*;
+pub use ec2::*;
+pub use load_balancing::*;
+pub use monitoring::*;
+pub use systems::*;
+
+use crate::state::Tables;
+use crate::store::{self, RowError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A kind of row.
+pub trait Row: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Which kind it is.
+    const KIND: Kind;
+    /// The version of its stored form; grows when old bytes no longer fit.
+    const VERSION: u32 = 1;
+
+    /// Its name within a scope.
+    fn id(&self) -> String;
+
+    /// The stored form of version `from` as one of version `from + 1`.
+    fn upgrade(from: u32, row: Value) -> Value {
+        unreachable!("kind {} has no version {from} to upgrade {row}", Self::KIND.name())
+    }
+
+    /// Its table.
+    fn table(tables: &Tables) -> &BTreeMap<String, Arc<Self>>;
+
+    /// Its table, to change.
+    fn table_mut(tables: &mut Tables) -> &mut BTreeMap<String, Arc<Self>>;
+
+    /// The row as one of any kind.
+    fn any(row: Arc<Self>) -> AnyRow;
+}
+
+macro_rules! kinds {
+    ($($kind:ident $table:ident $name:literal;)*) => {
+        /// The kinds of rows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $name, "`")] $kind,)*
+        }
+
+        impl Kind {
+            /// The name in the store's keys.
+            pub fn name(self) -> &'static str {
+                match self { $(Kind::$kind => $name,)* }
+            }
+
+            /// The kind of a name.
+            pub fn from_name(name: &str) -> Option<Kind> {
+                match name { $($name => Some(Kind::$kind),)* _ => None }
+            }
+        }
+
+        /// A row of any kind.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum AnyRow {
+            $(#[doc = concat!("`", $name, "`")] $kind(Arc<$kind>),)*
+        }
+
+        impl AnyRow {
+            /// Its bytes in the store.
+            pub fn encode(&self) -> Vec<u8> {
+                match self { $(AnyRow::$kind(row) => store::encode(row.as_ref()),)* }
+            }
+
+            /// The row of a kind from its bytes.
+            pub fn decode(kind: Kind, key: &str, bytes: &[u8]) -> Result<AnyRow, RowError> {
+                match kind { $(Kind::$kind => store::decode(key, bytes).map(AnyRow::$kind),)* }
+            }
+
+            /// Puts it into its table.
+            pub fn insert(self, id: String, tables: &mut Tables) {
+                match self { $(AnyRow::$kind(row) => { tables.$table.insert(id, row); })* }
+            }
+        }
+
+        impl Tables {
+            /// Kind and id of every row.
+            pub(crate) fn keys(&self) -> Vec<(Kind, String)> {
+                let mut keys = Vec::new();
+                $(keys.extend(self.$table.keys().map(|id| (Kind::$kind, id.clone())));)*
+                keys
+            }
+        }
+
+        $(impl $kind {
+            pub(crate) const ROW_KIND: Kind = Kind::$kind;
+            pub(crate) fn row_table(tables: &Tables) -> &BTreeMap<String, Arc<Self>> { &tables.$table }
+            pub(crate) fn row_table_mut(tables: &mut Tables) -> &mut BTreeMap<String, Arc<Self>> { &mut tables.$table }
+            pub(crate) fn row_any(row: Arc<Self>) -> AnyRow { AnyRow::$kind(row) }
+        })*
+    };
+}
+
+kinds! {
+    Vpc vpcs "vpc";
+    Subnet subnets "subnet";
+    SecurityGroup security_groups "security-group";
+    KeyPair key_pairs "key-pair";
+    Image images "image";
+    LaunchTemplate launch_templates "launch-template";
+    Instance instances "instance";
+    Group groups "group";
+    Activity activities "activity";
+    Policy policies "policy";
+    Alarm alarms "alarm";
+    LoadBalancer load_balancers "load-balancer";
+    Listener listeners "listener";
+    TargetGroup target_groups "target-group";
+    Target targets "target";
+    Command commands "command";
+}
+
+/// Ties a struct to its kind; `$id` is the expression of its name.
+macro_rules! row {
+    ($kind:ident, |$row:ident| $id:expr) => {
+        impl crate::row::Row for $kind {
+            const KIND: crate::row::Kind = $kind::ROW_KIND;
+            fn id(&self) -> String {
+                let $row = self;
+                $id
+            }
+            fn table(tables: &crate::Tables) -> &std::collections::BTreeMap<String, std::sync::Arc<Self>> {
+                $kind::row_table(tables)
+            }
+            fn table_mut(tables: &mut crate::Tables) -> &mut std::collections::BTreeMap<String, std::sync::Arc<Self>> {
+                $kind::row_table_mut(tables)
+            }
+            fn any(row: std::sync::Arc<Self>) -> crate::row::AnyRow {
+                $kind::row_any(row)
+            }
+        }
+    };
+}
+pub(crate) use row;
+
+/// Tags of a resource: key to value.
+pub type Tags = BTreeMap<String, String>;

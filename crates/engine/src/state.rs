@@ -1,0 +1,251 @@
+//! The state in memory, and the two ways to it: [`View`] to read within one
+//! scope, [`Tx`] to change rows within one scope, all or nothing.
+
+use crate::engine::Config;
+use crate::rng::Rng;
+use crate::row::*;
+use crate::scope::Scope;
+use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn};
+use elastane_domain::machine::{CommandOutcome, Generation, MachineState};
+use elastane_domain::routing::{TargetHealth, TargetKey};
+use elastane_domain::series::MetricStore;
+use elastane_domain::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A table of rows by their ids.
+pub type Table<R> = BTreeMap<String, Arc<R>>;
+
+/// All rows of one scope.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tables {
+    /// VPCs.
+    pub vpcs: Table<Vpc>,
+    /// Subnets.
+    pub subnets: Table<Subnet>,
+    /// Security groups.
+    pub security_groups: Table<SecurityGroup>,
+    /// Key pairs by name.
+    pub key_pairs: Table<KeyPair>,
+    /// Images.
+    pub images: Table<Image>,
+    /// Launch templates.
+    pub launch_templates: Table<LaunchTemplate>,
+    /// Instances, terminated ones for an hour.
+    pub instances: Table<Instance>,
+    /// Auto Scaling groups by name.
+    pub groups: Table<Group>,
+    /// Scaling activities.
+    pub activities: Table<Activity>,
+    /// Scaling policies by `group/policy`.
+    pub policies: Table<Policy>,
+    /// Metric alarms by name.
+    pub alarms: Table<Alarm>,
+    /// Load balancers by ARN.
+    pub load_balancers: Table<LoadBalancer>,
+    /// Listeners by ARN.
+    pub listeners: Table<Listener>,
+    /// Target groups by ARN.
+    pub target_groups: Table<TargetGroup>,
+    /// Targets by `group ARN|id|port`.
+    pub targets: Table<Target>,
+    /// Run Command invocations.
+    pub commands: Table<Command>,
+}
+
+/// The last fact from the world about one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenMachine {
+    /// The boot that the fact is about.
+    pub generation: Generation,
+    /// Whether it lives.
+    pub state: MachineState,
+}
+
+/// What the world said. Kept in memory only and rebuilt from inventories.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Whether the first inventory has come: before it, nothing is done.
+    pub inventoried: bool,
+    /// Machines that the host holds.
+    pub machines: BTreeMap<InstanceId, SeenMachine>,
+    /// Boots that failed, with the reason.
+    pub launch_failures: BTreeMap<InstanceId, (Generation, String)>,
+    /// Images whose capture ended: their size, or why there is none.
+    pub captures: BTreeMap<ImageId, Result<u64, String>>,
+    /// Run Command scripts that ended.
+    pub commands: BTreeMap<(CommandId, InstanceId), CommandOutcome>,
+    /// Health of targets.
+    pub health: BTreeMap<TargetKey, TargetHealth>,
+    /// Draining targets without requests in flight.
+    pub drained: BTreeSet<TargetKey>,
+    /// Where listeners accept connections, or why they do not.
+    pub listening: BTreeMap<ListenerArn, (Option<SocketAddrV4>, String)>,
+    /// The routing generation in force.
+    pub routing_applied: u64,
+}
+
+/// Everything that the control plane knows.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Rows by scope.
+    pub scopes: BTreeMap<Scope, Tables>,
+    /// Metric samples by scope.
+    pub metrics: BTreeMap<Scope, MetricStore>,
+    /// The last facts from the world.
+    pub seen: Seen,
+}
+
+/// Read access to one scope at one moment.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Everything.
+    pub state: &'a State,
+    /// The scope's rows.
+    pub tables: &'a Tables,
+    /// Whose rows they are.
+    pub scope: &'a Scope,
+    /// Service time.
+    pub now: Time,
+}
+
+impl<'a> View<'a> {
+    /// The row of an id.
+    pub fn get<R: Row>(&self, id: &str) -> Option<&'a Arc<R>> {
+        R::table(self.tables).get(id)
+    }
+
+    /// All rows of a kind, in the order of their ids.
+    pub fn all<R: Row>(&self) -> impl Iterator<Item = &'a Arc<R>> + use<'a, R> {
+        R::table(self.tables).values()
+    }
+
+    /// The scope's metric samples, if it has any.
+    pub fn metrics(&self) -> Option<&'a MetricStore> {
+        self.state.metrics.get(self.scope)
+    }
+}
+
+/// A change of a row that waits for its commit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    pub scope: Scope,
+    pub kind: Kind,
+    pub id: String,
+    /// `None` deletes the row.
+    pub row: Option<AnyRow>,
+}
+
+/// What a row was before a transaction touched it.
+type Undo = Box<dyn FnOnce(&mut Tables)>;
+
+/// A transaction within one scope. It reads its own writes; when it fails,
+/// the rows are as before.
+pub struct Tx<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) scope: Scope,
+    /// Service time.
+    pub now: Time,
+    /// Random numbers, for ids.
+    pub rng: &'a mut Rng,
+    /// What differs from installation to installation.
+    pub config: &'a Config,
+    pub(crate) changes: Vec<Change>,
+    undo: Vec<Undo>,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(state: &'a mut State, scope: Scope, now: Time, rng: &'a mut Rng, config: &'a Config) -> Tx<'a> {
+        state.scopes.entry(scope.clone()).or_default();
+        Tx { state, scope, now, rng, config, changes: Vec::new(), undo: Vec::new() }
+    }
+
+    /// Whose rows it changes.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The same moment, to read.
+    pub fn view(&self) -> View<'_> {
+        View { state: self.state, tables: self.tables(), scope: &self.scope, now: self.now }
+    }
+
+    /// The scope's rows.
+    pub fn tables(&self) -> &Tables {
+        self.state.scopes.get(&self.scope).expect("made when the transaction began")
+    }
+
+    fn tables_mut(&mut self) -> &mut Tables {
+        self.state.scopes.get_mut(&self.scope).expect("made when the transaction began")
+    }
+
+    /// The row of an id.
+    pub fn get<R: Row>(&self, id: &str) -> Option<Arc<R>> {
+        R::table(self.tables()).get(id).cloned()
+    }
+
+    /// All rows of a kind, in the order of their ids.
+    pub fn all<R: Row>(&self) -> impl Iterator<Item = &Arc<R>> {
+        R::table(self.tables()).values()
+    }
+
+    /// Stores a row, new or changed. Writing what is already there is no change.
+    pub fn put<R: Row>(&mut self, row: R) {
+        let id = row.id();
+        if R::table(self.tables()).get(&id).is_some_and(|old| **old == row) {
+            return;
+        }
+        let row = Arc::new(row);
+        let old = R::table_mut(self.tables_mut()).insert(id.clone(), row.clone());
+        self.note(id, Some(R::any(row)), old);
+    }
+
+    /// Deletes a row, if it is there.
+    pub fn delete<R: Row>(&mut self, id: &str) {
+        if let Some(old) = R::table_mut(self.tables_mut()).remove(id) {
+            self.note(id.to_string(), None, Some(old));
+        }
+    }
+
+    /// Changes the row of an id in place, if it is there.
+    pub fn update<R: Row>(&mut self, id: &str, change: impl FnOnce(&mut R)) {
+        if let Some(row) = self.get::<R>(id) {
+            let mut row = Arc::unwrap_or_clone(row);
+            change(&mut row);
+            self.put(row);
+        }
+    }
+
+    /// Adds samples to the scope's metrics. Samples are not rows: they are
+    /// kept in memory, and a transaction that fails later keeps them.
+    pub fn metrics_mut(&mut self) -> &mut MetricStore {
+        self.state.metrics.entry(self.scope.clone()).or_default()
+    }
+
+    fn note<R: Row>(&mut self, id: String, row: Option<AnyRow>, old: Option<Arc<R>>) {
+        self.changes.push(Change { scope: self.scope.clone(), kind: R::KIND, id: id.clone(), row });
+        self.undo.push(Box::new(move |tables| {
+            let table = R::table_mut(tables);
+            match old {
+                Some(old) => table.insert(id, old),
+                None => table.remove(&id),
+            };
+        }));
+    }
+
+    /// Puts every row back to what it was.
+    pub(crate) fn roll_back(mut self) {
+        while let Some(undo) = self.undo.pop() {
+            undo(self.tables_mut());
+        }
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Tables;
+    fn deref(&self) -> &Tables {
+        self.tables()
+    }
+}

@@ -1,0 +1,440 @@
+//! The first process at work: one loop over its sockets, pipes and signals.
+//! It reaps every process, runs the boot scripts one after the other, and
+//! answers the daemon on the agent's socket with one line of JSON per
+//! connection.
+
+use super::InitSpec;
+use super::boot::{self, Kind, Step};
+use super::output::Output;
+use crate::error::{Context, HostError};
+use crate::{process, sys};
+use elastane_domain::machine::CommandEnd;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Longest request: a Run Command script is at most 100 KiB before JSON quoting.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// Connections at a time; further ones wait in the listener's queue.
+const CONNECTIONS_MAX: usize = 64;
+/// Pipes of boot scripts that background services keep open.
+const LOG_PIPES_MAX: usize = 64;
+/// Standard output of Run Command (SSM GetCommandInvocation).
+const STDOUT_BYTES_MAX: usize = 24_000;
+/// Standard error of Run Command, likewise.
+const STDERR_BYTES_MAX: usize = 8_000;
+/// How long a slow reader of an answer is waited for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// While shutting down, how often the remaining processes are counted.
+const SHUTDOWN_CHECK: Duration = Duration::from_millis(20);
+
+/// A Run Command script.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExecRequest {
+    pub script: String,
+    pub directory: Option<String>,
+    pub timeout_ms: u64,
+}
+
+/// What the daemon asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Ask {
+    /// Who are you?
+    Ping,
+    /// Run a script; the answer comes when it has ended.
+    Exec(ExecRequest),
+    /// End all processes, by force after the grace, and then yourself.
+    Shutdown { grace_ms: u64 },
+}
+
+/// The answer to each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    Pong { instance: String, generation: u64 },
+    Executed { end: CommandEnd, stdout: String, stderr: String },
+    ShuttingDown,
+    Malformed(String),
+}
+
+/// A connection whose request is still arriving.
+struct Incoming {
+    stream: UnixStream,
+    request: Vec<u8>,
+}
+
+/// One captured stream of a running script.
+struct Captured {
+    pipe: Option<OwnedFd>,
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Captured {
+    /// Takes what is there; keeps the first bytes and drops the rest.
+    fn drain(&mut self) {
+        let mut chunk = [0u8; 16 << 10];
+        while let Some(pipe) = &self.pipe {
+            match rustix::io::read(pipe, &mut chunk[..]) {
+                Ok(0) => self.pipe = None,
+                Ok(got) => {
+                    let room = self.bytes_max - self.bytes.len();
+                    self.bytes.extend_from_slice(&chunk[..got.min(room)]);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(_) => self.pipe = None,
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+/// A running Run Command script.
+struct Running {
+    pid: i32,
+    deadline: Instant,
+    timed_out: bool,
+    output: Captured,
+    errors: Captured,
+    stream: UnixStream,
+}
+
+struct Agent<'a> {
+    spec: &'a InitSpec,
+    listener: UnixListener,
+    signals: OwnedFd,
+    output: Output,
+    steps: VecDeque<Step>,
+    current: Option<(i32, Step)>,
+    log_pipes: Vec<OwnedFd>,
+    incoming: Vec<Incoming>,
+    running: Vec<Running>,
+    shutdown: Option<Instant>,
+    started: Instant,
+    finished: bool,
+}
+
+/// Runs the boot scripts and serves until the instance shuts down.
+pub fn serve(spec: &InitSpec, listener: UnixListener) -> Result<(), HostError> {
+    listener.set_nonblocking(true).context(|| "prepare the agent's socket".to_owned())?;
+    let signals = sys::signal_fd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR])
+        .context(|| "receive signals".to_owned())?;
+    let mut output = Output::open(spec).context(|| "open the instance's log".to_owned())?;
+    output.line(&format!("elastane: {} ({}) boot {} at {}", spec.hostname, spec.instance, spec.generation, spec.address));
+    let steps = boot::plan(spec, &mut output).unwrap_or_else(|err| {
+        output.line(&format!("elastane: WARNING: boot scripts were left out: {}", err.sentence()));
+        VecDeque::new()
+    });
+    let mut agent = Agent {
+        spec,
+        listener,
+        signals,
+        output,
+        steps,
+        current: None,
+        log_pipes: Vec::new(),
+        incoming: Vec::new(),
+        running: Vec::new(),
+        shutdown: None,
+        started: Instant::now(),
+        finished: false,
+    };
+    loop {
+        agent.next_step();
+        if agent.shutdown.is_some() && agent.is_down() {
+            return Ok(());
+        }
+        agent.wait().context(|| "wait for events".to_owned())?;
+    }
+}
+
+impl Agent<'_> {
+    /// Waits for something to happen and handles everything that has.
+    fn wait(&mut self) -> rustix::io::Result<()> {
+        let now = Instant::now();
+        let mut until: Vec<Duration> = self.running.iter().map(|run| run.deadline.saturating_duration_since(now)).collect();
+        until.extend(self.shutdown.map(|_| SHUTDOWN_CHECK));
+        let timeout = until.into_iter().min().map(|left| left + Duration::from_millis(1));
+        let timeout = timeout.and_then(|left| rustix::time::Timespec::try_from(left).ok());
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
+        if self.incoming.len() + self.running.len() < CONNECTIONS_MAX {
+            fds.push(self.listener.as_fd());
+        }
+        fds.extend(self.log_pipes.iter().map(AsFd::as_fd));
+        fds.extend(self.incoming.iter().map(|connection| connection.stream.as_fd()));
+        fds.extend(self.running.iter().flat_map(|run| [&run.output.pipe, &run.errors.pipe]).flatten().map(AsFd::as_fd));
+        let mut polled: Vec<PollFd<'_>> = fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(err) => return Err(err),
+        }
+        drop(polled);
+        self.read_signals();
+        self.read_logs();
+        self.accept();
+        self.read_requests();
+        self.running.iter_mut().for_each(|run| {
+            run.output.drain();
+            run.errors.drain();
+        });
+        self.reap();
+        self.enforce_timeouts();
+        Ok(())
+    }
+
+    fn read_signals(&mut self) {
+        let mut info = [0u8; 128];
+        while let Ok(got) = rustix::io::read(&self.signals, &mut info[..]) {
+            let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
+            if got == info.len() && signal != libc::SIGCHLD {
+                self.begin_shutdown(Duration::from_secs(5));
+            }
+        }
+    }
+
+    fn read_logs(&mut self) {
+        let mut chunk = vec![0u8; 64 << 10];
+        let mut at = 0;
+        while at < self.log_pipes.len() {
+            match rustix::io::read(&self.log_pipes[at], &mut chunk[..]) {
+                Ok(0) => drop(self.log_pipes.swap_remove(at)),
+                Ok(got) => {
+                    self.output.bytes(&chunk[..got]);
+                    at += 1;
+                }
+                Err(Errno::AGAIN | Errno::INTR) => at += 1,
+                Err(_) => drop(self.log_pipes.swap_remove(at)),
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        while self.incoming.len() + self.running.len() < CONNECTIONS_MAX {
+            let Ok((stream, _)) = self.listener.accept() else { return };
+            if stream.set_nonblocking(true).is_ok() {
+                self.incoming.push(Incoming { stream, request: Vec::new() });
+            }
+        }
+    }
+
+    fn read_requests(&mut self) {
+        let mut at = 0;
+        while at < self.incoming.len() {
+            match read_line(&mut self.incoming[at]) {
+                Reading::More => at += 1,
+                Reading::Gone => drop(self.incoming.swap_remove(at)),
+                Reading::Line => {
+                    let connection = self.incoming.swap_remove(at);
+                    self.request(connection);
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, connection: Incoming) {
+        match serde_json::from_slice::<Ask>(&connection.request) {
+            Ok(Ask::Ping) => {
+                let answer = Answer::Pong { instance: self.spec.instance.clone(), generation: self.spec.generation };
+                reply(connection.stream, &answer);
+            }
+            Ok(Ask::Exec(request)) => self.execute(&request, connection.stream),
+            Ok(Ask::Shutdown { grace_ms }) => {
+                reply(connection.stream, &Answer::ShuttingDown);
+                self.begin_shutdown(Duration::from_millis(grace_ms));
+            }
+            Err(err) => reply(connection.stream, &Answer::Malformed(err.to_string())),
+        }
+    }
+
+    fn execute(&mut self, request: &ExecRequest, stream: UnixStream) {
+        let mut command = boot::command(self.spec, Path::new("/bin/sh"));
+        command.arg("-c").arg(&request.script).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(directory) = request.directory.as_deref().filter(|directory| !directory.is_empty()) {
+            command.current_dir(directory);
+        }
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(err) => {
+                let stderr = format!("cannot start the script: {err}\n");
+                let answer = Answer::Executed { end: CommandEnd::Exited(127), stdout: String::new(), stderr };
+                return reply(stream, &answer);
+            }
+        };
+        let captured = |pipe: Option<OwnedFd>, bytes_max| {
+            let pipe = pipe.filter(|pipe| rustix::io::ioctl_fionbio(pipe, true).is_ok());
+            Captured { pipe, bytes: Vec::new(), bytes_max }
+        };
+        self.running.push(Running {
+            pid: child.id() as i32,
+            deadline: Instant::now() + Duration::from_millis(request.timeout_ms),
+            timed_out: false,
+            output: captured(child.stdout.take().map(OwnedFd::from), STDOUT_BYTES_MAX),
+            errors: captured(child.stderr.take().map(OwnedFd::from), STDERR_BYTES_MAX),
+            stream,
+        });
+    }
+
+    fn enforce_timeouts(&mut self) {
+        let now = Instant::now();
+        for run in self.running.iter_mut().filter(|run| !run.timed_out && run.deadline <= now) {
+            run.timed_out = true;
+            // It is reaped, and answered, when it has ended. Until then it has no deadline.
+            run.deadline = now + Duration::from_secs(3600);
+            let _ = sys::kill(-run.pid, libc::SIGKILL);
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Some((pid, status)) = sys::next_ended_child() {
+            if self.current.as_ref().is_some_and(|(current, _)| *current == pid) {
+                self.read_logs();
+                if let Some((_, step)) = self.current.take() {
+                    self.report(&step, status);
+                }
+            } else if let Some(at) = self.running.iter().position(|run| run.pid == pid) {
+                let mut run = self.running.swap_remove(at);
+                run.output.drain();
+                run.errors.drain();
+                let end = if run.timed_out { CommandEnd::TimedOut } else { CommandEnd::Exited(exit_code(status)) };
+                let answer = Answer::Executed { end, stdout: run.output.text(), stderr: run.errors.text() };
+                reply(run.stream, &answer);
+            }
+        }
+    }
+
+    fn report(&mut self, step: &Step, status: i32) {
+        let code = exit_code(status);
+        if code != 0 {
+            let path = step.path.display();
+            self.output.line(&format!("subp.py[WARNING]: Failed to run {path} [exit status {code}]"));
+            if step.kind == Kind::UserData {
+                self.output.line("cc_scripts_user.py[WARNING]: Failed to run module scripts-user (scripts in /var/lib/cloud/instance/scripts)");
+            }
+        }
+    }
+
+    /// Starts the next boot script when the one before has ended.
+    fn next_step(&mut self) {
+        while self.current.is_none() && self.shutdown.is_none() {
+            let Some(step) = self.steps.pop_front() else { return self.finish() };
+            let what = match step.kind {
+                Kind::EachBoot => "per-boot script",
+                Kind::UserData => "user data",
+            };
+            self.output.line(&format!("elastane: running {what} {}", step.path.display()));
+            match self.start(&step) {
+                Ok(pid) => self.current = Some((pid, step)),
+                Err(err) => {
+                    self.output.line(&format!("elastane: cannot start {}: {err}", step.path.display()));
+                    self.report(&step, 126 << 8);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, step: &Step) -> io::Result<i32> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        let mut command = boot::command(self.spec, &step.path);
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let child = command.spawn()?;
+        if self.log_pipes.len() < LOG_PIPES_MAX {
+            self.log_pipes.push(reader);
+        }
+        Ok(child.id() as i32)
+    }
+
+    fn finish(&mut self) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        let seconds = self.started.elapsed().as_secs_f32();
+        self.output.line(&format!("elastane: boot finished, {seconds:.2} seconds after the first process"));
+        let path = self.spec.path("var/lib/cloud/instance/boot-finished");
+        // Scripts that wait for it find it or time out; it is no reason to fail.
+        let _ = std::fs::write(path, format!("{seconds:.2}\n"));
+    }
+
+    fn begin_shutdown(&mut self, grace: Duration) {
+        if self.shutdown.is_some() {
+            return;
+        }
+        self.output.line("elastane: shutting down");
+        self.shutdown = Some(Instant::now() + grace);
+        self.signal_all(libc::SIGTERM);
+    }
+
+    fn signal_all(&self, signal: i32) {
+        if self.spec.make.is_sandbox() {
+            // As process 1 of its own namespace it reaches exactly the instance.
+            if std::process::id() == 1 {
+                let _ = sys::kill(-1, signal);
+            }
+        } else {
+            for pid in process::descendants(std::process::id() as i32) {
+                let _ = sys::kill(pid, signal);
+            }
+        }
+    }
+
+    /// Whether nothing is left to wait for.
+    fn is_down(&mut self) -> bool {
+        let left = !process::descendants(std::process::id() as i32).is_empty();
+        if left && self.shutdown.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.signal_all(libc::SIGKILL);
+        }
+        !left
+    }
+}
+
+/// The exit status as a shell gives it: 128 and the signal's number for a killed process.
+fn exit_code(status: i32) -> i32 {
+    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+}
+
+enum Reading {
+    More,
+    Line,
+    Gone,
+}
+
+fn read_line(connection: &mut Incoming) -> Reading {
+    let mut chunk = [0u8; 16 << 10];
+    loop {
+        match rustix::io::read(&connection.stream, &mut chunk[..]) {
+            Ok(0) => return Reading::Gone,
+            Ok(got) => {
+                connection.request.extend_from_slice(&chunk[..got]);
+                if connection.request.last() == Some(&b'\n') {
+                    return Reading::Line;
+                }
+                if connection.request.len() > REQUEST_BYTES_MAX {
+                    return Reading::Gone;
+                }
+            }
+            Err(Errno::AGAIN) => return Reading::More,
+            Err(Errno::INTR) => {}
+            Err(_) => return Reading::Gone,
+        }
+    }
+}
+
+fn reply(mut stream: UnixStream, answer: &Answer) {
+    let mut line = serde_json::to_vec(answer).expect("answers are plain data");
+    line.push(b'\n');
+    // A daemon that has gone away or does not read loses its answer.
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_write_timeout(Some(ANSWER_LIMIT));
+    let _ = stream.write_all(&line);
+}

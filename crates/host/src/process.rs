@@ -1,0 +1,81 @@
+//! Looking at the processes of an instance from outside, through /proc.
+
+use crate::record::Stat;
+use crate::sys;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Processes of one instance that are looked at: as many as its task limit allows.
+const DESCENDANTS_MAX: usize = 8_192;
+/// Rounds of killing what a killed process may have started meanwhile.
+const KILL_ROUNDS_MAX: u32 = 50;
+
+/// All descendants of a process, not the process itself.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    let mut pending = vec![pid];
+    while let Some(parent) = pending.pop() {
+        for child in children(parent) {
+            if found.len() >= DESCENDANTS_MAX {
+                return found;
+            }
+            found.push(child);
+            pending.push(child);
+        }
+    }
+    found
+}
+
+/// Living children of a process, of all its threads. Zombies are children
+/// too: they vanish when reaped.
+fn children(pid: i32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let mut found = Vec::new();
+    for task in tasks.flatten() {
+        if let Ok(text) = fs::read_to_string(task.path().join("children")) {
+            found.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<i32>().ok()));
+        }
+    }
+    found
+}
+
+/// CPU time that a process, its descendants and all of those that ended have
+/// used, in nanoseconds. Fine to a clock tick; never shrinks while they live.
+pub fn cpu_nanoseconds(pid: i32) -> Option<u64> {
+    let own = Stat::of(pid)?.ticks;
+    let others: u64 = descendants(pid).into_iter().filter_map(Stat::of).map(|stat| stat.ticks).sum();
+    Some((own + others) * (1_000_000_000 / sys::ticks_per_second()))
+}
+
+/// Kills what is left of an instance of the process make after its first
+/// process has ended: processes that carry its root in their environment or
+/// belong to its session.
+pub fn kill_leftovers(root: &Path, session: i32) {
+    let mut wanted = b"ELASTANE_ROOT=".to_vec();
+    wanted.extend_from_slice(root.as_os_str().as_bytes());
+    for _ in 0..KILL_ROUNDS_MAX {
+        let left = leftovers(&wanted, session);
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            let _ = sys::kill(pid, libc::SIGKILL);
+            sys::reap(pid);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn leftovers(wanted: &[u8], session: i32) -> BTreeSet<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let Some(stat) = Stat::of(*pid) else { return false };
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let marked = environment.split(|b| *b == 0).any(|entry| entry == wanted);
+        stat.state != 'Z' && (marked || stat.session == session)
+    })
+    .collect()
+}

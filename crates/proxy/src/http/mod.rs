@@ -1,0 +1,193 @@
+//! The HTTP/1 engine: bytes in, decisions and bytes out. It knows no
+//! sockets, no clocks and no tasks, so it can be tested and fuzzed alone and
+//! the reactor under it can change.
+//!
+//! Framing is strict: whatever two parsers could read in two ways is
+//! refused, because a proxy that guesses lets requests be smuggled.
+
+pub mod body;
+pub mod page;
+pub mod request;
+pub mod response;
+
+/// Longest request line (alb.md 6); beyond it 414.
+pub const REQUEST_LINE_MAX: usize = 16 * 1024;
+/// Longest single request header line (alb.md 6); beyond it 400.
+pub const REQUEST_HEADER_MAX: usize = 16 * 1024;
+/// Longest sum of all request headers (alb.md 6); beyond it 400.
+pub const REQUEST_HEADERS_MAX: usize = 64 * 1024;
+/// Longest response head (alb.md 6); beyond it 502.
+pub const RESPONSE_HEAD_MAX: usize = 32 * 1024;
+/// Most header lines in one head: bounds the parser's table on the stack, and
+/// how often a slowly sent head is parsed again.
+pub const HEADERS_MAX: usize = 128;
+
+/// What a parser made of the bytes it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed<T> {
+    /// The head does not end in these bytes.
+    Partial,
+    /// A head.
+    Complete(T),
+}
+
+/// A small generator for trace ids: unique, not secret.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator that repeats for equal seeds.
+    pub fn new(seed: u64) -> Random {
+        Random(seed | 1)
+    }
+
+    /// The next number (xorshift64).
+    pub fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// A decimal number as framing headers carry it: digits only.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |sum, &digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// The members of a comma-separated list, trimmed, without empty ones.
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(|member| member.trim_ascii())
+        .filter(|member| !member.is_empty())
+}
+
+/// What the `Connection` headers of one head say.
+#[derive(Default)]
+struct ConnectionOptions<'a> {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+    /// Further header names that end at this hop; almost always empty.
+    named: Vec<&'a [u8]>,
+}
+
+impl<'a> ConnectionOptions<'a> {
+    fn read(headers: &[httparse::Header<'a>]) -> Self {
+        let mut options = ConnectionOptions::default();
+        for header in headers {
+            if header.name.len() != 10 || !header.name.eq_ignore_ascii_case("connection") {
+                continue;
+            }
+            for option in list(header.value) {
+                if option.eq_ignore_ascii_case(b"close") {
+                    options.close = true;
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    options.keep_alive = true;
+                } else if option.eq_ignore_ascii_case(b"upgrade") {
+                    options.upgrade = true;
+                } else {
+                    options.named.push(option);
+                }
+            }
+        }
+        options
+    }
+
+    /// Whether a header without a meaning for the proxy itself ends here.
+    fn names(&self, name: &[u8]) -> bool {
+        self.named.iter().any(|named| named.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The lines of a head whose lines all end in CRLF; `None` when one does not.
+///
+/// The parser below takes a bare LF for a line's end and this proxy must
+/// not: the next hop may read on.
+struct Lines<'a> {
+    head: &'a [u8],
+    starts: &'a [httparse::Header<'a>],
+}
+
+impl<'a> Lines<'a> {
+    fn new(head: &'a [u8], headers: &'a [httparse::Header<'a>]) -> Option<Self> {
+        let lines = Lines {
+            head,
+            starts: headers,
+        };
+        let whole = (0..headers.len()).all(|index| lines.line(index).ends_with(b"\r\n"));
+        (whole && lines.first().ends_with(b"\r\n") && head.ends_with(b"\r\n\r\n")).then_some(lines)
+    }
+
+    fn start(&self, index: usize) -> usize {
+        match self.starts.get(index) {
+            Some(header) => header.name.as_ptr() as usize - self.head.as_ptr() as usize,
+            None => self.head.len() - 2,
+        }
+    }
+
+    /// The request or status line with its line end.
+    fn first(&self) -> &'a [u8] {
+        &self.head[..self.start(0)]
+    }
+
+    /// The header line of this index with its line end.
+    fn line(&self, index: usize) -> &'a [u8] {
+        &self.head[self.start(index)..self.start(index + 1)]
+    }
+}
+
+/// Appends a number in decimal.
+fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Appends the lowest `digits` hexadecimal digits of a number.
+fn push_hex(out: &mut Vec<u8>, number: u64, digits: u32) {
+    for digit in (0..digits).rev() {
+        let nibble = usize::try_from((number >> (digit * 4)) & 15).expect("a nibble");
+        out.push(b"0123456789abcdef"[nibble]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Digits only, without overflow.
+    #[test]
+    fn decimals() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("+1", None),
+            ("1 ", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), want, "{text}");
+            if let Some(number) = want {
+                let mut out = Vec::new();
+                push_decimal(&mut out, number);
+                assert_eq!(out, text.as_bytes());
+            }
+        }
+    }
+}

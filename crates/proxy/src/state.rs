@@ -1,0 +1,103 @@
+//! What all threads share: the identities of load balancers, groups and
+//! targets with their counters and health, and the table that a snapshot is
+//! compiled to. Identities outlive snapshots; tables do not change.
+
+use crate::metrics::Ledger;
+use elastane_domain::id::{LoadBalancerArn, TargetGroupArn};
+use elastane_domain::routing::{LoadBalancer, TargetGroup, TargetHealth, TargetKey, UnhealthyReason};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// A load balancer's identity.
+pub(crate) struct BalancerState {
+    pub(crate) arn: LoadBalancerArn,
+    pub(crate) ledger: Ledger,
+}
+
+/// A target group's identity.
+pub(crate) struct GroupState {
+    pub(crate) arn: TargetGroupArn,
+    pub(crate) ledger: Ledger,
+    /// Grows when the health of one of its targets changes.
+    health_epoch: AtomicU64,
+}
+
+impl GroupState {
+    pub(crate) fn new(arn: TargetGroupArn, threads: usize) -> GroupState {
+        GroupState {
+            arn,
+            ledger: Ledger::new(threads, true),
+            health_epoch: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn health_epoch(&self) -> u64 {
+        self.health_epoch.load(Ordering::Acquire)
+    }
+}
+
+/// A target's identity.
+pub(crate) struct TargetState {
+    /// Distinct among all targets of this process; not zero.
+    pub(crate) id: u64,
+    pub(crate) key: TargetKey,
+    pub(crate) group: Arc<GroupState>,
+    pub(crate) ledger: Ledger,
+    health: AtomicU8,
+}
+
+impl TargetState {
+    pub(crate) fn new(id: u64, key: TargetKey, group: Arc<GroupState>, threads: usize) -> TargetState {
+        TargetState {
+            id,
+            key,
+            group,
+            ledger: Ledger::new(threads, false),
+            health: AtomicU8::new(0),
+        }
+    }
+
+    /// The health as far as the choice of targets cares: the reason for being
+    /// unhealthy is not kept.
+    pub(crate) fn health(&self) -> TargetHealth {
+        match self.health.load(Ordering::Relaxed) {
+            0 => TargetHealth::Initial,
+            1 => TargetHealth::Healthy,
+            _ => TargetHealth::Unhealthy(UnhealthyReason::FailedHealthChecks),
+        }
+    }
+
+    /// Makes a new health known to all threads.
+    pub(crate) fn set_health(&self, health: TargetHealth) {
+        let code = match health {
+            TargetHealth::Initial => 0,
+            TargetHealth::Healthy => 1,
+            TargetHealth::Unhealthy(_) => 2,
+        };
+        self.health.store(code, Ordering::Relaxed);
+        self.group.health_epoch.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A load balancer with its identity.
+pub(crate) struct BalancerTable {
+    pub(crate) config: Arc<LoadBalancer>,
+    pub(crate) state: Arc<BalancerState>,
+}
+
+/// A target group with its identity and those of its targets.
+pub(crate) struct GroupTable {
+    pub(crate) config: Arc<TargetGroup>,
+    pub(crate) state: Arc<GroupState>,
+    /// In the order of `config.targets`.
+    pub(crate) targets: Vec<Arc<TargetState>>,
+}
+
+/// A snapshot with the identities looked up.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) generation: u64,
+    pub(crate) balancers: Vec<BalancerTable>,
+    pub(crate) groups: HashMap<TargetGroupArn, GroupTable>,
+}

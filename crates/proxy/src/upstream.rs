@@ -1,0 +1,125 @@
+//! Connections to targets: made by a [`Connector`], kept in a pool per
+//! thread and target.
+
+use crate::local::TargetLocal;
+use crate::watch::{Interrupt, Watch};
+use elastane_domain::id::VpcId;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+use std::task::{Context, Waker};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// Time for a TCP connection to a target (alb.md 6).
+pub(crate) const CONNECT_TIMEOUT_MS: u64 = 10_000;
+/// Idle connections kept per target and thread; above the concurrency that a
+/// thread reaches against one target, below what a target minds.
+const POOL_MAX: usize = 256;
+/// How long a connection waits in the pool; shorter than common servers' own limit of 60 s
+/// would save retries, longer than most pauses saves connections.
+const POOL_IDLE_MS: u64 = 50_000;
+
+/// Makes sockets towards targets. A socket belongs to the network that its
+/// maker's thread is in, so sockets into a VPC must come from there.
+pub trait Connector: Send + Sync {
+    /// A TCP socket over IPv4 that is neither bound nor connected, non-blocking and closed on exec.
+    ///
+    /// Called on data threads: it must not block for longer than a system
+    /// call takes. An error is answered with 502 and counted as a target
+    /// connection error.
+    fn socket(&self, vpc: Option<&VpcId>, address: SocketAddrV4) -> io::Result<OwnedFd>;
+}
+
+/// Makes sockets in the process's own network, whatever the VPC.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostConnector;
+
+impl Connector for HostConnector {
+    fn socket(&self, _vpc: Option<&VpcId>, _address: SocketAddrV4) -> io::Result<OwnedFd> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        Ok(socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?)
+    }
+}
+
+/// Connects a new socket to a target. Not limited in time.
+pub(crate) async fn connect(
+    connector: &dyn Connector,
+    vpc: Option<&VpcId>,
+    address: SocketAddrV4,
+) -> io::Result<TcpStream> {
+    let socket = connector.socket(vpc, address)?;
+    let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
+    let stream = socket.connect(SocketAddr::V4(address)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Why there is no connection.
+pub(crate) enum ConnectError {
+    /// The system says no.
+    Failed,
+    /// The wait was interrupted.
+    Interrupted(Interrupt),
+}
+
+/// A connection for one request; `true` if it served one before.
+pub(crate) async fn checkout(
+    connector: &dyn Connector,
+    target: &TargetLocal,
+    watch: &Watch,
+    fresh: bool,
+) -> Result<(TcpStream, bool), ConnectError> {
+    if !fresh && let Some(stream) = target.pool.take() {
+        return Ok((stream, true));
+    }
+    let key = &target.state.key;
+    let connecting = connect(connector, key.vpc.as_ref(), key.address);
+    match watch.guard(connecting).await {
+        Ok(Ok(stream)) => Ok((stream, false)),
+        Ok(Err(_)) => Err(ConnectError::Failed),
+        Err(interrupt) => Err(ConnectError::Interrupted(interrupt)),
+    }
+}
+
+/// Connections to one target that wait for a request.
+#[derive(Default)]
+pub(crate) struct Pool(RefCell<Vec<(TcpStream, u64)>>);
+
+impl Pool {
+    /// The connection used last that is still silent and open.
+    pub(crate) fn take(&self) -> Option<TcpStream> {
+        let mut idle = self.0.borrow_mut();
+        while let Some((stream, _)) = idle.pop() {
+            if is_quiet(&stream) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last response is complete.
+    pub(crate) fn put(&self, stream: TcpStream, now_ms: u64) {
+        let mut idle = self.0.borrow_mut();
+        if idle.len() < POOL_MAX && is_quiet(&stream) {
+            idle.push((stream, now_ms));
+        }
+    }
+
+    /// Closes all of them.
+    pub(crate) fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    /// Closes those that waited too long, or whose target closed or spoke.
+    pub(crate) fn sweep(&self, now_ms: u64) {
+        let keeps = |(stream, since): &(TcpStream, u64)| since + POOL_IDLE_MS > now_ms && is_quiet(stream);
+        self.0.borrow_mut().retain(keeps);
+    }
+}
+
+/// Whether the reactor has seen neither bytes nor a close. No system call.
+fn is_quiet(stream: &TcpStream) -> bool {
+    stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+}

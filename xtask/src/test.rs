@@ -1,0 +1,258 @@
+//! `cargo xtask test`: what the tests need is installed, everything is built
+//! once in the dev profile, then cargo's tests, the simulator and the real
+//! clients run one after the other, and one closing line gives the sum. A part
+//! that fails does not keep the next from running.
+
+use crate::Part;
+use crate::fetch;
+use crate::python::{self, TEST_REQUIREMENTS};
+use crate::run::{Job, minutes, root, target_directory};
+use crate::tally::{Tally, closing_line};
+use std::path::{Path, PathBuf};
+
+/// Fresh seeds a run: a few tens of seconds in the dev profile on two cores.
+pub const FRESH_SEEDS: u32 = 100;
+/// Seeds that once failed, one a line, decimal; `#` starts a comment.
+const RECORDED_SEEDS: &str = "crates/sim/seeds.txt";
+
+/// Programs that the tests call, and the Debian package that brings each.
+const PROGRAMS: [(&str, &str); 9] = [
+    // Instances run the host's own Python, not one that the tests brought.
+    ("/usr/bin/python3", "python3"),
+    ("curl", "curl"),
+    ("setpriv", "util-linux"),
+    ("unshare", "util-linux"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("newuidmap", "uidmap"),
+    ("git", "git"),
+];
+
+/// Runs all parts, or `only` one. An error when any test failed.
+pub fn run(only: Option<Part>, seeds: u32, pytest: &[String]) -> Result<(), String> {
+    let wanted = |part| only.is_none_or(|only| only == part);
+    provide_programs();
+    let mut sum = Tally::default();
+    let mut problems = Vec::new();
+    let mut note = |part: &str, outcome: Result<Tally, String>| match outcome {
+        Ok(tally) => {
+            println!("--- {part}: {}", parts_of(tally));
+            sum += tally;
+        }
+        Err(problem) => {
+            println!("--- {part}: {problem}");
+            sum.failed += 1;
+            problems.push(format!("{part}: {problem}"));
+        }
+    };
+    if wanted(Part::Cargo) {
+        note("cargo", cargo_tests());
+    }
+    if wanted(Part::Sim) || wanted(Part::Clients) {
+        match daemon() {
+            Ok(binary) => {
+                if wanted(Part::Sim) {
+                    note("sim", simulator(&binary, seeds));
+                }
+                if wanted(Part::Clients) {
+                    note("clients", clients(&binary, pytest));
+                }
+            }
+            Err(problem) => note("daemon", Err(problem)),
+        }
+    }
+    for problem in &problems {
+        eprintln!("error: {problem}");
+    }
+    println!("{sum}");
+    if sum.failed == 0 {
+        Ok(())
+    } else {
+        Err("some tests failed".into())
+    }
+}
+
+/// Counts in words that no reader of closing lines takes for the last word.
+fn parts_of(tally: Tally) -> String {
+    format!(
+        "{} well, {} not, {} left out",
+        tally.passed, tally.failed, tally.skipped
+    )
+}
+
+/// A number that is fresh with every commit and the same for one commit.
+pub fn seed_of_commit() -> Result<u64, String> {
+    let hash = Job::new("git").args(["rev-parse", "HEAD"]).output()?;
+    let start = hash.get(..15).ok_or("git names no commit")?;
+    u64::from_str_radix(start, 16)
+        .map_err(|err| format!("the commit's hash is not a number: {err}"))
+}
+
+fn cargo_tests() -> Result<Tally, String> {
+    println!("--- cargo test --workspace");
+    let job = Job::cargo(["test", "--workspace", "--no-fail-fast"])
+        .env("PROTOCOL_CASES", fetch::protocol_cases()?)
+        .limit(minutes(30));
+    counted(job)
+}
+
+/// Builds the daemon in the dev profile, which the tests have built already.
+fn daemon() -> Result<PathBuf, String> {
+    Job::cargo(["build", "--package", "elastane-daemon"])
+        .limit(minutes(30))
+        .run()?;
+    Ok(target_directory()?.join("debug/elastane"))
+}
+
+fn simulator(binary: &Path, fresh: u32) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    let recorded = recorded_seeds()?;
+    let first = seed_of_commit()?;
+    println!(
+        "--- the simulator: {} recorded seeds, {fresh} fresh ones from {first}",
+        recorded.len()
+    );
+    for (seed, count) in recorded
+        .iter()
+        .map(|seed| (*seed, 1))
+        .chain([(first, fresh)])
+        .filter(|(_, count)| *count > 0)
+    {
+        let job = Job::new(binary)
+            .args([
+                "sim",
+                "--seed",
+                &seed.to_string(),
+                "--seeds",
+                &count.to_string(),
+            ])
+            .limit(minutes(15));
+        let mut counted = None;
+        let ended = job.lines(|line| {
+            println!("{line}");
+            counted = closing_line(line).or(counted);
+        })?;
+        tally += match (ended, counted) {
+            (Ok(()), None) => Tally {
+                passed: count.into(),
+                ..Tally::default()
+            },
+            (Ok(()), Some(counted)) => counted,
+            (Err(_), Some(counted)) if counted.failed > 0 => counted,
+            (Err(problem), _) => {
+                println!("{problem}");
+                Tally {
+                    failed: 1,
+                    ..Tally::default()
+                }
+            }
+        };
+    }
+    Ok(tally)
+}
+
+fn recorded_seeds() -> Result<Vec<u64>, String> {
+    let path = root().join(RECORDED_SEEDS);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return Ok(Vec::new());
+    };
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            line.parse()
+                .map_err(|err| format!("{RECORDED_SEEDS}: {line:?} is not a seed: {err}"))
+        })
+        .collect()
+}
+
+fn clients(binary: &Path, pytest: &[String]) -> Result<Tally, String> {
+    let python = python::environment(TEST_REQUIREMENTS)?;
+    println!("--- the real clients");
+    let mut job = python
+        .module("pytest")
+        .args(["-p", "no:cacheprovider", "--durations=10", "-rs"])
+        .env("ELASTANE_BIN", binary)
+        .limit(minutes(25));
+    if !pytest.iter().any(|arg| arg.starts_with("tests")) {
+        job = job.args(["tests"]);
+    }
+    counted(job.args(pytest))
+}
+
+/// Runs `job` and sums the closing lines that it prints. A bad exit status
+/// without a failed test among them counts as one.
+fn counted(job: Job) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    let ended = job.lines(|line| {
+        println!("{line}");
+        tally += closing_line(line).unwrap_or_default();
+    })?;
+    match ended {
+        Err(problem) if tally.failed == 0 => {
+            println!("{problem}");
+            tally.failed += 1;
+        }
+        Ok(()) if tally == Tally::default() => return Err("no test was run".into()),
+        Ok(()) | Err(_) => {}
+    }
+    Ok(tally)
+}
+
+/// Installs the programs that are missing, as root on a Debian; says what is
+/// missing otherwise. The tests that need one then skip and say so.
+fn provide_programs() {
+    let mut packages: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(name, _)| !on_path(name))
+        .map(|(_, package)| *package)
+        .collect();
+    if !python_has("venv, ensurepip") {
+        packages.push("python3-venv");
+    }
+    if !python_has("pip") {
+        packages.push("python3-pip");
+    }
+    packages.dedup();
+    if packages.is_empty() {
+        return;
+    }
+    let list = packages.join(" ");
+    if !rustix::process::geteuid().is_root() || !on_path("apt-get") {
+        println!("missing, and not installable without root and apt-get: {list}");
+        return;
+    }
+    println!("installing {list}");
+    let apt = |args: &[&str]| {
+        Job::new("apt-get")
+            .args(["-qq", "-y"])
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .limit(minutes(10))
+            .run()
+    };
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(packages);
+    if let Err(problem) = apt(&["update"]).and_then(|()| apt(&install)) {
+        println!("{problem}: going on without {list}");
+    }
+}
+
+fn venv_works() -> bool {
+    Job::new("python3")
+        .args(["-c", "import venv, ensurepip"])
+        .output()
+        .is_ok()
+}
+
+fn on_path(name: &str) -> bool {
+    // An ordinary user's PATH often lacks the administrator's folders.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(system)
+        .any(|folder| folder.join(name).is_file())
+}
