@@ -50,7 +50,6 @@ def test_1_one_instance_whose_user_data_installs_an_application(daemon, run):
         "ec2", "describe-images", "--owners", "amazon", "--query", "Images[0].ImageId", "--output", "text"
     )
     assert run.base_image.startswith("ami-")
-    (daemon.base / "user-data.sh").write_text(shop.USER_DATA)
     run.security_group = daemon.aws(
         "ec2", "create-security-group", "--group-name", "shop", "--description", "HTTP only", "--query", "GroupId",
         "--output", "text",
@@ -62,7 +61,7 @@ def test_1_one_instance_whose_user_data_installs_an_application(daemon, run):
         )
     run.first = daemon.aws(
         "ec2", "run-instances", "--image-id", run.base_image, "--instance-type", "t3.micro", "--user-data",
-        "file://user-data.sh", "--security-group-ids", run.security_group, "--tag-specifications",
+        f"file://{shop.USER_DATA_FILE}", "--security-group-ids", run.security_group, "--tag-specifications",
         "ResourceType=instance,Tags=[{Key=Name,Value=shop}]",
     )["Instances"][0]["InstanceId"]
     until(lambda: state_of(ec2, run.first) == "running", 30, "the instance to run")

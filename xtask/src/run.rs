@@ -87,6 +87,12 @@ impl Job {
         self
     }
 
+    /// Throws its error output away.
+    pub fn quiet(mut self) -> Job {
+        self.command.stderr(Stdio::null());
+        self
+    }
+
     /// Runs it with our own output. An error is a failed start, a status other
     /// than success, or the limit.
     pub fn run(mut self) -> Result<(), String> {

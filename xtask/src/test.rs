@@ -91,7 +91,7 @@ pub fn seed_of_commit() -> Result<u64, String> {
 
 fn cargo_tests() -> Result<Tally, String> {
     println!("--- cargo test --workspace");
-    let job = Job::cargo(["test", "--workspace", "--no-fail-fast"])
+    let job = Job::cargo(["test", "--workspace", "--features", "xtask/bench", "--no-fail-fast"])
         .env("PROTOCOL_CASES", fetch::protocol_cases()?)
         .limit(minutes(30));
     counted(job)
@@ -241,11 +241,9 @@ fn provide_programs() {
     }
 }
 
-fn venv_works() -> bool {
-    Job::new("python3")
-        .args(["-c", "import venv, ensurepip"])
-        .output()
-        .is_ok()
+fn python_has(modules: &str) -> bool {
+    let script = format!("import {modules}");
+    Job::new("python3").args(["-c", &script]).quiet().output().is_ok()
 }
 
 fn on_path(name: &str) -> bool {

@@ -1,1 +1,114 @@
-//! AWS operations as functions of state, input and time.
+//! AWS operations as functions of state, input and time: one module a
+//! service. A handler reads through [`Call`] or changes rows through
+//! [`Change`]; it never sees bytes, sockets or clocks, and a change that ends
+//! in an error leaves nothing behind.
+
+pub mod autoscaling;
+pub mod cloudwatch;
+pub mod ec2;
+pub mod elbv2;
+pub mod page;
+pub mod ssm;
+pub mod sts;
+
+use elastane_domain::id::{AccountId, InstanceId};
+use elastane_engine::{Tx, View};
+use elastane_wire::{ApiError, Input, Output};
+use std::ops::{Deref, DerefMut};
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The account that the credentials belong to.
+    pub account: AccountId,
+    /// The access key that signed the request.
+    pub access_key: String,
+    /// `arn:aws:iam::<account>:root` and the like.
+    pub arn: String,
+    /// The unique id behind the ARN; the account for its root.
+    pub user_id: String,
+}
+
+impl Caller {
+    /// The root of an account.
+    pub fn root(account: &AccountId, access_key: &str) -> Caller {
+        Caller {
+            account: account.clone(),
+            access_key: access_key.to_string(),
+            arn: format!("arn:aws:iam::{account}:root"),
+            user_id: account.to_string(),
+        }
+    }
+}
+
+/// What a handler may ask of the world besides rows.
+pub trait World {
+    /// The newest console output of an instance, at most 64 KiB; `None` when
+    /// the host holds none.
+    fn console(&self, instance: &InstanceId) -> Option<Vec<u8>>;
+}
+
+/// A call that reads.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The rows of its scope.
+    pub view: View<'a>,
+    /// Who calls.
+    pub caller: &'a Caller,
+    /// The world.
+    pub world: &'a dyn World,
+}
+
+impl<'a> Deref for Call<'a> {
+    type Target = View<'a>;
+    fn deref(&self) -> &View<'a> {
+        &self.view
+    }
+}
+
+/// A call that changes rows.
+pub struct Change<'a, 'b> {
+    /// The transaction.
+    pub tx: &'a mut Tx<'b>,
+    /// Who calls.
+    pub caller: &'a Caller,
+}
+
+impl<'b> Deref for Change<'_, 'b> {
+    type Target = Tx<'b>;
+    fn deref(&self) -> &Tx<'b> {
+        self.tx
+    }
+}
+
+impl<'b> DerefMut for Change<'_, 'b> {
+    fn deref_mut(&mut self) -> &mut Tx<'b> {
+        self.tx
+    }
+}
+
+/// Answers an operation that reads. `None` when it is one that writes.
+pub fn read(call: &Call<'_>, input: &Input) -> Option<Result<Output, ApiError>> {
+    elastane_wire::dispatch_read!(crate, call, input)
+}
+
+/// Carries out an operation that writes. `None` when it is one that reads.
+pub fn write(change: &mut Change<'_, '_>, input: &Input) -> Option<Result<Output, ApiError>> {
+    elastane_wire::dispatch_write!(crate, change, input)
+}
+
+/// Carries out any operation within a transaction: what the simulator and the
+/// shell's writer use.
+pub fn call(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    world: &dyn World,
+    input: &Input,
+) -> Result<Output, ApiError> {
+    if let Some(result) = write(&mut Change { tx, caller }, input) {
+        return result;
+    }
+    let view = tx.view();
+    let answer = read(&Call { view, caller, world }, input);
+    answer.expect("an operation reads or writes")
+}

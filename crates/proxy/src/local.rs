@@ -10,7 +10,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
 
 /// A target with this thread's connections to it.
 pub(crate) struct TargetLocal {
@@ -116,8 +116,8 @@ pub(crate) struct ListenerLocal {
     pub(crate) serial: u64,
     pub(crate) route: RefCell<Rc<Route>>,
     pub(crate) closing: Cell<bool>,
-    /// The task that accepts connections, if a socket could be opened.
-    pub(crate) accepting: RefCell<Option<JoinHandle<()>>>,
+    /// Ends the task that accepts connections, if a socket could be opened.
+    pub(crate) accepting: RefCell<Option<Rc<Notify>>>,
 }
 
 /// All that this thread keeps from one table to the next.

@@ -398,10 +398,10 @@ impl<'a> Reader<'a> {
                     return Ok('\u{fffd}');
                 }
                 let low = self.hex()?;
-                let joined = 0x10000 + ((high - 0xd800) << 10) + low.wrapping_sub(0xdc00);
                 if !(0xdc00..0xe000).contains(&low) {
                     return Ok('\u{fffd}');
                 }
+                let joined = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
                 char::from_u32(joined).unwrap_or('\u{fffd}')
             }
             _ => return Err(self.broken()),

@@ -122,11 +122,22 @@ fn comparisons() {
     }
 }
 
-/// The observed reasons.
+/// A case of a reason: N, M, treatment of missing data, picture, text.
+type ReasonCase = (u32, Option<u32>, MissingData, &'static str, &'static str);
+
+fn check_reasons(cases: &[ReasonCase]) {
+    for (n, m, treatment, picture, reason) in cases {
+        let rule = rule(*n, *m, *treatment);
+        let verdict = evaluate(&rule, &pictured(picture), AlarmState::InsufficientData);
+        assert_eq!(verdict.reason, *reason, "{picture}");
+    }
+}
+
+/// The observed reasons that name datapoints.
 #[test]
 fn cloudwatch_5_6_reasons() {
-    use MissingData::*;
-    for (n, m, treatment, picture, reason) in [
+    use MissingData::Missing;
+    check_reasons(&[
         (
             1,
             Some(1),
@@ -158,6 +169,14 @@ fn cloudwatch_5_6_reasons() {
             "Threshold Crossed: 2 out of the last 3 datapoints [1.0 (25/09/22 18:53:00), 1.0 (25/09/22 18:51:00)] were \
              not greater than the threshold (5.0) (minimum 2 datapoints for ALARM -> OK transition).",
         ),
+    ]);
+}
+
+/// The observed reasons that name missing data.
+#[test]
+fn cloudwatch_5_6_reasons_of_missing_data() {
+    use MissingData::*;
+    check_reasons(&[
         (
             3,
             Some(2),
@@ -195,14 +214,7 @@ fn cloudwatch_5_6_reasons() {
             "Threshold Crossed: no datapoints were received for 2 periods and 2 missing datapoints were treated as \
              [NonBreaching].",
         ),
-    ] {
-        let verdict = evaluate(
-            &rule(n, m, treatment),
-            &pictured(picture),
-            AlarmState::InsufficientData,
-        );
-        assert_eq!(verdict.reason, reason, "{picture}");
-    }
+    ]);
 }
 
 /// StateReasonData has the observed members and forms.

@@ -139,7 +139,9 @@ impl<'a> Round<'a> {
         Plan { actions, blocked }
     }
 
-    /// How many instances that still run may be replaced now.
+    /// How many instances that still run may be replaced now. What the group
+    /// lacks counts as being replaced: where launches fail again and again, it
+    /// must not lose one more instance with each attempt.
     fn pace(&self) -> u32 {
         let warmup = self.view.default_instance_warmup.unwrap_or_default();
         let under_way = self.view.counted().filter(|member| {
@@ -147,19 +149,20 @@ impl<'a> Round<'a> {
                 && (member.lifecycle == LifecycleState::Pending
                     || warming(member.in_service_since, warmup, self.now))
         });
+        let lacking = self.wanted.saturating_sub(self.counted);
         (self.wanted / TENTH)
             .max(1)
-            .saturating_sub(count(under_way))
+            .saturating_sub(count(under_way) + lacking)
     }
 
     fn follow_wanted(&self, draw: Draw) -> Plan {
         if self.counted < self.wanted {
             return self.scale_out();
         }
-        // Unhealthy members go by themselves; no healthy one goes for them.
-        let healthy = self.counted - count(self.unhealthy());
-        if healthy > self.wanted {
-            self.scale_in(healthy - self.wanted, draw)
+        // An unhealthy surplus has gone before: this one is healthy.
+        let surplus = self.counted - self.wanted;
+        if surplus > 0 {
+            self.scale_in(surplus, draw)
         } else {
             Plan::default()
         }

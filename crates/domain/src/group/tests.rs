@@ -385,6 +385,16 @@ fn replacement_during_the_backoff() {
     assert_eq!(short(&view), "-i-0");
 }
 
+/// A group that lacks instances launches first; the unhealthy ones that still run wait.
+#[test]
+fn autoscaling_4_4_a_short_group_keeps_what_runs() {
+    let mut view = spread(3, "ab");
+    view.members[0].marked_unhealthy = Some(UnhealthyCause::Elb);
+    assert_eq!(short(&view), "+a");
+    view.members[0].marked_unhealthy = Some(UnhealthyCause::User);
+    assert_eq!(short(&view), "-i-0 +a");
+}
+
 /// A lopsided group at rest launches first; the surplus goes from the full zone when that is in service.
 #[test]
 fn autoscaling_1_5_balance_launches_first() {
@@ -413,6 +423,20 @@ fn autoscaling_1_5_balance_launches_first() {
         "",
         "nothing may go, so nothing is launched for it"
     );
+}
+
+/// Zones are balanced only while every instance does its work.
+#[test]
+fn autoscaling_1_5_balance_waits_for_rest() {
+    let mut view = spread(4, "aaaa");
+    view.default_instance_warmup = Some(Span::from_mins(5));
+    view.members[0].in_service_since = Some(NOW);
+    assert_eq!(short(&view), "+b +b");
+    view.members[1].marked_unhealthy = Some(UnhealthyCause::Elb);
+    assert_eq!(short(&view), "");
+    view.members[1].marked_unhealthy = None;
+    view.members[0].lifecycle = LifecycleState::Pending;
+    assert_eq!(short(&view), "");
 }
 
 /// Deleting takes everything that is not leaving already.

@@ -288,50 +288,27 @@ fn cloudwatch_3_list_metrics() {
     let any_instance = [("InstanceId".to_owned(), None)];
     let one_instance = [("InstanceId".to_owned(), Some("i-2".to_owned()))];
     let all = MetricFilter::default();
+    let namespace = |namespace| MetricFilter {
+        namespace: Some(namespace),
+        ..all
+    };
+    let name = MetricFilter {
+        name: Some("CPUUtilization"),
+        ..all
+    };
+    let with = |dimensions| MetricFilter { dimensions, ..all };
+    let active = MetricFilter {
+        active_since: Some(NOW - RECENTLY_ACTIVE),
+        ..all
+    };
     for (filter, number) in [
         (all, 4),
-        (
-            MetricFilter {
-                namespace: Some("AWS/EC2"),
-                ..all
-            },
-            3,
-        ),
-        (
-            MetricFilter {
-                namespace: Some("AWS"),
-                ..all
-            },
-            0,
-        ),
-        (
-            MetricFilter {
-                name: Some("CPUUtilization"),
-                ..all
-            },
-            2,
-        ),
-        (
-            MetricFilter {
-                dimensions: &any_instance,
-                ..all
-            },
-            2,
-        ),
-        (
-            MetricFilter {
-                dimensions: &one_instance,
-                ..all
-            },
-            0,
-        ),
-        (
-            MetricFilter {
-                active_since: Some(NOW - RECENTLY_ACTIVE),
-                ..all
-            },
-            3,
-        ),
+        (namespace("AWS/EC2"), 3),
+        (namespace("AWS"), 0),
+        (name, 2),
+        (with(&any_instance[..]), 2),
+        (with(&one_instance[..]), 0),
+        (active, 3),
     ] {
         assert_eq!(store.list(&filter, NOW).len(), number, "{filter:?}");
     }

@@ -1,0 +1,279 @@
+//! One network namespace per VPC: the router between its instances, with the
+//! metadata service, the resolver and the gateways on its loopback interface,
+//! and no way out. A tiny process (the holder) keeps it when the daemon goes;
+//! a thread of the daemon lives in it and opens sockets there.
+
+use crate::error::{Context, HostError};
+use crate::init::{BOOT_FD, HOLDER_ARGUMENT};
+use crate::layout::{Layout, write_private};
+use crate::netlink::{Netlink, Veth};
+use crate::record::{self, ProcessName};
+use crate::sys::{self, Spawn};
+use std::ffi::{CString, OsString};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+/// The instance's interface, as on EC2's virtual machines of the first kind.
+pub const INNER_NAME: &str = "eth0";
+/// The metadata service's address (ec2-imds.md 1).
+pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// The VPC resolver's address.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// Ready-made sockets: a burst of new connections does not wait for the thread.
+const STOCK: usize = 64;
+/// How long a holder may take to set its namespace up.
+const HOLDER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Hardware address of the instance with this address: locally administered.
+pub fn mac_of(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0, a, b, c, d]
+}
+
+/// Name of the router's end of an instance's cable: at most 15 characters.
+fn cable_name(instance: &str) -> String {
+    let tail: String = instance.chars().rev().filter(char::is_ascii_alphanumeric).take(14).collect();
+    format!("v{}", tail.chars().rev().collect::<String>())
+}
+
+/// The holder's life: make the namespace a router, write itself down, say
+/// so, and sleep until killed. If the daemon dies first, it ends.
+pub(crate) fn holder_main(arguments: &[OsString]) -> i32 {
+    let Some(path) = arguments.get(2).map(PathBuf::from) else { return 2 };
+    let mut daemon = UnixStream::from(sys::inherited(BOOT_FD));
+    let ready = become_router().context(|| "make the network namespace a router".to_owned()).and_then(|()| {
+        let name = ProcessName::of(std::process::id() as i32)
+            .ok_or_else(|| HostError::Refused("the holder cannot find itself in /proc".to_owned()))?;
+        write_private(&path, &serde_json::to_vec(&name).expect("plain data"))
+    });
+    let message = match &ready {
+        Ok(()) => "ok".to_owned(),
+        Err(err) => err.sentence(),
+    };
+    if daemon.write_all(message.as_bytes()).is_err() || ready.is_err() {
+        let _ = fs::remove_file(&path);
+        return 1;
+    }
+    drop(daemon);
+    loop {
+        std::thread::park();
+    }
+}
+
+fn become_router() -> io::Result<()> {
+    let netlink = Netlink::open()?;
+    let loopback = netlink.loopback_up()?;
+    netlink.add_address(loopback, METADATA, 32)?;
+    netlink.add_address(loopback, RESOLVER, 32)?;
+    for (name, value) in [
+        ("ip_forward", "1"),
+        ("conf/all/rp_filter", "1"),
+        ("conf/default/rp_filter", "1"),
+        // New cables inherit these: the router answers ARP for everybody, at once.
+        ("conf/default/proxy_arp", "1"),
+        ("neigh/default/proxy_delay", "0"),
+        ("conf/all/send_redirects", "0"),
+        ("conf/default/send_redirects", "0"),
+    ] {
+        fs::write(format!("/proc/sys/net/ipv4/{name}"), value)?;
+    }
+    Ok(())
+}
+
+/// Starts a holder with a new network namespace.
+fn start_holder(path: &Path) -> Result<ProcessName, HostError> {
+    let (ours, theirs) = UnixStream::pair().context(|| "make a socket pair".to_owned())?;
+    ours.set_read_timeout(Some(HOLDER_LIMIT)).context(|| "set a time limit".to_owned())?;
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").context(|| "open /dev/null".to_owned())?;
+    let argv = [c"elastane".to_owned(), text(HOLDER_ARGUMENT)?, sys::c_path(path).context(|| "name the holder's file".to_owned())?];
+    let (pid, _pidfd) = sys::spawn(&Spawn {
+        namespaces: libc::CLONE_NEWNET as u64,
+        argv: &argv,
+        environment: &[],
+        fds: &[null.as_raw_fd(), null.as_raw_fd(), null.as_raw_fd(), theirs.as_raw_fd()],
+        gate: BOOT_FD,
+    })
+    .context(|| "start the network's holder".to_owned())?;
+    drop(theirs);
+    let mut answer = String::new();
+    let told = (&ours).write_all(b"g").and_then(|()| (&ours).take(1000).read_to_string(&mut answer));
+    match (told, answer.as_str()) {
+        (Ok(_), "ok") => record::holder(path)
+            .ok_or_else(|| HostError::Refused("the network's holder left no record".to_owned())),
+        (told, why) => {
+            let _ = sys::kill(pid, libc::SIGKILL);
+            let _ = sys::wait_for(pid);
+            let why = told.err().map_or_else(|| why.to_owned(), |err| err.to_string());
+            Err(HostError::Refused(format!("cannot make a VPC's network: {why}")))
+        }
+    }
+}
+
+fn text(argument: &str) -> Result<CString, HostError> {
+    CString::new(argument).map_err(|_| HostError::Refused("an argument holds a NUL byte".to_owned()))
+}
+
+type Task = Box<dyn FnOnce(&Netlink) + Send>;
+
+/// A VPC's network as the daemon uses it. Dropping it ends the thread, not
+/// the network.
+pub struct Router {
+    tasks: Mutex<mpsc::SyncSender<Task>>,
+    stock: Mutex<Vec<OwnedFd>>,
+    holder: ProcessName,
+    path: PathBuf,
+}
+
+/// Tasks that may wait for a router's thread.
+const TASKS_WAITING_MAX: usize = 1024;
+
+impl Router {
+    /// Finds the VPC's network, left by an earlier daemon, or makes it.
+    pub fn open(layout: &Layout, vpc: &str) -> Result<Router, HostError> {
+        let path = layout.vpc(vpc);
+        let holder = match record::holder(&path).filter(ProcessName::lives) {
+            Some(holder) => holder,
+            None => start_holder(&path)?,
+        };
+        let file = format!("/proc/{}/ns/net", holder.pid);
+        let namespace = fs::File::open(&file).context(|| format!("open {file}"))?;
+        let (sender, receiver) = mpsc::sync_channel::<Task>(TASKS_WAITING_MAX);
+        let (ready, entered) = mpsc::channel();
+        std::thread::Builder::new()
+            .name(format!("net-{vpc}"))
+            .stack_size(256 << 10)
+            .spawn(move || {
+                let netlink = sys::setns(namespace.as_fd(), libc::CLONE_NEWNET).and_then(|()| Netlink::open());
+                match netlink {
+                    Ok(netlink) => {
+                        let _ = ready.send(Ok(()));
+                        receiver.into_iter().for_each(|task| task(&netlink));
+                    }
+                    Err(err) => drop(ready.send(Err(err))),
+                }
+            })
+            .context(|| "start a network thread".to_owned())?;
+        let entered = entered.recv().unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::BrokenPipe)));
+        entered.context(|| "enter the VPC's network".to_owned())?;
+        let (tasks, stock) = (Mutex::new(sender), Mutex::new(Vec::new()));
+        Ok(Router { tasks, stock, holder, path })
+    }
+
+    /// Runs `task` on the thread inside the network and returns what it returns.
+    pub fn run<T: Send + 'static>(&self, task: impl FnOnce(&Netlink) -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let (sender, receiver) = mpsc::channel();
+        let boxed: Task = Box::new(move |netlink| drop(sender.send(task(netlink))));
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        let tasks = self.tasks.lock().expect("no task panics under this lock").clone();
+        tasks.send(boxed).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        receiver.recv().map_err(gone)?
+    }
+
+    /// A fresh non-blocking TCP socket inside the network.
+    pub fn tcp_socket(self: &Arc<Router>) -> io::Result<OwnedFd> {
+        let (taken, left) = {
+            let mut stock = self.stock.lock().expect("no code panics under this lock");
+            (stock.pop(), stock.len())
+        };
+        if left == STOCK / 2 || taken.is_none() {
+            self.refill();
+        }
+        match taken {
+            Some(socket) => Ok(socket),
+            None => self.run(|_| tcp_socket_here()),
+        }
+    }
+
+    fn refill(self: &Arc<Router>) {
+        let router = self.clone();
+        let boxed: Task = Box::new(move |_| {
+            let mut made: Vec<OwnedFd> = Vec::new();
+            let missing = STOCK - router.stock.lock().expect("no code panics under this lock").len().min(STOCK);
+            made.extend((0..missing).map_while(|_| tcp_socket_here().ok()));
+            router.stock.lock().expect("no code panics under this lock").append(&mut made);
+        });
+        // A full queue means that a refill waits in it already.
+        let _ = self.tasks.lock().expect("no task panics under this lock").try_send(boxed);
+    }
+
+    /// A listening TCP socket inside the network.
+    pub fn listen(&self, address: SocketAddrV4) -> io::Result<TcpListener> {
+        self.run(move |_| {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        })
+    }
+
+    /// A bound UDP socket inside the network.
+    pub fn bind_udp(&self, address: SocketAddrV4) -> io::Result<UdpSocket> {
+        self.run(move |_| {
+            let socket = UdpSocket::bind(address)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+    }
+
+    /// Lays the cable of an instance whose first process is `pid` and routes
+    /// its address. The instance configures the inner end itself.
+    pub fn connect(&self, instance: &str, pid: i32, address: Ipv4Addr, gateway: Ipv4Addr) -> io::Result<()> {
+        let name = cable_name(instance);
+        self.run(move |netlink| {
+            // The cable of an earlier boot goes with its namespace, but not at once.
+            netlink.remove_link(&name)?;
+            netlink.add_address(sys::interface_index("lo")?, gateway, 32)?;
+            let mac = mac_of(address);
+            netlink.add_veth(&Veth { name: &name, peer_name: INNER_NAME, peer_mac: mac, peer_pid: pid })?;
+            let index = sys::interface_index(&name)?;
+            netlink.add_route((address, 32), index, None, Some(gateway))?;
+            netlink.add_neighbour(index, address, mac)
+        })
+    }
+
+    /// Whether the holder still lives.
+    pub fn lives(&self) -> bool {
+        self.holder.lives()
+    }
+
+    /// Ends the network. Its instances must have ended.
+    pub fn end(&self) {
+        end_holder(&self.path, self.holder);
+    }
+}
+
+/// Kills a holder and removes its record.
+pub fn end_holder(path: &Path, holder: ProcessName) {
+    if holder.lives() {
+        let _ = sys::kill(holder.pid, libc::SIGKILL);
+        // Ours are waited for; those of an earlier daemon have another parent.
+        let _ = sys::wait_for(holder.pid);
+    }
+    let _ = fs::remove_file(path);
+}
+
+/// A non-blocking TCP socket in the calling thread's network.
+pub fn tcp_socket_here() -> io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    Ok(socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of cables fit the kernel's limit and differ between instances.
+    #[test]
+    fn cable_names() {
+        let name = cable_name("i-0123456789abcdef0");
+        assert_eq!(name, "v3456789abcdef0");
+        assert!(name.len() <= 15);
+        assert_ne!(name, cable_name("i-0123456789abcdef1"));
+    }
+}

@@ -1,0 +1,286 @@
+//! A data thread: one current-thread runtime that owns its sockets, pools,
+//! scratch memory and counters, and takes orders from the control side.
+
+use crate::clock::Clock;
+use crate::connection;
+use crate::http::Random;
+use crate::local::{Gone, ListenerLocal, Local};
+use crate::metrics::Count;
+use crate::state::Table;
+use crate::upstream::Connector;
+use crate::watch::Watches;
+use elastane_domain::id::ListenerArn;
+use elastane_domain::time::Time;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+
+/// Client connections of one thread: the others would run out of file
+/// descriptors before they could be served.
+pub(crate) const CONNECTIONS_MAX: usize = 16_384;
+/// One read takes at most this much; all connections of a thread share it.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Buffers kept for reuse, and the largest one worth keeping.
+const SPARE_BUFFERS_MAX: usize = 256;
+const SPARE_BUFFER_BYTES_MAX: usize = 16 * 1024;
+/// Accuracy of deadlines.
+const SWEEP: Duration = Duration::from_millis(100);
+/// Pools are swept every so many sweeps of deadlines.
+const SWEEPS_PER_POOL_SWEEP: u64 = 10;
+/// Pause after a failed accept (no descriptors left), instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// Most connections taken from the queue of a socket that closes; its backlog.
+pub(crate) const BACKLOG: i32 = 4096;
+
+/// An order to a data thread.
+pub(crate) enum Command {
+    /// Use this table for new requests, accept on these sockets, and say so.
+    Apply {
+        table: Arc<Table>,
+        sockets: Vec<(ListenerArn, std::net::TcpListener)>,
+    },
+    /// End the requests at these targets.
+    Cut(Vec<u64>),
+    /// Close everything and end.
+    Stop,
+}
+
+/// A connection accepted elsewhere, for the load balancer of this host name.
+pub(crate) struct Handed {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) host: String,
+}
+
+/// The ends of a thread's channels, and what it was started with.
+pub(crate) struct Setup {
+    pub(crate) index: usize,
+    pub(crate) seed: u64,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) handed: mpsc::Receiver<Handed>,
+    /// Called with (thread, generation) when a table is in force.
+    pub(crate) applied: Box<dyn Fn(usize, u64) + Send>,
+}
+
+/// What all connections of a thread share.
+pub(crate) struct Thread {
+    pub(crate) index: usize,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) random: RefCell<Random>,
+    pub(crate) watches: Watches,
+    pub(crate) connections: Cell<usize>,
+    local: RefCell<Local>,
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    now_ms: Cell<u64>,
+    service_now: Cell<Time>,
+    scratch: RefCell<Box<[u8]>>,
+    spare: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Thread {
+    /// Milliseconds since the thread started, as of the last sweep.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    /// A deadline that is at least this far away.
+    pub(crate) fn deadline_in(&self, span_ms: u64) -> u64 {
+        self.now_ms.get() + SWEEP.as_millis() as u64 + span_ms
+    }
+
+    /// Service time as of the last sweep.
+    pub(crate) fn service_now(&self) -> Time {
+        self.service_now.get()
+    }
+
+    /// Reads what is there, at most the scratch memory, and hands it to `take`
+    /// at once: no connection keeps a buffer while it waits. No bytes mean
+    /// that the peer closed. `take` must not read.
+    pub(crate) fn poll_read<R>(
+        &self,
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> Poll<io::Result<R>> {
+        let scratch = &mut *self.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(take(buffer.filled())))
+    }
+
+    /// The first bytes of the scratch memory: what the read just before left there.
+    pub(crate) fn with_scratch<R>(&self, length: usize, take: impl FnOnce(&[u8]) -> R) -> R {
+        take(&self.scratch.borrow()[..length])
+    }
+
+    /// An empty buffer.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        let worth = buffer.capacity() > 0 && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX;
+        if worth && spare.len() < SPARE_BUFFERS_MAX {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+
+    fn tick(&self, sweeps: u64) {
+        self.now_ms.set(self.started.elapsed().as_millis() as u64);
+        self.service_now.set(self.clock.now());
+        self.watches.sweep(self.now_ms());
+        if sweeps.is_multiple_of(SWEEPS_PER_POOL_SWEEP) {
+            for target in self.local.borrow().targets.values() {
+                target.pool.sweep(self.now_ms());
+            }
+        }
+    }
+
+    fn apply(self: &Rc<Self>, table: &Table, sockets: Vec<(ListenerArn, std::net::TcpListener)>) {
+        let Gone { listeners, targets } = self.local.borrow_mut().apply(table, self.index);
+        let cut: Vec<u64> = targets.iter().map(|target| target.state.id).collect();
+        for target in targets {
+            target.admission.set(elastane_domain::routing::Admission::Unused);
+            target.pool.clear();
+        }
+        self.watches.cut(&cut);
+        for listener in listeners {
+            listener.closing.set(true);
+            if let Some(accepting) = listener.accepting.take() {
+                accepting.notify_one();
+            }
+            self.watches.close_idle(listener.serial);
+        }
+        for (arn, socket) in sockets {
+            let listener = self.local.borrow().listeners.get(&arn).cloned();
+            if let Some(listener) = listener {
+                self.accept_on(listener, socket);
+            }
+        }
+    }
+
+    fn accept_on(self: &Rc<Self>, listener: Rc<ListenerLocal>, socket: std::net::TcpListener) {
+        // The control side made it non-blocking; registering fails only
+        // without descriptors for epoll, and then nothing works.
+        let Ok(socket) = TcpListener::from_std(socket) else {
+            return;
+        };
+        let end = Rc::new(Notify::new());
+        if let Some(before) = listener.accepting.replace(Some(end.clone())) {
+            before.notify_one();
+        }
+        let thread = self.clone();
+        tokio::task::spawn_local(async move { thread.accept(listener, socket, end).await });
+    }
+
+    async fn accept(self: Rc<Self>, listener: Rc<ListenerLocal>, socket: TcpListener, end: Rc<Notify>) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = end.notified() => break,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.open(stream, peer, listener.clone()),
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+        // Closing a socket resets what waits in its queue: those clients are connected already.
+        let Ok(socket) = socket.into_std() else {
+            return;
+        };
+        for _ in 0..BACKLOG {
+            let Ok((stream, peer)) = socket.accept() else {
+                break;
+            };
+            if stream.set_nonblocking(true).is_ok() && let Ok(stream) = TcpStream::from_std(stream) {
+                self.open(stream, peer, listener.clone());
+            }
+        }
+    }
+
+    /// Starts to serve a client, unless there are too many.
+    fn open(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, listener: Rc<ListenerLocal>) {
+        let balancer = listener.route.borrow().balancer.clone();
+        if self.connections.get() >= CONNECTIONS_MAX {
+            balancer.ledger.add(self.index, Count::RejectedConnections, 1);
+            return;
+        }
+        if stream.set_nodelay(true).is_ok() {
+            connection::spawn(self.clone(), listener, stream, peer);
+        }
+    }
+
+    fn take_handed(self: &Rc<Self>, handed: Handed) {
+        let Ok(peer) = handed.stream.peer_addr() else {
+            return;
+        };
+        let listener = self.local.borrow().hosts.get(&handed.host).cloned();
+        let stream = handed.stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(handed.stream));
+        let Ok(stream) = stream else {
+            return;
+        };
+        match listener {
+            Some(listener) => self.open(stream, peer, listener),
+            None => connection::spawn_unknown(self.clone(), stream),
+        }
+    }
+}
+
+/// Runs a data thread until it is told to stop.
+pub(crate) fn run(setup: Setup) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve(setup));
+    Ok(())
+}
+
+async fn serve(mut setup: Setup) {
+    let thread = Rc::new(Thread {
+        index: setup.index,
+        connector: setup.connector,
+        random: RefCell::new(Random::new(setup.seed)),
+        watches: Watches::default(),
+        connections: Cell::new(0),
+        local: RefCell::new(Local::default()),
+        started: Instant::now(),
+        now_ms: Cell::new(0),
+        service_now: Cell::new(setup.clock.now()),
+        clock: setup.clock,
+        scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+        spare: RefCell::new(Vec::new()),
+    });
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sweeps = 0;
+    loop {
+        tokio::select! {
+            biased;
+            command = setup.commands.recv() => match command {
+                Some(Command::Apply { table, sockets }) => {
+                    thread.apply(&table, sockets);
+                    (setup.applied)(thread.index, table.generation);
+                }
+                Some(Command::Cut(targets)) => thread.watches.cut(&targets),
+                Some(Command::Stop) | None => return,
+            },
+            Some(handed) = setup.handed.recv() => thread.take_handed(handed),
+            _ = ticks.tick() => {
+                sweeps += 1;
+                thread.tick(sweeps);
+            }
+        }
+    }
+}
