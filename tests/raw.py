@@ -60,7 +60,7 @@ def error_code(protocol, body):
     """The error's code in an answer of `protocol`."""
     text = body.decode(errors="replace")
     pattern = {
-        "ec2": r"<Response><Errors><Error><Code>(\w[\w.]*)</Code>",
+        "ec2": r"<Response[^>]*><Errors><Error><Code>(\w[\w.]*)</Code>",
         "query": r"<Error>.*?<Code>(\w[\w.]*)</Code>",
     }.get(protocol, r'__type.*?(?:#|"|x|\W)(\w*(?:Exception|Error|Failure|Operation|Client|Expired|NotFound\w*))')
     found = re.search(pattern, text, re.DOTALL)

@@ -13,13 +13,25 @@ pub trait Headers {
     fn first(&self, name: &str) -> Option<&str>;
 }
 
-impl<N: AsRef<str>, V: AsRef<str>> Headers for [(N, V)] {
+impl<N: AsRef<str>, V: AsRef<str>> Headers for &[(N, V)] {
     fn each(&self, name: &str, visit: &mut dyn FnMut(&str)) {
-        for (key, value) in self {
+        for (key, value) in *self {
             if key.as_ref().eq_ignore_ascii_case(name) {
                 visit(value.as_ref());
             }
         }
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_ref())
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> Headers for Vec<(N, V)> {
+    fn each(&self, name: &str, visit: &mut dyn FnMut(&str)) {
+        self.as_slice().each(name, visit);
     }
 
     fn first(&self, name: &str) -> Option<&str> {
@@ -82,6 +94,9 @@ pub struct HttpResponse {
 impl HttpResponse {
     /// The first value of a header, by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_ref())
+        self.headers
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.as_ref())
     }
 }

@@ -3,15 +3,39 @@
 //! Shapes are generated into structs and schema tables; each protocol is one
 //! hand-written codec over the tables. Nothing here knows a socket: requests
 //! arrive as slices and leave as [`Input`], answers go the other way.
+//!
+//! A server calls [`identify`], [`sigv4::verify`], [`decode`], then its
+//! handler, then [`encode_response`] or [`encode_error`]. A client calls
+//! [`encode_request`], [`sigv4::Signer::sign`], then [`decode_response`].
 
-pub mod error;
+mod cbor;
+mod decode;
+mod error;
 #[macro_use]
 mod generated;
+mod http;
+mod identify;
+mod json;
+pub mod limits;
 pub mod operation;
+mod protocol;
+mod query;
 pub mod schema;
+pub mod sigv4;
+mod time;
+mod validate;
 pub mod value;
+mod xml;
 
+pub use decode::DecodeError;
 pub use error::ApiError;
 pub use generated::{autoscaling, cloudwatch, ec2, elbv2, ssm, sts};
+pub use http::{ClientRequest, Headers, HttpRequest, HttpResponse};
+pub use identify::{Identified, Protocol, ReplyForm, WireError, identify};
 pub use operation::{Input, Operation, Output, Service};
+pub use protocol::{
+    ResponseError, client_protocol, decode, decode_response, encode_error, encode_request,
+    encode_response,
+};
+pub use validate::validate;
 pub use value::Timestamp;

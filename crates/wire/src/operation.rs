@@ -217,7 +217,10 @@ mod tests {
         for (index, info) in OPERATIONS.iter().enumerate() {
             assert_eq!(info.operation as usize, index);
             assert_eq!(Input::empty(info.operation).operation(), info.operation);
-            assert_eq!(Operation::find(info.service, info.name), Some(info.operation));
+            assert_eq!(
+                Operation::find(info.service, info.name),
+                Some(info.operation)
+            );
         }
         for (index, info) in SERVICES.iter().enumerate() {
             assert_eq!(info.service as usize, index);

@@ -15,8 +15,16 @@ use std::fmt::Write;
 /// Parameters that belong to the envelope, not to an operation (EC2 API
 /// Reference, "Common query parameters", and SigV4's query form).
 const ENVELOPE: &[&str] = &[
-    "Action", "Version", "AWSAccessKeyId", "Signature", "SignatureMethod", "SignatureVersion",
-    "Timestamp", "Expires", "SecurityToken", "AUTHPARAMS",
+    "Action",
+    "Version",
+    "AWSAccessKeyId",
+    "Signature",
+    "SignatureMethod",
+    "SignatureVersion",
+    "Timestamp",
+    "Expires",
+    "SecurityToken",
+    "AUTHPARAMS",
 ];
 
 /// The parameters of a request, in the order of their paths.
@@ -44,7 +52,10 @@ impl<'a> Form<'a> {
                 )));
             }
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            params.push(Param { key: unescape(key)?, value: unescape(value)? });
+            params.push(Param {
+                key: unescape(key)?,
+                value: unescape(value)?,
+            });
         }
         params.sort_by(|a, b| path_order(&a.key).cmp(path_order(&b.key)));
         Ok(Form { params })
@@ -65,7 +76,8 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, DecodeError> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Ok(Cow::Borrowed(text));
     }
-    let wrong = || DecodeError::malformed("The request's parameters are not percent-encoded UTF-8.");
+    let wrong =
+        || DecodeError::malformed("The request's parameters are not percent-encoded UTF-8.");
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -84,7 +96,13 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, DecodeError> {
 
 /// Fills `record` with the form's parameters. With `strict`, a parameter that
 /// the shape does not have is an error, as in EC2; the other services ignore it.
-pub fn decode(form: &Form<'_>, shape: &Shape, record: &mut dyn Record, limits: Limits, strict: bool) -> Result<(), DecodeError> {
+pub fn decode(
+    form: &Form<'_>,
+    shape: &Shape,
+    record: &mut dyn Record,
+    limits: Limits,
+    strict: bool,
+) -> Result<(), DecodeError> {
     let walk = Walk { limits, strict };
     let params = &form.params[..];
     walk.members(params, 0, shape.members(), record, limits.depth)
@@ -103,7 +121,10 @@ fn element(key: &str, at: usize) -> Option<&str> {
 
 /// Splits parameters into runs with equal path element at `at`, leaving out
 /// those whose path ends before.
-fn runs<'p, 'a>(params: &'p [Param<'a>], at: usize) -> impl Iterator<Item = (&'p str, &'p [Param<'a>])> {
+fn runs<'p, 'a>(
+    params: &'p [Param<'a>],
+    at: usize,
+) -> impl Iterator<Item = (&'p str, &'p [Param<'a>])> {
     let mut rest = params;
     std::iter::from_fn(move || {
         while let Some(first) = rest.first() {
@@ -111,7 +132,10 @@ fn runs<'p, 'a>(params: &'p [Param<'a>], at: usize) -> impl Iterator<Item = (&'p
                 rest = &rest[1..];
                 continue;
             };
-            let count = rest.iter().take_while(|param| element(&param.key, at) == Some(name)).count();
+            let count = rest
+                .iter()
+                .take_while(|param| element(&param.key, at) == Some(name))
+                .count();
             let (run, tail) = rest.split_at(count);
             rest = tail;
             return Some((name, run));
@@ -121,7 +145,14 @@ fn runs<'p, 'a>(params: &'p [Param<'a>], at: usize) -> impl Iterator<Item = (&'p
 }
 
 impl Walk {
-    fn members(&self, params: &[Param<'_>], at: usize, members: &[Member], record: &mut dyn Record, depth: usize) -> Result<(), DecodeError> {
+    fn members(
+        &self,
+        params: &[Param<'_>],
+        at: usize,
+        members: &[Member],
+        record: &mut dyn Record,
+        depth: usize,
+    ) -> Result<(), DecodeError> {
         let depth = deeper(depth)?;
         for (name, run) in runs(params, at) {
             let found = members.iter().position(|member| member.query == name);
@@ -138,18 +169,28 @@ impl Walk {
     }
 
     fn unknown(&self, at: usize, name: &str, run: &[Param<'_>]) -> Result<(), DecodeError> {
-        let envelope = at == 0 && (ENVELOPE.contains(&name) || name.to_ascii_lowercase().starts_with("x-amz-"));
+        let envelope = at == 0
+            && (ENVELOPE.contains(&name) || name.to_ascii_lowercase().starts_with("x-amz-"));
         match run.first() {
-            Some(param) if self.strict && !envelope => {
-                Err(DecodeError::UnknownParameter(param.key.chars().take(decode::VALUE_ECHO_MAX).collect()))
-            }
+            Some(param) if self.strict && !envelope => Err(DecodeError::UnknownParameter(
+                param.key.chars().take(decode::VALUE_ECHO_MAX).collect(),
+            )),
             _ => Ok(()),
         }
     }
 
-    fn value(&self, params: &[Param<'_>], at: usize, shape: &Shape, place: Place<'_>, depth: usize) -> Result<(), DecodeError> {
+    fn value(
+        &self,
+        params: &[Param<'_>],
+        at: usize,
+        shape: &Shape,
+        place: Place<'_>,
+        depth: usize,
+    ) -> Result<(), DecodeError> {
         match (shape, place) {
-            (Shape::Struct(shape), Place::Record(record)) => self.members(params, at, shape.members, record, depth),
+            (Shape::Struct(shape), Place::Record(record)) => {
+                self.members(params, at, shape.members, record, depth)
+            }
             (Shape::List(shape), Place::List(list)) => {
                 let depth = deeper(depth)?;
                 for (next, run) in self.numbered(params, at, shape.query_item)? {
@@ -161,13 +202,23 @@ impl Walk {
                 let depth = deeper(depth)?;
                 let item = (!shape.flattened).then_some("entry");
                 for (next, run) in self.numbered(params, at, item)? {
-                    let part = |name: &str| runs(run, next).find(|(found, _)| *found == name).map(|(_, run)| run);
+                    let part = |name: &str| {
+                        runs(run, next)
+                            .find(|(found, _)| *found == name)
+                            .map(|(_, run)| run)
+                    };
                     let key = part(shape.key_name).and_then(<[_]>::first);
                     let (Some(key), Some(value)) = (key, part(shape.value_name)) else {
                         continue;
                     };
                     let value_at = next + shape.value_name.len() + 1;
-                    self.value(value, value_at, shape.value, map.add(key.value.to_string()), depth)?;
+                    self.value(
+                        value,
+                        value_at,
+                        shape.value,
+                        map.add(key.value.to_string()),
+                        depth,
+                    )?;
                 }
                 Ok(())
             }
@@ -182,7 +233,12 @@ impl Walk {
     }
 
     /// The runs `Name.1`, `Name.2` or, with `item`, `Name.item.1`, in the order of their numbers.
-    fn numbered<'p, 'a>(&self, params: &'p [Param<'a>], at: usize, item: Option<&str>) -> Result<Vec<(usize, &'p [Param<'a>])>, DecodeError> {
+    fn numbered<'p, 'a>(
+        &self,
+        params: &'p [Param<'a>],
+        at: usize,
+        item: Option<&str>,
+    ) -> Result<Vec<(usize, &'p [Param<'a>])>, DecodeError> {
         let (at, params) = match item {
             None => (at, params),
             Some(item) => match runs(params, at).find(|(name, _)| *name == item) {
@@ -193,19 +249,29 @@ impl Walk {
         let mut found: Vec<(u32, usize, &[Param<'_>])> = Vec::new();
         for (name, run) in runs(params, at) {
             let key = run.first().map_or("", |param| &param.key);
-            let number = name.parse().map_err(|_| DecodeError::bad(key, name, "a list index"))?;
+            let number = name
+                .parse()
+                .map_err(|_| DecodeError::bad(key, name, "a list index"))?;
             if found.len() == self.limits.entries {
-                return Err(DecodeError::malformed(format!("{key}: more than {} entries.", self.limits.entries)));
+                return Err(DecodeError::malformed(format!(
+                    "{key}: more than {} entries.",
+                    self.limits.entries
+                )));
             }
             found.push((number, at + name.len() + 1, run));
         }
         found.sort_by_key(|(number, ..)| *number);
-        Ok(found.into_iter().map(|(_, next, run)| (next, run)).collect())
+        Ok(found
+            .into_iter()
+            .map(|(_, next, run)| (next, run))
+            .collect())
     }
 }
 
 pub(crate) fn deeper(depth: usize) -> Result<usize, DecodeError> {
-    depth.checked_sub(1).ok_or_else(|| DecodeError::malformed("The request is nested too deeply."))
+    depth
+        .checked_sub(1)
+        .ok_or_else(|| DecodeError::malformed("The request is nested too deeply."))
 }
 
 /// Writes a request's form body, `Action` and `Version` first.
@@ -236,12 +302,18 @@ fn nested(path: &mut String, name: &str, then: impl FnOnce(&mut String)) {
 fn encode_value(out: &mut String, path: &mut String, shape: &Shape, view: View<'_>) {
     match (shape, view) {
         (_, View::Absent) => {}
-        (Shape::Struct(shape), View::Record(record)) => encode_members(out, path, shape.members, record),
+        (Shape::Struct(shape), View::Record(record)) => {
+            encode_members(out, path, shape.members, record)
+        }
         (Shape::List(shape), View::List(list)) => {
             for index in 0..list.count() {
                 let number = (index + 1).to_string();
-                let number = shape.query_item.map_or(number.clone(), |item| format!("{item}.{number}"));
-                nested(path, &number, |path| encode_value(out, path, shape.member, list.entry(index)));
+                let number = shape
+                    .query_item
+                    .map_or(number.clone(), |item| format!("{item}.{number}"));
+                nested(path, &number, |path| {
+                    encode_value(out, path, shape.member, list.entry(index))
+                });
             }
         }
         (Shape::Map(shape), View::Map(map)) => {
@@ -251,7 +323,9 @@ fn encode_value(out: &mut String, path: &mut String, shape: &Shape, view: View<'
                 let item = if shape.flattened { "" } else { "entry." };
                 nested(path, &format!("{item}{number}"), |path| {
                     nested(path, shape.key_name, |path| pair(out, path, key));
-                    nested(path, shape.value_name, |path| encode_value(out, path, shape.value, value));
+                    nested(path, shape.value_name, |path| {
+                        encode_value(out, path, shape.value, value)
+                    });
                 });
             });
         }
@@ -274,7 +348,9 @@ fn pair(out: &mut String, path: &str, value: &str) {
 pub(crate) fn percent_encode(out: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte))
+            }
             other => {
                 let _ = write!(out, "%{other:02X}");
             }
@@ -309,7 +385,11 @@ fn write_number(out: &mut String, number: f64, text: impl Fn() -> String) -> std
         return out.write_str("NaN");
     }
     if number.is_infinite() {
-        return out.write_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
+        return out.write_str(if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        });
     }
     out.write_str(&text())
 }

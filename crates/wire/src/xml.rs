@@ -20,7 +20,12 @@ pub(crate) struct Style {
     pub millis: bool,
 }
 
-pub(crate) fn write_members(out: &mut String, style: Style, members: &[Member], record: &dyn Record) {
+pub(crate) fn write_members(
+    out: &mut String,
+    style: Style,
+    members: &[Member],
+    record: &dyn Record,
+) {
     for (index, member) in members.iter().enumerate() {
         match record.field(index).view() {
             View::Absent => {}
@@ -72,7 +77,9 @@ fn write_element(out: &mut String, style: Style, name: &str, shape: &Shape, view
             close(out, name);
         }
         (_, View::String(text)) => write_text_element(out, name, text),
-        (Shape::Timestamp(TimestampFormat::ProtocolDefault), View::Timestamp(at)) if style.millis => {
+        (Shape::Timestamp(TimestampFormat::ProtocolDefault), View::Timestamp(at))
+            if style.millis =>
+        {
             open(out, name);
             time::write_iso_millis(out, at);
             close(out, name);
@@ -151,10 +158,16 @@ impl<'a> Element<'a> {
                     if open.len() >= 2 * limits.depth {
                         return Err(broken("nested too deeply"));
                     }
-                    open.push(Element { name, ..Element::default() });
+                    open.push(Element {
+                        name,
+                        ..Element::default()
+                    });
                     continue;
                 }
-                Token::Empty(name) => Element { name, ..Element::default() },
+                Token::Empty(name) => Element {
+                    name,
+                    ..Element::default()
+                },
                 Token::Text(text) => {
                     match open.last_mut() {
                         Some(element) => element.text.push_str(&text),
@@ -215,7 +228,9 @@ impl<'a> Reader<'a> {
                 return unescape(&rest[..end]).map(Token::Text);
             }
             if let Some(body) = rest.strip_prefix("<![CDATA[") {
-                let end = body.find("]]>").ok_or_else(|| broken("CDATA without an end"))?;
+                let end = body
+                    .find("]]>")
+                    .ok_or_else(|| broken("CDATA without an end"))?;
                 self.at += 9 + end + 3;
                 return Ok(Token::Text(Cow::Borrowed(&body[..end])));
             }
@@ -232,7 +247,9 @@ impl<'a> Reader<'a> {
     }
 
     fn skip(&mut self, rest: &str, end: &str) -> Result<(), DecodeError> {
-        let at = rest.find(end).ok_or_else(|| broken("a comment without an end"))?;
+        let at = rest
+            .find(end)
+            .ok_or_else(|| broken("a comment without an end"))?;
         self.at += at + end.len();
         Ok(())
     }
@@ -254,8 +271,12 @@ impl<'a> Reader<'a> {
         let end = end.ok_or_else(|| broken("a tag without an end"))?;
         self.at += end + 1;
         let body = &rest[1..end];
-        let (body, closing) = body.strip_prefix('/').map_or((body, false), |body| (body, true));
-        let (body, empty) = body.strip_suffix('/').map_or((body, false), |body| (body, true));
+        let (body, closing) = body
+            .strip_prefix('/')
+            .map_or((body, false), |body| (body, true));
+        let (body, empty) = body
+            .strip_suffix('/')
+            .map_or((body, false), |body| (body, true));
         let name = body.split_ascii_whitespace().next().unwrap_or("");
         let name = name.rsplit(':').next().unwrap_or(name);
         if name.is_empty() || (closing && empty) {
@@ -277,9 +298,15 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, DecodeError> {
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
-        let end = rest[at..].find(';').ok_or_else(|| broken("an entity without an end"))?;
+        let end = rest[at..]
+            .find(';')
+            .ok_or_else(|| broken("an entity without an end"))?;
         let name = &rest[at + 1..at + end];
-        let code = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+        let code = |digits: &str, radix| {
+            u32::from_str_radix(digits, radix)
+                .ok()
+                .and_then(char::from_u32)
+        };
         out.push(match name {
             "amp" => '&',
             "lt" => '<',
@@ -302,20 +329,40 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, DecodeError> {
 }
 
 /// Fills `record` with the element's children.
-pub(crate) fn read_members(element: &Element<'_>, members: &[Member], record: &mut dyn Record, limits: Limits, depth: usize) -> Result<(), DecodeError> {
+pub(crate) fn read_members(
+    element: &Element<'_>,
+    members: &[Member],
+    record: &mut dyn Record,
+    limits: Limits,
+    depth: usize,
+) -> Result<(), DecodeError> {
     let depth = deeper(depth)?;
     for child in &element.children {
         let found = members.iter().position(|member| member.xml == child.name);
         if let Some(index) = found {
-            read_value(child, members[index].shape, record.field_mut(index).place(), limits, depth)?;
+            read_value(
+                child,
+                members[index].shape,
+                record.field_mut(index).place(),
+                limits,
+                depth,
+            )?;
         }
     }
     Ok(())
 }
 
-fn read_value(element: &Element<'_>, shape: &Shape, place: Place<'_>, limits: Limits, depth: usize) -> Result<(), DecodeError> {
+fn read_value(
+    element: &Element<'_>,
+    shape: &Shape,
+    place: Place<'_>,
+    limits: Limits,
+    depth: usize,
+) -> Result<(), DecodeError> {
     match (shape, place) {
-        (Shape::Struct(shape), Place::Record(record)) => read_members(element, shape.members, record, limits, depth),
+        (Shape::Struct(shape), Place::Record(record)) => {
+            read_members(element, shape.members, record, limits, depth)
+        }
         (Shape::List(shape), Place::List(list)) => {
             let depth = deeper(depth)?;
             let Some(item) = shape.xml_item else {
@@ -329,9 +376,16 @@ fn read_value(element: &Element<'_>, shape: &Shape, place: Place<'_>, limits: Li
         (Shape::Map(shape), Place::Map(map)) => {
             let depth = deeper(depth)?;
             let itself = std::slice::from_ref(element);
-            let entries = if shape.flattened { itself } else { &element.children[..] };
+            let entries = if shape.flattened {
+                itself
+            } else {
+                &element.children[..]
+            };
             for entry in entries {
-                let (Some(key), Some(value)) = (entry.child_text(shape.key_name), entry.child(shape.value_name)) else {
+                let (Some(key), Some(value)) = (
+                    entry.child_text(shape.key_name),
+                    entry.child(shape.value_name),
+                ) else {
                     continue;
                 };
                 read_value(value, shape.value, map.add(key.to_owned()), limits, depth)?;

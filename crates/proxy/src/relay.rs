@@ -1,0 +1,411 @@
+//! One request to one target and the response back, both streaming: neither
+//! side is read faster than the other can be written to.
+
+use crate::connection::{Connection, Prepared};
+use crate::http::Parsed;
+use crate::http::body::Body;
+use crate::http::response::{self, ResponseContext, ResponseHead};
+use crate::local::TargetLocal;
+use crate::metrics::Count;
+use crate::thread::Thread;
+use crate::watch::Interrupt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+/// Interim responses that one request may get; they are not passed on.
+const INTERIM_MAX: u32 = 8;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The response is complete; whether the client's connection stays.
+    Complete { keep_client: bool },
+    /// The target closed or reset before a response began. `silent`: without a byte of it.
+    NoAnswer { silent: bool },
+    /// What came is not a response.
+    BadAnswer,
+    /// No response in time.
+    Late,
+    /// The target was cut off before a response began.
+    Cut,
+    /// The client's body is not framed as it should be.
+    BadBody,
+    /// The client closed before a response began.
+    ClientGone,
+    /// The response had begun and cannot be completed.
+    Broken,
+}
+
+/// Bytes that wait to be written.
+#[derive(Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Writes what it can. Ready when all is written, or with the error.
+    fn poll_flush(
+        &mut self,
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+        mut progress: impl FnMut(usize),
+    ) -> Poll<std::io::Result<()>> {
+        while !self.is_empty() {
+            match Pin::new(&mut *stream).poll_write(context, &self.bytes[self.sent..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(sent)) => {
+                    self.sent += sent;
+                    progress(sent);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+    }
+}
+
+/// The exchange.
+pub(crate) struct Relay<'a> {
+    thread: Rc<Thread>,
+    connection: &'a mut Connection,
+    prepared: &'a mut Prepared,
+    target: &'a TargetLocal,
+    stream: TcpStream,
+    head_sent: usize,
+    upload: Outgoing,
+    upload_failed: bool,
+    /// Whether reading from the client still makes sense.
+    upload_open: bool,
+    download: Outgoing,
+    /// The beginning of a response head.
+    partial: Vec<u8>,
+    response: Option<ResponseHead>,
+    response_body: Body,
+    interims: u32,
+    started: Instant,
+    client_bytes: u64,
+}
+
+impl<'a> Relay<'a> {
+    pub(crate) fn new(
+        connection: &'a mut Connection,
+        prepared: &'a mut Prepared,
+        target: &'a TargetLocal,
+        stream: TcpStream,
+    ) -> Relay<'a> {
+        let thread = connection.thread.clone();
+        let download = Outgoing { bytes: thread.buffer(), sent: 0 };
+        // Early bytes of the next request say nothing about whether the client is still there.
+        let upload_open = !prepared.body.is_done() || connection.input.is_empty();
+        Relay {
+            thread,
+            connection,
+            prepared,
+            target,
+            stream,
+            head_sent: 0,
+            upload: Outgoing::default(),
+            upload_failed: false,
+            upload_open,
+            download,
+            partial: Vec::new(),
+            response: None,
+            response_body: Body::Empty,
+            interims: 0,
+            started: Instant::now(),
+            client_bytes: 0,
+        }
+    }
+
+    /// Runs the exchange to its end; the target's connection goes back to the
+    /// pool if it can serve another one.
+    pub(crate) async fn run(mut self) -> End {
+        self.touch();
+        let end = poll_fn(|context| self.poll(context)).await;
+        let ledger = &self.prepared.route.balancer.ledger;
+        ledger.add(self.thread.index, Count::ProcessedBytes, self.client_bytes);
+        self.thread.give_back(std::mem::take(&mut self.download.bytes));
+        let (Some(response), End::Complete { .. }) = (self.response, end) else {
+            return end;
+        };
+        let whole = self.prepared.body.is_done()
+            && !self.upload_failed
+            && self.head_sent == self.prepared.head.len()
+            && self.upload.is_empty();
+        if whole && response.keep_target && self.target.may_pool() {
+            self.target.pool.put(self.stream, self.thread.now_ms());
+        }
+        End::Complete {
+            keep_client: whole && response.keep_client,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        if let Poll::Ready(end) = self.poll_upload(context) {
+            return Poll::Ready(end);
+        }
+        if let Poll::Ready(end) = self.poll_download(context) {
+            return Poll::Ready(end);
+        }
+        self.connection.watch.poll(context).map(|interrupt| match interrupt {
+            _ if self.response.is_some() => End::Broken,
+            Interrupt::Timeout => End::Late,
+            Interrupt::Cut | Interrupt::Closing => End::Cut,
+        })
+    }
+
+    /// Bytes moved: the idle timeout starts anew.
+    fn touch(&self) {
+        let deadline = self.thread.deadline_in(self.prepared.route.idle_ms);
+        self.connection.watch.set_deadline(deadline);
+    }
+
+    fn is_tunnel(&self) -> bool {
+        self.response.is_some_and(|response| response.is_tunnel)
+    }
+
+    /// Moves the request; ready only if the exchange cannot go on.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if self.poll_flush_upload(context).is_pending() {
+                return Poll::Pending;
+            }
+            if !self.upload_open {
+                return Poll::Pending;
+            }
+            let Poll::Ready(read) = self.thread.poll_read(&mut self.connection.client, context, <[u8]>::len)
+            else {
+                return Poll::Pending;
+            };
+            match read {
+                Ok(length) if length > 0 => {
+                    if let Some(end) = self.take_upload(length, context) {
+                        return Poll::Ready(end);
+                    }
+                }
+                Ok(_) if self.is_tunnel() => {
+                    // One direction of a tunnel may end before the other. The
+                    // shutdown of a socket without a layer above does not wait.
+                    let _ = Pin::new(&mut self.stream).poll_shutdown(context);
+                    self.upload_open = false;
+                }
+                Ok(_) | Err(_) => return Poll::Ready(self.client_gone()),
+            }
+        }
+    }
+
+    /// Writes what waits for the target. A target that does not read any
+    /// more may still answer, so an error only ends the upload.
+    fn poll_flush_upload(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while !self.upload_failed && self.head_sent < self.prepared.head.len() {
+            let rest = &self.prepared.head[self.head_sent..];
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(sent)) if sent > 0 => self.head_sent += sent,
+                Poll::Ready(_) => self.upload_failed = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.upload_failed || self.upload.is_empty() {
+            return Poll::Ready(());
+        }
+        let mut moved = false;
+        let flushed = self.upload.poll_flush(&mut self.stream, context, |_| moved = true);
+        if moved {
+            self.touch();
+        }
+        match flushed {
+            Poll::Ready(Ok(())) => self.upload.clear(),
+            Poll::Ready(Err(_)) => self.upload_failed = true,
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes what was read from the client.
+    fn take_upload(&mut self, length: usize, context: &mut Context<'_>) -> Option<End> {
+        self.touch();
+        let thread = self.thread.clone();
+        thread.with_scratch(length, |bytes| {
+            let body = &mut self.prepared.body;
+            if body.is_done() {
+                // The next request came early; it waits its turn.
+                self.connection.input.extend_from_slice(bytes);
+                self.upload_open = false;
+                return None;
+            }
+            let Ok(used) = body.feed(bytes) else {
+                return Some(if self.response.is_some() { End::Broken } else { End::BadBody });
+            };
+            self.client_bytes += used as u64;
+            if used < bytes.len() {
+                self.connection.input.extend_from_slice(&bytes[used..]);
+                self.upload_open = false;
+            }
+            if !self.upload_failed {
+                let sent = match Pin::new(&mut self.stream).poll_write(context, &bytes[..used]) {
+                    Poll::Ready(Ok(sent)) => sent,
+                    Poll::Ready(Err(_)) => {
+                        self.upload_failed = true;
+                        used
+                    }
+                    Poll::Pending => 0,
+                };
+                self.upload.bytes.extend_from_slice(&bytes[sent..used]);
+            }
+            None
+        })
+    }
+
+    fn client_gone(&self) -> End {
+        if self.response.is_some() { End::Broken } else { End::ClientGone }
+    }
+
+    /// Moves the response; ready when the exchange ended.
+    fn poll_download(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let mut moved = 0;
+            let client = &mut self.connection.client;
+            let flushed = self.download.poll_flush(client, context, |sent| moved += sent as u64);
+            if moved > 0 {
+                self.client_bytes += moved;
+                self.touch();
+            }
+            match flushed {
+                Poll::Ready(Ok(())) => self.download.clear(),
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.response.is_some() && self.response_body.is_done() {
+                return Poll::Ready(End::Complete { keep_client: true });
+            }
+            let Poll::Ready(read) = self.thread.poll_read(&mut self.stream, context, <[u8]>::len) else {
+                return Poll::Pending;
+            };
+            match read {
+                Ok(length) if length > 0 => {
+                    if let Some(end) = self.take_download(length, context) {
+                        return Poll::Ready(end);
+                    }
+                }
+                closed => return Poll::Ready(self.target_ended(closed.is_ok())),
+            }
+        }
+    }
+
+    fn target_ended(&self, orderly: bool) -> End {
+        match self.response {
+            None => End::NoAnswer { silent: self.partial.is_empty() && self.interims == 0 },
+            Some(_) if orderly && self.response_body == Body::UntilClose => {
+                End::Complete { keep_client: false }
+            }
+            Some(_) => End::Broken,
+        }
+    }
+
+    /// Takes what was read from the target.
+    fn take_download(&mut self, length: usize, context: &mut Context<'_>) -> Option<End> {
+        self.touch();
+        let thread = self.thread.clone();
+        thread.with_scratch(length, |bytes| {
+            let Some(response) = &mut self.response else {
+                if self.partial.is_empty() {
+                    return self.take_head(bytes);
+                }
+                let mut input = std::mem::take(&mut self.partial);
+                input.extend_from_slice(bytes);
+                return self.take_head(&input);
+            };
+            if response.unframed {
+                let out = &mut self.download.bytes;
+                let fed = self.response_body.feed_payload(bytes, &mut |data| out.extend_from_slice(data));
+                return fed.err().map(|_| End::Broken);
+            }
+            let Ok(used) = self.response_body.feed(bytes) else {
+                return Some(End::Broken);
+            };
+            response.keep_target &= used == bytes.len();
+            let sent = match Pin::new(&mut self.connection.client).poll_write(context, &bytes[..used]) {
+                Poll::Ready(Ok(sent)) => sent,
+                Poll::Ready(Err(_)) => return Some(End::Broken),
+                Poll::Pending => 0,
+            };
+            self.client_bytes += sent as u64;
+            self.download.bytes.extend_from_slice(&bytes[sent..used]);
+            None
+        })
+    }
+
+    /// Reads the response's head, after interim ones, and the body bytes that came with it.
+    fn take_head(&mut self, mut input: &[u8]) -> Option<End> {
+        let info = &self.prepared.info;
+        let context = ResponseContext {
+            is_head: info.is_head,
+            upgrade: info.upgrade,
+            is_version_11: info.is_version_11,
+            keep_alive: info.keep_alive && self.connection.may_stay(),
+        };
+        loop {
+            match response::parse(input, &context, &mut self.download.bytes) {
+                Err(_) => return Some(End::BadAnswer),
+                Ok(Parsed::Partial) => {
+                    self.partial.extend_from_slice(input);
+                    return None;
+                }
+                Ok(Parsed::Complete(head)) if head.is_interim => {
+                    self.interims += 1;
+                    if self.interims > INTERIM_MAX {
+                        return Some(End::BadAnswer);
+                    }
+                    input = &input[head.length..];
+                }
+                Ok(Parsed::Complete(head)) => return self.begin(head, &input[head.length..]),
+            }
+        }
+    }
+
+    /// Starts the response to the client.
+    fn begin(&mut self, mut head: ResponseHead, rest: &[u8]) -> Option<End> {
+        let mut body = head.body;
+        let out = &mut self.download.bytes;
+        let fed = match head.unframed {
+            true => body.feed_payload(rest, &mut |data| out.extend_from_slice(data)),
+            false => body.feed(rest).inspect(|&used| out.extend_from_slice(&rest[..used])),
+        };
+        let Ok(used) = fed else {
+            // Nothing of it has been sent.
+            self.download.clear();
+            return Some(End::BadAnswer);
+        };
+        head.keep_target &= used == rest.len();
+        let (thread, took) = (self.thread.index, self.started.elapsed());
+        let state = &self.target.state;
+        for ledger in [&self.prepared.route.balancer.ledger, &state.group.ledger, &state.ledger] {
+            ledger.add_response(thread, head.status, took);
+        }
+        self.response_body = body;
+        if head.is_tunnel {
+            self.response_body = Body::UntilClose;
+            self.prepared.body = Body::UntilClose;
+            self.upload_open = true;
+            self.upload.bytes.append(&mut self.connection.input);
+        }
+        self.response = Some(head);
+        None
+    }
+}
