@@ -35,15 +35,14 @@ def clean_machine():
     def left():
         return sorted(traces() - before)
 
-    until(lambda: not left(), 10, "the machine to be clean") if left() else None
-    assert not left(), left()
+    until(lambda: not left(), 10, lambda: f"the machine to be clean: {left()}")
 
 
 @pytest.fixture(scope="module")
 def daemon(request, setup, clean_machine):
     if reason := why_not(setup):
         pytest.skip(f"{setup.name}: {reason}")
-    daemon = Daemon(setup, *getattr(request.module, "OPTIONS", []), time_scale=getattr(request.module, "TIME_SCALE", 60))
+    daemon = Daemon(setup, time_scale=getattr(request.module, "TIME_SCALE", 60))
     try:
         yield daemon.start()
     finally:

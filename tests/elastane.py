@@ -118,7 +118,8 @@ class Daemon:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(
-                    "up", "--data-dir", str(self.data), "--listen", "127.0.0.1:0", "--driver", self.setup.driver, *self.options
+                    "up", "--data-dir", str(self.data), "--listen", "127.0.0.1:0", "--driver", self.setup.driver,
+                    *self.options,
                 ),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.home,
                 env=self.environment(), start_new_session=True,
@@ -235,7 +236,8 @@ class Daemon:
         """Runs `script` in each instance by Run Command; standard output by instance. Fails when it fails."""
         ssm = self.client("ssm")
         command = ssm.send_command(
-            InstanceIds=list(instance_ids), DocumentName="AWS-RunShellScript", Parameters={"commands": script.splitlines()}
+            InstanceIds=list(instance_ids), DocumentName="AWS-RunShellScript",
+            Parameters={"commands": script.splitlines()},
         )["Command"]["CommandId"]
 
         def outcome(instance):
@@ -251,13 +253,14 @@ class Daemon:
 
 
 def until(look, limit_s, what, poll_s=0.1):
-    """Calls `look` until it returns something true, and returns that. Fails loudly after `limit_s`."""
+    """Calls `look` until it returns something true, and returns that. Fails after `limit_s`, naming `what`: a text, or a
+    function that tells more at that moment."""
     deadline = time.monotonic() + limit_s
     while True:
         if got := look():
             return got
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {limit_s} s for {what}; last: {got!r}")
+            raise AssertionError(f"waited {limit_s} s for {what() if callable(what) else what}; last: {got!r}")
         time.sleep(poll_s)
 
 
@@ -271,15 +274,14 @@ def traces():
                 variables = (entry / "environ").read_bytes() if os.access(entry / "environ", os.R_OK) else b""
             except OSError:
                 continue
-            # The first element of the pair is enough to compare; the second is for the reader.
             if "elastane-test-" in command or b"ELASTANE_" in variables.replace(b"ELASTANE_BIN", b""):
                 if int(entry.name) != os.getpid():
                     found.add(("process", f"{entry.name} {command[:100]}"))
-    found |= {("mount", line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines() if "elastane" in line}
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "elastane" in line]
+    found |= {("mount", mount) for mount in mounts}
     if Path("/run/netns").is_dir():
         found |= {("netns", name) for name in os.listdir("/run/netns")}
-    for links in Path("/sys/class/net").iterdir():
-        found.add(("link", links.name))
+    found |= {("link", link.name) for link in Path("/sys/class/net").iterdir()}
     for folder, names, _ in os.walk("/sys/fs/cgroup"):
         for name in names:
             if name.startswith(("elastane", "i-")):

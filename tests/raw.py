@@ -1,5 +1,6 @@
 """Requests written by hand: SigV4 through botocore's signer, bodies and headers as the test wants them."""
 
+import json
 import re
 import urllib.error
 import urllib.request
@@ -57,12 +58,15 @@ def send_as(daemon, protocol, body=None, **changes):
 
 
 def error_code(protocol, body):
-    """The error's code in an answer of `protocol`."""
-    text = body.decode(errors="replace")
-    pattern = {
-        "ec2": r"<Response[^>]*><Errors><Error><Code>(\w[\w.]*)</Code>",
-        "query": r"<Error>.*?<Code>(\w[\w.]*)</Code>",
-    }.get(protocol, r'__type.*?(?:#|"|x|\W)(\w*(?:Exception|Error|Failure|Operation|Client|Expired|NotFound\w*))')
-    found = re.search(pattern, text, re.DOTALL)
-    assert found, (protocol, text)
+    """The error's code in an answer of `protocol`, without the name space that it may have."""
+    if protocol.startswith("json"):
+        return json.loads(body)["__type"].split("#")[-1]
+    if protocol == "cbor":
+        # A text string of CBOR: its length in the head's low bits, or in the byte after a head of 0x78.
+        rest = body.split(b"f__type", 1)[1]
+        start, length = (2, rest[1]) if rest[0] == 0x78 else (1, rest[0] & 0x1F)
+        return rest[start : start + length].decode().split("#")[-1]
+    outer = r"<Response[^>]*><Errors><Error>" if protocol == "ec2" else r"<Error>"
+    found = re.search(outer + r".*?<Code>([\w.]+)</Code>", body.decode(errors="replace"), re.DOTALL)
+    assert found, (protocol, body)
     return found[1]

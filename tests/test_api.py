@@ -209,7 +209,7 @@ def test_signatures_are_verified(daemon, protocol):
         ({"secret": "wrong"}, wrong),
         ({"key": "AKIAUNKNOWNUNKNOWN00"}, unknown),
         ({"sign": False}, "MissingAuthenticationToken|MissingAuthenticationTokenException|AuthFailure"),
-        ({"tamper": late}, wrong + "|RequestExpired|AuthFailure"),
+        ({"tamper": late}, wrong + "|RequestExpired|AuthFailure|IncompleteSignature|IncompleteSignatureException"),
     ]:
         status, _, body = send_as(daemon, protocol, **changes)
         assert status in (400, 401, 403), (changes, status, body)

@@ -101,16 +101,25 @@ def test_reset_by_http_is_for_administrators(daemon):
     assert status in (401, 403)
 
 
-def test_down_ends_the_daemon_and_its_instances(setup, clean_machine):
+def test_down_keeps_instances_and_down_all_removes_them(setup, clean_machine):
     daemon = Daemon(setup)
     try:
         ec2 = daemon.start().client("ec2")
         image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=2, MaxCount=2)
-        pids = until(lambda: [i["pid"] for i in daemon.instances().values() if i.get("pid")], 30, "first processes")
+
+        def pids():
+            return sorted(instance["pid"] for instance in daemon.instances().values() if instance.get("pid"))
+
+        before = until(lambda: len(pids()) == 2 and pids(), 30, "two first processes")
         daemon.run("down")
         assert daemon.process.wait(30) == 0
-        until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 10, "the instances to be gone")
+        assert all(os.path.exists(f"/proc/{pid}") for pid in before)
+        daemon.start()
+        until(lambda: pids() == before, 30, "the instances to be adopted")
+        daemon.run("down", "--all")
+        assert daemon.process.wait(30) == 0
+        until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in before), 10, "the instances to be gone")
     finally:
         daemon.destroy()
 
@@ -133,6 +142,6 @@ def test_the_demo_ends_well_in_three_minutes_and_leaves_nothing(place):
         print(done.stdout[-8000:])
         assert done.returncode == 0, done.stderr[-4000:]
         assert took < DEMO_LIMIT_S
-        until(lambda: traces() <= before, 10, f"the machine to be clean: {sorted(traces() - before)}")
+        until(lambda: traces() <= before, 10, lambda: f"the machine to be clean: {sorted(traces() - before)}")
     finally:
         daemon.destroy()

@@ -112,11 +112,14 @@ def agree(daemon):
         told = [running ^ set(pids.values()), dead, strangers]
         return told if any(told) else None
 
-    until(lambda: difference() is None, 30, f"API and kernel to agree: {difference()} (seed {SEED})")
+    until(
+        lambda: difference() is None, 30,
+        lambda: f"API and kernel to agree (seed {SEED}): {difference()}",
+    )
 
 
 def orphans(daemon, first):
-    """Processes that name the data directory and descend neither from the daemon nor from an instance's first process."""
+    """Processes of this data directory that descend neither from the daemon nor from an instance's first process."""
     parents, ours = {}, set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

@@ -1,4 +1,5 @@
-"""The metadata service, asked from inside an instance with the tools that people use there."""
+"""The metadata service, asked from inside an instance with the tools that people use there. Where an instance has no
+network of its own the environment names the service's address, in the variable that the SDKs read."""
 
 import json
 
@@ -7,9 +8,10 @@ import pytest
 import elastane
 from elastane import until
 
-SETUPS = [elastane.SANDBOX_ROOT, elastane.SANDBOX_USER]
-BASE = "http://169.254.169.254/latest"
-TOKEN = f'token=$(curl -sf -X PUT {BASE}/api/token -H "X-aws-ec2-metadata-token-ttl-seconds: 60")\n'
+SETUPS = elastane.SETUPS
+BASE = "$base/latest"
+START = 'base="${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}"\nbase="${base%/}"\n'
+TOKEN = f'token=$(curl -sf -X PUT "{BASE}/api/token" -H "X-aws-ec2-metadata-token-ttl-seconds: 60")\n'
 ASK = 'ask() { curl -s -o /dev/null -w "%{http_code}" "$@"; }\n'
 
 
@@ -35,7 +37,7 @@ def instance(daemon):
 
 
 def inside(daemon, instance, script):
-    return daemon.shell([instance["InstanceId"]], script)[instance["InstanceId"]]
+    return daemon.shell([instance["InstanceId"]], START + script)[instance["InstanceId"]]
 
 
 @pytest.mark.parametrize(

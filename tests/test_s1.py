@@ -147,7 +147,8 @@ def test_4_a_load_balancer_a_target_group_and_a_group(daemon, run):
 
     def active():
         found = elb.describe_load_balancers(Names=["shop"])["LoadBalancers"][0]
-        return found if found["State"]["Code"] == "active" else None
+        heard = daemon.setup is not elastane.SANDBOX_ROOT or daemon.status()["load_balancers"][0]["urls"]
+        return found if found["State"]["Code"] == "active" and heard else None
 
     found = until(active, 30, "the load balancer to be active")
     run.address, run.host = address_of(daemon, found)
@@ -159,9 +160,8 @@ def test_5_the_new_instance_carries_the_change_without_user_data(daemon, run):
     daemon.aws("autoscaling", "set-desired-capacity", "--auto-scaling-group-name", "shop", "--desired-capacity", "1")
     until(lambda: len(healthy(daemon, run)) == 1, 60, "one healthy target")
     until(lambda: len(in_service(daemon)) == 1, 30, "one instance in service")
-    for host in {run.host, "shop.elb.localhost"}:
-        where = run.address if host == run.host else daemon_address(daemon)
-        assert get(where, host=host)[2] == shop.CHANGED
+    for address, host in [(run.address, run.host), (daemon_address(daemon), "shop.elb.localhost")]:
+        assert get(address, host=host)[2] == shop.CHANGED
     (only,) = in_service(daemon)
     assert only != run.first
     attribute = daemon.client("ec2").describe_instance_attribute(InstanceId=only, Attribute="userData")
@@ -235,12 +235,16 @@ def daemon_address(daemon):
 
 
 def address_of(daemon, balancer):
-    """The address and port of a load balancer, and the Host header that it needs: none of its own address where it could
-    take its port, its name on the main port otherwise."""
-    addresses = [a["IpAddress"] for zone in balancer["AvailabilityZones"] for a in zone.get("LoadBalancerAddresses", [])]
-    if addresses and daemon.setup is elastane.SANDBOX_ROOT:
-        return (addresses[0], 80), balancer["DNSName"]
-    return daemon_address(daemon), f"{balancer['LoadBalancerName']}.elb.localhost"
+    """Where a load balancer is reached, and the Host header that takes: its own address where it has a listener there,
+    its name on the main port otherwise."""
+    urls = daemon.status()["load_balancers"][0]["urls"]
+    told = {a["IpAddress"] for zone in balancer["AvailabilityZones"] for a in zone.get("LoadBalancerAddresses", [])}
+    if daemon.setup is elastane.SANDBOX_ROOT:
+        assert [url.removeprefix("http://") for url in urls] == [f"{address}:80" for address in told]
+    if not urls:
+        return daemon_address(daemon), f"{balancer['LoadBalancerName']}.elb.localhost"
+    address, port = urls[0].removeprefix("http://").split(":")
+    return (address, int(port)), balancer["DNSName"]
 
 
 def state_of(ec2, instance):

@@ -40,10 +40,7 @@ with tarfile.open(source) as archive:
 /// `ec2/2016-11-15`; fetched once.
 pub fn service_models(models: &[String]) -> Result<PathBuf, String> {
     let folder = cache_folder()?.join("models");
-    if models
-        .iter()
-        .all(|model| folder.join(format!("{model}.json")).is_file())
-    {
+    if models.iter().all(|model| folder.join(format!("{model}.json")).is_file()) {
         return Ok(folder);
     }
     let wheel = download(&["--only-binary", ":all:"], ".whl")?;
@@ -77,8 +74,7 @@ fn cache_folder() -> Result<PathBuf, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| workspace_root().map(|root| root.join("target")), |dir| Ok(dir.into()))?;
     let folder = target.join(format!("botocore-{BOTOCORE}"));
-    std::fs::create_dir_all(&folder)
-        .map_err(|err| format!("cannot create {}: {err}", folder.display()))?;
+    std::fs::create_dir_all(&folder).map_err(|err| format!("cannot create {}: {err}", folder.display()))?;
     Ok(folder)
 }
 
@@ -91,8 +87,7 @@ fn download(kind: &[&str], ending: &str) -> Result<PathBuf, String> {
         .arg(&folder)
         .arg(format!("botocore=={BOTOCORE}"));
     run(&mut pip)?;
-    let entries = std::fs::read_dir(&folder)
-        .map_err(|err| format!("cannot list {}: {err}", folder.display()))?;
+    let entries = std::fs::read_dir(&folder).map_err(|err| format!("cannot list {}: {err}", folder.display()))?;
     entries
         .flatten()
         .map(|entry| entry.path())
@@ -107,9 +102,7 @@ fn unpack(script: &str, archive: &Path, folder: &Path, models: &str) -> Result<(
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
-    let status = command
-        .status()
-        .map_err(|err| format!("cannot run {command:?}: {err}"))?;
+    let status = command.status().map_err(|err| format!("cannot run {command:?}: {err}"))?;
     if status.success() {
         return Ok(());
     }

@@ -83,16 +83,8 @@ enum Part {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Codegen { check } => codegen::run(check),
-        Task::Test {
-            only,
-            seeds,
-            pytest,
-        } => test::run(only, seeds, &pytest),
-        Task::Bench {
-            names,
-            rounds,
-            driver,
-        } => bench(&names, rounds, driver.as_deref()),
+        Task::Test { only, seeds, pytest } => test::run(only, seeds, &pytest),
+        Task::Bench { names, rounds, driver } => bench(&names, rounds, driver.as_deref()),
         Task::Sim { seeds, seed } => sim(seeds, seed),
         Task::Ci => ci::run(),
     };
@@ -106,21 +98,11 @@ fn main() -> ExitCode {
 }
 
 fn bench(names: &[String], rounds: Option<u32>, driver: Option<&str>) -> Result<(), String> {
-    Job::cargo(["build", "--release", "--package", "elastane-daemon"])
-        .limit(minutes(30))
-        .run()?;
-    let mut job = Job::cargo([
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "xtask",
-        "--features",
-        "bench",
-    ])
-    .args(["--bin", "xtask-bench", "--"])
-    .args(names)
-    .limit(minutes(60));
+    Job::cargo(["build", "--release", "--package", "elastane-daemon"]).limit(minutes(30)).run()?;
+    let mut job = Job::cargo(["run", "--quiet", "--release", "--package", "xtask", "--features", "bench"])
+        .args(["--bin", "xtask-bench", "--"])
+        .args(names)
+        .limit(minutes(60));
     if let Some(rounds) = rounds {
         job = job.args(["--rounds", &rounds.to_string()]);
     }
@@ -132,11 +114,7 @@ fn bench(names: &[String], rounds: Option<u32>, driver: Option<&str>) -> Result<
         Ok(found) => job = found.apply(job),
         Err(message) => eprintln!("no peer to compare with: {message}"),
     }
-    job.env(
-        "ELASTANE_BIN",
-        run::target_directory()?.join("release/elastane"),
-    )
-    .run()
+    job.env("ELASTANE_BIN", run::target_directory()?.join("release/elastane")).run()
 }
 
 fn sim(seeds: u32, seed: Option<u64>) -> Result<(), String> {
@@ -144,16 +122,8 @@ fn sim(seeds: u32, seed: Option<u64>) -> Result<(), String> {
         Some(seed) => seed,
         None => test::seed_of_commit()?,
     };
-    Job::cargo([
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "elastane-daemon",
-        "--",
-        "sim",
-    ])
-    .args(["--seed", &first.to_string(), "--seeds", &seeds.to_string()])
-    .limit(minutes(120))
-    .run()
+    Job::cargo(["run", "--quiet", "--release", "--package", "elastane-daemon", "--", "sim"])
+        .args(["--seed", &first.to_string(), "--seeds", &seeds.to_string()])
+        .limit(minutes(120))
+        .run()
 }

@@ -20,9 +20,7 @@ pub struct Python {
 impl Python {
     /// Lets `job` find the interpreter (as PYTHON) and the packages.
     pub fn apply(&self, job: Job) -> Job {
-        let job = job
-            .env("PYTHON", &self.interpreter)
-            .env("PYTHONDONTWRITEBYTECODE", "1");
+        let job = job.env("PYTHON", &self.interpreter).env("PYTHONDONTWRITEBYTECODE", "1");
         match &self.packages {
             Some(folder) => job.env("PYTHONPATH", folder),
             None => job,
@@ -39,60 +37,36 @@ impl Python {
 /// workspace), installing what is missing. Errors say what to install by hand.
 pub fn environment(requirements: &str) -> Result<Python, String> {
     let list = root().join(requirements);
-    let wanted = std::fs::read_to_string(&list)
-        .map_err(|err| format!("cannot read {}: {err}", list.display()))?;
+    let wanted = std::fs::read_to_string(&list).map_err(|err| format!("cannot read {}: {err}", list.display()))?;
     let name = requirements.split('/').rev().nth(1).unwrap_or("python");
     let base = target_directory()?.join("python").join(name);
-    let venv = Python {
-        interpreter: base.join("venv/bin/python"),
-        packages: None,
-    };
-    let folder = Python {
-        interpreter: system_python(),
-        packages: Some(base.join("packages")),
-    };
+    let venv = Python { interpreter: base.join("venv/bin/python"), packages: None };
+    let folder = Python { interpreter: system_python(), packages: Some(base.join("packages")) };
     let stamp = base.join("installed.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(if venv.interpreter.exists() {
-            venv
-        } else {
-            folder
-        });
+        return Ok(if venv.interpreter.exists() { venv } else { folder });
     }
     println!("installing the packages of {requirements}");
     let made = install(&base, &list, venv, folder)?;
-    std::fs::write(&stamp, &wanted)
-        .map_err(|err| format!("cannot write {}: {err}", stamp.display()))?;
+    std::fs::write(&stamp, &wanted).map_err(|err| format!("cannot write {}: {err}", stamp.display()))?;
     Ok(made)
 }
 
 fn install(base: &Path, list: &Path, venv: Python, folder: Python) -> Result<Python, String> {
     if base.exists() {
-        std::fs::remove_dir_all(base)
-            .map_err(|err| format!("cannot clear {}: {err}", base.display()))?;
+        std::fs::remove_dir_all(base).map_err(|err| format!("cannot clear {}: {err}", base.display()))?;
     }
-    std::fs::create_dir_all(base)
-        .map_err(|err| format!("cannot create {}: {err}", base.display()))?;
-    let made = Job::new(system_python())
-        .args(["-m", "venv"])
-        .args([base.join("venv")])
-        .run();
+    std::fs::create_dir_all(base).map_err(|err| format!("cannot create {}: {err}", base.display()))?;
+    let made = Job::new(system_python()).args(["-m", "venv"]).args([base.join("venv")]).run();
     match made {
         Ok(()) => {
             let quiet = ["install", "--quiet", "--requirement"];
-            venv.module("pip")
-                .args(quiet)
-                .args([list])
-                .limit(minutes(15))
-                .run()?;
+            venv.module("pip").args(quiet).args([list]).limit(minutes(15)).run()?;
             Ok(venv)
         }
         Err(no_venv) => {
             println!("no virtual environment ({no_venv}): installing into a plain folder");
-            let target = folder
-                .packages
-                .clone()
-                .expect("a plain folder is named above");
+            let target = folder.packages.clone().expect("a plain folder is named above");
             let quiet = ["install", "--quiet", "--target"];
             let _ = std::fs::remove_dir_all(base.join("venv"));
             Job::new(system_python())

@@ -20,30 +20,19 @@ pub const fn minutes(count: u64) -> Duration {
 
 /// The workspace's root.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
 /// Where cargo builds to. Errors when `cargo metadata` fails.
 pub fn target_directory() -> Result<PathBuf, String> {
     let metadata = metadata()?;
-    let path = metadata["target_directory"]
-        .as_str()
-        .ok_or("cargo metadata names no target directory")?;
+    let path = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
     Ok(path.into())
 }
 
 /// `cargo metadata` of the workspace's own packages.
 pub fn metadata() -> Result<serde_json::Value, String> {
-    let text = Job::cargo([
-        "metadata",
-        "--format-version",
-        "1",
-        "--no-deps",
-        "--offline",
-    ])
-    .output()?;
+    let text = Job::cargo(["metadata", "--format-version", "1", "--no-deps", "--offline"]).output()?;
     serde_json::from_str(&text).map_err(|err| format!("cargo metadata is not JSON: {err}"))
 }
 
@@ -58,10 +47,7 @@ impl Job {
     pub fn new(program: impl AsRef<OsStr>) -> Job {
         let mut command = Command::new(program);
         command.current_dir(root()).stdin(Stdio::null());
-        Job {
-            command,
-            limit: minutes(10),
-        }
+        Job { command, limit: minutes(10) }
     }
 
     /// The cargo that runs us, with `args`.
@@ -96,10 +82,7 @@ impl Job {
     /// Runs it with our own output. An error is a failed start, a status other
     /// than success, or the limit.
     pub fn run(mut self) -> Result<(), String> {
-        let child = self
-            .command
-            .spawn()
-            .map_err(|err| self.cannot_start(&err))?;
+        let child = self.command.spawn().map_err(|err| self.cannot_start(&err))?;
         let status = self.wait(child)?;
         self.judge(status)
     }
@@ -118,18 +101,12 @@ impl Job {
     /// is a failed start or the limit, the inner one a bad exit status.
     pub fn lines(mut self, mut each: impl FnMut(&str)) -> Result<Result<(), String>, String> {
         self.command.stdout(Stdio::piped());
-        let mut child = self
-            .command
-            .spawn()
-            .map_err(|err| self.cannot_start(&err))?;
+        let mut child = self.command.spawn().map_err(|err| self.cannot_start(&err))?;
         let stdout = child.stdout.take().expect("stdout is piped");
         let (sender, receiver) = std::sync::mpsc::channel();
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                if sender
-                    .send(String::from_utf8_lossy(&line).into_owned())
-                    .is_err()
-                {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     break;
                 }
             }
@@ -148,9 +125,7 @@ impl Job {
         }
         self.limit = deadline.saturating_duration_since(Instant::now());
         let status = self.wait(child)?;
-        reader
-            .join()
-            .map_err(|_| "the reader of a program's output panicked".to_owned())?;
+        reader.join().map_err(|_| "the reader of a program's output panicked".to_owned())?;
         Ok(self.judge(status))
     }
 
@@ -170,11 +145,7 @@ impl Job {
     }
 
     fn judge(&self, status: ExitStatus) -> Result<(), String> {
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("{} ended with {status}", self.shown()))
-        }
+        if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", self.shown())) }
     }
 
     fn cannot_start(&self, err: &std::io::Error) -> String {
@@ -182,19 +153,12 @@ impl Job {
     }
 
     fn too_long(&self) -> String {
-        format!(
-            "{} did not end within its limit and was ended",
-            self.shown()
-        )
+        format!("{} did not end within its limit and was ended", self.shown())
     }
 
     fn shown(&self) -> String {
         let program = Path::new(self.command.get_program());
-        let mut text = program
-            .file_name()
-            .unwrap_or(program.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let mut text = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         for arg in self.command.get_args() {
             text.push(' ');
             text.push_str(&arg.to_string_lossy());
@@ -217,10 +181,7 @@ pub fn end(child: &mut Child) {
 }
 
 fn signal(pids: &[u32], which: Signal) {
-    for pid in pids
-        .iter()
-        .filter_map(|&pid| Pid::from_raw(pid.cast_signed()))
-    {
+    for pid in pids.iter().filter_map(|&pid| Pid::from_raw(pid.cast_signed())) {
         // It may have ended by itself; there is nothing to do about it then.
         let _ = kill_process(pid, which);
     }
@@ -230,21 +191,14 @@ fn signal(pids: &[u32], which: Signal) {
 fn descendants(ancestor: u32) -> Vec<u32> {
     let mut parents = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
             continue;
         };
         // The command's name is in parentheses and may hold anything; the parent is the second field after it.
-        let parent = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().nth(1));
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
         if let Some(parent) = parent.and_then(|field| field.parse::<u32>().ok()) {
             parents.push((pid, parent));
         }
@@ -253,12 +207,7 @@ fn descendants(ancestor: u32) -> Vec<u32> {
     let mut next = 0;
     while next < tree.len() {
         let parent = tree[next];
-        tree.extend(
-            parents
-                .iter()
-                .filter(|(_, of)| *of == parent)
-                .map(|(pid, _)| *pid),
-        );
+        tree.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         next += 1;
     }
     tree
@@ -273,10 +222,7 @@ mod tests {
     fn the_limit_ends_the_whole_tree() {
         let file = std::env::temp_dir().join(format!("xtask-run-{}", std::process::id()));
         let script = format!("sleep 600 & echo $! > {}; wait", file.display());
-        let ended = Job::new("sh")
-            .args(["-c", &script])
-            .limit(Duration::from_millis(500))
-            .run();
+        let ended = Job::new("sh").args(["-c", &script]).limit(Duration::from_millis(500)).run();
         assert!(ended.unwrap_err().contains("limit"));
         let pid = std::fs::read_to_string(&file).unwrap().trim().to_owned();
         std::fs::remove_file(&file).unwrap();
@@ -288,9 +234,6 @@ mod tests {
     #[test]
     fn failure_names_the_command() {
         let text = Job::new("sh").args(["-c", "exit 3"]).run().unwrap_err();
-        assert!(
-            text.contains("sh -c exit 3") && text.contains('3'),
-            "{text}"
-        );
+        assert!(text.contains("sh -c exit 3") && text.contains('3'), "{text}");
     }
 }

@@ -21,11 +21,7 @@ impl std::ops::AddAssign for Tally {
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
@@ -36,8 +32,7 @@ pub fn closing_line(line: &str) -> Option<Tally> {
     let text = plain.trim().trim_matches('=').trim();
     let counts = match text.strip_prefix("test result: ") {
         Some(rest) => rest.split_once(". ")?.1,
-        None if plain.trim().starts_with('=') => text.rsplit_once(" in ")?.0,
-        None => text,
+        None => text.rsplit_once(" in ").map_or(text, |(counts, _)| counts),
     };
     let mut tally = Tally::default();
     let mut found = false;
@@ -86,13 +81,7 @@ mod tests {
     /// Closing lines of each runner are read, other lines are not.
     #[test]
     fn lines_of_each_runner() {
-        let tally = |passed, failed, skipped| {
-            Some(Tally {
-                passed,
-                failed,
-                skipped,
-            })
-        };
+        let tally = |passed, failed, skipped| Some(Tally { passed, failed, skipped });
         for (line, want) in [
             (
                 "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
@@ -102,15 +91,10 @@ mod tests {
                 "test result: \u{1b}[31mFAILED\u{1b}[0m. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
                 tally(1, 2, 0),
             ),
-            (
-                "==== 1 failed, 12 passed, 2 skipped, 1 warning in 61.30s (0:01:01) ====",
-                tally(12, 1, 2),
-            ),
-            (
-                "\u{1b}[32m===== \u{1b}[1m4 passed\u{1b}[0m, 1 error in 0.20s =====\u{1b}[0m",
-                tally(4, 1, 0),
-            ),
+            ("==== 1 failed, 12 passed, 2 skipped, 1 warning in 61.30s (0:01:01) ====", tally(12, 1, 2)),
+            ("\u{1b}[32m===== \u{1b}[1m4 passed\u{1b}[0m, 1 error in 0.20s =====\u{1b}[0m", tally(4, 1, 0)),
             ("100 passed, 0 failed", tally(100, 0, 0)),
+            ("7 passed in 0.50s", tally(7, 0, 0)),
             ("running 3 tests", None),
             ("collected 12 items", None),
             ("test run::tests::failure ... ok", None),
@@ -123,16 +107,8 @@ mod tests {
     /// The sum is printed in the form that counts as a closing line.
     #[test]
     fn printed_form() {
-        let mut sum = Tally {
-            passed: 1,
-            failed: 0,
-            skipped: 2,
-        };
-        sum += Tally {
-            passed: 2,
-            failed: 1,
-            skipped: 0,
-        };
+        let mut sum = Tally { passed: 1, failed: 0, skipped: 2 };
+        sum += Tally { passed: 2, failed: 1, skipped: 0 };
         assert_eq!(sum.to_string(), "3 passed, 1 failed, 2 skipped");
         assert_eq!(closing_line(&sum.to_string()), Some(sum));
     }

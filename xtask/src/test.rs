@@ -66,27 +66,19 @@ pub fn run(only: Option<Part>, seeds: u32, pytest: &[String]) -> Result<(), Stri
         eprintln!("error: {problem}");
     }
     println!("{sum}");
-    if sum.failed == 0 {
-        Ok(())
-    } else {
-        Err("some tests failed".into())
-    }
+    if sum.failed == 0 { Ok(()) } else { Err("some tests failed".into()) }
 }
 
 /// Counts in words that no reader of closing lines takes for the last word.
 fn parts_of(tally: Tally) -> String {
-    format!(
-        "{} well, {} not, {} left out",
-        tally.passed, tally.failed, tally.skipped
-    )
+    format!("{} well, {} not, {} left out", tally.passed, tally.failed, tally.skipped)
 }
 
 /// A number that is fresh with every commit and the same for one commit.
 pub fn seed_of_commit() -> Result<u64, String> {
     let hash = Job::new("git").args(["rev-parse", "HEAD"]).output()?;
     let start = hash.get(..15).ok_or("git names no commit")?;
-    u64::from_str_radix(start, 16)
-        .map_err(|err| format!("the commit's hash is not a number: {err}"))
+    u64::from_str_radix(start, 16).map_err(|err| format!("the commit's hash is not a number: {err}"))
 }
 
 fn cargo_tests() -> Result<Tally, String> {
@@ -99,9 +91,7 @@ fn cargo_tests() -> Result<Tally, String> {
 
 /// Builds the daemon in the dev profile, which the tests have built already.
 fn daemon() -> Result<PathBuf, String> {
-    Job::cargo(["build", "--package", "elastane-daemon"])
-        .limit(minutes(30))
-        .run()?;
+    Job::cargo(["build", "--package", "elastane-daemon"]).limit(minutes(30)).run()?;
     Ok(target_directory()?.join("debug/elastane"))
 }
 
@@ -109,24 +99,11 @@ fn simulator(binary: &Path, fresh: u32) -> Result<Tally, String> {
     let mut tally = Tally::default();
     let recorded = recorded_seeds()?;
     let first = seed_of_commit()?;
-    println!(
-        "--- the simulator: {} recorded seeds, {fresh} fresh ones from {first}",
-        recorded.len()
-    );
-    for (seed, count) in recorded
-        .iter()
-        .map(|seed| (*seed, 1))
-        .chain([(first, fresh)])
-        .filter(|(_, count)| *count > 0)
+    println!("--- the simulator: {} recorded seeds, {fresh} fresh ones from {first}", recorded.len());
+    for (seed, count) in recorded.iter().map(|seed| (*seed, 1)).chain([(first, fresh)]).filter(|(_, count)| *count > 0)
     {
         let job = Job::new(binary)
-            .args([
-                "sim",
-                "--seed",
-                &seed.to_string(),
-                "--seeds",
-                &count.to_string(),
-            ])
+            .args(["sim", "--twice", "--seed", &seed.to_string(), "--seeds", &count.to_string()])
             .limit(minutes(15));
         let mut counted = None;
         let ended = job.lines(|line| {
@@ -134,18 +111,12 @@ fn simulator(binary: &Path, fresh: u32) -> Result<Tally, String> {
             counted = closing_line(line).or(counted);
         })?;
         tally += match (ended, counted) {
-            (Ok(()), None) => Tally {
-                passed: count.into(),
-                ..Tally::default()
-            },
+            (Ok(()), None) => Tally { passed: count.into(), ..Tally::default() },
             (Ok(()), Some(counted)) => counted,
             (Err(_), Some(counted)) if counted.failed > 0 => counted,
             (Err(problem), _) => {
                 println!("{problem}");
-                Tally {
-                    failed: 1,
-                    ..Tally::default()
-                }
+                Tally { failed: 1, ..Tally::default() }
             }
         };
     }
@@ -157,15 +128,10 @@ fn recorded_seeds() -> Result<Vec<u64>, String> {
     let Ok(text) = std::fs::read_to_string(&path) else {
         return Ok(Vec::new());
     };
-    let lines = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim());
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines
         .filter(|line| !line.is_empty())
-        .map(|line| {
-            line.parse()
-                .map_err(|err| format!("{RECORDED_SEEDS}: {line:?} is not a seed: {err}"))
-        })
+        .map(|line| line.parse().map_err(|err| format!("{RECORDED_SEEDS}: {line:?} is not a seed: {err}")))
         .collect()
 }
 
@@ -205,11 +171,8 @@ fn counted(job: Job) -> Result<Tally, String> {
 /// Installs the programs that are missing, as root on a Debian; says what is
 /// missing otherwise. The tests that need one then skip and say so.
 fn provide_programs() {
-    let mut packages: Vec<&str> = PROGRAMS
-        .iter()
-        .filter(|(name, _)| !on_path(name))
-        .map(|(_, package)| *package)
-        .collect();
+    let mut packages: Vec<&str> =
+        PROGRAMS.iter().filter(|(name, _)| !on_path(name)).map(|(_, package)| *package).collect();
     if !python_has("venv, ensurepip") {
         packages.push("python3-venv");
     }
@@ -250,7 +213,5 @@ fn on_path(name: &str) -> bool {
     // An ordinary user's PATH often lacks the administrator's folders.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(system)
-        .any(|folder| folder.join(name).is_file())
+    std::env::split_paths(&path).chain(system).any(|folder| folder.join(name).is_file())
 }

@@ -10,6 +10,8 @@ pub mod elbv2;
 pub mod page;
 pub mod ssm;
 pub mod sts;
+#[cfg(test)]
+mod testing;
 
 use elastane_domain::id::{AccountId, InstanceId};
 use elastane_engine::{Tx, View};
@@ -42,7 +44,7 @@ impl Caller {
 }
 
 /// What a handler may ask of the world besides rows.
-pub trait World {
+pub trait World: Sync {
     /// The newest console output of an instance, at most 64 KiB; `None` when
     /// the host holds none.
     fn console(&self, instance: &InstanceId) -> Option<Vec<u8>>;

@@ -1,2 +1,25 @@
-//! The binary `elastane`.
-fn main() {}
+//! The binary `elastane`: configuration, command line, sockets, the real
+//! clock and disk.
+
+mod admin;
+mod auth;
+mod cli;
+mod client;
+mod clock;
+mod command;
+mod credentials;
+mod data_dir;
+mod server;
+mod shell;
+mod store;
+mod telemetry;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: the same binary is an instance's first process
+    // and the keeper of its network.
+    elastane_host::run_helper(&std::env::args_os().collect::<Vec<_>>());
+    cli::run()
+}

@@ -31,27 +31,18 @@ pub struct Candidates {
 /// Draining and unused targets never.
 pub fn candidates(targets: &[TargetView]) -> Candidates {
     let of = |wanted: fn(TargetHealth) -> bool| -> Vec<usize> {
-        let takes =
-            |view: &TargetView| view.admission == Admission::Registered && wanted(view.health);
-        (0..targets.len())
-            .filter(|&index| takes(&targets[index]))
-            .collect()
+        let takes = |view: &TargetView| view.admission == Admission::Registered && wanted(view.health);
+        (0..targets.len()).filter(|&index| takes(&targets[index])).collect()
     };
     let healthy = of(|health| health == TargetHealth::Healthy);
     if !healthy.is_empty() {
-        return Candidates {
-            targets: healthy,
-            fail_open: false,
-        };
+        return Candidates { targets: healthy, fail_open: false };
     }
     let mut open = of(|health| matches!(health, TargetHealth::Unhealthy(_)));
     if open.is_empty() {
         open = of(|health| health == TargetHealth::Initial);
     }
-    Candidates {
-        fail_open: !open.is_empty(),
-        targets: open,
-    }
+    Candidates { fail_open: !open.is_empty(), targets: open }
 }
 
 /// The next of `count` candidates in turn; `None` if there are none. The
@@ -65,9 +56,7 @@ pub fn round_robin(count: usize, cursor: u64) -> Option<usize> {
 /// one at or after the cursor's turn, so that idle targets share the load.
 pub fn least_outstanding(loads: &[u64], cursor: u64) -> Option<usize> {
     let start = round_robin(loads.len(), cursor)?;
-    (0..loads.len())
-        .map(|step| (start + step) % loads.len())
-        .min_by_key(|&index| loads[index])
+    (0..loads.len()).map(|step| (start + step) % loads.len()).min_by_key(|&index| loads[index])
 }
 
 /// The index that `draw`, any number, falls on when each gets a share by
@@ -95,15 +84,9 @@ mod tests {
         let view = |letter| {
             let (admission, health) = match letter {
                 'h' => (Admission::Registered, TargetHealth::Healthy),
-                'u' => (
-                    Admission::Registered,
-                    TargetHealth::Unhealthy(UnhealthyReason::Timeout),
-                ),
+                'u' => (Admission::Registered, TargetHealth::Unhealthy(UnhealthyReason::Timeout)),
                 'i' => (Admission::Registered, TargetHealth::Initial),
-                'd' => (
-                    Admission::Draining { until: Time(0) },
-                    TargetHealth::Healthy,
-                ),
+                'd' => (Admission::Draining { until: Time(0) }, TargetHealth::Healthy),
                 _ => (Admission::Unused, TargetHealth::Healthy),
             };
             TargetView { admission, health }
@@ -138,12 +121,9 @@ mod tests {
     /// The least loaded wins; equals take turns.
     #[test]
     fn alb_3_2_least_outstanding_requests() {
-        for (loads, cursor, want) in [
-            (&[3, 1, 2][..], 0, Some(1)),
-            (&[0, 0, 0], 1, Some(1)),
-            (&[0, 5, 0], 1, Some(2)),
-            (&[], 0, None),
-        ] {
+        for (loads, cursor, want) in
+            [(&[3, 1, 2][..], 0, Some(1)), (&[0, 0, 0], 1, Some(1)), (&[0, 5, 0], 1, Some(2)), (&[], 0, None)]
+        {
             assert_eq!(least_outstanding(loads, cursor), want, "{loads:?} {cursor}");
         }
     }

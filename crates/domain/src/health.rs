@@ -38,10 +38,7 @@ impl Default for TargetHealthState {
 impl TargetHealthState {
     /// A target that was just registered, or registered again (rules 1 and 6).
     pub const fn new() -> Self {
-        TargetHealthState {
-            health: TargetHealth::Initial,
-            run: 0,
-        }
+        TargetHealthState { health: TargetHealth::Initial, run: 0 }
     }
 
     /// What the target is now.
@@ -70,9 +67,7 @@ impl TargetHealthState {
                 }
             }
             // A failure for another reason keeps the state and says why it fails now.
-            (TargetHealth::Unhealthy(_), Err(reason)) => {
-                self.enter(TargetHealth::Unhealthy(reason))
-            }
+            (TargetHealth::Unhealthy(_), Err(reason)) => self.enter(TargetHealth::Unhealthy(reason)),
         }
         (self.health != before).then_some(self.health)
     }
@@ -123,20 +118,8 @@ mod tests {
             ("3: failures in a row", 5, 2, "+--", "hhu"),
             ("3: a success starts the count anew", 5, 2, "+-+--", "hhhhu"),
             ("4: successes in a row", 3, 2, "--+++", "iuuuh"),
-            (
-                "4: a failure starts the count anew",
-                3,
-                2,
-                "--++-+++",
-                "iuuuuuuh",
-            ),
-            (
-                "4: so does one for another reason",
-                2,
-                2,
-                "--+t++",
-                "iuuuuh",
-            ),
+            ("4: a failure starts the count anew", 3, 2, "--++-+++", "iuuuuuuh"),
+            ("4: so does one for another reason", 2, 2, "--+t++", "iuuuuh"),
         ] {
             let thresholds = Thresholds { healthy, unhealthy };
             assert_eq!(states(checks, thresholds), want, "{rule}");
@@ -146,16 +129,10 @@ mod tests {
     /// A new reason for being unhealthy is reported, the same one is not.
     #[test]
     fn alb_5_2_reason_follows_the_latest_failure() {
-        let thresholds = Thresholds {
-            healthy: 2,
-            unhealthy: 2,
-        };
+        let thresholds = Thresholds { healthy: 2, unhealthy: 2 };
         let mut state = TargetHealthState::new();
         state.observe(Err(MISMATCH), thresholds);
-        assert_eq!(
-            state.observe(Err(MISMATCH), thresholds),
-            Some(TargetHealth::Unhealthy(MISMATCH))
-        );
+        assert_eq!(state.observe(Err(MISMATCH), thresholds), Some(TargetHealth::Unhealthy(MISMATCH)));
         assert_eq!(state.observe(Err(MISMATCH), thresholds), None);
         assert_eq!(
             state.observe(Err(UnhealthyReason::Timeout), thresholds),

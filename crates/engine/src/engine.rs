@@ -3,6 +3,7 @@
 use crate::network::{self, AddressPlan};
 use crate::reconcile::{self, Memory};
 use crate::rng::Rng;
+use crate::secret::Entropy;
 use crate::scope::Scope;
 use crate::state::{Change, SeenMachine, State, Tx, View};
 use crate::store::{RowError, StoreKey, StoreWrite, read};
@@ -31,6 +32,8 @@ pub struct Config {
     pub host_image_name: String,
     /// A type's vCPU in thousandths of a core.
     pub vcpu_millicores: u32,
+    /// What private keys are made from; without it none are made. New at every start.
+    pub entropy: Option<Entropy>,
     /// A bug to carry, so that the simulator can prove that its checkers
     /// bite. Nothing else sets it.
     pub plant: Option<Plant>,
@@ -42,6 +45,7 @@ impl Default for Config {
             addresses: AddressPlan::Vpc,
             host_image_name: "host".to_string(),
             vcpu_millicores: 50,
+            entropy: None,
             plant: None,
         }
     }
@@ -161,7 +165,8 @@ impl Engine {
         }
         let touched = state.scopes.keys().cloned().collect();
         let memory = Memory::default();
-        Ok(Engine { state, config, rng: Rng::new(seed), changes: Vec::new(), touched, wakes: BTreeMap::new(), memory })
+        let rng = Rng::new(seed).with_entropy(config.entropy.as_ref());
+        Ok(Engine { state, config, rng, changes: Vec::new(), touched, wakes: BTreeMap::new(), memory })
     }
 
     /// Everything it knows.

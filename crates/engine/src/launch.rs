@@ -300,6 +300,8 @@ fn instance_template(view: &View<'_>, resolved: &Resolved<'_>, request: &Request
         user_data: data.user_data.clone(),
         launched_at: view.now,
         tags,
+        volume_tags: data.tags.get("volume").cloned().unwrap_or_default(),
+        interface_tags: data.tags.get("network-interface").cloned().unwrap_or_default(),
         client_token: request.client_token.clone(),
         request_digest: request.request_digest.clone(),
         launch_template: request.template.clone(),

@@ -1,14 +1,28 @@
 //! The engine's own random numbers: a splitmix64 stream from a seed that the
 //! shell passes in, so that a run can be repeated.
 
+use crate::secret::{Entropy, Secrets};
+
 /// A deterministic stream of random numbers.
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub struct Rng(u64, Secrets);
 
 impl Rng {
     /// The stream of `seed`.
     pub fn new(seed: u64) -> Rng {
-        Rng(seed)
+        Rng(seed, Secrets::default())
+    }
+
+    /// The same stream, which now gives secrets as well if there is entropy.
+    pub fn with_entropy(self, entropy: Option<&Entropy>) -> Rng {
+        Rng(self.0, Secrets::new(entropy))
+    }
+
+    /// 256 bits that nobody can guess, fit to seed the making of a private
+    /// key; `None` when the shell passed in no entropy. All other numbers of
+    /// this stream can be guessed.
+    pub fn secret(&mut self) -> Option<[u8; 32]> {
+        self.1.draw()
     }
 
     /// The next 64 random bits.

@@ -39,7 +39,7 @@ pub struct Tables {
     pub groups: Table<Group>,
     /// Scaling activities.
     pub activities: Table<Activity>,
-    /// Scaling policies by `group/policy`.
+    /// Scaling policies by `group:policy`.
     pub policies: Table<Policy>,
     /// Metric alarms by name.
     pub alarms: Table<Alarm>,

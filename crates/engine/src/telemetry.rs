@@ -5,7 +5,7 @@
 use crate::row::*;
 use crate::scope::Scope;
 use crate::state::{State, Tables};
-use elastane_domain::id::{InstanceId, Zone};
+use elastane_domain::id::{InstanceId, LoadBalancerArn, TargetGroupArn, Zone};
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::routing::{TargetHealth, TargetKey};
 use elastane_domain::scaling::warming;
@@ -28,10 +28,10 @@ pub struct CpuSample {
 pub struct Traffic {
     /// Start of the minute.
     pub at: Time,
-    /// By load balancer dimension, `app/<name>/<id>`.
-    pub load_balancers: BTreeMap<String, Counts>,
-    /// By load balancer dimension and target group dimension.
-    pub target_groups: BTreeMap<(String, String), Counts>,
+    /// By load balancer.
+    pub load_balancers: BTreeMap<LoadBalancerArn, Counts>,
+    /// By target group; each belongs to one load balancer.
+    pub target_groups: BTreeMap<TargetGroupArn, Counts>,
 }
 
 /// Counters of a load balancer, or of its part that went to one target group.
@@ -88,11 +88,11 @@ pub(crate) fn record_traffic(state: &mut State, now: Time, traffic: &Traffic) {
         let mut samples = Samples { at: traffic.at, now, store: state.metrics.remove(&scope).unwrap_or_default() };
         for load_balancer in tables.load_balancers.values() {
             let dimension = load_balancer.dimension();
-            if let Some(counts) = traffic.load_balancers.get(dimension) {
+            if let Some(counts) = traffic.load_balancers.get(&load_balancer.arn) {
                 samples.counts(&[("LoadBalancer", dimension)], counts);
             }
             for group in groups_of(tables, load_balancer) {
-                let counts = traffic.target_groups.get(&(dimension.to_string(), group.dimension().to_string()));
+                let counts = traffic.target_groups.get(&group.arn);
                 let hosts = count_hosts(state, tables, group);
                 samples.target_group(dimension, group.dimension(), counts, &hosts);
             }

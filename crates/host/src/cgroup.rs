@@ -152,8 +152,8 @@ impl Hierarchy {
     /// Version in words, for reports.
     pub fn version(&self) -> &'static str {
         match self {
-            Hierarchy::V1(_) => "version 1",
-            Hierarchy::V2(_) => "version 2",
+            Hierarchy::V1(_) => "1",
+            Hierarchy::V2(_) => "2",
         }
     }
 
@@ -163,11 +163,15 @@ impl Hierarchy {
         let wanted: Vec<(String, PathBuf, Vec<Setting>)> = match self {
             Hierarchy::V1(parents) => parents
                 .iter()
-                .map(|(controller, parent)| (controller.clone(), parent.join(instance), settings_v1(controller, limits)))
+                .map(|(controller, parent)| {
+                    (controller.clone(), parent.join(instance), settings_v1(controller, limits))
+                })
                 .collect(),
             Hierarchy::V2(parent) => vec![(String::new(), parent.join(instance), settings_v2(limits))],
         };
         for (controller, directory, settings) in wanted {
+            // The directory above may have been retired when nothing ran.
+            directory.parent().map_or(Ok(()), make_group)?;
             make_group(&directory)?;
             groups.directories.push((controller, directory.clone()));
             for (file, value) in settings {
@@ -287,7 +291,9 @@ mod tests {
     #[test]
     fn limits_in_both_formats() {
         let limits = |cpu_millicores| Limits { cpu_millicores, memory_mib: 64 };
-        for (share, quota, period) in [(1000, 20_000, 20_000), (200, 4_000, 20_000), (20, 2_000, 100_000), (1, 1_000, 100_000)] {
+        for (share, quota, period) in
+            [(1000, 20_000, 20_000), (200, 4_000, 20_000), (20, 2_000, 100_000), (1, 1_000, 100_000)]
+        {
             let v1 = settings_v1("cpu", limits(share));
             assert_eq!(v1[0], ("cpu.cfs_period_us", period.to_string()), "{share}");
             assert_eq!(v1[1], ("cpu.cfs_quota_us", quota.to_string()), "{share}");

@@ -45,7 +45,10 @@ impl Jobs {
         }
         if state.idle == 0 && state.threads < THREADS_MAX {
             let shared = self.shared.clone();
-            let started = std::thread::Builder::new().name("host-job".to_owned()).stack_size(512 << 10).spawn(move || work(&shared));
+            let started = std::thread::Builder::new()
+                .name("host-job".to_owned())
+                .stack_size(512 << 10)
+                .spawn(move || work(&shared));
             match started {
                 Ok(_) => state.threads += 1,
                 Err(_) if state.threads == 0 => return false,

@@ -1,1 +1,47 @@
 //! Instances on Linux: drivers, images, networks, user data, the metadata service.
+//!
+//! A [`Host`] boots, stops and removes instances below one data directory and
+//! reports what happens as facts. Instances outlive it: the next `Host` of the
+//! same directory finds them. How strongly they are isolated is the [`Make`],
+//! chosen by trying ([`enter_best`], [`probe`]). This crate decides nothing
+//! about when to launch or stop; it keeps no clock and no goal.
+//!
+//! The program that uses it must call [`run_helper`] and then [`enter_best`]
+//! (or [`enter_private_namespaces`]) first thing in `main`, before any thread.
+
+mod agent_client;
+mod cgroup;
+mod dns;
+mod error;
+mod host;
+mod image;
+mod imds;
+mod init;
+mod jobs;
+mod launch;
+mod layout;
+mod make;
+mod mask;
+mod netlink;
+mod probe;
+mod process;
+mod record;
+mod recovery;
+mod router;
+mod sockets;
+mod sys;
+mod tree;
+
+pub use error::HostError;
+pub use host::{Facts, Host, HostConfig};
+pub use imds::{MetadataDocument, MetadataOptions, MetadataSource};
+pub use init::run_helper;
+pub use make::{Entered, Make, SHIFT, enter_best, enter_private_namespaces};
+pub use probe::{Finding, doctor, probe};
+pub use sockets::SocketMaker;
+
+/// Hardware address of the instance with this private address, as the
+/// metadata service and DescribeInstances write it.
+pub fn mac_address(private_ip: std::net::Ipv4Addr) -> String {
+    router::mac_of(private_ip).map(|byte| format!("{byte:02x}")).join(":")
+}

@@ -8,12 +8,21 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// User and group ids of instances start here on the host in the `Root` make,
 /// so that an instance's root is nobody outside.
 pub const SHIFT: u32 = 200_000;
 /// How many ids an instance has.
 pub const SHIFT_COUNT: u32 = 65_536;
+
+/// Set once the process is in its private namespaces.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Whether mounts of this process stay away from the host.
+pub(crate) fn has_entered() -> bool {
+    ENTERED.load(Ordering::Relaxed)
+}
 
 /// One make of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +95,9 @@ pub fn enter_private_namespaces(make: Make, data_dir: &Path) -> Result<(), HostE
     }
     sys::unshare(libc::CLONE_NEWNS).context(|| "make a mount namespace".to_owned())?;
     sys::mount("", "/", "", libc::MS_REC | libc::MS_SLAVE, "")
-        .context(|| "keep mounts from spreading to the host".to_owned())
+        .context(|| "keep mounts from spreading to the host".to_owned())?;
+    ENTERED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 fn enter_user_namespace(data_dir: &Path) -> Result<(), HostError> {
@@ -165,7 +176,7 @@ fn try_steps(make: Make, layout: &Layout) -> Result<(), HostError> {
     let result = try_overlay(make, &base);
     // The mount belongs to the child's namespace; the directories do not.
     let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
-    let _ = rustix::mount::unmount(&base.join("merged"), rustix::mount::UnmountFlags::DETACH);
+    let _ = rustix::mount::unmount(base.join("merged"), rustix::mount::UnmountFlags::DETACH);
     let _ = crate::tree::remove(&base);
     result
 }

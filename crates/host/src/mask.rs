@@ -6,6 +6,7 @@
 
 use crate::error::{Context, HostError};
 use crate::layout::{BASES, TOP};
+use crate::make::SHIFT_COUNT;
 use crate::tree;
 use std::fs;
 use std::io;
@@ -17,13 +18,33 @@ use std::path::{Path, PathBuf};
 const ENTRIES_MAX: usize = 200_000;
 /// Hidden with everything in it, if it is there.
 const EMPTY: [&str; 22] = [
-    "var/log", "var/lib/cloud", "var/spool", "var/tmp", "var/mail", "var/backups", "var/crash", "var/lib/private",
-    "var/lib/docker", "var/lib/containerd", "var/lib/containers", "var/lib/kubelet", "var/lib/etcd",
-    "var/lib/NetworkManager", "var/lib/systemd", "var/lib/sudo", "var/www", "etc/ssh", "etc/ssl/private", "etc/sudoers.d", "etc/cron.d",
+    "var/log",
+    "var/lib/cloud",
+    "var/spool",
+    "var/tmp",
+    "var/mail",
+    "var/backups",
+    "var/crash",
+    "var/lib/private",
+    "var/lib/docker",
+    "var/lib/containerd",
+    "var/lib/containers",
+    "var/lib/kubelet",
+    "var/lib/etcd",
+    "var/lib/NetworkManager",
+    "var/lib/systemd",
+    "var/lib/sudo",
+    "var/www",
+    "etc/ssh",
+    "etc/ssl/private",
+    "etc/sudoers.d",
+    "etc/cron.d",
     "etc/NetworkManager",
 ];
-/// Directories of those that everybody may write, as on a fresh machine.
-const STICKY: [&str; 1] = ["var/tmp"];
+/// Directories that are kept in each of `DIRECTORIES_KEPT`.
+const DIRECTORIES_KEPT_MAX: usize = 200;
+/// Of those, the ones whose directories are kept, empty: services expect them.
+const DIRECTORIES_KEPT: [&str; 3] = ["var/log", "var/spool", "var/www"];
 /// Hidden single files that would name the host or act on it.
 const GONE: [&str; 5] = ["etc/rc.local", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"];
 /// Never walked in `usr`: the distribution's files; only the local part is the administrator's.
@@ -31,9 +52,21 @@ const USR_WALKED: &str = "local";
 
 /// Symbolic links and empty directories of a root besides the base directories.
 const SKELETON: [(&str, u32); 15] = [
-    ("usr", 0o755), ("etc", 0o755), ("var", 0o755), ("opt", 0o755), ("srv", 0o755), ("root", 0o700),
-    ("home", 0o755), ("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777),
-    ("mnt", 0o755), ("media", 0o755), ("boot", 0o755),
+    ("usr", 0o755),
+    ("etc", 0o755),
+    ("var", 0o755),
+    ("opt", 0o755),
+    ("srv", 0o755),
+    ("root", 0o700),
+    ("home", 0o755),
+    ("proc", 0o555),
+    ("sys", 0o555),
+    ("dev", 0o755),
+    ("run", 0o755),
+    ("tmp", 0o1777),
+    ("mnt", 0o755),
+    ("media", 0o755),
+    ("boot", 0o755),
 ];
 
 /// Builds the mask in `target`: one directory per base and the skeleton of
@@ -122,26 +155,55 @@ impl Mask {
         Ok(())
     }
 
-    /// Makes the directories above an entry of the mask, with the host's modes.
+    /// Gives an entry of the mask the mode and the owner of the host's entry.
+    fn own_like(&self, path: &Path, host: &fs::Metadata) -> io::Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(host.mode() & 0o7777))?;
+        // An ordinary user's namespace has one user; otherwise ids are shifted.
+        let id = |host: u32| self.owner + if self.rootless || host >= SHIFT_COUNT { 0 } else { host };
+        tree::give(path, id(host.uid()), id(host.gid()))
+    }
+
+    /// Makes a directory of the mask like the host's.
+    fn directory_like(&self, path: &Path) -> io::Result<PathBuf> {
+        let made = self.target.join(path);
+        fs::create_dir(&made)?;
+        let host = fs::symlink_metadata(Path::new("/").join(path))?;
+        self.own_like(&made, &host)?;
+        Ok(made)
+    }
+
+    /// Makes the directories above an entry of the mask.
     fn parents(&self, path: &Path) -> io::Result<()> {
         let Some(parent) = path.parent() else { return Ok(()) };
-        let made = self.target.join(parent);
-        if parent.as_os_str().is_empty() || made.exists() {
+        if parent.as_os_str().is_empty() || self.target.join(parent).exists() {
             return Ok(());
         }
         self.parents(parent)?;
-        fs::create_dir(&made)?;
-        let host = fs::symlink_metadata(Path::new("/").join(parent))?;
-        self.own(&made, host.mode() & 0o7777)
+        self.directory_like(parent).map(drop)
     }
 
     fn hide_directory(&self, path: &Path) -> io::Result<()> {
         self.parents(path)?;
-        let target = self.target.join(path);
-        fs::create_dir(&target)?;
-        let sticky = STICKY.iter().any(|name| Path::new(name) == path);
-        self.own(&target, if sticky { 0o1777 } else { 0o755 })?;
-        tree::set_opaque(&target, self.rootless)
+        tree::set_opaque(&self.directory_like(path)?, self.rootless)?;
+        if DIRECTORIES_KEPT.iter().any(|name| Path::new(name) == path) {
+            self.keep_directories(path, &mut { DIRECTORIES_KEPT_MAX })?;
+        }
+        Ok(())
+    }
+
+    /// Repeats the directories below a hidden one, without what is in them.
+    fn keep_directories(&self, path: &Path, left: &mut usize) -> io::Result<()> {
+        let Ok(entries) = fs::read_dir(Path::new("/").join(path)) else { return Ok(()) };
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            if *left == 0 {
+                return Ok(());
+            }
+            *left -= 1;
+            let below = path.join(entry.file_name());
+            self.directory_like(&below)?;
+            self.keep_directories(&below, left)?;
+        }
+        Ok(())
     }
 
     fn hide_file(&self, path: &Path) -> io::Result<()> {

@@ -1,9 +1,9 @@
 //! Looking at the processes of an instance from outside, through /proc.
 
-use crate::record::Stat;
+use crate::record::{ProcessName, Stat};
 use crate::sys;
-use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -50,32 +50,36 @@ pub fn cpu_nanoseconds(pid: i32) -> Option<u64> {
 }
 
 /// Kills what is left of an instance of the process make after its first
-/// process has ended: processes that carry its root in their environment or
-/// belong to its session.
-pub fn kill_leftovers(root: &Path, session: i32) {
+/// process has ended: processes that carry its root in their environment, and
+/// those of its session while the session's number cannot be another's yet,
+/// because the first process has not been reaped.
+pub fn kill_leftovers(root: &Path, first: ProcessName) {
     let mut wanted = b"ELASTANE_ROOT=".to_vec();
     wanted.extend_from_slice(root.as_os_str().as_bytes());
+    let unreaped = Stat::of(first.pid).is_some_and(|stat| stat.started == first.started);
+    let session = (unreaped && first.is_of_this_boot()).then_some(first.pid);
     for _ in 0..KILL_ROUNDS_MAX {
-        let left = leftovers(&wanted, session);
+        let left: Vec<i32> = all_processes().into_iter().filter(|pid| is_left(*pid, &wanted, session)).collect();
         if left.is_empty() {
             return;
         }
         for pid in left {
-            let _ = sys::kill(pid, libc::SIGKILL);
-            sys::reap(pid);
+            // Once the pidfd is open and the process still fits, it cannot be another.
+            if let Some(pidfd) = sys::pidfd_open(pid).ok().filter(|_| is_left(pid, &wanted, session)) {
+                let _ = sys::pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+            }
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
-fn leftovers(wanted: &[u8], session: i32) -> BTreeSet<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let Some(stat) = Stat::of(*pid) else { return false };
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let marked = environment.split(|b| *b == 0).any(|entry| entry == wanted);
-        stat.state != 'Z' && (marked || stat.session == session)
-    })
-    .collect()
+fn all_processes() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn is_left(pid: i32, wanted: &[u8], session: Option<i32>) -> bool {
+    let Some(stat) = Stat::of(pid).filter(|stat| stat.state != 'Z') else { return false };
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    session == Some(stat.session) || environment.split(|b| *b == 0).any(|entry| entry == wanted)
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// A process that survives its daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,17 @@ pub struct ProcessName {
     pub pid: i32,
     /// Start time in clock ticks since the machine's boot.
     pub started: u64,
+    /// Which boot of the machine that was.
+    pub machine_boot: u64,
+}
+
+/// A number for the running boot of the machine: FNV-1a of the kernel's boot id.
+fn machine_boot() -> u64 {
+    static NUMBER: OnceLock<u64> = OnceLock::new();
+    *NUMBER.get_or_init(|| {
+        let text = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        text.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    })
 }
 
 /// The fields of `/proc/<pid>/stat` that this crate uses.
@@ -57,12 +69,18 @@ impl Stat {
 impl ProcessName {
     /// Names a process that exists.
     pub fn of(pid: i32) -> Option<ProcessName> {
-        Stat::of(pid).map(|stat| ProcessName { pid, started: stat.started })
+        Stat::of(pid).map(|stat| ProcessName { pid, started: stat.started, machine_boot: machine_boot() })
+    }
+
+    /// Whether it was started in the running boot of the machine.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.machine_boot == machine_boot()
     }
 
     /// Whether exactly this process still runs.
     pub fn lives(&self) -> bool {
-        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.state != 'Z')
+        self.is_of_this_boot()
+            && Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.state != 'Z')
     }
 }
 
@@ -94,6 +112,10 @@ pub struct Record {
     pub address: Ipv4Addr,
     /// Whether an earlier boot succeeded, so that its layer is worth keeping.
     pub booted_before: bool,
+    /// Directory of the mask that the boot stands on, relative to the data directory.
+    pub mask: String,
+    /// Port of the metadata service in the process make: the instance was told.
+    pub metadata_port: Option<u16>,
 }
 
 impl Record {
@@ -152,5 +174,6 @@ mod tests {
         let me = ProcessName::of(std::process::id() as i32).unwrap();
         assert!(me.lives());
         assert!(!ProcessName { started: me.started + 1, ..me }.lives());
+        assert!(!ProcessName { machine_boot: me.machine_boot ^ 1, ..me }.lives());
     }
 }

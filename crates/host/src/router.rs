@@ -75,9 +75,8 @@ fn become_router() -> io::Result<()> {
         ("ip_forward", "1"),
         ("conf/all/rp_filter", "1"),
         ("conf/default/rp_filter", "1"),
-        // New cables inherit these: the router answers ARP for everybody, at once.
+        // New cables inherit these: the router answers ARP for everybody.
         ("conf/default/proxy_arp", "1"),
-        ("neigh/default/proxy_delay", "0"),
         ("conf/all/send_redirects", "0"),
         ("conf/default/send_redirects", "0"),
     ] {
@@ -90,8 +89,13 @@ fn become_router() -> io::Result<()> {
 fn start_holder(path: &Path) -> Result<ProcessName, HostError> {
     let (ours, theirs) = UnixStream::pair().context(|| "make a socket pair".to_owned())?;
     ours.set_read_timeout(Some(HOLDER_LIMIT)).context(|| "set a time limit".to_owned())?;
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").context(|| "open /dev/null".to_owned())?;
-    let argv = [c"elastane".to_owned(), text(HOLDER_ARGUMENT)?, sys::c_path(path).context(|| "name the holder's file".to_owned())?];
+    let null =
+        fs::OpenOptions::new().read(true).write(true).open("/dev/null").context(|| "open /dev/null".to_owned())?;
+    let argv = [
+        c"elastane".to_owned(),
+        text(HOLDER_ARGUMENT)?,
+        sys::c_path(path).context(|| "name the holder's file".to_owned())?,
+    ];
     let (pid, _pidfd) = sys::spawn(&Spawn {
         namespaces: libc::CLONE_NEWNET as u64,
         argv: &argv,
@@ -104,8 +108,9 @@ fn start_holder(path: &Path) -> Result<ProcessName, HostError> {
     let mut answer = String::new();
     let told = (&ours).write_all(b"g").and_then(|()| (&ours).take(1000).read_to_string(&mut answer));
     match (told, answer.as_str()) {
-        (Ok(_), "ok") => record::holder(path)
-            .ok_or_else(|| HostError::Refused("the network's holder left no record".to_owned())),
+        (Ok(_), "ok") => {
+            record::holder(path).ok_or_else(|| HostError::Refused("the network's holder left no record".to_owned()))
+        }
         (told, why) => {
             let _ = sys::kill(pid, libc::SIGKILL);
             let _ = sys::wait_for(pid);
@@ -166,7 +171,10 @@ impl Router {
     }
 
     /// Runs `task` on the thread inside the network and returns what it returns.
-    pub fn run<T: Send + 'static>(&self, task: impl FnOnce(&Netlink) -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    pub fn run<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&Netlink) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let (sender, receiver) = mpsc::channel();
         let boxed: Task = Box::new(move |netlink| drop(sender.send(task(netlink))));
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -231,6 +239,8 @@ impl Router {
             let mac = mac_of(address);
             netlink.add_veth(&Veth { name: &name, peer_name: INNER_NAME, peer_mac: mac, peer_pid: pid })?;
             let index = sys::interface_index(&name)?;
+            // By default an answer for somebody else waits for most of a second.
+            fs::write(format!("/proc/sys/net/ipv4/neigh/{name}/proxy_delay"), "0")?;
             netlink.add_route((address, 32), index, None, Some(gateway))?;
             netlink.add_neighbour(index, address, mac)
         })
@@ -249,10 +259,11 @@ impl Router {
 
 /// Kills a holder and removes its record.
 pub fn end_holder(path: &Path, holder: ProcessName) {
-    if holder.lives() {
-        let _ = sys::kill(holder.pid, libc::SIGKILL);
-        // Ours are waited for; those of an earlier daemon have another parent.
-        let _ = sys::wait_for(holder.pid);
+    // The name is checked after the pidfd is open: from then on it cannot be another process.
+    if let Some(pidfd) = sys::pidfd_open(holder.pid).ok().filter(|_| holder.lives()) {
+        let _ = sys::pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+        crate::launch::wait_ended(&pidfd, HOLDER_LIMIT);
+        sys::reap(holder.pid);
     }
     let _ = fs::remove_file(path);
 }

@@ -169,10 +169,8 @@ pub fn pivot_to_current() -> io::Result<()> {
 /// the mapping of the user namespace `mapping`.
 pub fn mount_id_mapped(source: &Path, target: &Path, mapping: BorrowedFd<'_>) -> io::Result<()> {
     const OPEN_TREE_CLONE: libc::c_uint = 1;
-    const AT_RECURSIVE: libc::c_uint = 0x8000;
     const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
     let (source, target) = (c_path(source)?, c_path(target)?);
-    let _ = AT_RECURSIVE;
     // SAFETY: the paths are NUL-terminated and the descriptor that the kernel
     // returns is owned by nobody else.
     let tree = unsafe {
@@ -311,18 +309,6 @@ pub fn become_root() -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes this ordinary user for good.
-pub fn become_user(id: u32) -> io::Result<()> {
-    // SAFETY: as in `become_root`.
-    unsafe {
-        check(i64::from(libc::setgroups(0, std::ptr::null())))?;
-        check(i64::from(libc::setresgid(id, id, id)))?;
-        check(i64::from(libc::setresuid(id, id, id)))?;
-    }
-    // Files under /proc of this process must belong to the new user.
-    prctl(libc::PR_SET_DUMPABLE, 1)
-}
-
 /// Drops every capability that is not a bit of `keep`, from the bounding set too.
 pub fn keep_capabilities(keep: u64) -> io::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
@@ -376,4 +362,11 @@ pub fn interface_index(name: &str) -> io::Result<u32> {
 pub fn ticks_per_second() -> u64 {
     // SAFETY: has no preconditions.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1)
+}
+
+/// Readiness of a pidfd on the current event loop.
+pub fn readiness(pidfd: std::sync::Arc<OwnedFd>) -> io::Result<tokio::io::unix::AsyncFd<std::sync::Arc<OwnedFd>>> {
+    // SAFETY: the descriptor stays open and the same while the shared owner
+    // lives, and the registration holds it.
+    unsafe { tokio::io::unix::AsyncFd::register(pidfd) }.map_err(io::Error::from)
 }

@@ -5,7 +5,6 @@
 use crate::error::{Context, HostError};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -98,9 +97,9 @@ impl<'a> Copy<'a> {
         }
         match kind {
             FileType::Directory => self.descend(from, to, seen_as, depth + 1),
-            FileType::RegularFile | FileType::Symlink => self
-                .file(from, to, &metadata, kind)
-                .context(|| format!("copy {} to {}", from.display(), to.display())),
+            FileType::RegularFile | FileType::Symlink => {
+                self.file(from, to, &metadata, kind).context(|| format!("copy {} to {}", from.display(), to.display()))
+            }
             FileType::CharacterDevice if metadata.rdev() == 0 => {
                 replace(to).context(|| format!("replace {}", to.display()))?;
                 rustix::fs::mknodat(CWD, to, FileType::CharacterDevice, Mode::empty(), 0)
@@ -191,11 +190,53 @@ pub fn whiteout(path: &Path) -> io::Result<()> {
 
 /// Gives an entry to a user, without following a symbolic link.
 pub fn give_to(path: &Path, id: u32) -> io::Result<()> {
-    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
+    give(path, id, id)
+}
+
+/// Gives an entry to a user and a group, without following a symbolic link.
+pub fn give(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
     Ok(rustix::fs::chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// Whether a file name is a plain one: no path, not `.` or `..`.
-pub fn is_plain(name: &OsStr) -> bool {
-    Path::new(name).components().count() == 1 && name != ".." && name != "."
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Content, modes, times, links and user attributes survive a copy onto an
+    /// existing lower layer; what is excluded does not; both trees can be
+    /// removed although a directory forbids it.
+    #[test]
+    fn copies_and_removes() {
+        let base = std::env::temp_dir().join(format!("elastane-tree-{}", std::process::id()));
+        let (from, to) = (base.join("from"), base.join("to"));
+        fs::create_dir_all(from.join("dir/closed")).unwrap();
+        fs::create_dir_all(to.join("dir/replaced")).unwrap();
+        fs::write(to.join("dir/kept"), "kept").unwrap();
+        fs::write(from.join("dir/replaced"), "now a file").unwrap();
+        fs::write(from.join("dir/secret"), "stays").unwrap();
+        fs::set_permissions(from.join("dir/replaced"), fs::Permissions::from_mode(0o4711)).unwrap();
+        fs::hard_link(from.join("dir/replaced"), from.join("link")).unwrap();
+        std::os::unix::fs::symlink("/nowhere", from.join("symbolic")).unwrap();
+        fs::set_permissions(from.join("dir/closed"), fs::Permissions::from_mode(0o555)).unwrap();
+        let mut copy = Copy::new(&|path, _| path == Path::new("dir/secret"));
+        copy.directory(&from, &to, Path::new("")).unwrap();
+        assert_eq!(copy.bytes, 10);
+        assert_eq!(fs::read_to_string(to.join("dir/kept")).unwrap(), "kept");
+        assert!(!to.join("dir/secret").exists());
+        let of = |path: &str| {
+            let (old, new) = (fs::symlink_metadata(from.join(path)), fs::symlink_metadata(to.join(path)));
+            (old.unwrap(), new.unwrap())
+        };
+        for path in ["", "dir", "dir/closed", "dir/replaced", "link", "symbolic"] {
+            let (old, new) = of(path);
+            assert_eq!((old.mode(), old.mtime_nsec()), (new.mode(), new.mtime_nsec()), "{path}");
+        }
+        assert_eq!(of("link").1.ino(), of("dir/replaced").1.ino());
+        assert_eq!(fs::read_link(to.join("symbolic")).unwrap(), Path::new("/nowhere"));
+        fs::write(to.join("dir/other"), "").unwrap();
+        remove(&base).unwrap();
+        remove(&base).unwrap();
+        assert!(!base.exists());
+    }
 }

@@ -71,11 +71,7 @@ impl Drop for Registration {
 pub(crate) fn spawn(thread: Rc<Thread>, listener: Rc<ListenerLocal>, client: TcpStream, peer: SocketAddr) {
     let route = listener.route.borrow().clone();
     let (slot, watch) = thread.watches.add(listener.serial, thread.deadline_in(route.idle_ms));
-    let registration = Registration {
-        thread: thread.clone(),
-        balancer: route.balancer.clone(),
-        slot,
-    };
+    let registration = Registration { thread: thread.clone(), balancer: route.balancer.clone(), slot };
     thread.connections.set(thread.connections.get() + 1);
     route.balancer.ledger.connect(thread.index);
     route.balancer.ledger.add(thread.index, Count::NewConnections, 1);
@@ -110,8 +106,9 @@ pub(crate) fn spawn_unknown(thread: Rc<Thread>, mut client: TcpStream) {
         page::write(&answer, &mut out);
         // A small answer fits the socket's buffer; a client that is gone loses nothing.
         if client.write_all(&out).await.is_ok() {
-            let (_, watch) = thread.watches.add(0, thread.deadline_in(LINGER_MS));
+            let (slot, watch) = thread.watches.add(0, thread.deadline_in(LINGER_MS));
             linger(&thread, &watch, &mut client).await;
+            thread.watches.remove(slot);
         }
     });
 }
@@ -189,10 +186,7 @@ impl Connection {
     async fn carry_out(&mut self, prepared: Prepared) -> bool {
         let route = prepared.route.clone();
         self.watch.set_doing(Doing::Talking);
-        if prepared.info.expects_continue
-            && !prepared.body.is_done()
-            && !self.write_all(page::CONTINUE).await
-        {
+        if prepared.info.expects_continue && !prepared.body.is_done() && !self.write_all(page::CONTINUE).await {
             return false;
         }
         match &route.action {
@@ -230,9 +224,8 @@ impl Connection {
         keep: bool,
         request: Option<&Prepared>,
     ) -> bool {
-        let keep_alive = keep
-            && self.may_stay()
-            && request.is_some_and(|request| request.info.keep_alive && request.body.is_done());
+        let keep_alive =
+            keep && self.may_stay() && request.is_some_and(|request| request.info.keep_alive && request.body.is_done());
         let mut out = self.thread.buffer();
         let answer = Answer {
             status,
@@ -252,10 +245,16 @@ impl Connection {
         let written = self.write_all(&out).await;
         self.thread.give_back(out);
         if written && !keep_alive {
-            self.watch.set_deadline(self.thread.deadline_in(LINGER_MS));
-            linger(&self.thread, &self.watch, &mut self.client).await;
+            self.linger().await;
         }
         written && keep_alive
+    }
+
+    /// Ends the connection so that the client gets all that was written.
+    pub(crate) async fn linger(&mut self) {
+        self.watch.set_doing(Doing::Talking);
+        self.watch.set_deadline(self.thread.deadline_in(LINGER_MS));
+        linger(&self.thread, &self.watch, &mut self.client).await;
     }
 
     async fn write_all(&mut self, bytes: &[u8]) -> bool {

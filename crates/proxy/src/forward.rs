@@ -85,7 +85,7 @@ impl Connection {
                 }
                 After::Unreachable if avoid.is_none() => avoid = Some(target.state.id),
                 After::Unreachable => break,
-                After::Stale => again = Some(target),
+                After::Stale => again = Some(target).filter(|target| target.may_pool()),
             }
         }
         self.answer_page(status, true, Some(&prepared)).await
@@ -118,15 +118,21 @@ impl Connection {
                     ledger.add(thread.index, Count::TargetConnectionErrors, 1);
                 }
                 return match error {
-                    ConnectError::Failed => After::Unreachable,
+                    ConnectError::Failed | ConnectError::Interrupted(Interrupt::Cut) => After::Unreachable,
                     ConnectError::Interrupted(Interrupt::Timeout) => After::Page(504),
-                    ConnectError::Interrupted(Interrupt::Cut | Interrupt::Closing) => After::Page(502),
+                    ConnectError::Interrupted(Interrupt::Closing) => After::Page(502),
                 };
             }
         };
         let may_repeat = reused && prepared.info.is_idempotent && prepared.info.body == Body::Empty;
         match Relay::new(self, prepared, target, stream).run().await {
-            End::Complete { keep_client } => After::Answered(keep_client),
+            End::Complete { keep_client } => {
+                // The target answered before the client had sent everything.
+                if !keep_client && !prepared.body.is_done() {
+                    self.linger().await;
+                }
+                After::Answered(keep_client)
+            }
             End::NoAnswer { silent: true } if may_repeat => After::Stale,
             End::NoAnswer { .. } | End::BadAnswer | End::Cut => After::Page(502),
             End::Late => After::Page(504),

@@ -26,6 +26,9 @@ impl TargetLocal {
     }
 }
 
+/// A health epoch that never comes: candidates of this epoch are computed anew.
+const STALE: u64 = u64::MAX;
+
 /// A target group with this thread's turn.
 pub(crate) struct GroupLocal {
     pub(crate) state: Arc<GroupState>,
@@ -44,10 +47,8 @@ pub(crate) struct Choice {
 
 impl GroupLocal {
     fn compute(targets: &[Rc<TargetLocal>]) -> Candidates {
-        let view = |target: &Rc<TargetLocal>| TargetView {
-            admission: target.admission.get(),
-            health: target.state.health(),
-        };
+        let view =
+            |target: &Rc<TargetLocal>| TargetView { admission: target.admission.get(), health: target.state.health() };
         choice::candidates(&targets.iter().map(view).collect::<Vec<_>>())
     }
 
@@ -81,24 +82,14 @@ impl GroupLocal {
                 choice::least_outstanding(&targets.iter().map(load).collect::<Vec<_>>(), turn)
             }
         };
-        index.map(|index| Choice {
-            target: self.targets[targets[index]].clone(),
-            fail_open: *fail_open,
-        })
+        index.map(|index| Choice { target: self.targets[targets[index]].clone(), fail_open: *fail_open })
     }
 }
 
 /// What a listener does with requests.
 pub(crate) enum RouteAction {
-    Forward {
-        weights: Vec<u32>,
-        groups: Vec<Rc<GroupLocal>>,
-    },
-    Fixed {
-        status: u16,
-        content_type: String,
-        body: String,
-    },
+    Forward { weights: Vec<u32>, groups: Vec<Rc<GroupLocal>> },
+    Fixed { status: u16, content_type: String, body: String },
 }
 
 /// A listener's part of the table.
@@ -135,13 +126,21 @@ pub(crate) struct Local {
 pub(crate) struct Gone {
     pub(crate) listeners: Vec<Rc<ListenerLocal>>,
     pub(crate) targets: Vec<Rc<TargetLocal>>,
+    /// Targets that cannot answer any more: those that vanished, and those
+    /// whose instance stopped running.
+    pub(crate) cut: Vec<u64>,
 }
 
 impl Local {
     /// Takes over a table. Listeners, targets, turns and pools that are still
     /// named keep their identity; the others are returned.
     pub(crate) fn apply(&mut self, table: &Table, thread: usize) -> Gone {
-        let gone_targets = self.apply_targets(table);
+        // Requests under way may still choose from these for another attempt:
+        // they must see the targets' new admission.
+        for group in self.groups.values() {
+            group.candidates.borrow_mut().0 = STALE;
+        }
+        let (gone_targets, cut) = self.apply_targets(table);
         let mut groups = HashMap::new();
         for (arn, group) in &table.groups {
             groups.insert(arn.clone(), Rc::new(self.group(group, thread)));
@@ -173,13 +172,12 @@ impl Local {
                 self.listeners.insert(listener.arn.clone(), local);
             }
         }
-        Gone {
-            listeners: before.into_values().collect(),
-            targets: gone_targets,
-        }
+        Gone { listeners: before.into_values().collect(), targets: gone_targets, cut }
     }
 
-    fn apply_targets(&mut self, table: &Table) -> Vec<Rc<TargetLocal>> {
+    /// The targets that vanished, and the ids of those to cut off.
+    fn apply_targets(&mut self, table: &Table) -> (Vec<Rc<TargetLocal>>, Vec<u64>) {
+        let mut cut = Vec::new();
         let mut before = std::mem::take(&mut self.targets);
         for group in table.groups.values() {
             for (state, target) in group.targets.iter().zip(&group.config.targets) {
@@ -190,14 +188,18 @@ impl Local {
                         pool: Pool::default(),
                     })
                 });
-                local.admission.set(target.admission);
+                let before = local.admission.replace(target.admission);
+                if target.admission == Admission::Unused && before != Admission::Unused {
+                    cut.push(state.id);
+                }
                 if !local.may_pool() {
                     local.pool.clear();
                 }
                 self.targets.insert(state.id, local);
             }
         }
-        before.into_values().collect()
+        cut.extend(before.keys());
+        (before.into_values().collect(), cut)
     }
 
     fn group(&self, group: &GroupTable, thread: usize) -> GroupLocal {
@@ -219,17 +221,14 @@ impl Local {
     fn action(&self, action: &Action) -> RouteAction {
         match action {
             Action::Forward(targets) => {
-                let known = |(arn, weight): &(TargetGroupArn, u32)| {
-                    self.groups.get(arn).map(|group| (*weight, group.clone()))
-                };
+                let known =
+                    |(arn, weight): &(TargetGroupArn, u32)| self.groups.get(arn).map(|group| (*weight, group.clone()));
                 let (weights, groups) = targets.iter().filter_map(known).unzip();
                 RouteAction::Forward { weights, groups }
             }
-            Action::FixedResponse { status, content_type, body } => RouteAction::Fixed {
-                status: *status,
-                content_type: content_type.clone(),
-                body: body.clone(),
-            },
+            Action::FixedResponse { status, content_type, body } => {
+                RouteAction::Fixed { status: *status, content_type: content_type.clone(), body: body.clone() }
+            }
         }
     }
 

@@ -147,9 +147,7 @@ impl Ledger {
             time_max: AtomicU64::new(0),
             histogram: zeros(if with_histogram { BUCKETS } else { 0 }),
         };
-        Ledger {
-            pages: (0..threads).map(|_| page()).collect(),
-        }
+        Ledger { pages: (0..threads).map(|_| page()).collect() }
     }
 
     pub(crate) fn add(&self, thread: usize, count: Count, amount: u64) {

@@ -34,12 +34,7 @@ pub(crate) async fn probe(
 }
 
 /// The status that the target answers; `None` without a connection or without HTTP.
-async fn ask(
-    connector: &dyn Connector,
-    vpc: Option<&VpcId>,
-    address: SocketAddrV4,
-    path: &str,
-) -> Option<u16> {
+async fn ask(connector: &dyn Connector, vpc: Option<&VpcId>, address: SocketAddrV4, path: &str) -> Option<u16> {
     let mut stream = connect(connector, vpc, address).await.ok()?;
     // The protocol's own port is not named (alb.md 5.1).
     let host = match address.port() {
@@ -50,12 +45,7 @@ async fn ask(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.ok()?;
-    let context = ResponseContext {
-        is_head: false,
-        upgrade: false,
-        is_version_11: true,
-        keep_alive: false,
-    };
+    let context = ResponseContext { is_head: false, upgrade: false, is_version_11: true, keep_alive: false };
     let mut input = Vec::with_capacity(READ_BYTES);
     let mut interims = 0;
     while input.len() < RESPONSE_HEAD_MAX && interims < INTERIM_MAX {

@@ -2,9 +2,9 @@
 //! side is read faster than the other can be written to.
 
 use crate::connection::{Connection, Prepared};
-use crate::http::Parsed;
 use crate::http::body::Body;
 use crate::http::response::{self, ResponseContext, ResponseHead};
+use crate::http::{Parsed, RESPONSE_HEAD_MAX};
 use crate::local::TargetLocal;
 use crate::metrics::Count;
 use crate::thread::Thread;
@@ -151,16 +151,22 @@ impl<'a> Relay<'a> {
         if whole && response.keep_target && self.target.may_pool() {
             self.target.pool.put(self.stream, self.thread.now_ms());
         }
-        End::Complete {
-            keep_client: whole && response.keep_client,
-        }
+        End::Complete { keep_client: whole && response.keep_client }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         if let Poll::Ready(end) = self.poll_upload(context) {
             return Poll::Ready(end);
         }
+        let was_tunnel = self.is_tunnel();
         if let Poll::Ready(end) = self.poll_download(context) {
+            return Poll::Ready(end);
+        }
+        // A tunnel that just began makes the client's direction live again.
+        if self.is_tunnel()
+            && !was_tunnel
+            && let Poll::Ready(end) = self.poll_upload(context)
+        {
             return Poll::Ready(end);
         }
         self.connection.watch.poll(context).map(|interrupt| match interrupt {
@@ -189,8 +195,7 @@ impl<'a> Relay<'a> {
             if !self.upload_open {
                 return Poll::Pending;
             }
-            let Poll::Ready(read) = self.thread.poll_read(&mut self.connection.client, context, <[u8]>::len)
-            else {
+            let Poll::Ready(read) = self.thread.poll_read(&mut self.connection.client, context, <[u8]>::len) else {
                 return Poll::Pending;
             };
             match read {
@@ -311,9 +316,7 @@ impl<'a> Relay<'a> {
     fn target_ended(&self, orderly: bool) -> End {
         match self.response {
             None => End::NoAnswer { silent: self.partial.is_empty() && self.interims == 0 },
-            Some(_) if orderly && self.response_body == Body::UntilClose => {
-                End::Complete { keep_client: false }
-            }
+            Some(_) if orderly && self.response_body == Body::UntilClose => End::Complete { keep_client: false },
             Some(_) => End::Broken,
         }
     }
@@ -327,8 +330,12 @@ impl<'a> Relay<'a> {
                 if self.partial.is_empty() {
                     return self.take_head(bytes);
                 }
-                let mut input = std::mem::take(&mut self.partial);
-                input.extend_from_slice(bytes);
+                self.partial.extend_from_slice(bytes);
+                // A head cannot end without a line's end: no need to parse again.
+                if !bytes.contains(&b'\n') && self.partial.len() < RESPONSE_HEAD_MAX {
+                    return None;
+                }
+                let input = std::mem::take(&mut self.partial);
                 return self.take_head(&input);
             };
             if response.unframed {
@@ -358,7 +365,8 @@ impl<'a> Relay<'a> {
             is_head: info.is_head,
             upgrade: info.upgrade,
             is_version_11: info.is_version_11,
-            keep_alive: info.keep_alive && self.connection.may_stay(),
+            // A body that the target has not waited for may never be read to its end.
+            keep_alive: info.keep_alive && self.prepared.body.is_done() && self.connection.may_stay(),
         };
         loop {
             match response::parse(input, &context, &mut self.download.bytes) {
@@ -381,7 +389,7 @@ impl<'a> Relay<'a> {
 
     /// Starts the response to the client.
     fn begin(&mut self, mut head: ResponseHead, rest: &[u8]) -> Option<End> {
-        let mut body = head.body;
+        let mut body = if head.is_tunnel { Body::UntilClose } else { head.body };
         let out = &mut self.download.bytes;
         let fed = match head.unframed {
             true => body.feed_payload(rest, &mut |data| out.extend_from_slice(data)),
@@ -400,7 +408,6 @@ impl<'a> Relay<'a> {
         }
         self.response_body = body;
         if head.is_tunnel {
-            self.response_body = Body::UntilClose;
             self.prepared.body = Body::UntilClose;
             self.upload_open = true;
             self.upload.bytes.append(&mut self.connection.input);

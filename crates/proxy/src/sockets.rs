@@ -27,7 +27,8 @@ pub(crate) fn open(address: Ipv4Addr, port: u16, count: usize) -> io::Result<Bou
     let others = [port.checked_add(UNPRIVILEGED_OFFSET), Some(0)];
     for other in others.into_iter().flatten() {
         if let Ok((sockets, bound)) = open_at(SocketAddrV4::new(address, other), count) {
-            let note = format!("port {port} of {address} cannot be used ({asked}); listening on {} instead", bound.port());
+            let note =
+                format!("port {port} of {address} cannot be used ({asked}); listening on {} instead", bound.port());
             return Ok(Bound { sockets, address: bound, note });
         }
     }

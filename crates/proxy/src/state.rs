@@ -3,7 +3,7 @@
 //! compiled to. Identities outlive snapshots; tables do not change.
 
 use crate::metrics::Ledger;
-use elastane_domain::id::{LoadBalancerArn, TargetGroupArn};
+use elastane_domain::id::TargetGroupArn;
 use elastane_domain::routing::{LoadBalancer, TargetGroup, TargetHealth, TargetKey, UnhealthyReason};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,25 +11,19 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// A load balancer's identity.
 pub(crate) struct BalancerState {
-    pub(crate) arn: LoadBalancerArn,
     pub(crate) ledger: Ledger,
 }
 
 /// A target group's identity.
 pub(crate) struct GroupState {
-    pub(crate) arn: TargetGroupArn,
     pub(crate) ledger: Ledger,
     /// Grows when the health of one of its targets changes.
     health_epoch: AtomicU64,
 }
 
 impl GroupState {
-    pub(crate) fn new(arn: TargetGroupArn, threads: usize) -> GroupState {
-        GroupState {
-            arn,
-            ledger: Ledger::new(threads, true),
-            health_epoch: AtomicU64::new(0),
-        }
+    pub(crate) fn new(threads: usize) -> GroupState {
+        GroupState { ledger: Ledger::new(threads, true), health_epoch: AtomicU64::new(0) }
     }
 
     pub(crate) fn health_epoch(&self) -> u64 {
@@ -49,13 +43,7 @@ pub(crate) struct TargetState {
 
 impl TargetState {
     pub(crate) fn new(id: u64, key: TargetKey, group: Arc<GroupState>, threads: usize) -> TargetState {
-        TargetState {
-            id,
-            key,
-            group,
-            ledger: Ledger::new(threads, false),
-            health: AtomicU8::new(0),
-        }
+        TargetState { id, key, group, ledger: Ledger::new(threads, false), health: AtomicU8::new(0) }
     }
 
     /// The health as far as the choice of targets cares: the reason for being
@@ -97,7 +85,8 @@ pub(crate) struct GroupTable {
 /// A snapshot with the identities looked up.
 #[derive(Default)]
 pub(crate) struct Table {
-    pub(crate) generation: u64,
+    /// Grows with each table of this process, whatever the snapshots' generations do.
+    pub(crate) sequence: u64,
     pub(crate) balancers: Vec<BalancerTable>,
     pub(crate) groups: HashMap<TargetGroupArn, GroupTable>,
 }

@@ -43,10 +43,7 @@ pub(crate) const BACKLOG: i32 = 4096;
 /// An order to a data thread.
 pub(crate) enum Command {
     /// Use this table for new requests, accept on these sockets, and say so.
-    Apply {
-        table: Arc<Table>,
-        sockets: Vec<(ListenerArn, std::net::TcpListener)>,
-    },
+    Apply { table: Arc<Table>, sockets: Vec<(ListenerArn, std::net::TcpListener)> },
     /// End the requests at these targets.
     Cut(Vec<u64>),
     /// Close everything and end.
@@ -67,7 +64,7 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) handed: mpsc::Receiver<Handed>,
-    /// Called with (thread, generation) when a table is in force.
+    /// Called with (thread, sequence) when a table is in force.
     pub(crate) applied: Box<dyn Fn(usize, u64) + Send>,
 }
 
@@ -150,8 +147,7 @@ impl Thread {
     }
 
     fn apply(self: &Rc<Self>, table: &Table, sockets: Vec<(ListenerArn, std::net::TcpListener)>) {
-        let Gone { listeners, targets } = self.local.borrow_mut().apply(table, self.index);
-        let cut: Vec<u64> = targets.iter().map(|target| target.state.id).collect();
+        let Gone { listeners, targets, cut } = self.local.borrow_mut().apply(table, self.index);
         for target in targets {
             target.admission.set(elastane_domain::routing::Admission::Unused);
             target.pool.clear();
@@ -206,7 +202,9 @@ impl Thread {
             let Ok((stream, peer)) = socket.accept() else {
                 break;
             };
-            if stream.set_nonblocking(true).is_ok() && let Ok(stream) = TcpStream::from_std(stream) {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
                 self.open(stream, peer, listener.clone());
             }
         }
@@ -271,7 +269,7 @@ async fn serve(mut setup: Setup) {
             command = setup.commands.recv() => match command {
                 Some(Command::Apply { table, sockets }) => {
                     thread.apply(&table, sockets);
-                    (setup.applied)(thread.index, table.generation);
+                    (setup.applied)(thread.index, table.sequence);
                 }
                 Some(Command::Cut(targets)) => thread.watches.cut(&targets),
                 Some(Command::Stop) | None => return,

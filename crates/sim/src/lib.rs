@@ -1,1 +1,19 @@
-//! A simulated world: clock, hosts, disk, traffic, faults, checkers.
+//! A simulated world around the real engine: our tests, and the product's
+//! simulator.
+//!
+//! A run is a function of its seed: the seed draws a mix of faults; under it
+//! clients call, hosts boot and die, the disk fails, the daemon crashes at any
+//! commit; after every step the checkers look; then the faults end and the
+//! world must converge. A failure prints its seed.
+
+mod chaos;
+mod checker;
+pub mod cli;
+mod client;
+mod disk;
+mod host;
+mod run;
+mod traffic;
+mod world;
+
+pub use run::{Outcome, Settings, Violation, run};

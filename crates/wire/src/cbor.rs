@@ -55,12 +55,7 @@ pub(crate) fn write_map_head(out: &mut Vec<u8>, count: u64) {
 
 /// Appends a map with the record's members; empty lists and maps are written
 /// with `keep_empty`, as answers need it.
-pub(crate) fn write_record(
-    out: &mut Vec<u8>,
-    members: &[Member],
-    record: &dyn Record,
-    keep_empty: bool,
-) {
+pub(crate) fn write_record(out: &mut Vec<u8>, members: &[Member], record: &dyn Record, keep_empty: bool) {
     // The number of members that are set is known only afterwards.
     out.push((MAP << 5) | 31);
     for (index, member) in members.iter().enumerate() {
@@ -81,9 +76,7 @@ pub(crate) fn write_record(
 
 fn write_value(out: &mut Vec<u8>, shape: &Shape, view: View<'_>, keep_empty: bool) {
     match (shape, view) {
-        (Shape::Struct(shape), View::Record(record)) => {
-            write_record(out, shape.members, record, keep_empty)
-        }
+        (Shape::Struct(shape), View::Record(record)) => write_record(out, shape.members, record, keep_empty),
         (Shape::List(shape), View::List(list)) => {
             head(out, ARRAY, list.count() as u64);
             for index in 0..list.count() {
@@ -137,20 +130,11 @@ fn write_integer(out: &mut Vec<u8>, number: i64) {
 }
 
 /// Fills `record` from a CBOR map; an empty body is an empty map.
-pub(crate) fn read(
-    bytes: &[u8],
-    shape: &Shape,
-    record: &mut dyn Record,
-    limits: Limits,
-) -> Result<(), DecodeError> {
+pub(crate) fn read(bytes: &[u8], shape: &Shape, record: &mut dyn Record, limits: Limits) -> Result<(), DecodeError> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let mut reader = Reader {
-        bytes,
-        at: 0,
-        limits,
-    };
+    let mut reader = Reader { bytes, at: 0, limits };
     reader.record(shape.members(), record, limits.depth)?;
     if reader.at < bytes.len() {
         return Err(reader.broken());
@@ -160,11 +144,7 @@ pub(crate) fn read(
 
 /// The texts at the top of a map: how errors are read.
 pub(crate) fn top_texts(bytes: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
-    let mut reader = Reader {
-        bytes,
-        at: 0,
-        limits: Limits::RESPONSE,
-    };
+    let mut reader = Reader { bytes, at: 0, limits: Limits::RESPONSE };
     let mut found = Vec::new();
     reader.map(|reader, key| match reader.item()? {
         Item::Text(text) => {
@@ -198,18 +178,12 @@ enum Item {
 
 impl Reader<'_> {
     fn broken(&self) -> DecodeError {
-        DecodeError::malformed(format!(
-            "The request is not valid CBOR at byte {}.",
-            self.at
-        ))
+        DecodeError::malformed(format!("The request is not valid CBOR at byte {}.", self.at))
     }
 
     fn take(&mut self, count: u64) -> Result<&[u8], DecodeError> {
         let count = usize::try_from(count).map_err(|_| self.broken())?;
-        let end = self
-            .at
-            .checked_add(count)
-            .filter(|&end| end <= self.bytes.len());
+        let end = self.at.checked_add(count).filter(|&end| end <= self.bytes.len());
         let end = end.ok_or_else(|| self.broken())?;
         let taken = &self.bytes[self.at..end];
         self.at = end;
@@ -229,11 +203,7 @@ impl Reader<'_> {
             _ => return Err(self.broken()),
         };
         let taken = self.take(size)?;
-        Ok(Some(
-            taken
-                .iter()
-                .fold(0, |sum, &byte| (sum << 8) | u64::from(byte)),
-        ))
+        Ok(Some(taken.iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))))
     }
 
     fn item(&mut self) -> Result<Item, DecodeError> {
@@ -269,9 +239,7 @@ impl Reader<'_> {
             }
             26 => {
                 let taken = self.take(4)?;
-                Item::Float(f64::from(f32::from_be_bytes([
-                    taken[0], taken[1], taken[2], taken[3],
-                ])))
+                Item::Float(f64::from(f32::from_be_bytes([taken[0], taken[1], taken[2], taken[3]])))
             }
             27 => {
                 let taken = self.take(8)?;
@@ -320,10 +288,7 @@ impl Reader<'_> {
         Ok(next != BREAK)
     }
 
-    fn map(
-        &mut self,
-        entry: impl FnMut(&mut Self, String) -> Result<(), DecodeError>,
-    ) -> Result<(), DecodeError> {
+    fn map(&mut self, entry: impl FnMut(&mut Self, String) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
         match self.item()? {
             Item::Map(count) => self.entries(count, entry),
             _ => Err(self.broken()),
@@ -344,12 +309,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn record(
-        &mut self,
-        members: &[Member],
-        record: &mut dyn Record,
-        depth: usize,
-    ) -> Result<(), DecodeError> {
+    fn record(&mut self, members: &[Member], record: &mut dyn Record, depth: usize) -> Result<(), DecodeError> {
         match self.item()? {
             Item::Map(count) => self.members(count, members, record, depth),
             _ => Err(self.broken()),
@@ -370,13 +330,7 @@ impl Reader<'_> {
                 Some(_) if matches!(item, Item::Null) => Ok(()),
                 Some(index) => {
                     let member = &members[index];
-                    reader.value(
-                        item,
-                        member.shape,
-                        record.field_mut(index).place(),
-                        member.name,
-                        depth,
-                    )
+                    reader.value(item, member.shape, record.field_mut(index).place(), member.name, depth)
                 }
                 None => reader.ignore(item, depth),
             }
@@ -393,9 +347,9 @@ impl Reader<'_> {
     ) -> Result<(), DecodeError> {
         let limit = self.limits.entries;
         let room = |count: usize| {
-            (count < limit).then_some(()).ok_or_else(|| {
-                DecodeError::malformed(format!("{name}: more than {limit} entries."))
-            })
+            (count < limit)
+                .then_some(())
+                .ok_or_else(|| DecodeError::malformed(format!("{name}: more than {limit} entries.")))
         };
         match (shape, place, item) {
             (Shape::Struct(shape), Place::Record(record), Item::Map(count)) => {
@@ -448,8 +402,7 @@ impl Reader<'_> {
             (Place::Double(slot), Item::Integer(number)) => *slot = number as f64,
             (Place::Timestamp(slot), Item::Tag(EPOCH_TAG)) => {
                 let item = self.item()?;
-                *slot = instant(&item)
-                    .ok_or_else(|| DecodeError::bad(name, "of another type", "epoch seconds"))?;
+                *slot = instant(&item).ok_or_else(|| DecodeError::bad(name, "of another type", "epoch seconds"))?;
             }
             (Place::String(_), _) => return bad("a text"),
             (Place::Blob(_), _) => return bad("bytes"),

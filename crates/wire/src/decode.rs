@@ -31,11 +31,7 @@ impl DecodeError {
     }
 
     pub(crate) fn bad(path: &str, value: &str, expected: &'static str) -> DecodeError {
-        DecodeError::BadValue {
-            path: path.to_owned(),
-            value: value.chars().take(VALUE_ECHO_MAX).collect(),
-            expected,
-        }
+        DecodeError::BadValue { path: path.to_owned(), value: value.chars().take(VALUE_ECHO_MAX).collect(), expected }
     }
 }
 
@@ -46,15 +42,8 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DecodeError::Malformed(text) => f.write_str(text),
-            DecodeError::BadValue {
-                path,
-                value,
-                expected,
-            } => {
-                write!(
-                    f,
-                    "Value ({value}) for parameter {path} is invalid. Expected {expected}."
-                )
+            DecodeError::BadValue { path, value, expected } => {
+                write!(f, "Value ({value}) for parameter {path} is invalid. Expected {expected}.")
             }
             DecodeError::UnknownParameter(name) => {
                 write!(f, "The parameter {name} is not recognized")
@@ -100,11 +89,7 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
-        _ => text
-            .trim()
-            .parse()
-            .ok()
-            .filter(|number: &f64| number.is_finite()),
+        _ => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
     }
 }
 

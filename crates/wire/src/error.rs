@@ -18,11 +18,7 @@ pub struct ApiError {
 impl ApiError {
     /// A client error with status 400.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> ApiError {
-        ApiError {
-            code: code.into(),
-            message: message.into(),
-            status: 400,
-        }
+        ApiError { code: code.into(), message: message.into(), status: 400 }
     }
 
     /// The same with another HTTP status.

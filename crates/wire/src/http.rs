@@ -23,9 +23,7 @@ impl<N: AsRef<str>, V: AsRef<str>> Headers for &[(N, V)] {
     }
 
     fn first(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_ref())
+        self.iter().find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
     }
 }
 
@@ -35,9 +33,7 @@ impl<N: AsRef<str>, V: AsRef<str>> Headers for Vec<(N, V)> {
     }
 
     fn first(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_ref())
+        self.iter().find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
     }
 }
 
@@ -94,9 +90,6 @@ pub struct HttpResponse {
 impl HttpResponse {
     /// The first value of a header, by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.as_ref())
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_ref())
     }
 }

@@ -55,11 +55,7 @@ impl Identified {
 
     /// How to answer it.
     pub fn reply_form(&self) -> ReplyForm {
-        ReplyForm {
-            protocol: self.protocol,
-            service: Some(self.service()),
-            query_mode: self.query_mode,
-        }
+        ReplyForm { protocol: self.protocol, service: Some(self.service()), query_mode: self.query_mode }
     }
 }
 
@@ -77,10 +73,7 @@ pub struct WireError {
 const FOREIGN: &[(&str, &str)] = &[
     ("Logs_20140328", "CloudWatch Logs"),
     ("AnyScaleFrontendService", "Application Auto Scaling"),
-    (
-        "AnyScaleScalingPlannerFrontendService",
-        "Auto Scaling Plans",
-    ),
+    ("AnyScaleScalingPlannerFrontendService", "Auto Scaling Plans"),
     ("DynamoDB_20120810", "DynamoDB"),
     ("DynamoDBStreams_20120810", "DynamoDB Streams"),
     ("AmazonEC2ContainerServiceV20141113", "ECS"),
@@ -90,10 +83,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("AWSWAF_20190729", "WAFv2"),
     ("AmazonSQS", "SQS"),
     ("AWSEvents", "EventBridge"),
-    (
-        "ResourceGroupsTaggingAPI_20170126",
-        "Resource Groups Tagging",
-    ),
+    ("ResourceGroupsTaggingAPI_20170126", "Resource Groups Tagging"),
     ("ServiceQuotasV20190624", "Service Quotas"),
     ("AWSPriceListService", "Price List"),
     ("2012-06-01", "Elastic Load Balancing (Classic)"),
@@ -106,10 +96,7 @@ const FOREIGN: &[(&str, &str)] = &[
 ];
 
 fn foreign(key: &str) -> Option<&'static str> {
-    FOREIGN
-        .iter()
-        .find(|(known, _)| *known == key)
-        .map(|(_, name)| *name)
+    FOREIGN.iter().find(|(known, _)| *known == key).map(|(_, name)| *name)
 }
 
 /// Tells which operation a request means. The body is looked at only for
@@ -119,10 +106,7 @@ fn foreign(key: &str) -> Option<&'static str> {
 /// A 4xx in the addressed service's own form: `InvalidAction` (query),
 /// `UnknownOperationException` (JSON, CBOR), S3's form for everything else.
 pub fn identify(request: &HttpRequest<'_>) -> Result<Identified, WireError> {
-    let query_mode = request
-        .headers
-        .first("x-amzn-query-mode")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let query_mode = request.headers.first("x-amzn-query-mode").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if let Some(rest) = request.path().strip_prefix("/service/") {
         return cbor(request, rest, query_mode);
     }
@@ -135,83 +119,39 @@ pub fn identify(request: &HttpRequest<'_>) -> Result<Identified, WireError> {
     Err(rest(request))
 }
 
-fn refuse(
-    protocol: Protocol,
-    service: Option<Service>,
-    query_mode: bool,
-    error: ApiError,
-) -> WireError {
-    WireError {
-        form: ReplyForm {
-            protocol,
-            service,
-            query_mode,
-        },
-        error,
-    }
+fn refuse(protocol: Protocol, service: Option<Service>, query_mode: bool, error: ApiError) -> WireError {
+    WireError { form: ReplyForm { protocol, service, query_mode }, error }
 }
 
 fn cbor(request: &HttpRequest<'_>, rest: &str, query_mode: bool) -> Result<Identified, WireError> {
     let no = |service, error| Err(refuse(Protocol::Cbor, service, query_mode, error));
     let Some((target, name)) = rest.split_once("/operation/") else {
-        return no(
-            None,
-            unknown_operation("The path is not /service/{service}/operation/{operation}."),
-        );
+        return no(None, unknown_operation("The path is not /service/{service}/operation/{operation}."));
     };
-    let info = Service::all()
-        .map(Service::info)
-        .find(|info| info.target_prefix == Some(target) && info.query_compatible);
+    let info =
+        Service::all().map(Service::info).find(|info| info.target_prefix == Some(target) && info.query_compatible);
     let Some(info) = info else {
         return no(None, unknown_operation(&unknown_service(target)));
     };
     if request.headers.first("smithy-protocol") != Some("rpc-v2-cbor") {
-        return no(
-            Some(info.service),
-            unknown_operation("The header smithy-protocol must be rpc-v2-cbor."),
-        );
+        return no(Some(info.service), unknown_operation("The header smithy-protocol must be rpc-v2-cbor."));
     }
     if request.method != "POST" {
-        return no(
-            Some(info.service),
-            unknown_operation("The method must be POST.").with_status(405),
-        );
+        return no(Some(info.service), unknown_operation("The method must be POST.").with_status(405));
     }
     match Operation::find(info.service, name) {
-        Some(operation) => Ok(Identified {
-            operation,
-            protocol: Protocol::Cbor,
-            query_mode,
-        }),
-        None => no(
-            Some(info.service),
-            unknown_operation(&not_implemented(info.service, name)),
-        ),
+        Some(operation) => Ok(Identified { operation, protocol: Protocol::Cbor, query_mode }),
+        None => no(Some(info.service), unknown_operation(&not_implemented(info.service, name))),
     }
 }
 
-fn json(
-    request: &HttpRequest<'_>,
-    target: &str,
-    query_mode: bool,
-) -> Result<Identified, WireError> {
+fn json(request: &HttpRequest<'_>, target: &str, query_mode: bool) -> Result<Identified, WireError> {
     let content_type = request.headers.first("content-type").unwrap_or_default();
-    let asked = if content_type.contains("x-amz-json-1.0") {
-        Protocol::Json10
-    } else {
-        Protocol::Json11
-    };
+    let asked = if content_type.contains("x-amz-json-1.0") { Protocol::Json10 } else { Protocol::Json11 };
     let (prefix, name) = target.split_once('.').unwrap_or((target, ""));
-    let info = Service::all()
-        .map(Service::info)
-        .find(|info| info.target_prefix == Some(prefix));
+    let info = Service::all().map(Service::info).find(|info| info.target_prefix == Some(prefix));
     let Some(info) = info else {
-        return Err(refuse(
-            asked,
-            None,
-            query_mode,
-            unknown_operation(&unknown_service(prefix)),
-        ));
+        return Err(refuse(asked, None, query_mode, unknown_operation(&unknown_service(prefix))));
     };
     let protocol = match info.json_version {
         Some("1.0") => Protocol::Json10,
@@ -222,11 +162,7 @@ fn json(
         return no(unknown_operation("The method must be POST.").with_status(405));
     }
     match Operation::find(info.service, name) {
-        Some(operation) => Ok(Identified {
-            operation,
-            protocol,
-            query_mode,
-        }),
+        Some(operation) => Ok(Identified { operation, protocol, query_mode }),
         None => no(unknown_operation(&not_implemented(info.service, name))),
     }
 }
@@ -245,15 +181,9 @@ fn unknown_service(key: &str) -> String {
 fn not_implemented(service: Service, name: &str) -> String {
     let info = service.info();
     if info.known.binary_search(&name).is_ok() {
-        return format!(
-            "The operation {name} of {} is not implemented by Elastane.",
-            info.full_name
-        );
+        return format!("The operation {name} of {} is not implemented by Elastane.", info.full_name);
     }
-    format!(
-        "The action {} is not valid for this web service.",
-        short(name)
-    )
+    format!("The action {} is not valid for this web service.", short(name))
 }
 
 /// Enough of a client's text to recognise it in an error.
@@ -274,15 +204,12 @@ fn query(request: &HttpRequest<'_>) -> Result<Option<Identified>, WireError> {
             if request.path() != "/" || (request.method != "POST" && request.query().is_empty()) {
                 return Ok(None);
             }
-            let error = ApiError::new(
-                "MissingAction",
-                "The request must contain the parameter Action.",
-            );
+            let error = ApiError::new("MissingAction", "The request must contain the parameter Action.");
             return no(Protocol::Query, None, error);
         }
     };
-    let by_version = Service::all()
-        .find(|service| service.info().version == version && service.info().namespace != "");
+    let by_version =
+        Service::all().find(|service| service.info().version == version && !service.info().namespace.is_empty());
     // EC2 kept its parameters over its versions, and old clients still send older ones.
     let known_foreign = foreign(&version);
     let service = match by_version {
@@ -296,31 +223,16 @@ fn query(request: &HttpRequest<'_>) -> Result<Option<Identified>, WireError> {
             return no(Protocol::Query, None, ApiError::new("InvalidAction", text));
         }
     };
-    let protocol = if service == Service::Ec2 {
-        Protocol::Ec2
-    } else {
-        Protocol::Query
-    };
+    let protocol = if service == Service::Ec2 { Protocol::Ec2 } else { Protocol::Query };
     match Operation::find(service, &action) {
-        Some(operation) => Ok(Some(Identified {
-            operation,
-            protocol,
-            query_mode: false,
-        })),
-        None => no(
-            protocol,
-            Some(service),
-            ApiError::new("InvalidAction", not_implemented(service, &action)),
-        ),
+        Some(operation) => Ok(Some(Identified { operation, protocol, query_mode: false })),
+        None => no(protocol, Some(service), ApiError::new("InvalidAction", not_implemented(service, &action))),
     }
 }
 
 /// EC2's dated versions from 2014 to 2016.
 fn ec2_version(version: &str) -> bool {
-    let dated = version.len() == 10
-        && version
-            .bytes()
-            .all(|byte| byte == b'-' || byte.is_ascii_digit());
+    let dated = version.len() == 10 && version.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
     dated && ("2014-01-01".."2016-11-15").contains(&version)
 }
 
@@ -330,17 +242,10 @@ pub(crate) fn form_text<'a>(request: &HttpRequest<'a>) -> Option<&'a [u8]> {
     match request.method {
         "POST" => {
             let form = request.headers.first("content-type").is_none_or(|kind| {
-                kind.trim_start()
-                    .to_ascii_lowercase()
-                    .starts_with("application/x-www-form-urlencoded")
+                kind.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
             });
-            (form && request.path() == "/").then(|| {
-                if request.body.is_empty() {
-                    request.query().as_bytes()
-                } else {
-                    request.body
-                }
-            })
+            (form && request.path() == "/")
+                .then(|| if request.body.is_empty() { request.query().as_bytes() } else { request.body })
         }
         "GET" if request.path() == "/" => Some(request.query().as_bytes()),
         _ => None,
@@ -383,13 +288,6 @@ fn rest(request: &HttpRequest<'_>) -> WireError {
     } else {
         "S3"
     };
-    let text = format!(
-        "This request was understood as one for {name}, which is not implemented by Elastane."
-    );
-    refuse(
-        Protocol::RestXml,
-        None,
-        false,
-        ApiError::new("MethodNotAllowed", text).with_status(405),
-    )
+    let text = format!("This request was understood as one for {name}, which is not implemented by Elastane.");
+    refuse(Protocol::RestXml, None, false, ApiError::new("MethodNotAllowed", text).with_status(405))
 }

@@ -12,12 +12,7 @@ use std::fmt::Write;
 
 /// Appends an object with the record's members. Empty lists and maps are
 /// written with `keep_empty`, as answers need it.
-pub(crate) fn write_record(
-    out: &mut String,
-    members: &[Member],
-    record: &dyn Record,
-    keep_empty: bool,
-) {
+pub(crate) fn write_record(out: &mut String, members: &[Member], record: &dyn Record, keep_empty: bool) {
     out.push('{');
     let mut first = true;
     for (index, member) in members.iter().enumerate() {
@@ -47,9 +42,7 @@ fn comma(out: &mut String, first: &mut bool) {
 
 fn write_value(out: &mut String, shape: &Shape, view: View<'_>, keep_empty: bool) {
     match (shape, view) {
-        (Shape::Struct(shape), View::Record(record)) => {
-            write_record(out, shape.members, record, keep_empty)
-        }
+        (Shape::Struct(shape), View::Record(record)) => write_record(out, shape.members, record, keep_empty),
         (Shape::List(shape), View::List(list)) => {
             out.push('[');
             let mut first = true;
@@ -147,19 +140,9 @@ pub(crate) fn write_text(out: &mut String, text: &str) {
 }
 
 /// Fills `record` from a JSON object; an empty body is an empty object.
-pub(crate) fn read(
-    text: &[u8],
-    shape: &Shape,
-    record: &mut dyn Record,
-    limits: Limits,
-) -> Result<(), DecodeError> {
-    let text = std::str::from_utf8(text)
-        .map_err(|_| DecodeError::malformed("The request is not UTF-8."))?;
-    let mut reader = Reader {
-        text,
-        at: 0,
-        limits,
-    };
+pub(crate) fn read(text: &[u8], shape: &Shape, record: &mut dyn Record, limits: Limits) -> Result<(), DecodeError> {
+    let text = std::str::from_utf8(text).map_err(|_| DecodeError::malformed("The request is not UTF-8."))?;
+    let mut reader = Reader { text, at: 0, limits };
     reader.space();
     if reader.at == text.len() {
         return Ok(());
@@ -174,13 +157,8 @@ pub(crate) fn read(
 
 /// The texts at the top of an object: how errors are read.
 pub(crate) fn top_texts(text: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
-    let text = std::str::from_utf8(text)
-        .map_err(|_| DecodeError::malformed("The answer is not UTF-8."))?;
-    let mut reader = Reader {
-        text,
-        at: 0,
-        limits: Limits::RESPONSE,
-    };
+    let text = std::str::from_utf8(text).map_err(|_| DecodeError::malformed("The answer is not UTF-8."))?;
+    let mut reader = Reader { text, at: 0, limits: Limits::RESPONSE };
     let mut found = Vec::new();
     reader.object(|reader, key| {
         reader.space();
@@ -201,10 +179,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn broken(&self) -> DecodeError {
-        DecodeError::malformed(format!(
-            "The request is not valid JSON at byte {}.",
-            self.at
-        ))
+        DecodeError::malformed(format!("The request is not valid JSON at byte {}.", self.at))
     }
 
     fn peek(&self) -> Option<u8> {
@@ -257,10 +232,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn array(
-        &mut self,
-        mut entry: impl FnMut(&mut Self) -> Result<(), DecodeError>,
-    ) -> Result<(), DecodeError> {
+    fn array(&mut self, mut entry: impl FnMut(&mut Self) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
         self.expect(b'[')?;
         self.space();
         if self.word("]") {
@@ -276,12 +248,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn record(
-        &mut self,
-        members: &[Member],
-        record: &mut dyn Record,
-        depth: usize,
-    ) -> Result<(), DecodeError> {
+    fn record(&mut self, members: &[Member], record: &mut dyn Record, depth: usize) -> Result<(), DecodeError> {
         let depth = deeper(depth)?;
         self.object(|reader, key| {
             reader.space();
@@ -289,25 +256,14 @@ impl<'a> Reader<'a> {
                 Some(_) if reader.word("null") => Ok(()),
                 Some(index) => {
                     let member = &members[index];
-                    reader.value(
-                        member.shape,
-                        record.field_mut(index).place(),
-                        member.name,
-                        depth,
-                    )
+                    reader.value(member.shape, record.field_mut(index).place(), member.name, depth)
                 }
                 None => reader.ignore(depth),
             }
         })
     }
 
-    fn value(
-        &mut self,
-        shape: &Shape,
-        place: Place<'_>,
-        name: &str,
-        depth: usize,
-    ) -> Result<(), DecodeError> {
+    fn value(&mut self, shape: &Shape, place: Place<'_>, name: &str, depth: usize) -> Result<(), DecodeError> {
         self.space();
         match (shape, place) {
             (Shape::Struct(shape), Place::Record(record)) => {
@@ -346,37 +302,24 @@ impl<'a> Reader<'a> {
         if count < self.limits.entries {
             return Ok(());
         }
-        Err(DecodeError::malformed(format!(
-            "{name}: more than {} entries.",
-            self.limits.entries
-        )))
+        Err(DecodeError::malformed(format!("{name}: more than {} entries.", self.limits.entries)))
     }
 
     fn require(&self, byte: u8, name: &str, expected: &'static str) -> Result<(), DecodeError> {
         match self.peek() {
             Some(found) if found == byte => Ok(()),
-            Some(found) => Err(DecodeError::bad(
-                name,
-                &char::from(found).to_string(),
-                expected,
-            )),
+            Some(found) => Err(DecodeError::bad(name, &char::from(found).to_string(), expected)),
             None => Err(self.broken()),
         }
     }
 
     fn scalar(&mut self, place: Place<'_>, name: &str) -> Result<(), DecodeError> {
         let quoted = self.peek() == Some(b'"');
-        let text = if quoted {
-            self.string()?
-        } else {
-            Cow::Borrowed(self.bare()?)
-        };
+        let text = if quoted { self.string()? } else { Cow::Borrowed(self.bare()?) };
         let fits = match &place {
             Place::String(_) | Place::Blob(_) => quoted,
             Place::Boolean(_) | Place::Integer(_) | Place::Long(_) => !quoted,
-            Place::Float(_) | Place::Double(_) => {
-                !quoted || matches!(&*text, "NaN" | "Infinity" | "-Infinity")
-            }
+            Place::Float(_) | Place::Double(_) => !quoted || matches!(&*text, "NaN" | "Infinity" | "-Infinity"),
             _ => true,
         };
         let expected = match &place {
@@ -389,9 +332,7 @@ impl<'a> Reader<'a> {
         }
         // Some clients write whole numbers as `5.0`.
         match place {
-            Place::Integer(_) | Place::Long(_) => {
-                decode::scalar(place, text.strip_suffix(".0").unwrap_or(&text), name)
-            }
+            Place::Integer(_) | Place::Long(_) => decode::scalar(place, text.strip_suffix(".0").unwrap_or(&text), name),
             place => decode::scalar(place, &text, name),
         }
     }
@@ -400,13 +341,9 @@ impl<'a> Reader<'a> {
     fn bare(&mut self) -> Result<&'a str, DecodeError> {
         let rest = &self.text[self.at..];
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        let end = rest
-            .bytes()
-            .position(|byte| !good(byte))
-            .unwrap_or(rest.len());
+        let end = rest.bytes().position(|byte| !good(byte)).unwrap_or(rest.len());
         let word = &rest[..end];
-        let number = word.starts_with(|c: char| c == '-' || c.is_ascii_digit())
-            && word.parse::<f64>().is_ok();
+        let number = word.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && word.parse::<f64>().is_ok();
         if !number && !matches!(word, "true" | "false" | "null") {
             return Err(self.broken());
         }
@@ -420,9 +357,7 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         let rest = &self.text[self.at..];
-        let end = rest
-            .bytes()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=31));
+        let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=31));
         let end = end.ok_or_else(|| self.broken())?;
         if rest.as_bytes()[end] == b'"' {
             self.at += end + 1;
@@ -431,9 +366,7 @@ impl<'a> Reader<'a> {
         let mut out = String::new();
         loop {
             let rest = &self.text[self.at..];
-            let end = rest
-                .bytes()
-                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=31));
+            let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=31));
             let end = end.ok_or_else(|| self.broken())?;
             out.push_str(&rest[..end]);
             self.at += end + 1;
@@ -479,10 +412,7 @@ impl<'a> Reader<'a> {
     }
 
     fn hex(&mut self) -> Result<u32, DecodeError> {
-        let digits = self
-            .text
-            .get(self.at..self.at + 4)
-            .ok_or_else(|| self.broken())?;
+        let digits = self.text.get(self.at..self.at + 4).ok_or_else(|| self.broken())?;
         if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(self.broken());
         }

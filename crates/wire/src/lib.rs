@@ -8,8 +8,12 @@
 //! handler, then [`encode_response`] or [`encode_error`]. A client calls
 //! [`encode_request`], [`sigv4::Signer::sign`], then [`decode_response`].
 
+#[cfg(test)]
+mod cases;
 mod cbor;
 mod decode;
+#[cfg(test)]
+mod dynamic;
 mod error;
 #[macro_use]
 mod generated;
@@ -34,8 +38,7 @@ pub use http::{ClientRequest, Headers, HttpRequest, HttpResponse};
 pub use identify::{Identified, Protocol, ReplyForm, WireError, identify};
 pub use operation::{Input, Operation, Output, Service};
 pub use protocol::{
-    ResponseError, client_protocol, decode, decode_response, encode_error, encode_request,
-    encode_response,
+    ResponseError, client_protocol, decode, decode_response, encode_error, encode_request, encode_response,
 };
 pub use validate::validate;
 pub use value::Timestamp;

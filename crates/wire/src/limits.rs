@@ -38,15 +38,9 @@ pub struct Limits {
 
 impl Limits {
     /// For what clients send.
-    pub const REQUEST: Limits = Limits {
-        depth: DEPTH_MAX,
-        entries: ENTRIES_MAX,
-    };
+    pub const REQUEST: Limits = Limits { depth: DEPTH_MAX, entries: ENTRIES_MAX };
 
     /// For answers read by our own clients: as many entries as the answer's
     /// bytes hold.
-    pub const RESPONSE: Limits = Limits {
-        depth: DEPTH_MAX,
-        entries: usize::MAX,
-    };
+    pub const RESPONSE: Limits = Limits { depth: DEPTH_MAX, entries: usize::MAX };
 }

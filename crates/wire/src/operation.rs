@@ -199,10 +199,7 @@ impl Operation {
 
     /// The implemented operation of a service by its name (case counts).
     pub fn find(service: Service, name: &str) -> Option<Operation> {
-        OPERATIONS
-            .iter()
-            .find(|info| info.service == service && info.name == name)
-            .map(|info| info.operation)
+        OPERATIONS.iter().find(|info| info.service == service && info.name == name).map(|info| info.operation)
     }
 }
 
@@ -217,10 +214,7 @@ mod tests {
         for (index, info) in OPERATIONS.iter().enumerate() {
             assert_eq!(info.operation as usize, index);
             assert_eq!(Input::empty(info.operation).operation(), info.operation);
-            assert_eq!(
-                Operation::find(info.service, info.name),
-                Some(info.operation)
-            );
+            assert_eq!(Operation::find(info.service, info.name), Some(info.operation));
         }
         for (index, info) in SERVICES.iter().enumerate() {
             assert_eq!(info.service as usize, index);

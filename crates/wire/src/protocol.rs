@@ -24,7 +24,7 @@ const TYPE_CBOR: &str = "application/cbor";
 const TYPE_FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 /// Room that an answer's body starts with.
-const ANSWER_BYTES: usize = 4096;
+const ANSWER_BYTES: usize = 8192;
 
 /// Decodes and validates a request.
 ///
@@ -33,18 +33,12 @@ const ANSWER_BYTES: usize = 4096;
 /// [`crate::limits`] or against the model's rules.
 pub fn decode(identified: &Identified, request: &HttpRequest<'_>) -> Result<Input, WireError> {
     let info = identified.operation.info();
-    let fail = |error| WireError {
-        form: identified.reply_form(),
-        error,
-    };
+    let fail = |error| WireError { form: identified.reply_form(), error };
     if request.body.len() > BODY_BYTES_MAX {
         return Err(fail(too_large()));
     }
     let body = decompress(request).map_err(fail)?;
-    let plain = HttpRequest {
-        body: &body,
-        ..*request
-    };
+    let plain = HttpRequest { body: &body, ..*request };
     let mut input = Input::empty(identified.operation);
     decode_into(identified.protocol, info.input, &plain, input.record_mut())
         .map_err(|err| fail(decode_failure(identified.protocol, info.service, &err)))?;
@@ -62,14 +56,10 @@ fn decompress<'a>(request: &HttpRequest<'a>) -> Result<Cow<'a, [u8]>, ApiError> 
         None | Some("" | "identity") => Ok(Cow::Borrowed(request.body)),
         Some(kind) if kind.eq_ignore_ascii_case("gzip") => {
             let mut out = Vec::new();
-            let mut reader =
-                flate2::read::GzDecoder::new(request.body).take(BODY_BYTES_MAX as u64 + 1);
-            reader.read_to_end(&mut out).map_err(|err| {
-                ApiError::new(
-                    "SerializationException",
-                    format!("The gzip body is broken: {err}."),
-                )
-            })?;
+            let mut reader = flate2::read::GzDecoder::new(request.body).take(BODY_BYTES_MAX as u64 + 1);
+            reader
+                .read_to_end(&mut out)
+                .map_err(|err| ApiError::new("SerializationException", format!("The gzip body is broken: {err}.")))?;
             if out.len() > BODY_BYTES_MAX {
                 return Err(too_large());
             }
@@ -93,17 +83,9 @@ pub(crate) fn decode_into(
     match protocol {
         Protocol::Ec2 | Protocol::Query => {
             let form = Form::parse(form_text(request).unwrap_or_default())?;
-            query::decode(
-                &form,
-                shape,
-                record,
-                Limits::REQUEST,
-                protocol == Protocol::Ec2,
-            )
+            query::decode(&form, shape, record, Limits::REQUEST, protocol == Protocol::Ec2)
         }
-        Protocol::Json10 | Protocol::Json11 => {
-            json::read(request.body, shape, record, Limits::REQUEST)
-        }
+        Protocol::Json10 | Protocol::Json11 => json::read(request.body, shape, record, Limits::REQUEST),
         Protocol::Cbor => cbor::read(request.body, shape, record, Limits::REQUEST),
         Protocol::RestXml => Err(DecodeError::malformed("REST-XML requests are not read.")),
     }
@@ -113,9 +95,7 @@ fn decode_failure(protocol: Protocol, service: Service, err: &DecodeError) -> Ap
     let code = match (protocol, err) {
         (Protocol::Ec2, DecodeError::UnknownParameter(_)) => "UnknownParameter",
         (Protocol::Ec2, DecodeError::BadValue { .. }) => "InvalidParameterValue",
-        (Protocol::Query, DecodeError::BadValue { .. }) if service == Service::CloudWatch => {
-            "InvalidParameterValue"
-        }
+        (Protocol::Query, DecodeError::BadValue { .. }) if service == Service::CloudWatch => "InvalidParameterValue",
         (Protocol::Ec2 | Protocol::Query | Protocol::RestXml, _) => "MalformedInput",
         (Protocol::Json10 | Protocol::Json11 | Protocol::Cbor, _) => "SerializationException",
     };
@@ -132,12 +112,7 @@ pub fn encode_response(protocol: Protocol, output: &Output, request_id: &str) ->
         void: info.void,
         result_wrapper: info.result_wrapper,
     };
-    respond(
-        200,
-        protocol,
-        encode_body(protocol, &body, output.record(), request_id),
-        request_id,
-    )
+    respond(200, protocol, encode_body(protocol, &body, output.record(), request_id), request_id)
 }
 
 /// What an answer's envelope needs.
@@ -149,12 +124,7 @@ pub(crate) struct Body<'a> {
     pub result_wrapper: Option<&'a str>,
 }
 
-pub(crate) fn encode_body(
-    protocol: Protocol,
-    body: &Body<'_>,
-    record: &dyn Record,
-    request_id: &str,
-) -> Vec<u8> {
+pub(crate) fn encode_body(protocol: Protocol, body: &Body<'_>, record: &dyn Record, request_id: &str) -> Vec<u8> {
     let members = body.shape.members();
     match protocol {
         Protocol::Ec2 => {
@@ -223,11 +193,7 @@ fn respond(status: u16, protocol: Protocol, body: Vec<u8>, request_id: &str) -> 
     if protocol == Protocol::Cbor {
         headers.push(("smithy-protocol", Cow::Borrowed("rpc-v2-cbor")));
     }
-    HttpResponse {
-        status,
-        headers,
-        body,
-    }
+    HttpResponse { status, headers, body }
 }
 
 /// Encodes a failure in the caller's form. The code may be the query
@@ -251,17 +217,11 @@ pub fn encode_error(form: ReplyForm, error: &ApiError, request_id: &str) -> Http
     let mut response = respond(error.status, form.protocol, body, request_id);
     match form.protocol {
         Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => {
-            response
-                .headers
-                .push(("x-amzn-errortype", Cow::Owned(shape.to_owned())));
-            let compatible = form
-                .service
-                .is_some_and(|service| service.info().query_compatible);
+            response.headers.push(("x-amzn-errortype", Cow::Owned(shape.to_owned())));
+            let compatible = form.service.is_some_and(|service| service.info().query_compatible);
             if compatible || form.query_mode {
                 let value = format!("{code};{}", fault(error.status));
-                response
-                    .headers
-                    .push(("x-amzn-query-error", Cow::Owned(value)));
+                response.headers.push(("x-amzn-query-error", Cow::Owned(value)));
             }
         }
         Protocol::Ec2 | Protocol::Query | Protocol::RestXml => {}
@@ -335,32 +295,18 @@ fn cbor_error(shape: &str, message: &str) -> Vec<u8> {
 pub fn encode_request(protocol: Protocol, input: &Input) -> ClientRequest {
     let info = input.operation().info();
     let service = info.service.info();
-    let target = || {
-        service
-            .target_prefix
-            .expect("JSON and CBOR services have a target prefix")
-    };
+    let target = || service.target_prefix.expect("JSON and CBOR services have a target prefix");
     let (path, headers, body) = match protocol {
         Protocol::Ec2 | Protocol::Query | Protocol::RestXml => {
             let body = query::encode(info.name, service.version, info.input, input.record());
-            (
-                "/".to_owned(),
-                vec![("content-type", TYPE_FORM.to_owned())],
-                body.into_bytes(),
-            )
+            ("/".to_owned(), vec![("content-type", TYPE_FORM.to_owned())], body.into_bytes())
         }
         Protocol::Json10 | Protocol::Json11 => {
-            let kind = if protocol == Protocol::Json10 {
-                TYPE_JSON_10
-            } else {
-                TYPE_JSON_11
-            };
+            let kind = if protocol == Protocol::Json10 { TYPE_JSON_10 } else { TYPE_JSON_11 };
             let mut body = String::new();
             json::write_record(&mut body, info.input.members(), input.record(), false);
-            let headers = vec![
-                ("content-type", kind.to_owned()),
-                ("x-amz-target", format!("{}.{}", target(), info.name)),
-            ];
+            let headers =
+                vec![("content-type", kind.to_owned()), ("x-amz-target", format!("{}.{}", target(), info.name))];
             ("/".to_owned(), headers, body.into_bytes())
         }
         Protocol::Cbor => {
@@ -371,19 +317,10 @@ pub fn encode_request(protocol: Protocol, input: &Input) -> ClientRequest {
                 ("accept", TYPE_CBOR.to_owned()),
                 ("smithy-protocol", "rpc-v2-cbor".to_owned()),
             ];
-            (
-                format!("/service/{}/operation/{}", target(), info.name),
-                headers,
-                body,
-            )
+            (format!("/service/{}/operation/{}", target(), info.name), headers, body)
         }
     };
-    ClientRequest {
-        method: "POST",
-        target: path,
-        headers,
-        body,
-    }
+    ClientRequest { method: "POST", target: path, headers, body }
 }
 
 /// The protocol that our own clients speak to a service.
@@ -435,25 +372,13 @@ pub fn decode_response(
     if status >= 300 {
         let found = decode_error(protocol, body).map_err(ResponseError::Decode)?;
         let (code, message) = found;
-        let code = query_error
-            .and_then(|value| value.split(';').next())
-            .map_or(code, str::to_owned);
-        return Err(ResponseError::Api(ApiError {
-            code: Cow::Owned(code),
-            message,
-            status,
-        }));
+        let code = query_error.and_then(|value| value.split(';').next()).map_or(code, str::to_owned);
+        return Err(ResponseError::Api(ApiError { code: Cow::Owned(code), message, status }));
     }
     let info = operation.info();
     let mut output = Output::empty(operation);
-    decode_body(
-        protocol,
-        info.output,
-        info.result_wrapper,
-        body,
-        output.record_mut(),
-    )
-    .map_err(ResponseError::Decode)?;
+    decode_body(protocol, info.output, info.result_wrapper, body, output.record_mut())
+        .map_err(ResponseError::Decode)?;
     Ok(output)
 }
 
@@ -473,13 +398,7 @@ pub(crate) fn decode_body(
                 None => Some(&root),
             };
             inner.map_or(Ok(()), |inner| {
-                xml::read_members(
-                    inner,
-                    shape.members(),
-                    record,
-                    Limits::RESPONSE,
-                    Limits::RESPONSE.depth,
-                )
+                xml::read_members(inner, shape.members(), record, Limits::RESPONSE, Limits::RESPONSE.depth)
             })
         }
         Protocol::Json10 | Protocol::Json11 => json::read(body, shape, record, Limits::RESPONSE),
@@ -492,10 +411,7 @@ fn xml_text(body: &[u8]) -> Result<&str, DecodeError> {
 }
 
 /// Code and message of an error's body.
-pub(crate) fn decode_error(
-    protocol: Protocol,
-    body: &[u8],
-) -> Result<(String, String), DecodeError> {
+pub(crate) fn decode_error(protocol: Protocol, body: &[u8]) -> Result<(String, String), DecodeError> {
     let texts = match protocol {
         Protocol::Ec2 | Protocol::Query | Protocol::RestXml => {
             let root = Element::parse(xml_text(body)?, Limits::RESPONSE)?;
@@ -508,19 +424,10 @@ pub(crate) fn decode_error(
         Protocol::Cbor => cbor::top_texts(body)?,
     };
     let find = |names: [&str; 2]| {
-        texts
-            .iter()
-            .find(|(key, _)| names.contains(&key.as_str()))
-            .map_or("", |(_, text)| text.as_str())
+        texts.iter().find(|(key, _)| names.contains(&key.as_str())).map_or("", |(_, text)| text.as_str())
     };
     let code = find(["__type", "code"]);
     // `namespace#Name:uri` in its longest form.
-    let code = code
-        .rsplit('#')
-        .next()
-        .unwrap_or(code)
-        .split(':')
-        .next()
-        .unwrap_or(code);
+    let code = code.rsplit('#').next().unwrap_or(code).split(':').next().unwrap_or(code);
     Ok((code.to_owned(), find(["message", "Message"]).to_owned()))
 }

@@ -42,20 +42,15 @@ struct Param<'a> {
 impl<'a> Form<'a> {
     /// Reads a form body or a query string.
     pub fn parse(text: &'a [u8]) -> Result<Form<'a>, DecodeError> {
-        let text = std::str::from_utf8(text)
-            .map_err(|_| DecodeError::malformed("The request's parameters are not UTF-8."))?;
+        let text =
+            std::str::from_utf8(text).map_err(|_| DecodeError::malformed("The request's parameters are not UTF-8."))?;
         let mut params = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             if params.len() == PARAMETERS_MAX {
-                return Err(DecodeError::malformed(format!(
-                    "The request has more than {PARAMETERS_MAX} parameters."
-                )));
+                return Err(DecodeError::malformed(format!("The request has more than {PARAMETERS_MAX} parameters.")));
             }
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            params.push(Param {
-                key: unescape(key)?,
-                value: unescape(value)?,
-            });
+            params.push(Param { key: unescape(key)?, value: unescape(value)? });
         }
         params.sort_by(|a, b| path_order(&a.key).cmp(path_order(&b.key)));
         Ok(Form { params })
@@ -76,8 +71,7 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, DecodeError> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Ok(Cow::Borrowed(text));
     }
-    let wrong =
-        || DecodeError::malformed("The request's parameters are not percent-encoded UTF-8.");
+    let wrong = || DecodeError::malformed("The request's parameters are not percent-encoded UTF-8.");
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -121,10 +115,7 @@ fn element(key: &str, at: usize) -> Option<&str> {
 
 /// Splits parameters into runs with equal path element at `at`, leaving out
 /// those whose path ends before.
-fn runs<'p, 'a>(
-    params: &'p [Param<'a>],
-    at: usize,
-) -> impl Iterator<Item = (&'p str, &'p [Param<'a>])> {
+fn runs<'p, 'a>(params: &'p [Param<'a>], at: usize) -> impl Iterator<Item = (&'p str, &'p [Param<'a>])> {
     let mut rest = params;
     std::iter::from_fn(move || {
         while let Some(first) = rest.first() {
@@ -132,10 +123,7 @@ fn runs<'p, 'a>(
                 rest = &rest[1..];
                 continue;
             };
-            let count = rest
-                .iter()
-                .take_while(|param| element(&param.key, at) == Some(name))
-                .count();
+            let count = rest.iter().take_while(|param| element(&param.key, at) == Some(name)).count();
             let (run, tail) = rest.split_at(count);
             rest = tail;
             return Some((name, run));
@@ -169,12 +157,11 @@ impl Walk {
     }
 
     fn unknown(&self, at: usize, name: &str, run: &[Param<'_>]) -> Result<(), DecodeError> {
-        let envelope = at == 0
-            && (ENVELOPE.contains(&name) || name.to_ascii_lowercase().starts_with("x-amz-"));
+        let envelope = at == 0 && (ENVELOPE.contains(&name) || name.to_ascii_lowercase().starts_with("x-amz-"));
         match run.first() {
-            Some(param) if self.strict && !envelope => Err(DecodeError::UnknownParameter(
-                param.key.chars().take(decode::VALUE_ECHO_MAX).collect(),
-            )),
+            Some(param) if self.strict && !envelope => {
+                Err(DecodeError::UnknownParameter(param.key.chars().take(decode::VALUE_ECHO_MAX).collect()))
+            }
             _ => Ok(()),
         }
     }
@@ -188,9 +175,7 @@ impl Walk {
         depth: usize,
     ) -> Result<(), DecodeError> {
         match (shape, place) {
-            (Shape::Struct(shape), Place::Record(record)) => {
-                self.members(params, at, shape.members, record, depth)
-            }
+            (Shape::Struct(shape), Place::Record(record)) => self.members(params, at, shape.members, record, depth),
             (Shape::List(shape), Place::List(list)) => {
                 let depth = deeper(depth)?;
                 for (next, run) in self.numbered(params, at, shape.query_item)? {
@@ -202,23 +187,13 @@ impl Walk {
                 let depth = deeper(depth)?;
                 let item = (!shape.flattened).then_some("entry");
                 for (next, run) in self.numbered(params, at, item)? {
-                    let part = |name: &str| {
-                        runs(run, next)
-                            .find(|(found, _)| *found == name)
-                            .map(|(_, run)| run)
-                    };
+                    let part = |name: &str| runs(run, next).find(|(found, _)| *found == name).map(|(_, run)| run);
                     let key = part(shape.key_name).and_then(<[_]>::first);
                     let (Some(key), Some(value)) = (key, part(shape.value_name)) else {
                         continue;
                     };
                     let value_at = next + shape.value_name.len() + 1;
-                    self.value(
-                        value,
-                        value_at,
-                        shape.value,
-                        map.add(key.value.to_string()),
-                        depth,
-                    )?;
+                    self.value(value, value_at, shape.value, map.add(key.value.to_string()), depth)?;
                 }
                 Ok(())
             }
@@ -249,29 +224,19 @@ impl Walk {
         let mut found: Vec<(u32, usize, &[Param<'_>])> = Vec::new();
         for (name, run) in runs(params, at) {
             let key = run.first().map_or("", |param| &param.key);
-            let number = name
-                .parse()
-                .map_err(|_| DecodeError::bad(key, name, "a list index"))?;
+            let number = name.parse().map_err(|_| DecodeError::bad(key, name, "a list index"))?;
             if found.len() == self.limits.entries {
-                return Err(DecodeError::malformed(format!(
-                    "{key}: more than {} entries.",
-                    self.limits.entries
-                )));
+                return Err(DecodeError::malformed(format!("{key}: more than {} entries.", self.limits.entries)));
             }
             found.push((number, at + name.len() + 1, run));
         }
         found.sort_by_key(|(number, ..)| *number);
-        Ok(found
-            .into_iter()
-            .map(|(_, next, run)| (next, run))
-            .collect())
+        Ok(found.into_iter().map(|(_, next, run)| (next, run)).collect())
     }
 }
 
 pub(crate) fn deeper(depth: usize) -> Result<usize, DecodeError> {
-    depth
-        .checked_sub(1)
-        .ok_or_else(|| DecodeError::malformed("The request is nested too deeply."))
+    depth.checked_sub(1).ok_or_else(|| DecodeError::malformed("The request is nested too deeply."))
 }
 
 /// Writes a request's form body, `Action` and `Version` first.
@@ -302,18 +267,12 @@ fn nested(path: &mut String, name: &str, then: impl FnOnce(&mut String)) {
 fn encode_value(out: &mut String, path: &mut String, shape: &Shape, view: View<'_>) {
     match (shape, view) {
         (_, View::Absent) => {}
-        (Shape::Struct(shape), View::Record(record)) => {
-            encode_members(out, path, shape.members, record)
-        }
+        (Shape::Struct(shape), View::Record(record)) => encode_members(out, path, shape.members, record),
         (Shape::List(shape), View::List(list)) => {
             for index in 0..list.count() {
                 let number = (index + 1).to_string();
-                let number = shape
-                    .query_item
-                    .map_or(number.clone(), |item| format!("{item}.{number}"));
-                nested(path, &number, |path| {
-                    encode_value(out, path, shape.member, list.entry(index))
-                });
+                let number = shape.query_item.map_or(number.clone(), |item| format!("{item}.{number}"));
+                nested(path, &number, |path| encode_value(out, path, shape.member, list.entry(index)));
             }
         }
         (Shape::Map(shape), View::Map(map)) => {
@@ -323,9 +282,7 @@ fn encode_value(out: &mut String, path: &mut String, shape: &Shape, view: View<'
                 let item = if shape.flattened { "" } else { "entry." };
                 nested(path, &format!("{item}{number}"), |path| {
                     nested(path, shape.key_name, |path| pair(out, path, key));
-                    nested(path, shape.value_name, |path| {
-                        encode_value(out, path, shape.value, value)
-                    });
+                    nested(path, shape.value_name, |path| encode_value(out, path, shape.value, value));
                 });
             });
         }
@@ -348,9 +305,7 @@ fn pair(out: &mut String, path: &str, value: &str) {
 pub(crate) fn percent_encode(out: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte))
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
             other => {
                 let _ = write!(out, "%{other:02X}");
             }
@@ -385,11 +340,7 @@ fn write_number(out: &mut String, number: f64, text: impl Fn() -> String) -> std
         return out.write_str("NaN");
     }
     if number.is_infinite() {
-        return out.write_str(if number > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
-        });
+        return out.write_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
     }
     out.write_str(&text())
 }

@@ -129,26 +129,17 @@ pub enum TimestampFormat {
 
 impl Length {
     /// No limit.
-    pub const ANY: Length = Length {
-        min: None,
-        max: None,
-    };
+    pub const ANY: Length = Length { min: None, max: None };
 }
 
 impl Range {
     /// No limit.
-    pub const ANY: Range = Range {
-        min: None,
-        max: None,
-    };
+    pub const ANY: Range = Range { min: None, max: None };
 }
 
 impl Text {
     /// Any text.
-    pub const ANY: Text = Text {
-        length: Length::ANY,
-        allowed: &[],
-    };
+    pub const ANY: Text = Text { length: Length::ANY, allowed: &[] };
 }
 
 impl Shape {

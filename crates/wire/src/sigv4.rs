@@ -68,21 +68,14 @@ struct CachedKey {
 impl KeyCache {
     /// `credential` is `id/date/region/service/aws4_request`.
     fn key(&mut self, credential: &str, scope: &Scope<'_>, secret: &str) -> [u8; 32] {
-        if let Some(found) = self
-            .keys
-            .get(credential)
-            .filter(|found| found.secret == secret)
-        {
+        if let Some(found) = self.keys.get(credential).filter(|found| found.secret == secret) {
             return found.key;
         }
         let key = derive_key(secret, scope);
         if self.keys.len() >= CACHED_KEYS_MAX {
             self.keys.clear();
         }
-        let entry = CachedKey {
-            secret: secret.to_owned(),
-            key,
-        };
+        let entry = CachedKey { secret: secret.to_owned(), key };
         self.keys.insert(credential.to_owned(), entry);
         key
     }
@@ -106,43 +99,27 @@ pub enum AuthError {
 impl AuthError {
     /// The error in the words of the service addressed.
     pub fn into_error(self, form: ReplyForm) -> ApiError {
-        let compatible = form
-            .service
-            .is_some_and(|service| service.info().query_compatible);
-        let json = matches!(
-            form.protocol,
-            Protocol::Json10 | Protocol::Json11 | Protocol::Cbor
-        ) && !compatible;
+        let compatible = form.service.is_some_and(|service| service.info().query_compatible);
+        let json = matches!(form.protocol, Protocol::Json10 | Protocol::Json11 | Protocol::Cbor) && !compatible;
         let ec2 = form.protocol == Protocol::Ec2;
         match self {
             AuthError::Missing => {
                 let code = match form.protocol {
-                    Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => {
-                        "MissingAuthenticationTokenException"
-                    }
+                    Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => "MissingAuthenticationTokenException",
                     _ => "MissingAuthenticationToken",
                 };
                 ApiError::new(code, "Request is missing Authentication Token").with_status(403)
             }
-            AuthError::Incomplete(text) if json => {
-                ApiError::new("IncompleteSignatureException", text)
-            }
+            AuthError::Incomplete(text) if json => ApiError::new("IncompleteSignatureException", text),
             AuthError::Incomplete(text) => ApiError::new("IncompleteSignature", text),
             AuthError::UnknownKey if ec2 => {
                 let text = "AWS was not able to validate the provided access credentials";
                 ApiError::new("AuthFailure", text).with_status(401)
             }
             AuthError::UnknownKey => {
-                let (code, status) = if json {
-                    ("UnrecognizedClientException", 400)
-                } else {
-                    ("InvalidClientTokenId", 403)
-                };
-                ApiError::new(
-                    code,
-                    "The security token included in the request is invalid.",
-                )
-                .with_status(status)
+                let (code, status) =
+                    if json { ("UnrecognizedClientException", 400) } else { ("InvalidClientTokenId", 403) };
+                ApiError::new(code, "The security token included in the request is invalid.").with_status(status)
             }
             AuthError::Expired(text) if ec2 => ApiError::new("RequestExpired", text),
             AuthError::Expired(text) | AuthError::Mismatch(text) if json => {
@@ -186,14 +163,7 @@ fn split_credential(credential: &str) -> Option<(&str, Scope<'_>)> {
     let terminator = parts.next()?;
     let (service, region, date, id) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let good = terminator == TERMINATOR && !id.is_empty() && date.len() == 8;
-    good.then_some((
-        id,
-        Scope {
-            date,
-            region,
-            service,
-        },
-    ))
+    good.then_some((id, Scope { date, region, service }))
 }
 
 /// The access key id that a request names, verified or not: what `--auth off`
@@ -239,32 +209,20 @@ pub fn verify(
         }
     };
     check_time(&claim, now_secs)?;
-    let secret = secrets
-        .secret(claim.access_key_id)
-        .ok_or(AuthError::UnknownKey)?;
+    let secret = secrets.secret(claim.access_key_id).ok_or(AuthError::UnknownKey)?;
     if let Some(name) = signing_name.filter(|name| *name != claim.scope.service) {
-        return Err(AuthError::Mismatch(format!(
-            "Credential should be scoped to correct service: '{name}'."
-        )));
+        return Err(AuthError::Mismatch(format!("Credential should be scoped to correct service: '{name}'.")));
     }
     let names: Vec<&str> = claim.signed_headers.split(';').collect();
     if names.len() > SIGNED_HEADERS_MAX {
         return Err(incomplete("Too many signed headers."));
     }
     if !names.contains(&"host") {
-        return Err(AuthError::Mismatch(
-            "'Host' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
-        ));
+        return Err(AuthError::Mismatch("'Host' must be a 'SignedHeader' in the AWS Authorization.".to_owned()));
     }
     let hash = payload_hash(request, presigned)?;
     let key = cache.key(claim.credential, &claim.scope, secret);
-    let canonical = canonical_request(
-        request.method,
-        request.target,
-        &names,
-        request.headers,
-        &hash,
-    );
+    let canonical = canonical_request(request.method, request.target, &names, request.headers, &hash);
     let expected = signature(&key, &claim.date, &claim.scope, &canonical);
     if !same(expected.as_bytes(), claim.signature.as_bytes()) {
         let text = "The request signature we calculated does not match the signature you provided. \
@@ -282,9 +240,7 @@ fn header_claim<'a>(request: &HttpRequest<'a>) -> Result<Option<Claim<'a>>, Auth
         return Err(incomplete("The Authorization header is too long."));
     }
     let Some(rest) = header.trim().strip_prefix(ALGORITHM) else {
-        return Err(incomplete(
-            "Authorization header requires the algorithm AWS4-HMAC-SHA256.",
-        ));
+        return Err(incomplete("Authorization header requires the algorithm AWS4-HMAC-SHA256."));
     };
     let (mut credential, mut signed_headers, mut signature) = (None, None, None);
     for part in rest.split(',') {
@@ -299,25 +255,14 @@ fn header_claim<'a>(request: &HttpRequest<'a>) -> Result<Option<Claim<'a>>, Auth
             }
         }
     }
-    let credential = credential
-        .ok_or_else(|| incomplete("Authorization header requires 'Credential' parameter."))?;
-    let signature = signature
-        .ok_or_else(|| incomplete("Authorization header requires 'Signature' parameter."))?;
-    let signed_headers = signed_headers
-        .ok_or_else(|| incomplete("Authorization header requires 'SignedHeaders' parameter."))?;
-    let (access_key_id, scope) = split_credential(credential).ok_or_else(|| {
-        incomplete("Credential must have the form id/date/region/service/aws4_request.")
-    })?;
+    let credential = credential.ok_or_else(|| incomplete("Authorization header requires 'Credential' parameter."))?;
+    let signature = signature.ok_or_else(|| incomplete("Authorization header requires 'Signature' parameter."))?;
+    let signed_headers =
+        signed_headers.ok_or_else(|| incomplete("Authorization header requires 'SignedHeaders' parameter."))?;
+    let (access_key_id, scope) = split_credential(credential)
+        .ok_or_else(|| incomplete("Credential must have the form id/date/region/service/aws4_request."))?;
     let date = request_date(request)?;
-    Ok(Some(Claim {
-        access_key_id,
-        credential,
-        scope,
-        signed_headers,
-        signature,
-        date,
-        expires_secs: None,
-    }))
+    Ok(Some(Claim { access_key_id, credential, scope, signed_headers, signature, date, expires_secs: None }))
 }
 
 fn request_date<'a>(request: &HttpRequest<'a>) -> Result<Cow<'a, str>, AuthError> {
@@ -325,8 +270,9 @@ fn request_date<'a>(request: &HttpRequest<'a>) -> Result<Cow<'a, str>, AuthError
         return Ok(Cow::Borrowed(date));
     }
     let date = request.headers.first("date").and_then(time::parse);
-    date.map(|date| Cow::Owned(time::compact(date.0.div_euclid(1000))))
-        .ok_or_else(|| incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."))
+    date.map(|date| Cow::Owned(time::compact(date.0.div_euclid(1000)))).ok_or_else(|| {
+        incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+    })
 }
 
 /// The decoded parameters of a presigned request.
@@ -338,10 +284,7 @@ impl QueryClaim {
     fn read(query: &str) -> QueryClaim {
         let parameters = query
             .split('&')
-            .filter(|pair| {
-                pair.get(..6)
-                    .is_some_and(|head| head.eq_ignore_ascii_case("x-amz-"))
-            })
+            .filter(|pair| pair.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("x-amz-")))
             .filter_map(|pair| pair.split_once('='))
             .map(|(key, value)| (percent_decode(key), percent_decode(value)))
             .collect();
@@ -349,10 +292,7 @@ impl QueryClaim {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.parameters
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     fn claim(&self) -> Result<Option<Claim<'_>>, AuthError> {
@@ -360,25 +300,17 @@ impl QueryClaim {
             return Ok(None);
         }
         let need = |name: &str| {
-            self.get(name).ok_or_else(|| {
-                AuthError::Incomplete(format!(
-                    "AWS query-string parameters must include '{name}'."
-                ))
-            })
+            self.get(name)
+                .ok_or_else(|| AuthError::Incomplete(format!("AWS query-string parameters must include '{name}'.")))
         };
         if need("X-Amz-Algorithm")? != ALGORITHM {
             return Err(incomplete("X-Amz-Algorithm must be AWS4-HMAC-SHA256."));
         }
         let credential = need("X-Amz-Credential")?;
-        let (access_key_id, scope) = split_credential(credential).ok_or_else(|| {
-            incomplete("X-Amz-Credential must have the form id/date/region/service/aws4_request.")
-        })?;
-        let expires = need("X-Amz-Expires")?
-            .parse()
-            .ok()
-            .filter(|secs| (1..=EXPIRES_SECS_MAX).contains(secs));
-        let expires_secs = expires
-            .ok_or_else(|| incomplete("X-Amz-Expires must be between 1 and 604800 seconds."))?;
+        let (access_key_id, scope) = split_credential(credential)
+            .ok_or_else(|| incomplete("X-Amz-Credential must have the form id/date/region/service/aws4_request."))?;
+        let expires = need("X-Amz-Expires")?.parse().ok().filter(|secs| (1..=EXPIRES_SECS_MAX).contains(secs));
+        let expires_secs = expires.ok_or_else(|| incomplete("X-Amz-Expires must be between 1 and 604800 seconds."))?;
         Ok(Some(Claim {
             access_key_id,
             credential,
@@ -394,12 +326,11 @@ impl QueryClaim {
 fn check_time(claim: &Claim<'_>, now_secs: i64) -> Result<(), AuthError> {
     let date = &claim.date;
     let at = (date.len() == 16).then(|| time::parse(date)).flatten();
-    let at = at
-        .ok_or_else(|| incomplete("The date must be in the form 20260101T000000Z."))?
-        .0
-        / 1000;
+    let at = at.ok_or_else(|| incomplete("The date must be in the form 20260101T000000Z."))?.0 / 1000;
     if date.get(..8) != Some(claim.scope.date) {
-        return Err(AuthError::Mismatch("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.".to_owned()));
+        return Err(AuthError::Mismatch(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.".to_owned(),
+        ));
     }
     let last = at + claim.expires_secs.unwrap_or(SKEW_SECS_MAX);
     if now_secs > last {
@@ -425,23 +356,15 @@ fn check_time(claim: &Claim<'_>, now_secs: i64) -> Result<(), AuthError> {
 /// the body's; unsigned and streamed payloads belong to S3 only.
 fn payload_hash(request: &HttpRequest<'_>, presigned: bool) -> Result<String, AuthError> {
     let actual = hex(&Sha256::digest(request.body));
-    match request
-        .headers
-        .first("x-amz-content-sha256")
-        .filter(|_| !presigned)
-    {
+    match request.headers.first("x-amz-content-sha256").filter(|_| !presigned) {
         None => Ok(actual),
         Some(stated) if same(stated.as_bytes(), actual.as_bytes()) => Ok(actual),
-        Some(stated)
-            if stated.starts_with("UNSIGNED-PAYLOAD") || stated.starts_with("STREAMING-") =>
-        {
-            Err(AuthError::Mismatch(
-                "This service does not accept unsigned or streamed payloads.".to_owned(),
-            ))
+        Some(stated) if stated.starts_with("UNSIGNED-PAYLOAD") || stated.starts_with("STREAMING-") => {
+            Err(AuthError::Mismatch("This service does not accept unsigned or streamed payloads.".to_owned()))
         }
-        Some(_) => Err(AuthError::Mismatch(
-            "The value of x-amz-content-sha256 is not the hash of the body.".to_owned(),
-        )),
+        Some(_) => {
+            Err(AuthError::Mismatch("The value of x-amz-content-sha256 is not the hash of the body.".to_owned()))
+        }
     }
 }
 
@@ -450,13 +373,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
-fn canonical_request(
-    method: &str,
-    target: &str,
-    names: &[&str],
-    headers: &dyn Headers,
-    hash: &str,
-) -> String {
+fn canonical_request(method: &str, target: &str, names: &[&str], headers: &dyn Headers, hash: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut out = String::with_capacity(1024);
     out.push_str(method);
@@ -559,11 +476,7 @@ fn percent_decode_bytes(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let digit = |index: usize| {
-            bytes
-                .get(index)
-                .and_then(|&byte| char::from(byte).to_digit(16))
-        };
+        let digit = |index: usize| bytes.get(index).and_then(|&byte| char::from(byte).to_digit(16));
         match (bytes[at], digit(at + 1), digit(at + 2)) {
             (b'%', Some(high), Some(low)) => {
                 out.push((high * 16 + low) as u8);
@@ -579,8 +492,7 @@ fn percent_decode_bytes(text: &str) -> Vec<u8> {
 }
 
 fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
-    let mut mac =
-        <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes keys of any length");
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(data);
     mac.finalize().into_bytes().into()
 }
@@ -637,13 +549,9 @@ impl Signer<'_> {
     /// request. `now_secs` is wall time.
     pub fn sign(&self, request: &mut ClientRequest, host: &str, now_secs: i64) {
         request.headers.push(("host", host.to_owned()));
-        request
-            .headers
-            .push(("x-amz-date", time::compact(now_secs)));
+        request.headers.push(("x-amz-date", time::compact(now_secs)));
         if let Some(token) = self.session_token {
-            request
-                .headers
-                .push(("x-amz-security-token", token.to_owned()));
+            request.headers.push(("x-amz-security-token", token.to_owned()));
         }
         let value = self.authorization(request, now_secs);
         request.headers.push(("authorization", value));
@@ -651,22 +559,12 @@ impl Signer<'_> {
 
     fn authorization(&self, request: &ClientRequest, now_secs: i64) -> String {
         let date = time::compact(now_secs);
-        let scope = Scope {
-            date: &date[..8],
-            region: self.region,
-            service: self.service,
-        };
+        let scope = Scope { date: &date[..8], region: self.region, service: self.service };
         let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| *name).collect();
         names.sort_unstable();
         names.dedup();
         let hash = hex(&Sha256::digest(&request.body));
-        let canonical = canonical_request(
-            request.method,
-            &request.target,
-            &names,
-            &request.headers,
-            &hash,
-        );
+        let canonical = canonical_request(request.method, &request.target, &names, &request.headers, &hash);
         let key = derive_key(self.secret_access_key, &scope);
         format!(
             "{ALGORITHM} Credential={}/{}/{}/{}/{TERMINATOR}, SignedHeaders={}, Signature={}",

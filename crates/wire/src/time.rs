@@ -3,9 +3,7 @@
 use crate::value::Timestamp;
 use std::fmt::Write;
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const DAY_SECS: i64 = 86_400;
 
@@ -25,15 +23,10 @@ fn civil(secs: i64) -> Civil {
     let shifted = secs.div_euclid(DAY_SECS) + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     Civil {
         year: year_of_era + era * 400 + i64::from(month <= 2),
         month,
@@ -75,19 +68,11 @@ pub(crate) fn write_iso_short(out: &mut String, time: Timestamp) {
 fn write_iso(out: &mut String, time: Timestamp) {
     let at = civil(clamp(time).0.div_euclid(1000));
     let (hour, minute, second) = clock(at.second_of_day);
-    let _ = write!(
-        out,
-        "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
-        at.year, at.month, at.day
-    );
+    let _ = write!(out, "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", at.year, at.month, at.day);
 }
 
 fn clock(second_of_day: i64) -> (i64, i64, i64) {
-    (
-        second_of_day / 3600,
-        second_of_day / 60 % 60,
-        second_of_day % 60,
-    )
+    (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60)
 }
 
 /// Appends `Thu, 01 Jan 2026 10:00:00 GMT`.
@@ -97,11 +82,7 @@ pub(crate) fn write_http_date(out: &mut String, time: Timestamp) {
     let (hour, minute, second) = clock(at.second_of_day);
     let weekday = WEEKDAYS[secs.div_euclid(DAY_SECS).rem_euclid(7) as usize];
     let month = MONTHS[(at.month - 1) as usize];
-    let _ = write!(
-        out,
-        "{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT",
-        at.day, at.year
-    );
+    let _ = write!(out, "{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", at.day, at.year);
 }
 
 /// Appends epoch seconds, with a fraction if there is one.
@@ -124,16 +105,9 @@ pub(crate) fn from_epoch(secs: f64) -> Option<Timestamp> {
 
 /// `20260101T100000Z`: the form of SigV4.
 pub(crate) fn compact(secs: i64) -> String {
-    let at = civil(
-        clamp(Timestamp(secs.saturating_mul(1000)))
-            .0
-            .div_euclid(1000),
-    );
+    let at = civil(clamp(Timestamp(secs.saturating_mul(1000))).0.div_euclid(1000));
     let (hour, minute, second) = clock(at.second_of_day);
-    format!(
-        "{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z",
-        at.year, at.month, at.day
-    )
+    format!("{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z", at.year, at.month, at.day)
 }
 
 /// Reads any of the three forms, and SigV4's compact one.
@@ -176,16 +150,10 @@ fn iso(text: &str) -> Option<Timestamp> {
         None => (text, "00:00:00Z"),
     };
     let date = match date.len() {
-        10 if date.as_bytes()[4] == b'-' && date.as_bytes()[7] == b'-' => [
-            digits(&date[..4])?,
-            digits(&date[5..7])?,
-            digits(&date[8..])?,
-        ],
-        8 if text.len() > 8 => [
-            digits(&date[..4])?,
-            digits(&date[4..6])?,
-            digits(&date[6..])?,
-        ],
+        10 if date.as_bytes()[4] == b'-' && date.as_bytes()[7] == b'-' => {
+            [digits(&date[..4])?, digits(&date[5..7])?, digits(&date[8..])?]
+        }
+        8 if text.len() > 8 => [digits(&date[..4])?, digits(&date[4..6])?, digits(&date[6..])?],
         _ => return None,
     };
     let (clock, offset) = match rest.find(['Z', 'z', '+', '-']) {
@@ -194,16 +162,8 @@ fn iso(text: &str) -> Option<Timestamp> {
     };
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     let clock = match clock.len() {
-        8 => [
-            digits(&clock[..2])?,
-            digits(&clock[3..5])?,
-            digits(&clock[6..])?,
-        ],
-        6 => [
-            digits(&clock[..2])?,
-            digits(&clock[2..4])?,
-            digits(&clock[4..])?,
-        ],
+        8 => [digits(&clock[..2])?, digits(&clock[3..5])?, digits(&clock[6..])?],
+        6 => [digits(&clock[..2])?, digits(&clock[2..4])?, digits(&clock[4..])?],
         5 => [digits(&clock[..2])?, digits(&clock[3..])?, 0],
         _ => return None,
     };
@@ -232,16 +192,11 @@ fn http_date(text: &str) -> Option<Timestamp> {
     };
     let month = MONTHS.iter().position(|name| *name == month)? as i64 + 1;
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let [hour, minute, second] = clock.split(':').map(digits).collect::<Option<Vec<_>>>()?[..]
-    else {
+    let [hour, minute, second] = clock.split(':').map(digits).collect::<Option<Vec<_>>>()?[..] else {
         return None;
     };
     let millis = digits(&format!("{fraction:0<3}")[..3])?;
-    assemble(
-        [digits(year)?, month, digits(day)?],
-        [hour, minute, second],
-        millis,
-    )
+    assemble([digits(year)?, month, digits(day)?], [hour, minute, second], millis)
 }
 
 #[cfg(test)]
@@ -264,16 +219,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(at), "{text}");
         }
-        for text in [
-            "",
-            "x",
-            "2026-13-01T00:00:00Z",
-            "2026-01-01T25:00:00Z",
-            "é",
-            "2026-01-01T1Z",
-            "NaN",
-            "1e300",
-        ] {
+        for text in ["", "x", "2026-13-01T00:00:00Z", "2026-01-01T25:00:00Z", "é", "2026-01-01T1Z", "NaN", "1e300"] {
             assert_eq!(parse(text), None, "{text}");
         }
         let mut out = String::new();
@@ -284,10 +230,7 @@ mod tests {
         write_http_date(&mut out, at);
         out.push(' ');
         write_epoch(&mut out, Timestamp(at.0 + 250));
-        assert_eq!(
-            out,
-            "2026-01-01T10:00:00.007Z 2026-01-01T10:00:00Z Thu, 01 Jan 2026 10:00:00 GMT 1767261600.25"
-        );
+        assert_eq!(out, "2026-01-01T10:00:00.007Z 2026-01-01T10:00:00Z Thu, 01 Jan 2026 10:00:00 GMT 1767261600.25");
         assert_eq!(compact(1_767_261_600), "20260101T100000Z");
     }
 }

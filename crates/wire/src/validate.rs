@@ -30,11 +30,7 @@ struct Violation {
 /// `MissingParameter` and `InvalidParameterValue` for EC2 and CloudWatch,
 /// `ValidationError` (query) or `ValidationException` (JSON) otherwise.
 pub fn validate(service: Service, shape: &Shape, record: &dyn Record) -> Result<(), ApiError> {
-    let mut check = Check {
-        service,
-        found: Vec::new(),
-        path: String::new(),
-    };
+    let mut check = Check { service, found: Vec::new(), path: String::new() };
     check.members(shape.members(), record);
     if check.found.is_empty() {
         return Ok(());
@@ -52,24 +48,11 @@ fn error(service: Service, found: &[Violation]) -> ApiError {
     let listed: Vec<String> = found
         .iter()
         .map(|one| {
-            let value = one
-                .value
-                .as_ref()
-                .map_or("null".to_owned(), |value| format!("'{value}'"));
-            format!(
-                "Value {value} at '{}' failed to satisfy constraint: Member must {}",
-                one.path, one.rule
-            )
+            let value = one.value.as_ref().map_or("null".to_owned(), |value| format!("'{value}'"));
+            format!("Value {value} at '{}' failed to satisfy constraint: Member must {}", one.path, one.rule)
         })
         .collect();
-    ApiError::new(
-        code,
-        format!(
-            "{} validation {errors} detected: {}",
-            found.len(),
-            listed.join("; ")
-        ),
-    )
+    ApiError::new(code, format!("{} validation {errors} detected: {}", found.len(), listed.join("; ")))
 }
 
 fn single(service: Service, one: &Violation) -> ApiError {
@@ -81,14 +64,8 @@ fn single(service: Service, one: &Violation) -> ApiError {
         return ApiError::new("MissingParameter", text);
     };
     let text = match service {
-        Service::Ec2 => format!(
-            "Value ({value}) for parameter {} is invalid. Parameter must {}.",
-            one.name, one.rule
-        ),
-        _ => format!(
-            "The value {value} for parameter {} is invalid. Parameter must {}.",
-            one.name, one.rule
-        ),
+        Service::Ec2 => format!("Value ({value}) for parameter {} is invalid. Parameter must {}.", one.name, one.rule),
+        _ => format!("The value {value} for parameter {} is invalid. Parameter must {}.", one.name, one.rule),
     };
     ApiError::new("InvalidParameterValue", text)
 }
@@ -125,29 +102,19 @@ impl Check {
             self.path.push('.');
         }
         if matches!(self.service, Service::Ec2 | Service::CloudWatch) {
-            self.path.push_str(if self.service == Service::Ec2 {
-                member.query
-            } else {
-                member.name
-            });
+            self.path.push_str(if self.service == Service::Ec2 { member.query } else { member.name });
             return;
         }
         // AWS writes the paths of its validation texts in lower camel case.
         let mut chars = member.name.chars();
-        self.path
-            .extend(chars.next().map(|first| first.to_ascii_lowercase()));
+        self.path.extend(chars.next().map(|first| first.to_ascii_lowercase()));
         self.path.push_str(chars.as_str());
     }
 
     fn report(&mut self, value: Option<String>, rule: String) {
         if self.found.len() < VIOLATIONS_MAX {
             let path = self.path.clone();
-            self.found.push(Violation {
-                name: path.clone(),
-                path,
-                value,
-                rule,
-            });
+            self.found.push(Violation { name: path.clone(), path, value, rule });
         }
     }
 
@@ -195,46 +162,28 @@ impl Check {
             (Shape::Integer(range), View::Integer(number)) => {
                 self.range(*range, f64::from(number), &number.to_string())
             }
-            (Shape::Long(range), View::Long(number)) => {
-                self.range(*range, number as f64, &number.to_string())
-            }
-            (Shape::Float(range), View::Float(number)) => {
-                self.range(*range, f64::from(number), &number.to_string())
-            }
-            (Shape::Double(range), View::Double(number)) => {
-                self.range(*range, number, &number.to_string())
-            }
+            (Shape::Long(range), View::Long(number)) => self.range(*range, number as f64, &number.to_string()),
+            (Shape::Float(range), View::Float(number)) => self.range(*range, f64::from(number), &number.to_string()),
+            (Shape::Double(range), View::Double(number)) => self.range(*range, number, &number.to_string()),
             _ => {}
         }
     }
 
     fn length(&mut self, limits: Length, count: u64, value: impl Fn() -> String) {
         if let Some(max) = limits.max.filter(|&max| count > max) {
-            self.report(
-                Some(value()),
-                format!("have length less than or equal to {max}"),
-            );
+            self.report(Some(value()), format!("have length less than or equal to {max}"));
         }
         if let Some(min) = limits.min.filter(|&min| count < min) {
-            self.report(
-                Some(value()),
-                format!("have length greater than or equal to {min}"),
-            );
+            self.report(Some(value()), format!("have length greater than or equal to {min}"));
         }
     }
 
     fn range(&mut self, limits: Range, number: f64, text: &str) {
         if let Some(max) = limits.max.filter(|&max| number > max) {
-            self.report(
-                Some(text.to_owned()),
-                format!("have value less than or equal to {max}"),
-            );
+            self.report(Some(text.to_owned()), format!("have value less than or equal to {max}"));
         }
         if let Some(min) = limits.min.filter(|&min| number < min) {
-            self.report(
-                Some(text.to_owned()),
-                format!("have value greater than or equal to {min}"),
-            );
+            self.report(Some(text.to_owned()), format!("have value greater than or equal to {min}"));
         }
     }
 }

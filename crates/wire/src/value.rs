@@ -216,10 +216,7 @@ impl<T: Value + Default> Map for BTreeMap<String, T> {
         }
     }
     fn add(&mut self, key: String) -> Place<'_> {
-        self.entry(key)
-            .insert_entry(T::default())
-            .into_mut()
-            .place()
+        self.entry(key).insert_entry(T::default()).into_mut().place()
     }
 }
 

@@ -20,12 +20,7 @@ pub(crate) struct Style {
     pub millis: bool,
 }
 
-pub(crate) fn write_members(
-    out: &mut String,
-    style: Style,
-    members: &[Member],
-    record: &dyn Record,
-) {
+pub(crate) fn write_members(out: &mut String, style: Style, members: &[Member], record: &dyn Record) {
     for (index, member) in members.iter().enumerate() {
         match record.field(index).view() {
             View::Absent => {}
@@ -77,9 +72,7 @@ fn write_element(out: &mut String, style: Style, name: &str, shape: &Shape, view
             close(out, name);
         }
         (_, View::String(text)) => write_text_element(out, name, text),
-        (Shape::Timestamp(TimestampFormat::ProtocolDefault), View::Timestamp(at))
-            if style.millis =>
-        {
+        (Shape::Timestamp(TimestampFormat::ProtocolDefault), View::Timestamp(at)) if style.millis => {
             open(out, name);
             time::write_iso_millis(out, at);
             close(out, name);
@@ -93,6 +86,8 @@ fn write_element(out: &mut String, style: Style, name: &str, shape: &Shape, view
 }
 
 fn open(out: &mut String, name: &str) {
+    // One check of the capacity for both tags instead of one for each part.
+    out.reserve(2 * name.len() + 5);
     out.push('<');
     out.push_str(name);
     out.push('>');
@@ -111,7 +106,26 @@ pub(crate) fn write_text_element(out: &mut String, name: &str, text: &str) {
     close(out, name);
 }
 
+/// Bytes that are not written as they are.
+const ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 32 {
+        table[byte] = byte != 9 && byte != 10;
+        byte += 1;
+    }
+    table[b'&' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'"' as usize] = true;
+    table
+};
+
 fn escape(out: &mut String, text: &str) {
+    if !text.bytes().any(|byte| ESCAPED[usize::from(byte)]) {
+        out.push_str(text);
+        return;
+    }
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate() {
         let escaped = match byte {
@@ -158,16 +172,10 @@ impl<'a> Element<'a> {
                     if open.len() >= 2 * limits.depth {
                         return Err(broken("nested too deeply"));
                     }
-                    open.push(Element {
-                        name,
-                        ..Element::default()
-                    });
+                    open.push(Element { name, ..Element::default() });
                     continue;
                 }
-                Token::Empty(name) => Element {
-                    name,
-                    ..Element::default()
-                },
+                Token::Empty(name) => Element { name, ..Element::default() },
                 Token::Text(text) => {
                     match open.last_mut() {
                         Some(element) => element.text.push_str(&text),
@@ -228,9 +236,7 @@ impl<'a> Reader<'a> {
                 return unescape(&rest[..end]).map(Token::Text);
             }
             if let Some(body) = rest.strip_prefix("<![CDATA[") {
-                let end = body
-                    .find("]]>")
-                    .ok_or_else(|| broken("CDATA without an end"))?;
+                let end = body.find("]]>").ok_or_else(|| broken("CDATA without an end"))?;
                 self.at += 9 + end + 3;
                 return Ok(Token::Text(Cow::Borrowed(&body[..end])));
             }
@@ -247,9 +253,7 @@ impl<'a> Reader<'a> {
     }
 
     fn skip(&mut self, rest: &str, end: &str) -> Result<(), DecodeError> {
-        let at = rest
-            .find(end)
-            .ok_or_else(|| broken("a comment without an end"))?;
+        let at = rest.find(end).ok_or_else(|| broken("a comment without an end"))?;
         self.at += at + end.len();
         Ok(())
     }
@@ -271,12 +275,8 @@ impl<'a> Reader<'a> {
         let end = end.ok_or_else(|| broken("a tag without an end"))?;
         self.at += end + 1;
         let body = &rest[1..end];
-        let (body, closing) = body
-            .strip_prefix('/')
-            .map_or((body, false), |body| (body, true));
-        let (body, empty) = body
-            .strip_suffix('/')
-            .map_or((body, false), |body| (body, true));
+        let (body, closing) = body.strip_prefix('/').map_or((body, false), |body| (body, true));
+        let (body, empty) = body.strip_suffix('/').map_or((body, false), |body| (body, true));
         let name = body.split_ascii_whitespace().next().unwrap_or("");
         let name = name.rsplit(':').next().unwrap_or(name);
         if name.is_empty() || (closing && empty) {
@@ -298,15 +298,9 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, DecodeError> {
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
-        let end = rest[at..]
-            .find(';')
-            .ok_or_else(|| broken("an entity without an end"))?;
+        let end = rest[at..].find(';').ok_or_else(|| broken("an entity without an end"))?;
         let name = &rest[at + 1..at + end];
-        let code = |digits: &str, radix| {
-            u32::from_str_radix(digits, radix)
-                .ok()
-                .and_then(char::from_u32)
-        };
+        let code = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
         out.push(match name {
             "amp" => '&',
             "lt" => '<',
@@ -340,13 +334,7 @@ pub(crate) fn read_members(
     for child in &element.children {
         let found = members.iter().position(|member| member.xml == child.name);
         if let Some(index) = found {
-            read_value(
-                child,
-                members[index].shape,
-                record.field_mut(index).place(),
-                limits,
-                depth,
-            )?;
+            read_value(child, members[index].shape, record.field_mut(index).place(), limits, depth)?;
         }
     }
     Ok(())
@@ -360,9 +348,7 @@ fn read_value(
     depth: usize,
 ) -> Result<(), DecodeError> {
     match (shape, place) {
-        (Shape::Struct(shape), Place::Record(record)) => {
-            read_members(element, shape.members, record, limits, depth)
-        }
+        (Shape::Struct(shape), Place::Record(record)) => read_members(element, shape.members, record, limits, depth),
         (Shape::List(shape), Place::List(list)) => {
             let depth = deeper(depth)?;
             let Some(item) = shape.xml_item else {
@@ -376,16 +362,9 @@ fn read_value(
         (Shape::Map(shape), Place::Map(map)) => {
             let depth = deeper(depth)?;
             let itself = std::slice::from_ref(element);
-            let entries = if shape.flattened {
-                itself
-            } else {
-                &element.children[..]
-            };
+            let entries = if shape.flattened { itself } else { &element.children[..] };
             for entry in entries {
-                let (Some(key), Some(value)) = (
-                    entry.child_text(shape.key_name),
-                    entry.child(shape.value_name),
-                ) else {
+                let (Some(key), Some(value)) = (entry.child_text(shape.key_name), entry.child(shape.value_name)) else {
                     continue;
                 };
                 read_value(value, shape.value, map.add(key.to_owned()), limits, depth)?;

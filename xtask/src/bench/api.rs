@@ -6,11 +6,15 @@ use crate::http::{Answer, Connection};
 use crate::server::{Server, binary};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use elastane_wire::ClientRequest;
+use elastane_wire::sigv4::Signer;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const VERSION: &str = "2016-11-15";
+const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 const REGION: &str = "us-east-1";
 const INSTANCE_TYPE: &str = "t3.nano";
 
@@ -56,9 +60,23 @@ impl Api {
         for (name, value) in parameters {
             body.push_str(&format!("&{name}={}", escaped(value)));
         }
-        let headers = self.signed_headers(&body);
+        let mut signed = ClientRequest {
+            method: "POST",
+            target: "/".into(),
+            headers: vec![("content-type", FORM.into())],
+            body: body.clone().into_bytes(),
+        };
+        let signer = Signer {
+            access_key_id: &self.key,
+            secret_access_key: &self.secret,
+            session_token: None,
+            region: &self.region,
+            service: "ec2",
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+        signer.sign(&mut signed, &self.address.to_string(), now.as_secs().cast_signed());
         let mut request = String::from("POST / HTTP/1.1\r\n");
-        for (name, value) in headers {
+        for (name, value) in signed.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
@@ -86,8 +104,12 @@ impl Api {
         let images = self.call("DescribeImages", &[("Owner.1", "amazon")])?;
         let image = values(&images, "imageId").next().ok_or("there is no image")?.to_owned();
         let encoded = user_data.map(|script| STANDARD.encode(script));
-        let mut parameters =
-            vec![("ImageId", image.as_str()), ("InstanceType", INSTANCE_TYPE), ("MinCount", count), ("MaxCount", count)];
+        let mut parameters = vec![
+            ("ImageId", image.as_str()),
+            ("InstanceType", INSTANCE_TYPE),
+            ("MinCount", count),
+            ("MaxCount", count),
+        ];
         parameters.extend(encoded.as_deref().map(|script| ("UserData", script)));
         let launched = self.call("RunInstances", &parameters)?;
         Ok(values(&launched, "instanceId").map(str::to_owned).collect())

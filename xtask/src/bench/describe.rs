@@ -50,11 +50,11 @@ pub fn run(options: &Options) -> Result<(), String> {
 /// Answered requests a second over one round.
 fn rate(address: SocketAddr, request: &[u8]) -> Result<f64, String> {
     let began = Instant::now();
-    let count = std::thread::scope(|scope| {
+    let count: Result<u64, String> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| work(address, request, began + ROUND))).collect();
         workers.into_iter().map(|worker| worker.join().map_err(|_| "a client thread panicked".to_owned())?).sum()
     });
-    count.map(|count: u64| count as f64 / began.elapsed().as_secs_f64())
+    count.map(|count| count as f64 / began.elapsed().as_secs_f64())
 }
 
 fn work(address: SocketAddr, request: &[u8], end: Instant) -> Result<u64, String> {

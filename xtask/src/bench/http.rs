@@ -34,7 +34,8 @@ impl Connection {
     /// Sends a whole request.
     pub fn send(&mut self, request: &[u8]) -> Result<(), String> {
         if self.stream.is_none() {
-            let stream = TcpStream::connect(self.address).map_err(|err| format!("cannot connect to {}: {err}", self.address))?;
+            let stream =
+                TcpStream::connect(self.address).map_err(|err| format!("cannot connect to {}: {err}", self.address))?;
             let set = stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(ANSWER_LIMIT)));
             set.map_err(|err| format!("cannot set up a socket: {err}"))?;
             self.stream = Some(stream);

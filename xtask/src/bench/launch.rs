@@ -53,7 +53,9 @@ fn boot(api: &mut Api, count: usize) -> Result<f64, String> {
                 last_nanos = nanos.max(last_nanos);
                 waiting.pop();
             }
-            None if Instant::now() > deadline => return Err(format!("{} instances never ran user data", waiting.len())),
+            None if Instant::now() > deadline => {
+                return Err(format!("{} instances never ran user data", waiting.len()));
+            }
             None => std::thread::sleep(POLL),
         }
     }

@@ -32,9 +32,9 @@ pub fn run(options: &Options) -> Result<(), String> {
         std::fs::write(folder.join("ready"), "").map_err(|err| format!("cannot mark the copy as ready: {err}"))?;
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--quiet", "--release", "--package", "elastane-proxy", "--example", "bench"];
+    let build = ["build", "--quiet", "--release", "--package", "elastane-proxy", "--example", "bench_proxy"];
     show(Command::new(cargo).current_dir(root).args(build))?;
-    let program = target.join("release/examples/bench");
+    let program = target.join("release/examples/bench_proxy");
     let ours = serde_json::json!({ "ours": [[program, BASE_PORT.to_string()], BASE_PORT, null] });
     let extra = folder.join("ours.json");
     std::fs::write(&extra, ours.to_string()).map_err(|err| format!("cannot write {}: {err}", extra.display()))?;

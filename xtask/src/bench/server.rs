@@ -41,7 +41,7 @@ impl Server {
             line.strip_prefix("Ready: http://").and_then(|address| address.trim().parse::<SocketAddr>().ok())
         });
         let mut down = Command::new(binary()?);
-        down.arg("down").arg("--data-dir").arg(&folder).stdout(Stdio::null());
+        down.args(["down", "--all"]).arg("--data-dir").arg(&folder).stdout(Stdio::null());
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server { child, folder, address: ready.unwrap_or(nowhere), down: Some(down) };
         match ready {

@@ -1,9 +1,9 @@
 //! From nothing to the first answer, and what that takes in memory.
 
+use crate::Options;
 use crate::api::Api;
 use crate::server::Server;
 use crate::stats::Series;
-use crate::Options;
 use std::time::Instant;
 
 const ROUNDS: usize = 11;

@@ -38,7 +38,9 @@ impl Series {
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sorted = self.sorted();
-        let (Some(least), Some(greatest)) = (sorted.first(), sorted.last()) else { return f.write_str("no value") };
+        let (Some(least), Some(greatest)) = (sorted.first(), sorted.last()) else {
+            return f.write_str("no value");
+        };
         let digits = if self.median() < 100.0 { 2 } else { 0 };
         write!(f, "{:.digits$} [{least:.digits$} to {greatest:.digits$}] of {}", self.median(), sorted.len())
     }

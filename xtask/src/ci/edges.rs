@@ -9,21 +9,10 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("elastane-domain", &[]),
     ("elastane-wire", &["elastane-domain"]),
     ("elastane-engine", &["elastane-domain"]),
-    (
-        "elastane-api",
-        &["elastane-domain", "elastane-engine", "elastane-wire"],
-    ),
+    ("elastane-api", &["elastane-domain", "elastane-engine", "elastane-wire"]),
     ("elastane-host", &["elastane-domain"]),
     ("elastane-proxy", &["elastane-domain"]),
-    (
-        "elastane-sim",
-        &[
-            "elastane-domain",
-            "elastane-engine",
-            "elastane-api",
-            "elastane-wire",
-        ],
-    ),
+    ("elastane-sim", &["elastane-domain", "elastane-engine", "elastane-api", "elastane-wire"]),
     (
         "elastane-daemon",
         &[
@@ -62,13 +51,8 @@ fn broken(metadata: &Value) -> Vec<String> {
             if !dependency["path"].is_null() && !allowed.contains(&other) {
                 problems.push(format!("{name} may not use {other}"));
             }
-            if RUNTIME.iter().any(|start| other.starts_with(start))
-                && !RUNTIME_USERS.contains(&name)
-            {
-                problems.push(format!(
-                    "{name} may not use {other}: the runtime stays in {}",
-                    RUNTIME_USERS.join(", ")
-                ));
+            if RUNTIME.iter().any(|start| other.starts_with(start)) && !RUNTIME_USERS.contains(&name) {
+                problems.push(format!("{name} may not use {other}: the runtime stays in {}", RUNTIME_USERS.join(", ")));
             }
         }
     }
@@ -108,11 +92,7 @@ mod tests {
             {"name": "elastane-new", "dependencies": []},
         ]}));
         assert_eq!(got.len(), 3, "{got:?}");
-        for (problem, part) in got.iter().zip([
-            "may not use elastane-engine",
-            "may not use tokio",
-            "elastane-new",
-        ]) {
+        for (problem, part) in got.iter().zip(["may not use elastane-engine", "may not use tokio", "elastane-new"]) {
             assert!(problem.contains(part), "{problem}");
         }
     }

@@ -26,15 +26,12 @@ pub fn check() -> Result<(), String> {
     let mut long = BTreeMap::new();
     for path in files()? {
         let shown = path.display().to_string();
-        let kind = path
-            .extension()
-            .and_then(|kind| kind.to_str())
-            .unwrap_or_default();
+        let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
         if !HAND_WRITTEN.contains(&kind) || GENERATED.iter().any(|start| shown.starts_with(start)) {
             continue;
         }
-        let source = std::fs::read_to_string(root().join(&path))
-            .map_err(|err| format!("cannot read {shown}: {err}"))?;
+        let source =
+            std::fs::read_to_string(root().join(&path)).map_err(|err| format!("cannot read {shown}: {err}"))?;
         long.extend(too_long(&path, &source));
     }
     let allowed = std::fs::read_to_string(root().join(ALLOW_FILE)).unwrap_or_default();
@@ -49,13 +46,8 @@ fn too_long(path: &Path, source: &str) -> BTreeMap<String, usize> {
         long.insert(path.display().to_string(), lines);
     }
     if path.extension().is_some_and(|kind| kind == "rs") {
-        for (name, lines) in functions(source)
-            .into_iter()
-            .filter(|(_, lines)| *lines > FUNCTION_LINES_MAX)
-        {
-            let longest = long
-                .entry(format!("{}::{name}", path.display()))
-                .or_insert(0);
+        for (name, lines) in functions(source).into_iter().filter(|(_, lines)| *lines > FUNCTION_LINES_MAX) {
+            let longest = long.entry(format!("{}::{name}", path.display())).or_insert(0);
             *longest = lines.max(*longest);
         }
     }
@@ -63,15 +55,10 @@ fn too_long(path: &Path, source: &str) -> BTreeMap<String, usize> {
 }
 
 fn entries(text: &str) -> Result<BTreeMap<String, usize>, String> {
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let entry = line
-                .rsplit_once(' ')
-                .and_then(|(name, lines)| Some((name.to_owned(), lines.parse().ok()?)));
+            let entry = line.rsplit_once(' ').and_then(|(name, lines)| Some((name.to_owned(), lines.parse().ok()?)));
             entry.ok_or_else(|| format!("{ALLOW_FILE}: {line:?} is not `name lines`"))
         })
         .collect()
@@ -82,18 +69,13 @@ fn compare(long: &BTreeMap<String, usize>, allowed: &BTreeMap<String, usize>) ->
     for (name, &lines) in long {
         match allowed.get(name) {
             None => problems.push(format!("{name} has {lines} lines")),
-            Some(&entered) if lines > entered => {
-                problems.push(format!("{name} grew from {entered} to {lines} lines"))
-            }
-            Some(&entered) if lines < entered => {
-                problems.push(format!("{name} shrank: enter {lines} in {ALLOW_FILE}"))
-            }
+            Some(&entered) if lines > entered => problems.push(format!("{name} grew from {entered} to {lines} lines")),
+            Some(&entered) if lines < entered => problems.push(format!("{name} shrank: enter {lines} in {ALLOW_FILE}")),
             Some(_) => {}
         }
     }
     let done = allowed.keys().filter(|name| !long.contains_key(*name));
-    problems
-        .extend(done.map(|name| format!("{name} is short enough: take it out of {ALLOW_FILE}")));
+    problems.extend(done.map(|name| format!("{name} is short enough: take it out of {ALLOW_FILE}")));
     problems
 }
 
@@ -110,12 +92,7 @@ fn functions(source: &str) -> Vec<(String, usize)> {
         if start > 0 && is_word(bytes[start - 1]) {
             continue;
         }
-        let name: String = code[at..]
-            .trim_start()
-            .bytes()
-            .take_while(|&b| is_word(b))
-            .map(char::from)
-            .collect();
+        let name: String = code[at..].trim_start().bytes().take_while(|&b| is_word(b)).map(char::from).collect();
         if name.is_empty() {
             continue;
         }
@@ -179,30 +156,15 @@ impl X {
     #[test]
     fn entries_only_shrink() {
         let map = |pairs: &[(&str, usize)]| -> BTreeMap<String, usize> {
-            pairs
-                .iter()
-                .map(|(name, lines)| ((*name).to_owned(), *lines))
-                .collect()
+            pairs.iter().map(|(name, lines)| ((*name).to_owned(), *lines)).collect()
         };
         let allowed = map(&[("a.rs", 900), ("b.rs", 900), ("c.rs::f", 90)]);
         for (long, want) in [
             (map(&[("a.rs", 900), ("b.rs", 900), ("c.rs::f", 90)]), ""),
-            (
-                map(&[("a.rs", 901), ("b.rs", 900), ("c.rs::f", 90)]),
-                "a.rs grew from 900 to 901 lines",
-            ),
-            (
-                map(&[("a.rs", 900), ("b.rs", 850), ("c.rs::f", 90)]),
-                "b.rs shrank: enter 850 in xtask/length-allow.txt",
-            ),
-            (
-                map(&[("a.rs", 900), ("b.rs", 900)]),
-                "c.rs::f is short enough: take it out of xtask/length-allow.txt",
-            ),
-            (
-                map(&[("a.rs", 900), ("b.rs", 900), ("c.rs::f", 90), ("d.rs", 801)]),
-                "d.rs has 801 lines",
-            ),
+            (map(&[("a.rs", 901), ("b.rs", 900), ("c.rs::f", 90)]), "a.rs grew from 900 to 901 lines"),
+            (map(&[("a.rs", 900), ("b.rs", 850), ("c.rs::f", 90)]), "b.rs shrank: enter 850 in xtask/length-allow.txt"),
+            (map(&[("a.rs", 900), ("b.rs", 900)]), "c.rs::f is short enough: take it out of xtask/length-allow.txt"),
+            (map(&[("a.rs", 900), ("b.rs", 900), ("c.rs::f", 90), ("d.rs", 801)]), "d.rs has 801 lines"),
         ] {
             assert_eq!(compare(&long, &allowed).join("; "), want);
         }
@@ -213,14 +175,8 @@ impl X {
     fn limits_are_applied() {
         let source = format!("fn long() {{\n{}}}\n", "    x();\n".repeat(70));
         let got = too_long(Path::new("a.rs"), &source);
-        assert_eq!(
-            got.into_iter().collect::<Vec<_>>(),
-            [("a.rs::long".to_owned(), 72)]
-        );
+        assert_eq!(got.into_iter().collect::<Vec<_>>(), [("a.rs::long".to_owned(), 72)]);
         let got = too_long(Path::new("a.py"), &"x\n".repeat(801));
-        assert_eq!(
-            got.into_iter().collect::<Vec<_>>(),
-            [("a.py".to_owned(), 801)]
-        );
+        assert_eq!(got.into_iter().collect::<Vec<_>>(), [("a.py".to_owned(), 801)]);
     }
 }

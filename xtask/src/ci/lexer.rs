@@ -12,9 +12,7 @@ pub fn code_only(source: &str) -> String {
             b'/' if bytes.get(at + 1) == Some(&b'/') => line_end(bytes, at),
             b'/' if bytes.get(at + 1) == Some(&b'*') => comment_end(bytes, at),
             b'"' => string_end(bytes, at + 1),
-            b'r' | b'b' | b'c' if !continues_word(bytes, at) => {
-                prefixed_end(bytes, at).unwrap_or(at)
-            }
+            b'r' | b'b' | b'c' if !continues_word(bytes, at) => prefixed_end(bytes, at).unwrap_or(at),
             b'\'' => character_end(bytes, at).unwrap_or(at),
             _ => at,
         };
@@ -23,11 +21,7 @@ pub fn code_only(source: &str) -> String {
             at += 1;
         } else {
             let end = end.min(bytes.len());
-            code.extend(
-                bytes[at..end]
-                    .iter()
-                    .map(|&byte| if byte == b'\n' { b'\n' } else { b' ' }),
-            );
+            code.extend(bytes[at..end].iter().map(|&byte| if byte == b'\n' { b'\n' } else { b' ' }));
             at = end;
         }
     }
@@ -44,10 +38,7 @@ pub fn is_word(byte: u8) -> bool {
 }
 
 fn line_end(bytes: &[u8], at: usize) -> usize {
-    bytes[at..]
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .map_or(bytes.len(), |length| at + length)
+    bytes[at..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |length| at + length)
 }
 
 fn comment_end(bytes: &[u8], at: usize) -> usize {
@@ -92,20 +83,13 @@ fn prefixed_end(bytes: &[u8], at: usize) -> Option<usize> {
             _ => None,
         };
     }
-    let hashes = bytes[next..]
-        .iter()
-        .take_while(|&&byte| byte == b'#')
-        .count();
+    let hashes = bytes[next..].iter().take_while(|&&byte| byte == b'#').count();
     if bytes.get(next + hashes) != Some(&b'"') {
         return None;
     }
     let body = next + hashes + 1;
-    let closing: Vec<u8> = std::iter::once(b'"')
-        .chain(std::iter::repeat_n(b'#', hashes))
-        .collect();
-    let length = bytes[body..]
-        .windows(closing.len())
-        .position(|window| window == closing);
+    let closing: Vec<u8> = std::iter::once(b'"').chain(std::iter::repeat_n(b'#', hashes)).collect();
+    let length = bytes[body..].windows(closing.len()).position(|window| window == closing);
     Some(length.map_or(bytes.len(), |length| body + length + closing.len()))
 }
 
@@ -113,11 +97,7 @@ fn prefixed_end(bytes: &[u8], at: usize) -> Option<usize> {
 fn character_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at + 1) == Some(&b'\\') {
         let body = at + 3;
-        return bytes
-            .get(body..)?
-            .iter()
-            .position(|&byte| byte == b'\'')
-            .map(|length| body + length + 1);
+        return bytes.get(body..)?.iter().position(|&byte| byte == b'\'').map(|length| body + length + 1);
     }
     // One character, of at most four bytes, then the closing quote.
     let text = bytes.get(at + 1..bytes.len().min(at + 6))?;
@@ -149,16 +129,8 @@ mod tests {
             ("for_r\"}\"", "for_r"),
         ] {
             let code = code_only(source);
-            assert_eq!(
-                code.split_whitespace().collect::<Vec<_>>().join(" "),
-                want,
-                "{source}"
-            );
-            assert_eq!(
-                (code.len(), code.lines().count()),
-                (source.len(), source.lines().count()),
-                "{source}"
-            );
+            assert_eq!(code.split_whitespace().collect::<Vec<_>>().join(" "), want, "{source}");
+            assert_eq!((code.len(), code.lines().count()), (source.len(), source.lines().count()), "{source}");
         }
     }
 }

@@ -26,10 +26,7 @@ const FORBIDDEN: [(&str, &str); 14] = [
 
 /// Searches every text file of the tree.
 pub fn check() -> Result<(), String> {
-    let words: Vec<String> = FORBIDDEN
-        .iter()
-        .map(|(start, end)| format!("{start}{end}"))
-        .collect();
+    let words: Vec<String> = FORBIDDEN.iter().map(|(start, end)| format!("{start}{end}")).collect();
     let mut problems = Vec::new();
     for path in files()? {
         let Ok(text) = std::fs::read_to_string(root().join(&path)) else {

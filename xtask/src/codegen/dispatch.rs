@@ -29,15 +29,15 @@ pub fn emit(services: &[Service]) -> Result<String, String> {
 }
 
 fn all(services: &[Service]) -> impl Iterator<Item = (&Service, &Operation)> {
-    services
-        .iter()
-        .flat_map(|service| service.operations.iter().map(move |operation| (service, operation)))
+    services.iter().flat_map(|service| service.operations.iter().map(move |operation| (service, operation)))
 }
 
 fn rows(services: &[Service], out: &mut String) {
     out.push_str("/// Calls a macro with all services `(Variant, module)`, then all operations:\n");
     out.push_str("/// `(Variant, Service, module, function, Input, Output, read|write)`.\n");
-    out.push_str("#[macro_export]\nmacro_rules! for_each_operation {\n    ($callback:ident) => {\n        $callback! {\n");
+    out.push_str(
+        "#[macro_export]\nmacro_rules! for_each_operation {\n    ($callback:ident) => {\n        $callback! {\n",
+    );
     out.push_str("            services:\n");
     for service in services {
         let _ = writeln!(out, "            ({}, {})", service.section.prefix, service.section.module);

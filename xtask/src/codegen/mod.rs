@@ -37,10 +37,7 @@ pub fn run(check: bool) -> Result<(), String> {
     }
     let mut files = vec![(format!("{GENERATED}/mod.rs"), dispatch::module_file(&services))];
     for service in &services {
-        files.push((
-            format!("{GENERATED}/{}.rs", service.section.module),
-            shapes::emit(service)?,
-        ));
+        files.push((format!("{GENERATED}/{}.rs", service.section.module), shapes::emit(service)?));
     }
     files.push((format!("{GENERATED}/operations.rs"), dispatch::emit(&services)?));
     files.push((COVERAGE.to_owned(), coverage::emit(&services)));
@@ -68,8 +65,7 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|err| format!("cannot create {}: {err}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|err| format!("cannot create {}: {err}", folder.display()))?;
     }
     std::fs::write(path, text).map_err(|err| format!("cannot write {}: {err}", path.display()))
 }

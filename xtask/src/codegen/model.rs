@@ -40,8 +40,8 @@ pub struct Operation {
 impl Service {
     /// Reads the model's JSON.
     pub fn load(section: Section, text: &str) -> Result<Service, String> {
-        let model: Value = serde_json::from_str(text)
-            .map_err(|err| format!("model {} is not JSON: {err}", section.model))?;
+        let model: Value =
+            serde_json::from_str(text).map_err(|err| format!("model {} is not JSON: {err}", section.model))?;
         let all = model["shapes"].as_object().ok_or("a model has shapes")?;
         let mut shapes = BTreeMap::new();
         let mut operations = Vec::new();
@@ -68,10 +68,8 @@ impl Service {
                 result_wrapper: found["output"]["resultWrapper"].as_str().map(str::to_owned),
             });
         }
-        let mut wanted: Vec<String> = operations
-            .iter()
-            .flat_map(|operation| [operation.input.clone(), operation.output.clone()])
-            .collect();
+        let mut wanted: Vec<String> =
+            operations.iter().flat_map(|operation| [operation.input.clone(), operation.output.clone()]).collect();
         while let Some(name) = wanted.pop() {
             if shapes.contains_key(&name) && !all.contains_key(&name) {
                 continue;
@@ -118,10 +116,7 @@ impl Service {
 fn references(shape: &Value) -> Vec<String> {
     let members = shape["members"].as_object().into_iter().flatten().map(|(_, member)| member);
     let parts = ["member", "key", "value"].map(|key| &shape[key]);
-    members
-        .chain(parts)
-        .filter_map(|target| target["shape"].as_str().map(str::to_owned))
-        .collect()
+    members.chain(parts).filter_map(|target| target["shape"].as_str().map(str::to_owned)).collect()
 }
 
 fn errors(all: &serde_json::Map<String, Value>) -> Vec<(String, String, u64)> {
@@ -143,7 +138,7 @@ pub fn query_name(service: &Service, name: &str, member: &Value) -> String {
         return match (member["queryName"].as_str(), location) {
             (Some(query), _) => query.to_owned(),
             (None, Some(location)) => names::capitalized(location),
-            (None, None) => name.to_owned(),
+            (None, None) => names::capitalized(name),
         };
     }
     xml_name(service, name, member)
@@ -155,8 +150,5 @@ pub fn xml_name(service: &Service, name: &str, member: &Value) -> String {
     let entries = target
         .filter(|target| target["flattened"] == true)
         .and_then(|target| target["member"]["locationName"].as_str());
-    entries
-        .or_else(|| member["locationName"].as_str())
-        .unwrap_or(name)
-        .to_owned()
+    entries.or_else(|| member["locationName"].as_str()).unwrap_or(name).to_owned()
 }

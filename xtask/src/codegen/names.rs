@@ -2,11 +2,10 @@
 
 /// Words that cannot be field or function names as they are.
 const KEYWORDS: &[&str] = &[
-    "as", "async", "await", "box", "break", "const", "continue", "do", "dyn", "else", "enum",
-    "extern", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod",
-    "move", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true",
-    "false", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while",
-    "yield",
+    "as", "async", "await", "box", "break", "const", "continue", "do", "dyn", "else", "enum", "extern", "final", "fn",
+    "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "override", "priv", "pub", "ref",
+    "return", "static", "struct", "trait", "true", "false", "try", "type", "typeof", "unsafe", "unsized", "use",
+    "virtual", "where", "while", "yield",
 ];
 
 /// `TargetGroupARNs` as `target_group_arns`.
@@ -49,7 +48,5 @@ pub fn type_name(name: &str) -> String {
 /// The text with an upper-case first letter.
 pub fn capitalized(name: &str) -> String {
     let mut chars = name.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + chars.as_str())
+    chars.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + chars.as_str())
 }

@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Type names that a generated struct must not hide.
-const TAKEN: &[&str] =
-    &["Option", "String", "Vec", "Box", "BTreeMap", "Timestamp", "Record", "Value", "View", "Place"];
+const TAKEN: &[&str] = &["Option", "String", "Vec", "Box", "BTreeMap", "Timestamp", "Record", "Value", "View", "Place"];
 
 /// The file's text.
 pub fn emit(service: &Service) -> Result<String, String> {
@@ -76,7 +75,9 @@ fn member_type(service: &Service, owner: &str, target: &str) -> String {
     let kind = rust_type(service, target);
     match service.shapes[target]["type"].as_str() {
         Some("list" | "map") => kind,
-        Some("structure") if service.contains_itself(owner, target) => format!("Option<Box<{kind}>>"),
+        Some("structure") if service.contains_itself(owner, target) => {
+            format!("Option<Box<{kind}>>")
+        }
         _ => format!("Option<{kind}>"),
     }
 }
@@ -138,7 +139,9 @@ fn table(service: &Service, shape: &Value) -> Result<String, String> {
         "map" => {
             let name = |key: &str| shape[key]["locationName"].as_str().unwrap_or(key).to_owned();
             let (value, key_name, value_name) = (target("value"), name("key"), name("value"));
-            format!("Shape::Map(Map {{ value: {value}, flattened: {flattened}, key_name: {key_name:?}, value_name: {value_name:?}, length: {length} }})")
+            format!(
+                "Shape::Map(Map {{ value: {value}, flattened: {flattened}, key_name: {key_name:?}, value_name: {value_name:?}, length: {length} }})"
+            )
         }
         "string" => {
             let allowed = shape["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);

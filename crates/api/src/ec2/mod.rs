@@ -5,19 +5,51 @@ pub mod errors;
 pub mod filter;
 mod images;
 mod instances;
+mod instances_attributes;
+mod instances_power;
+mod instances_run;
+mod instances_shape;
+mod instances_status;
+mod key_material;
 mod keys;
 pub mod launch_data;
+mod listing;
 mod network;
+mod permissions;
+pub mod paging;
+mod recast;
+#[cfg(test)]
+mod scene;
 mod security_groups;
+mod security_rules;
+mod tag_rules;
 mod tags;
+mod template_views;
 mod templates;
 mod types;
 
+#[cfg(test)]
+mod keys_tests;
+#[cfg(test)]
+mod network_tests;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod security_groups_tests;
+#[cfg(test)]
+mod templates_tests;
+
 pub use images::*;
 pub use instances::*;
+pub use instances_attributes::*;
+pub use instances_power::*;
+pub use instances_run::*;
+pub use instances_status::*;
 pub use keys::*;
 pub use network::*;
 pub use security_groups::*;
+pub use security_rules::*;
 pub use tags::*;
+pub use template_views::*;
 pub use templates::*;
 pub use types::*;

@@ -1,89 +1,41 @@
-//! Operations of `elbv2`.
+//! Elastic Load Balancing v2: application load balancers, their listeners,
+//! target groups and targets.
+//!
+//! Handlers only read and write rows; the engine compiles the routing
+//! snapshot from them and reports health back into `Seen`. HTTP listeners
+//! with forward and fixed-response actions exist; everything else is refused
+//! with `ValidationError`.
 
-use crate::{Call, Change};
-use elastane_wire::{ApiError, elbv2 as wire};
+mod actions;
+mod attributes;
+mod balancer_attributes;
+mod errors;
+mod group_attributes;
+mod health;
+mod health_check;
+mod listeners;
+mod load_balancers;
+mod names;
+mod tags;
+mod target_groups;
+mod targets;
+#[cfg(test)]
+mod tests;
 
-pub fn describe_load_balancers(_call: &Call<'_>, _input: &wire::DescribeLoadBalancersInput) -> Result<wire::DescribeLoadBalancersOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
+pub use balancer_attributes::{describe_load_balancer_attributes, modify_load_balancer_attributes};
+pub use group_attributes::{describe_target_group_attributes, modify_target_group_attributes};
+pub use health::describe_target_health;
+pub use listeners::{create_listener, delete_listener, describe_listeners, modify_listener};
+pub use load_balancers::{create_load_balancer, delete_load_balancer, describe_load_balancers};
+pub use tags::{add_tags, describe_tags, remove_tags};
+pub use target_groups::{create_target_group, delete_target_group, describe_target_groups, modify_target_group};
+pub use targets::{deregister_targets, register_targets};
+
+/// Items of a page when the client names no PageSize: the model's highest.
+const PAGE_SIZE: usize = 400;
+
+/// How this service's lists are cut into pages.
+fn pager(marker: Option<&str>, size: Option<i32>) -> crate::page::Pager<'_> {
+    let max = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(PAGE_SIZE);
+    crate::page::Pager { token: marker, max: Some(max.clamp(1, PAGE_SIZE)), bad_token: errors::VALIDATION }
 }
-
-pub fn describe_load_balancer_attributes(_call: &Call<'_>, _input: &wire::DescribeLoadBalancerAttributesInput) -> Result<wire::DescribeLoadBalancerAttributesOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn describe_target_groups(_call: &Call<'_>, _input: &wire::DescribeTargetGroupsInput) -> Result<wire::DescribeTargetGroupsOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn describe_target_group_attributes(_call: &Call<'_>, _input: &wire::DescribeTargetGroupAttributesInput) -> Result<wire::DescribeTargetGroupAttributesOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn describe_target_health(_call: &Call<'_>, _input: &wire::DescribeTargetHealthInput) -> Result<wire::DescribeTargetHealthOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn describe_listeners(_call: &Call<'_>, _input: &wire::DescribeListenersInput) -> Result<wire::DescribeListenersOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn describe_tags(_call: &Call<'_>, _input: &wire::DescribeTagsInput) -> Result<wire::DescribeTagsOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn create_load_balancer(_change: &mut Change<'_, '_>, _input: &wire::CreateLoadBalancerInput) -> Result<wire::CreateLoadBalancerOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn delete_load_balancer(_change: &mut Change<'_, '_>, _input: &wire::DeleteLoadBalancerInput) -> Result<wire::DeleteLoadBalancerOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn modify_load_balancer_attributes(_change: &mut Change<'_, '_>, _input: &wire::ModifyLoadBalancerAttributesInput) -> Result<wire::ModifyLoadBalancerAttributesOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn create_target_group(_change: &mut Change<'_, '_>, _input: &wire::CreateTargetGroupInput) -> Result<wire::CreateTargetGroupOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn modify_target_group(_change: &mut Change<'_, '_>, _input: &wire::ModifyTargetGroupInput) -> Result<wire::ModifyTargetGroupOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn delete_target_group(_change: &mut Change<'_, '_>, _input: &wire::DeleteTargetGroupInput) -> Result<wire::DeleteTargetGroupOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn modify_target_group_attributes(_change: &mut Change<'_, '_>, _input: &wire::ModifyTargetGroupAttributesInput) -> Result<wire::ModifyTargetGroupAttributesOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn register_targets(_change: &mut Change<'_, '_>, _input: &wire::RegisterTargetsInput) -> Result<wire::RegisterTargetsOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn deregister_targets(_change: &mut Change<'_, '_>, _input: &wire::DeregisterTargetsInput) -> Result<wire::DeregisterTargetsOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn create_listener(_change: &mut Change<'_, '_>, _input: &wire::CreateListenerInput) -> Result<wire::CreateListenerOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn modify_listener(_change: &mut Change<'_, '_>, _input: &wire::ModifyListenerInput) -> Result<wire::ModifyListenerOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn delete_listener(_change: &mut Change<'_, '_>, _input: &wire::DeleteListenerInput) -> Result<wire::DeleteListenerOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn add_tags(_change: &mut Change<'_, '_>, _input: &wire::AddTagsInput) -> Result<wire::AddTagsOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn remove_tags(_change: &mut Change<'_, '_>, _input: &wire::RemoveTagsInput) -> Result<wire::RemoveTagsOutput, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-

@@ -1,25 +1,50 @@
-//! Operations of `ssm`.
+//! Systems Manager: Run Command with the document `AWS-RunShellScript`, and
+//! the list of instances that take commands.
+//!
+//! A command is one row; sending it writes the row, and the engine has the
+//! script run on each instance and writes the outcomes into it. There is no
+//! agent to wait for: an instance that runs takes commands.
 
-use crate::{Call, Change};
-use elastane_wire::{ApiError, ssm as wire};
+mod commands;
+mod errors;
+mod filters;
+mod instances;
+mod invocations;
+mod parameters;
+mod send;
+mod status;
+#[cfg(test)]
+mod tests;
 
-pub fn get_command_invocation(_call: &Call<'_>, _input: &wire::GetCommandInvocationRequest) -> Result<wire::GetCommandInvocationResult, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
+pub use commands::list_commands;
+pub use instances::describe_instance_information;
+pub use invocations::{get_command_invocation, list_command_invocations};
+pub use send::send_command;
+
+/// The one document that can be run.
+const DOCUMENT: &str = "AWS-RunShellScript";
+
+/// The one step of that document.
+const PLUGIN: &str = "aws:runShellScript";
+
+/// Commands and invocations of a page when the client names no MaxResults:
+/// the model's highest.
+const PAGE_SIZE: usize = 50;
+
+/// How lists of commands are cut into pages.
+fn pager(token: Option<&str>, size: Option<i32>) -> crate::page::Pager<'_> {
+    let max = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(PAGE_SIZE);
+    crate::page::Pager { token, max: Some(max.clamp(1, PAGE_SIZE)), bad_token: "InvalidNextToken" }
 }
 
-pub fn list_command_invocations(_call: &Call<'_>, _input: &wire::ListCommandInvocationsRequest) -> Result<wire::ListCommandInvocationsResult, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
+/// A name that sorts the newest command first.
+fn newest_first(command: &elastane_engine::row::Command) -> String {
+    let age = u64::MAX - command.requested_at.millis().max(0) as u64;
+    format!("{age:020}/{}", command.id)
 }
 
-pub fn list_commands(_call: &Call<'_>, _input: &wire::ListCommandsRequest) -> Result<wire::ListCommandsResult, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
+/// The full host name of an instance.
+fn computer_name(scope: &elastane_engine::Scope, instance: &elastane_engine::row::Instance) -> String {
+    let host = elastane_engine::launch::host_name(instance.private_ip);
+    format!("{host}.{}", scope.private_domain())
 }
-
-pub fn describe_instance_information(_call: &Call<'_>, _input: &wire::DescribeInstanceInformationRequest) -> Result<wire::DescribeInstanceInformationResult, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-
-pub fn send_command(_change: &mut Change<'_, '_>, _input: &wire::SendCommandRequest) -> Result<wire::SendCommandResult, ApiError> {
-    Err(ApiError::new("InternalFailure", "not written yet"))
-}
-

@@ -8,10 +8,10 @@ mod alarms;
 mod effects;
 pub mod groups;
 mod images;
-mod instances;
+pub mod instances;
 pub mod policy;
 mod routing;
-mod targets;
+pub mod targets;
 
 pub(crate) use effects::{Memory, effects};
 

@@ -139,7 +139,7 @@ fn wanted(tx: &Tx<'_>, group: &Group, policy: &Policy, trigger: &Trigger, honor_
 
 /// A simple policy's own cooldown counts from the activity that it causes.
 fn start_cooldown(tx: &mut Tx<'_>, group: &Group, policy: &str) {
-    let Some(row) = tx.get::<Policy>(&format!("{}/{policy}", group.name)) else { return };
+    let Some(row) = tx.get::<Policy>(&Policy::key(&group.name, policy)) else { return };
     let cooldown = match &row.kind {
         PolicyKind::Simple { cooldown, .. } => cooldown.unwrap_or(group.default_cooldown),
         PolicyKind::Step { .. } | PolicyKind::TargetTracking { .. } => return,
@@ -194,7 +194,7 @@ fn others_agree(tx: &Tx<'_>, policy: &Policy) -> bool {
 
 /// A group's policies, in the order of their names.
 pub fn of_group(tx: &Tx<'_>, group: &GroupName) -> Vec<Arc<Policy>> {
-    let prefix = format!("{group}/");
+    let prefix = Policy::key(group, "");
     let range = tx.policies.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
     range.map(|(_, row)| row.clone()).collect()
 }

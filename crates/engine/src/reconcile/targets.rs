@@ -2,7 +2,7 @@
 
 use super::wake_at;
 use crate::row::*;
-use crate::state::Tx;
+use crate::state::{Tables, Tx};
 use elastane_domain::id::{InstanceId, TargetGroupArn};
 use elastane_domain::routing::TargetKey;
 use elastane_domain::time::{Span, Time};
@@ -36,7 +36,8 @@ fn gone(tx: &Tx<'_>, target: &Target) -> bool {
         && tx.get::<Instance>(&target.id).is_none_or(|row| matches!(row.phase, Phase::Terminated { .. }))
 }
 
-fn leave(tx: &mut Tx<'_>, target: &Target) {
+/// Removes a target at once, with what was seen of it.
+pub fn leave(tx: &mut Tx<'_>, target: &Target) {
     forget(tx, target);
     tx.delete::<Target>(&target.id());
 }
@@ -50,12 +51,12 @@ fn forget(tx: &mut Tx<'_>, target: &Target) {
 }
 
 /// The data plane's name for a target; `None` when its instance or group is gone.
-pub fn key(tx: &Tx<'_>, target: &Target) -> Option<TargetKey> {
-    let group = tx.get::<TargetGroup>(target.group.as_str())?;
+pub fn key(tables: &Tables, target: &Target) -> Option<TargetKey> {
+    let group = tables.target_groups.get(target.group.as_str())?;
     let (vpc, address): (_, Ipv4Addr) = match group.target_type {
         TargetType::Ip => (Some(group.vpc.clone()), target.id.parse().ok()?),
         TargetType::Instance => {
-            let instance = tx.get::<Instance>(&target.id)?;
+            let instance = tables.instances.get(&target.id)?;
             (Some(instance.vpc.clone()), instance.private_ip)
         }
     };

@@ -145,7 +145,15 @@ pub struct Policy {
     /// What it does.
     pub kind: PolicyKind,
 }
-row!(Policy, |row| format!("{}/{}", row.group, row.name));
+row!(Policy, |row| Policy::key(&row.group, &row.name));
+
+impl Policy {
+    /// The row's id. Group names may hold slashes but no colon, so no two
+    /// policies share one.
+    pub fn key(group: &GroupName, name: &str) -> String {
+        format!("{group}:{name}")
+    }
+}
 
 /// What a policy does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

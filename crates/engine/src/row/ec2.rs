@@ -185,10 +185,15 @@ pub struct LaunchTemplate {
 row!(LaunchTemplate, |row| row.id.to_string());
 
 impl LaunchTemplate {
+    /// The version that `$Latest` means: the highest of those that exist.
+    pub fn latest(&self) -> u64 {
+        self.versions.last().map_or(self.latest_version, |version| version.number)
+    }
+
     /// The version that `text` names: a number, `$Latest` or `$Default`.
     pub fn version(&self, text: &str) -> Option<&LaunchTemplateVersion> {
         let number = match text {
-            "$Latest" => self.latest_version,
+            "$Latest" => self.latest(),
             "$Default" | "" => self.default_version,
             number => number.parse().ok()?,
         };
@@ -209,6 +214,9 @@ pub struct LaunchTemplateVersion {
     pub created_by: String,
     /// What it says.
     pub data: LaunchData,
+    /// The client token of its creation, if one was given.
+    #[serde(default)]
+    pub client_token: Option<String>,
 }
 
 /// What a launch template version or a RunInstances call says about the
@@ -236,6 +244,8 @@ pub struct LaunchData {
     pub by_interface: bool,
     /// AssociatePublicIpAddress of the primary interface; kept and shown.
     pub associate_public_ip: Option<bool>,
+    /// DeleteOnTermination of the primary interface; kept and shown: it always goes.
+    pub interface_delete_on_termination: Option<bool>,
     /// Placement.AvailabilityZone.
     pub zone: Option<Zone>,
     /// Monitoring.Enabled.
@@ -404,6 +414,12 @@ pub struct Instance {
     pub launched_at: Time,
     /// Tags.
     pub tags: Tags,
+    /// Tags of its root volume.
+    #[serde(default)]
+    pub volume_tags: Tags,
+    /// Tags of its network interface.
+    #[serde(default)]
+    pub interface_tags: Tags,
     /// The client token of its RunInstances call, if one was given.
     pub client_token: Option<String>,
     /// A digest of that call's parameters.

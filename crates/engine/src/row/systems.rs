@@ -28,10 +28,21 @@ pub struct Command {
     pub script: String,
     /// Its working directory; empty for the default.
     pub working_directory: String,
+    /// MaxErrors as given: a number or a percentage.
+    #[serde(default = "no_errors")]
+    pub max_errors: String,
+    /// Targets as given, as (key, values); empty when it named InstanceIds.
+    #[serde(default)]
+    pub targets: Vec<(String, Vec<String>)>,
     /// How far it is on each instance.
     pub invocations: BTreeMap<InstanceId, Invocation>,
 }
 row!(Command, |row| row.id.to_string());
+
+/// MaxErrors when it was not given (ssm.md 7).
+fn no_errors() -> String {
+    "0".to_string()
+}
 
 /// How far a command is on one instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,10 +8,34 @@ use std::ops::Bound;
 
 /// Versions that clients may name besides `latest`.
 const VERSIONS: [&str; 28] = [
-    "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
-    "2009-04-04", "2011-01-01", "2011-05-01", "2012-01-12", "2014-02-25", "2014-11-05", "2015-10-20", "2016-04-19",
-    "2016-06-30", "2016-09-02", "2018-03-28", "2018-08-17", "2018-09-24", "2019-10-01", "2020-10-27", "2021-01-03",
-    "2021-03-23", "2021-07-15", "2022-09-24", "latest",
+    "1.0",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2007-10-10",
+    "2007-12-15",
+    "2008-02-01",
+    "2008-09-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2011-05-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2014-11-05",
+    "2015-10-20",
+    "2016-04-19",
+    "2016-06-30",
+    "2016-09-02",
+    "2018-03-28",
+    "2018-08-17",
+    "2018-09-24",
+    "2019-10-01",
+    "2020-10-27",
+    "2021-01-03",
+    "2021-03-23",
+    "2021-07-15",
+    "2022-09-24",
+    "latest",
 ];
 /// Longest life of a token in seconds.
 const TTL_SECONDS_MAX: u64 = 21_600;
@@ -219,6 +243,36 @@ mod tests {
             assert_eq!(get(path).status, 404, "{path}");
         }
         assert!(String::from_utf8(get("/x").body).unwrap().contains("<title>404 - Not Found</title>"));
+    }
+
+    /// Random paths, tokens and lifetimes get one of the service's statuses and never a panic.
+    #[test]
+    fn random_requests() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as usize % below
+        };
+        let pieces = ["/", "latest", "meta-data", "..", "%2f", "?", "#", "api", "token", "placement", "é", "", "1.0"];
+        for _ in 0..20_000 {
+            let mut text = || {
+                let length = random(8);
+                (0..length).map(|_| pieces[random(pieces.len())]).collect::<String>()
+            };
+            let (path, token, ttl) = (text(), text(), text());
+            let method = ["GET", "HEAD", "PUT", "POST", ""][random(5)];
+            let request = Request {
+                method,
+                path: &path,
+                token: (random(2) == 0).then_some(&token),
+                ttl: (random(2) == 0).then_some(&ttl),
+                forwarded: random(4) == 0,
+            };
+            let reply = answer(request, &document(), &tokens(), CALLER);
+            assert!([200, 400, 401, 403, 404, 405].contains(&reply.status), "{request:?}");
+        }
     }
 
     /// The token request's rules, one row each.

@@ -130,7 +130,8 @@ pub fn serve(spec: &InitSpec, listener: UnixListener) -> Result<(), HostError> {
     let signals = sys::signal_fd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR])
         .context(|| "receive signals".to_owned())?;
     let mut output = Output::open(spec).context(|| "open the instance's log".to_owned())?;
-    output.line(&format!("elastane: {} ({}) boot {} at {}", spec.hostname, spec.instance, spec.generation, spec.address));
+    output
+        .line(&format!("elastane: {} ({}) boot {} at {}", spec.hostname, spec.instance, spec.generation, spec.address));
     let steps = boot::plan(spec, &mut output).unwrap_or_else(|err| {
         output.line(&format!("elastane: WARNING: boot scripts were left out: {}", err.sentence()));
         VecDeque::new()
@@ -162,10 +163,11 @@ impl Agent<'_> {
     /// Waits for something to happen and handles everything that has.
     fn wait(&mut self) -> rustix::io::Result<()> {
         let now = Instant::now();
-        let mut until: Vec<Duration> = self.running.iter().map(|run| run.deadline.saturating_duration_since(now)).collect();
+        let mut until: Vec<Duration> =
+            self.running.iter().map(|run| run.deadline.saturating_duration_since(now)).collect();
         until.extend(self.shutdown.map(|_| SHUTDOWN_CHECK));
         let timeout = until.into_iter().min().map(|left| left + Duration::from_millis(1));
-        let timeout = timeout.and_then(|left| rustix::time::Timespec::try_from(left).ok());
+        let timeout = timeout.and_then(|left| rustix::event::Timespec::try_from(left).ok());
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         if self.incoming.len() + self.running.len() < CONNECTIONS_MAX {
             fds.push(self.listener.as_fd());
@@ -173,7 +175,8 @@ impl Agent<'_> {
         fds.extend(self.log_pipes.iter().map(AsFd::as_fd));
         fds.extend(self.incoming.iter().map(|connection| connection.stream.as_fd()));
         fds.extend(self.running.iter().flat_map(|run| [&run.output.pipe, &run.errors.pipe]).flatten().map(AsFd::as_fd));
-        let mut polled: Vec<PollFd<'_>> = fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let mut polled: Vec<PollFd<'_>> =
+            fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(err) => return Err(err),

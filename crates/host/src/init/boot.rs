@@ -123,7 +123,9 @@ fn user_data(spec: &InitSpec, output: &mut Output) -> Result<Option<PathBuf>, Ho
         }
         Format::Unknown => {
             let first = String::from_utf8_lossy(&data[..data.len().min(24)]).into_owned();
-            output.line(&format!("__init__.py[WARNING]: Unhandled non-multipart (text/x-not-multipart) userdata: '{first:?}...'"));
+            output.line(&format!(
+                "__init__.py[WARNING]: Unhandled non-multipart (text/x-not-multipart) userdata: '{first:?}...'"
+            ));
             Ok(None)
         }
     }
@@ -131,7 +133,8 @@ fn user_data(spec: &InitSpec, output: &mut Output) -> Result<Option<PathBuf>, Ho
 
 fn store(path: &Path, content: &[u8], mode: u32) -> Result<(), HostError> {
     super::write_file(path, content)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).context(|| format!("set the mode of {}", path.display()))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .context(|| format!("set the mode of {}", path.display()))
 }
 
 /// A command as all scripts of the instance are run: own session, clean

@@ -47,6 +47,8 @@ pub(crate) struct InitSpec {
     pub instance: String,
     pub generation: u64,
     pub hostname: String,
+    /// The VPC's DNS domain: `ec2.internal`, or `<region>.compute.internal`.
+    pub domain: String,
     /// Where the instance is reached.
     pub address: Ipv4Addr,
     /// The subnet's gateway and prefix length.

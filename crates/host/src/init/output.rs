@@ -80,10 +80,10 @@ impl Output {
             return;
         }
         self.recent.extend_from_slice(bytes);
-        if self.recent.windows(IN_USE.len()).any(|window| window == IN_USE) {
-            if let Some(hint) = self.collision_hint.take() {
-                self.bytes(hint.as_bytes());
-            }
+        if self.recent.windows(IN_USE.len()).any(|window| window == IN_USE)
+            && let Some(hint) = self.collision_hint.take()
+        {
+            self.bytes(hint.as_bytes());
         }
         let excess = self.recent.len().saturating_sub(IN_USE.len());
         self.recent.drain(..excess);

@@ -23,18 +23,8 @@ const PROC_READ_ONLY: [&str; 4] = ["sys", "bus", "fs", "irq"];
 /// What an ordinary service needs (numbers from linux/capability.h): chown 0,
 /// dac_override 1, fowner 3, fsetid 4, kill 5, setgid 6, setuid 7, setpcap 8,
 /// net_bind_service 10, net_raw 13, sys_chroot 18, audit_write 29.
-const CAPABILITIES: u64 = 1 << 0
-    | 1 << 1
-    | 1 << 3
-    | 1 << 4
-    | 1 << 5
-    | 1 << 6
-    | 1 << 7
-    | 1 << 8
-    | 1 << 10
-    | 1 << 13
-    | 1 << 18
-    | 1 << 29;
+const CAPABILITIES: u64 =
+    1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 13 | 1 << 18 | 1 << 29;
 
 /// Makes all mounts, configures the network and moves into the new root.
 pub fn build(spec: &InitSpec) -> Result<(), HostError> {
@@ -98,7 +88,8 @@ fn overlay(spec: &InitSpec, top: &str, base: Option<&str>, target: &str) -> Resu
         Make::Rootless => "userxattr",
         Make::Root | Make::Process => "index=off,metacopy=off,redirect_dir=nofollow",
     };
-    let data = format!("lowerdir={},upperdir={directory}/rw/{top},workdir={directory}/work/{top},{extra}", lower.join(":"));
+    let data =
+        format!("lowerdir={},upperdir={directory}/rw/{top},workdir={directory}/work/{top},{extra}", lower.join(":"));
     sys::mount("overlay", target, "overlay", libc::MS_NODEV, &data).map_err(|err| match err.raw_os_error() {
         Some(libc::ELOOP) => HostError::Refused(format!(
             "the data directory {} lies inside /{top}, which instances share: start with --data-dir outside of /usr, /etc, /var and /opt",
@@ -121,7 +112,9 @@ fn devices(spec: &InitSpec) -> Result<(), HostError> {
         fs::write(&target, "").context(|| context(name))?;
         mounted(&format!("/dev/{name}"), &target, "", libc::MS_BIND, "")?;
     }
-    for (link, target) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx")] {
+    for (link, target) in
+        [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx")]
+    {
         std::os::unix::fs::symlink(target, format!("dev/{link}")).context(|| context(link))?;
     }
     for name in ["pts", "shm"] {
@@ -157,12 +150,18 @@ fn proc_and_sys() -> Result<(), HostError> {
 /// login key, and giving up capabilities.
 pub fn settle(spec: &InitSpec) -> Result<(), HostError> {
     let name = &spec.hostname;
-    let address = spec.address;
+    let (address, domain) = (spec.address, &spec.domain);
+    let resolver = router::RESOLVER;
     let digits: String = spec.instance.chars().filter(char::is_ascii_hexdigit).collect();
     let files = [
         ("/etc/hostname", format!("{name}\n")),
-        ("/etc/hosts", format!("127.0.0.1 localhost\n{address} {name}.ec2.internal {name}\n::1 localhost ip6-localhost ip6-loopback\n")),
-        ("/etc/resolv.conf", format!("nameserver {}\nsearch ec2.internal\noptions timeout:2 attempts:2\n", router::RESOLVER)),
+        (
+            "/etc/hosts",
+            format!(
+                "127.0.0.1 localhost\n{address} {name}.{domain} {name}\n::1 localhost ip6-localhost ip6-loopback\n"
+            ),
+        ),
+        ("/etc/resolv.conf", format!("nameserver {resolver}\nsearch {domain}\noptions timeout:2 attempts:2\n")),
         ("/etc/machine-id", format!("{digits:0>32}\n")),
     ];
     for (path, content) in files {

@@ -52,11 +52,7 @@ impl Body {
     }
 
     /// Like [`Body::feed`], and hands the bytes without chunk framing to `payload`.
-    pub fn feed_payload(
-        &mut self,
-        input: &[u8],
-        payload: &mut impl FnMut(&[u8]),
-    ) -> Result<usize, BadChunk> {
+    pub fn feed_payload(&mut self, input: &[u8], payload: &mut impl FnMut(&[u8])) -> Result<usize, BadChunk> {
         match self {
             Body::Empty => Ok(0),
             Body::UntilClose => {
@@ -110,11 +106,7 @@ enum Step {
 }
 
 impl Chunked {
-    fn feed(
-        &mut self,
-        input: &[u8],
-        payload: &mut impl FnMut(&[u8]),
-    ) -> Result<(usize, bool), BadChunk> {
+    fn feed(&mut self, input: &[u8], payload: &mut impl FnMut(&[u8])) -> Result<(usize, bool), BadChunk> {
         let mut at = 0;
         while at < input.len() {
             if let Step::Data { left } = &mut self.0 {

@@ -63,10 +63,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
 
 /// The members of a comma-separated list, trimmed, without empty ones.
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(|member| member.trim_ascii())
-        .filter(|member| !member.is_empty())
+    value.split(|&byte| byte == b',').map(|member| member.trim_ascii()).filter(|member| !member.is_empty())
 }
 
 /// What the `Connection` headers of one head say.
@@ -118,10 +115,7 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn new(head: &'a [u8], headers: &'a [httparse::Header<'a>]) -> Option<Self> {
-        let lines = Lines {
-            head,
-            starts: headers,
-        };
+        let lines = Lines { head, starts: headers };
         let whole = (0..headers.len()).all(|index| lines.line(index).ends_with(b"\r\n"));
         (whole && lines.first().ends_with(b"\r\n") && head.ends_with(b"\r\n\r\n")).then_some(lines)
     }

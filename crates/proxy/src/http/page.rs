@@ -27,7 +27,6 @@ pub struct Answer<'a> {
 /// 405, 408, 414 and 463 are unconfirmed (alb.md 9).
 pub fn reason(status: u16) -> &'static str {
     match status {
-        200 => "OK",
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
@@ -50,9 +49,11 @@ pub fn reason(status: u16) -> &'static str {
         503 => "Service Temporarily Unavailable",
         504 => "Gateway Time-out",
         505 => "HTTP Version Not Supported",
-        200..300 => "OK",
-        400..500 => "Client Error",
-        _ => "Error",
+        _ => match status / 100 {
+            2 => "OK",
+            4 => "Client Error",
+            _ => "Error",
+        },
     }
 }
 
@@ -106,9 +107,7 @@ pub fn write(answer: &Answer<'_>, out: &mut Vec<u8>) {
 /// `Sat, 01 Jan 2000 00:00:00 GMT` (RFC 9110, IMF-fixdate).
 pub fn http_date(time: Time) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let civil = Civil::from(time);
     let weekday = time.seconds().div_euclid(86_400).rem_euclid(7) as usize;
     format!(

@@ -2,8 +2,8 @@
 
 use super::body::Body;
 use super::{
-    ConnectionOptions, HEADERS_MAX, Lines, Parsed, REQUEST_HEADER_MAX, REQUEST_HEADERS_MAX,
-    REQUEST_LINE_MAX, Random, decimal, list, push_decimal, push_hex,
+    ConnectionOptions, HEADERS_MAX, Lines, Parsed, REQUEST_HEADER_MAX, REQUEST_HEADERS_MAX, REQUEST_LINE_MAX, Random,
+    decimal, list, push_decimal, push_hex,
 };
 use httparse::{Error as ParseError, Header, Status};
 use std::mem::MaybeUninit;
@@ -86,8 +86,7 @@ pub fn parse(
     let lines = Lines::new(&input[..length], request.headers).ok_or(BAD_REQUEST)?;
     let headers_length = length - lines.first().len() - 2;
     let long_line = |index| lines.line(index).len() > REQUEST_HEADER_MAX;
-    if headers_length > REQUEST_HEADERS_MAX
-        || length > REQUEST_HEADER_MAX && (0..request.headers.len()).any(long_line)
+    if headers_length > REQUEST_HEADERS_MAX || length > REQUEST_HEADER_MAX && (0..request.headers.len()).any(long_line)
     {
         return Err(BAD_REQUEST);
     }
@@ -398,9 +397,8 @@ fn push_trace(incoming: Option<&[u8]>, now_seconds: u32, random: &mut Random, ou
         let value = incoming.unwrap_or_default();
         value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii).filter(|field| !field.is_empty())
     };
-    let named = |field: &[u8], name: &[u8]| {
-        field.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-    };
+    let named =
+        |field: &[u8], name: &[u8]| field.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     let has_root = fields().any(|field| named(field, b"Root="));
     push_new(if has_root { b"Self" } else { b"Root" }, out);
     for field in fields().filter(|field| !(has_root && named(field, b"Self="))) {

@@ -1,11 +1,7 @@
 use super::*;
 
-const FORWARDING: Forwarding<'static> = Forwarding {
-    client_ip: "10.0.0.9",
-    port: 8080,
-    default_host: "web-1.elb.localhost",
-    now_seconds: 0x5abc_def0,
-};
+const FORWARDING: Forwarding<'static> =
+    Forwarding { client_ip: "10.0.0.9", port: 8080, default_host: "web-1.elb.localhost", now_seconds: 0x5abc_def0 };
 
 fn parse_with(input: &[u8], forwarding: &Forwarding<'_>) -> (Result<Parsed<RequestHead>, Refusal>, String) {
     let mut out = Vec::new();
@@ -160,10 +156,13 @@ fn connection_options() {
     for name in ["Connection", "X-Hop", "TE", "Expect", "Proxy-Connection"] {
         assert_eq!(header(&out, name), None, "{name}");
     }
-    let (head, out) = complete("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let (head, out) =
+        complete("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert!(head.upgrade && head.keep_alive);
     assert_eq!((header(&out, "Connection"), header(&out, "Upgrade")), (Some("Upgrade"), Some("websocket")));
-    let (head, out) = complete("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n");
+    let (head, out) = complete(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n",
+    );
     assert!(!head.upgrade);
     assert_eq!((header(&out, "Upgrade"), header(&out, "HTTP2-Settings")), (None, None));
     assert!(!complete("GET / HTTP/1.0\r\n\r\n").0.keep_alive);

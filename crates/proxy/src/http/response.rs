@@ -1,9 +1,7 @@
 //! Response heads: checked, and rewritten for the client.
 
 use super::body::Body;
-use super::{
-    ConnectionOptions, HEADERS_MAX, Lines, Parsed, RESPONSE_HEAD_MAX, decimal, push_decimal,
-};
+use super::{ConnectionOptions, HEADERS_MAX, Lines, Parsed, RESPONSE_HEAD_MAX, decimal, push_decimal};
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
 
@@ -48,18 +46,11 @@ pub struct ResponseHead {
 
 /// Reads one response head from the start of `input` and appends the head for
 /// the client to `out`, unless it is partial, interim or bad.
-pub fn parse(
-    input: &[u8],
-    context: &ResponseContext,
-    out: &mut Vec<u8>,
-) -> Result<Parsed<ResponseHead>, BadResponse> {
+pub fn parse(input: &[u8], context: &ResponseContext, out: &mut Vec<u8>) -> Result<Parsed<ResponseHead>, BadResponse> {
     let mut headers = [const { MaybeUninit::<Header>::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        input,
-        &mut headers,
-    );
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, input, &mut headers);
     let length = match parsed {
         Ok(Status::Complete(length)) if length <= RESPONSE_HEAD_MAX => length,
         Ok(Status::Partial) if input.len() < RESPONSE_HEAD_MAX => return Ok(Parsed::Partial),
@@ -104,10 +95,7 @@ struct Framing {
 
 impl Framing {
     fn read(headers: &[Header<'_>], is_version_11: bool) -> Result<Framing, BadResponse> {
-        let mut framing = Framing {
-            chunked: false,
-            length: None,
-        };
+        let mut framing = Framing { chunked: false, length: None };
         for header in headers {
             if is_length(header.name) {
                 let length = decimal(header.value).ok_or(BadResponse)?;
@@ -154,9 +142,7 @@ fn is_dropped(name: &str, head: &ResponseHead) -> bool {
         10 => is("connection") || is("keep-alive"),
         14 if is("content-length") => head.status == 204 || head.is_tunnel,
         16 => is("proxy-connection"),
-        17 if is("transfer-encoding") => {
-            head.unframed || head.status == 204 || head.status == 304 || head.is_tunnel
-        }
+        17 if is("transfer-encoding") => head.unframed || head.status == 204 || head.status == 304 || head.is_tunnel,
         _ => false,
     }
 }

@@ -1,18 +1,11 @@
 use super::*;
 use crate::http::Random;
 
-const PLAIN: ResponseContext = ResponseContext {
-    is_head: false,
-    upgrade: false,
-    is_version_11: true,
-    keep_alive: true,
-};
+const PLAIN: ResponseContext =
+    ResponseContext { is_head: false, upgrade: false, is_version_11: true, keep_alive: true };
 
 /// The result of the shortest prefix that is not partial, and of the whole.
-fn whole_and_split(
-    input: &[u8],
-    context: &ResponseContext,
-) -> [Result<Parsed<ResponseHead>, BadResponse>; 2] {
+fn whole_and_split(input: &[u8], context: &ResponseContext) -> [Result<Parsed<ResponseHead>, BadResponse>; 2] {
     let mut out = Vec::new();
     let whole = parse(input, context, &mut out);
     let split = (0..=input.len())
@@ -93,11 +86,7 @@ fn rewritten_heads() {
             PLAIN,
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n",
         ),
-        (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            old,
-            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
-        ),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", old, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
         (
             "HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\n",
             PLAIN,

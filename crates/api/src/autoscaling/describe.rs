@@ -1,0 +1,150 @@
+//! Groups and their instances as clients see them.
+
+use super::{errors, lookup, tags};
+use crate::Call;
+use crate::page::{Pager, page};
+use elastane_domain::id::{SubnetId, Zone};
+use elastane_engine::View;
+use elastane_engine::metadata::zone_id;
+use elastane_engine::row::{Group, Instance, LaunchTemplate, Membership};
+use elastane_wire::{ApiError, Timestamp, autoscaling as wire};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Instance ids that one call may name (DescribeAutoScalingInstances).
+const INSTANCE_IDS_MAX: usize = 50;
+
+/// DescribeAutoScalingGroups: unknown names are left out, not refused.
+pub fn describe_auto_scaling_groups(
+    call: &Call<'_>,
+    input: &wire::AutoScalingGroupNamesType,
+) -> Result<wire::AutoScalingGroupsType, ApiError> {
+    let max = errors::page_size(input.max_records, 50, 100)?;
+    let asked: BTreeSet<&String> = input.auto_scaling_group_names.iter().collect();
+    let mut found: Vec<&Arc<Group>> = match asked.is_empty() {
+        true => call.all::<Group>().collect(),
+        false => asked.into_iter().filter_map(|name| call.get::<Group>(name)).collect(),
+    };
+    for filter in &input.filters {
+        let wanted = tags::group_filter(filter)?;
+        found.retain(|group| wanted.matches(group));
+    }
+    let pager = Pager { token: input.next_token.as_deref(), max, bad_token: "InvalidNextToken" };
+    let (rows, next_token) = page(found, pager, |group| group.name.to_string())?;
+    let index = lookup::members_by_group(call);
+    let instances = input.include_instances.unwrap_or(true);
+    let auto_scaling_groups = rows
+        .into_iter()
+        .map(|group| {
+            let members = index.get(&group.name).filter(|_| instances).map_or(&[][..], Vec::as_slice);
+            shown_group(call, group, members)
+        })
+        .collect();
+    Ok(wire::AutoScalingGroupsType { auto_scaling_groups, next_token })
+}
+
+fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membership)]) -> wire::AutoScalingGroup {
+    let policies: Vec<String> = group.termination_policies.iter().map(|policy| policy.name().to_string()).collect();
+    let role = format!(
+        "arn:aws:iam::{}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+        view.scope.account
+    );
+    let subnets: Vec<&str> = group.subnets.iter().map(SubnetId::as_str).collect();
+    let source = |arn: &elastane_domain::id::TargetGroupArn| wire::TrafficSourceIdentifier {
+        identifier: Some(arn.to_string()),
+        r#type: Some("elbv2".to_string()),
+    };
+    wire::AutoScalingGroup {
+        auto_scaling_group_arn: Some(group.arn.clone()),
+        auto_scaling_group_name: Some(group.name.to_string()),
+        availability_zones: group.zones.iter().map(Zone::to_string).collect(),
+        availability_zone_ids: group.zones.iter().map(|zone| zone_id(zone.as_str(), view.scope.region.as_str())).collect(),
+        capacity_rebalance: Some(false),
+        created_time: Some(Timestamp(group.created_at.millis())),
+        default_cooldown: Some(group.default_cooldown.seconds() as i32),
+        default_instance_warmup: group.default_warmup.map(|span| span.seconds() as i32),
+        desired_capacity: Some(group.desired as i32),
+        health_check_grace_period: Some(group.grace.seconds() as i32),
+        health_check_type: Some(if group.checks_elb { "ELB" } else { "EC2" }.to_string()),
+        instances: members.iter().map(|(instance, place)| shown_instance(view, instance, place)).collect(),
+        launch_template: Some(template(view, group.template.as_str(), &group.template_version)),
+        max_size: Some(group.bounds.max as i32),
+        min_size: Some(group.bounds.min as i32),
+        new_instances_protected_from_scale_in: Some(group.protect_new),
+        service_linked_role_arn: Some(role),
+        status: group.deleting.then(|| "Delete in progress".to_string()),
+        tags: tags::shown(group),
+        target_group_arns: group.target_groups.iter().map(ToString::to_string).collect(),
+        termination_policies: if policies.is_empty() { vec!["Default".to_string()] } else { policies },
+        traffic_sources: group.target_groups.iter().map(source).collect(),
+        vpc_zone_identifier: Some(subnets.join(",")),
+        ..wire::AutoScalingGroup::default()
+    }
+}
+
+fn template(view: &View<'_>, id: &str, version: &str) -> wire::LaunchTemplateSpecification {
+    wire::LaunchTemplateSpecification {
+        launch_template_id: Some(id.to_string()),
+        launch_template_name: view.get::<LaunchTemplate>(id).map(|row| row.name.clone()),
+        version: Some(version.to_string()),
+    }
+}
+
+fn template_of(view: &View<'_>, instance: &Instance) -> Option<wire::LaunchTemplateSpecification> {
+    let (id, version) = instance.launch_template.as_ref()?;
+    Some(template(view, id.as_str(), &version.to_string()))
+}
+
+fn shown_instance(view: &View<'_>, instance: &Instance, place: &Membership) -> wire::Instance {
+    wire::Instance {
+        availability_zone: Some(instance.zone.to_string()),
+        availability_zone_id: Some(zone_id(instance.zone.as_str(), view.scope.region.as_str())),
+        health_status: Some(if place.unhealthy.is_some() { "Unhealthy" } else { "Healthy" }.to_string()),
+        image_id: None,
+        instance_id: Some(instance.id.to_string()),
+        instance_type: Some(instance.instance_type.clone()),
+        launch_configuration_name: None,
+        launch_template: template_of(view, instance),
+        lifecycle_state: Some(place.lifecycle.name().to_string()),
+        protected_from_scale_in: Some(place.protected),
+        weighted_capacity: None,
+    }
+}
+
+/// DescribeAutoScalingInstances. Its health is written in capitals, unlike
+/// that of DescribeAutoScalingGroups.
+pub fn describe_auto_scaling_instances(
+    call: &Call<'_>,
+    input: &wire::DescribeAutoScalingInstancesType,
+) -> Result<wire::AutoScalingInstancesType, ApiError> {
+    let max = errors::page_size(input.max_records, 50, 50)?;
+    if input.instance_ids.len() > INSTANCE_IDS_MAX {
+        return Err(errors::invalid(format!("At most {INSTANCE_IDS_MAX} InstanceIds may be given")));
+    }
+    let asked: BTreeSet<&String> = input.instance_ids.iter().collect();
+    let rows: Vec<&Arc<Instance>> = match asked.is_empty() {
+        true => call.all::<Instance>().collect(),
+        false => asked.into_iter().filter_map(|id| call.get::<Instance>(id)).collect(),
+    };
+    let members = rows.into_iter().filter_map(|row| Some((row.as_ref(), row.membership.as_ref()?))).collect();
+    let pager = Pager { token: input.next_token.as_deref(), max, bad_token: "InvalidNextToken" };
+    let (members, next_token) = page(members, pager, |(instance, _)| instance.id.to_string())?;
+    let auto_scaling_instances = members
+        .into_iter()
+        .map(|(instance, place)| wire::AutoScalingInstanceDetails {
+            auto_scaling_group_name: Some(place.group.to_string()),
+            availability_zone: Some(instance.zone.to_string()),
+            availability_zone_id: Some(zone_id(instance.zone.as_str(), call.scope.region.as_str())),
+            health_status: Some(if place.unhealthy.is_some() { "UNHEALTHY" } else { "HEALTHY" }.to_string()),
+            image_id: None,
+            instance_id: Some(instance.id.to_string()),
+            instance_type: Some(instance.instance_type.clone()),
+            launch_configuration_name: None,
+            launch_template: template_of(call, instance),
+            lifecycle_state: Some(place.lifecycle.name().to_string()),
+            protected_from_scale_in: Some(place.protected),
+            weighted_capacity: None,
+        })
+        .collect();
+    Ok(wire::AutoScalingInstancesType { auto_scaling_instances, next_token })
+}

@@ -1,0 +1,72 @@
+//! The errors of Systems Manager, each code in one place (ssm.md 7).
+
+use elastane_wire::ApiError;
+
+/// A request that is malformed.
+pub fn validation(message: impl Into<String>) -> ApiError {
+    ApiError::new("ValidationException", message)
+}
+
+/// A request that AWS takes and Elastane does not, yet.
+pub fn unsupported(what: &str) -> ApiError {
+    validation(format!("{what} is not supported by Elastane yet"))
+}
+
+/// A required member is not there.
+pub fn missing(member: &str) -> ApiError {
+    validation(format!("The request must contain the parameter {member}"))
+}
+
+/// Instances that do not run, or that do not exist; the sentence is AWS's.
+pub fn invalid_instances(ids: &[&str], account: &str) -> ApiError {
+    let message = format!("Instances [[{}]] not in a valid state for account {account}", ids.join(", "));
+    ApiError::new("InvalidInstanceId", message)
+}
+
+/// An instance id is given twice.
+pub fn duplicate_instance(id: &str) -> ApiError {
+    ApiError::new("DuplicateInstanceId", format!("The instance ID '{id}' is specified more than once"))
+}
+
+/// No such document.
+pub fn invalid_document(name: &str) -> ApiError {
+    let message = format!("Document with name {name} does not exist. Elastane runs {} only", super::DOCUMENT);
+    ApiError::new("InvalidDocument", message)
+}
+
+/// No such version of the document.
+pub fn invalid_document_version(version: &str) -> ApiError {
+    ApiError::new("InvalidDocumentVersion", format!("The document version '{version}' is not valid"))
+}
+
+/// Parameters that the document does not take.
+pub fn invalid_parameters(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidParameters", message)
+}
+
+/// Too many commands are under way.
+pub fn throttled(message: impl Into<String>) -> ApiError {
+    ApiError::new("ThrottlingException", message)
+}
+
+/// The command was not sent to this instance.
+pub fn no_invocation() -> ApiError {
+    let message = "The command ID and managed node ID you specified didn't match any invocations. \
+                   Verify the command ID and the managed node ID and try again.";
+    ApiError::new("InvocationDoesNotExist", message)
+}
+
+/// The document has no such step.
+pub fn invalid_plugin(name: &str) -> ApiError {
+    ApiError::new("InvalidPluginName", format!("The plugin name '{name}' is not valid"))
+}
+
+/// The list has no such filter.
+pub fn invalid_filter_key(key: &str) -> ApiError {
+    ApiError::new("InvalidFilterKey", format!("The filter key '{key}' is not valid"))
+}
+
+/// The filter does not take this value.
+pub fn invalid_filter_value(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidFilterValue", message)
+}

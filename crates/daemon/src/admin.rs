@@ -1,0 +1,286 @@
+//! Our own paths on the main port, below `/_elastane/`: health for anybody,
+//! the rest for whoever holds the installation's credentials (SigV4 with
+//! service `elastane`).
+
+use crate::server::{Server, plain};
+use elastane_domain::routing::{TargetHealth, TargetKey};
+use elastane_engine::row::{Phase, TargetPhase, TargetType};
+use elastane_engine::{Scope, State, Tables};
+use elastane_wire::HttpResponse;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+
+/// A reset that takes longer than this has failed.
+const RESET_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a daemon says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct About {
+    /// Release.
+    pub version: String,
+    /// `http://127.0.0.1:4566`.
+    pub endpoint: String,
+    /// How instances are isolated.
+    pub driver: String,
+    /// Why it is not a stronger driver; empty when it is the strongest.
+    pub driver_notes: Vec<String>,
+    /// Process id.
+    pub pid: u32,
+    /// The region of those who name none.
+    pub region: String,
+    /// How many times faster than wall time service time runs.
+    pub time_scale: f64,
+}
+
+/// Everything at a glance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon.
+    pub daemon: About,
+    /// Service time.
+    pub now: String,
+    /// Instances that are not terminated.
+    pub instances: Vec<InstanceStatus>,
+    /// Auto Scaling groups.
+    pub groups: Vec<GroupStatus>,
+    /// Load balancers.
+    pub load_balancers: Vec<LoadBalancerStatus>,
+    /// Target groups.
+    pub target_groups: Vec<TargetGroupStatus>,
+    /// Alarms.
+    pub alarms: Vec<AlarmStatus>,
+}
+
+/// An instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// Its id.
+    pub id: String,
+    /// Its region.
+    pub region: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its state in EC2's word.
+    pub state: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Its private address.
+    pub private_ip: String,
+    /// Its group, if it is in one.
+    pub group: Option<String>,
+    /// Its first process on the host, while it runs.
+    pub pid: Option<i32>,
+}
+
+/// An Auto Scaling group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Minimum, desired, maximum.
+    pub size: (u32, u32, u32),
+    /// Instances in service.
+    pub in_service: usize,
+    /// Instances on their way in or out.
+    pub moving: usize,
+}
+
+/// A load balancer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoadBalancerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Where its listeners accept connections.
+    pub urls: Vec<String>,
+    /// The host name that reaches it on the main port.
+    pub host: String,
+    /// Notes on listeners that are not where they should be.
+    pub notes: Vec<String>,
+}
+
+/// A target group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TargetGroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Targets by state.
+    pub healthy: usize,
+    /// Unhealthy ones.
+    pub unhealthy: usize,
+    /// Ones that wait for their first checks.
+    pub initial: usize,
+    /// Ones that finish their requests.
+    pub draining: usize,
+}
+
+/// An alarm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AlarmStatus {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Its state.
+    pub state: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Answers a request to one of our own paths.
+/// `granted`: it was signed with the installation's credentials.
+pub async fn respond(server: &Server, method: &str, path: &str, granted: bool) -> HttpResponse {
+    match (method, path) {
+        ("GET", "/_elastane/health") => json(&server.about.version),
+        (_, "/_elastane/status" | "/_elastane/reset" | "/_elastane/down") if !granted => {
+            plain(403, "sign the request with the installation's credentials, for the service `elastane`\n")
+        }
+        ("GET", "/_elastane/status") => json(&status(server)),
+        ("POST", "/_elastane/reset") => reset(server).await,
+        ("POST", "/_elastane/down") => {
+            server.down.notify_one();
+            json(&"stopping")
+        }
+        _ => plain(404, "there is no such path; try GET /_elastane/health\n"),
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> HttpResponse {
+    HttpResponse {
+        status: 200,
+        headers: vec![("content-type", "application/json".into())],
+        body: serde_json::to_vec(value).expect("plain data has a JSON form"),
+    }
+}
+
+/// Back to the state of a first start, when all instances are gone.
+async fn reset(server: &Server) -> HttpResponse {
+    server.shell.reset().await;
+    let start = Instant::now();
+    while !server.world.host.inventory().is_empty() {
+        if start.elapsed() > RESET_LIMIT {
+            return plain(500, "some instances did not end; the log says why\n");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    json(&"reset")
+}
+
+/// Everything at a glance, as of now.
+fn status(server: &Server) -> Status {
+    let engine = server.shell.engine();
+    let state = engine.state();
+    let mut status = Status {
+        daemon: server.about.clone(),
+        now: server.shell.clock().now().iso_seconds(),
+        instances: Vec::new(),
+        groups: Vec::new(),
+        load_balancers: Vec::new(),
+        target_groups: Vec::new(),
+        alarms: Vec::new(),
+    };
+    for (scope, tables) in &state.scopes {
+        add_instances(&mut status, server, scope, tables);
+        add_groups(&mut status, scope, tables);
+        add_load_balancers(&mut status, state, scope, tables);
+        status.target_groups.extend(tables.target_groups.values().map(|row| target_group(state, scope, tables, row)));
+        status.alarms.extend(tables.alarms.values().map(|row| AlarmStatus {
+            name: row.name.to_string(),
+            region: scope.region.to_string(),
+            state: row.state.name().to_string(),
+            reason: row.state_reason.clone(),
+        }));
+    }
+    status
+}
+
+fn add_instances(status: &mut Status, server: &Server, scope: &Scope, tables: &Tables) {
+    let live = tables.instances.values().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
+    status.instances.extend(live.map(|row| InstanceStatus {
+        id: row.id.to_string(),
+        region: scope.region.to_string(),
+        zone: row.zone.to_string(),
+        state: row.phase.state().name().to_string(),
+        instance_type: row.instance_type.clone(),
+        private_ip: row.private_ip.to_string(),
+        group: row.membership.as_ref().map(|membership| membership.group.to_string()),
+        pid: server.world.host.pid(&row.id),
+    }));
+}
+
+fn add_groups(status: &mut Status, scope: &Scope, tables: &Tables) {
+    use elastane_domain::lifecycle::LifecycleState;
+    for row in tables.groups.values() {
+        let members: Vec<LifecycleState> = tables
+            .instances
+            .values()
+            .filter_map(|instance| instance.membership.as_ref())
+            .filter(|membership| membership.group == row.name)
+            .map(|membership| membership.lifecycle)
+            .collect();
+        let in_service = members.iter().filter(|state| **state == LifecycleState::InService).count();
+        status.groups.push(GroupStatus {
+            name: row.name.to_string(),
+            region: scope.region.to_string(),
+            size: (row.bounds.min, row.desired, row.bounds.max),
+            in_service,
+            moving: members.len() - in_service,
+        });
+    }
+}
+
+fn add_load_balancers(status: &mut Status, state: &State, scope: &Scope, tables: &Tables) {
+    for row in tables.load_balancers.values() {
+        let listeners: Vec<_> = tables.listeners.values().filter(|one| one.load_balancer == row.arn).collect();
+        let heard = || listeners.iter().filter_map(|one| state.seen.listening.get(&one.arn));
+        status.load_balancers.push(LoadBalancerStatus {
+            name: row.name.clone(),
+            region: scope.region.to_string(),
+            urls: heard().filter_map(|(bound, _)| bound.map(|address| format!("http://{address}"))).collect(),
+            host: row.dns_name.clone(),
+            notes: heard().filter(|(_, note)| !note.is_empty()).map(|(_, note)| note.clone()).collect(),
+        });
+    }
+}
+
+fn target_group(
+    state: &State,
+    scope: &Scope,
+    tables: &Tables,
+    row: &elastane_engine::row::TargetGroup,
+) -> TargetGroupStatus {
+    let mut counted = TargetGroupStatus {
+        name: row.name.clone(),
+        region: scope.region.to_string(),
+        healthy: 0,
+        unhealthy: 0,
+        initial: 0,
+        draining: 0,
+    };
+    for target in tables.targets.values().filter(|target| target.group == row.arn) {
+        if matches!(target.phase, TargetPhase::Draining { .. }) {
+            counted.draining += 1;
+            continue;
+        }
+        let (vpc, address) = match (row.target_type, tables.instances.get(&target.id)) {
+            (TargetType::Instance, Some(instance)) => (instance.vpc.clone(), Some(instance.private_ip)),
+            (TargetType::Instance, None) => continue,
+            (TargetType::Ip, _) => (row.vpc.clone(), target.id.parse().ok()),
+        };
+        let Some(address) = address else { continue };
+        let address = SocketAddrV4::new(address, target.port);
+        let key = TargetKey { group: row.arn.clone(), vpc: Some(vpc), address };
+        match state.seen.health.get(&key) {
+            Some(TargetHealth::Healthy) => counted.healthy += 1,
+            Some(TargetHealth::Unhealthy(_)) => counted.unhealthy += 1,
+            Some(TargetHealth::Initial) | None => counted.initial += 1,
+        }
+    }
+    counted
+}

@@ -1,0 +1,178 @@
+//! The command line.
+
+use crate::command;
+use crate::data_dir::{DataDir, Problem};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Elastic compute that runs anywhere and speaks AWS.
+///
+/// `elastane demo` shows all of it at work. `elastane up` starts the daemon;
+/// then `eval "$(elastane env)"` points the AWS CLI, boto3, Terraform and the
+/// SDKs at it.
+#[derive(Parser)]
+#[command(name = "elastane", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the daemon and stay in the foreground.
+    Up(Up),
+    /// Run the main job end to end and explain it: image, template, load balancer, group, load, scale
+    /// out, heal, scale in. Leaves nothing behind.
+    Demo(command::demo::Demo),
+    /// Print the exports that a shell needs to reach the daemon: eval "$(elastane env)".
+    Env(Where),
+    /// Say what this machine can do, which driver is chosen, and what to install for more.
+    Doctor(Doctor),
+    /// Show groups, instances, targets and alarms at a glance.
+    Status(Status),
+    /// Stop the daemon. Instances keep running and are adopted by the next `elastane up`.
+    Down(Down),
+    /// Remove everything that was made since the first start: instances, images, groups, metrics.
+    Reset(Where),
+    /// Run the simulator: the same decisions on a virtual clock, with faults and checkers.
+    Sim(elastane_sim::cli::Sim),
+}
+
+/// Which installation a command is about.
+#[derive(Args, Clone, Debug)]
+pub struct Where {
+    /// The data directory. [default: $ELASTANE_DATA_DIR, else $XDG_DATA_HOME/elastane, else
+    /// ~/.local/share/elastane]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Where {
+    /// The path that was named, or the default.
+    pub fn path(&self) -> Result<PathBuf, Problem> {
+        self.data_dir.clone().map_or_else(DataDir::default_path, Ok)
+    }
+
+    /// The installation of a directory.
+    pub fn at(path: PathBuf) -> Where {
+        Where { data_dir: Some(path) }
+    }
+}
+
+/// How the daemon runs.
+#[derive(Args, Clone, Debug)]
+pub struct Up {
+    /// Which installation.
+    #[command(flatten)]
+    pub place: Where,
+    /// Where to accept AWS requests. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4566")]
+    pub listen: SocketAddr,
+    /// Accept requests from other machines: needed to listen on anything but loopback.
+    #[arg(long)]
+    pub expose: bool,
+    /// The region of those who name none. Any region that a client signs for works.
+    #[arg(long, default_value = "us-east-1")]
+    pub region: String,
+    /// Run service time this many times faster: at 60, a five-minute cooldown passes in five seconds.
+    /// 1 to 600.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = time_scale)]
+    pub time_scale: f64,
+    /// How instances are isolated.
+    #[arg(long, value_enum, default_value_t = Driver::Auto)]
+    pub driver: Driver,
+    /// Check signatures, or take callers at their word (for tests; loopback only).
+    #[arg(long, value_enum, default_value_t = AuthMode::On)]
+    pub auth: AuthMode,
+    /// How much of a core one vCPU is. [default: a fortieth of this machine, so that ten instances of
+    /// four vCPUs fit]
+    #[arg(long, value_name = "CORES", value_parser = vcpu_share)]
+    pub vcpu_share: Option<f64>,
+}
+
+/// How instances are isolated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Driver {
+    /// The strongest that works here, found by trying.
+    Auto,
+    /// Namespaces, own root and network; as root also limits and shifted users.
+    Sandbox,
+    /// Plain processes on loopback addresses of their own; works everywhere.
+    Process,
+}
+
+/// Whether signatures are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// Signatures are checked against the installation's credentials.
+    On,
+    /// Any key will do; a key of twelve digits names its account.
+    Off,
+}
+
+/// What to look at.
+#[derive(Args, Clone, Debug)]
+pub struct Doctor {
+    /// Which installation.
+    #[command(flatten)]
+    pub place: Where,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to print.
+#[derive(Args, Clone, Debug)]
+pub struct Status {
+    /// Which installation.
+    #[command(flatten)]
+    pub place: Where,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to stop.
+#[derive(Args, Clone, Debug)]
+pub struct Down {
+    /// Which installation.
+    #[command(flatten)]
+    pub place: Where,
+    /// Remove everything as well, as `elastane reset` does.
+    #[arg(long)]
+    pub all: bool,
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    let max = crate::clock::SCALE_MAX;
+    let scale: f64 = text.parse().map_err(|_| "not a number".to_string())?;
+    if (1.0..=max).contains(&scale) { Ok(scale) } else { Err(format!("must be from 1 to {max}")) }
+}
+
+fn vcpu_share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number".to_string())?;
+    if (0.01..=8.0).contains(&share) { Ok(share) } else { Err("must be from 0.01 to 8 cores".to_string()) }
+}
+
+/// Runs what the command line asks for.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Up(up) => command::up::run(&up),
+        Command::Demo(demo) => command::demo::run(&demo),
+        Command::Env(place) => command::env::run(&place),
+        Command::Doctor(doctor) => command::doctor::run(&doctor),
+        Command::Status(status) => command::status::run(&status),
+        Command::Down(down) => command::down::run(&down),
+        Command::Reset(place) => command::reset::run(&place),
+        Command::Sim(sim) => command::sim::run(&sim),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("elastane: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A client of our own daemon, for the commands that ask a running one:
+//! plain HTTP/1.1 over loopback, signed with the installation's credentials.
+
+use crate::admin::About;
+use crate::auth::OWN_SERVICE;
+use crate::clock::wall_ms;
+use crate::credentials::Credentials;
+use crate::data_dir::{DataDir, Problem};
+use elastane_wire::ClientRequest;
+use elastane_wire::sigv4::Signer;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// The file in which a running daemon says where it is.
+pub const ABOUT_FILE: &str = "daemon.json";
+
+/// A daemon that takes longer than this to answer is not well.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// Answers are bounded: status grows with the installation, not with time.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// A running daemon.
+pub struct Daemon {
+    /// What it said of itself.
+    pub about: About,
+    /// Its credentials.
+    pub credentials: Credentials,
+}
+
+impl Daemon {
+    /// The daemon of a data directory; an error that says how to start one
+    /// when none answers.
+    pub fn find(data: &DataDir) -> Result<Daemon, Problem> {
+        let about = data.read_json(ABOUT_FILE)?.ok_or_else(|| not_running(data))?;
+        let credentials = Credentials::existing(data)?.ok_or_else(|| not_running(data))?;
+        let daemon = Daemon { about, credentials };
+        daemon.request("GET", "/_elastane/health").map_err(|_| not_running(data))?;
+        Ok(daemon)
+    }
+
+    /// `127.0.0.1:4566`.
+    pub fn address(&self) -> &str {
+        self.about.endpoint.trim_start_matches("http://")
+    }
+
+    /// Sends a signed request to one of our own paths and returns the answer's body.
+    pub fn request(&self, method: &'static str, path: &str) -> Result<Vec<u8>, Problem> {
+        let mut request =
+            ClientRequest { method, target: path.to_string(), headers: Vec::new(), body: Vec::new() };
+        let signer = Signer {
+            access_key_id: &self.credentials.access_key,
+            secret_access_key: &self.credentials.secret_key,
+            session_token: None,
+            region: &self.about.region,
+            service: OWN_SERVICE,
+        };
+        signer.sign(&mut request, self.address(), wall_ms() / 1000);
+        let (status, body) = exchange(self.address(), &request)
+            .map_err(|err| Problem::because(format!("no answer from {}", self.about.endpoint), err))?;
+        match status {
+            200 => Ok(body),
+            _ => Err(Problem::new(format!("{path}: {}", String::from_utf8_lossy(&body).trim()))),
+        }
+    }
+}
+
+fn not_running(data: &DataDir) -> Problem {
+    Problem::new(format!("no daemon runs on {}: start one with `elastane up`", data.path().display()))
+}
+
+/// One request on a connection of its own; status and body of the answer.
+pub fn exchange(address: &str, request: &ClientRequest) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+    let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", request.method, request.target);
+    for (name, value) in &request.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(&request.body)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    split(&answer).ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
+}
+
+/// Status and body. Our daemon closes the connection after the body, and
+/// always gives its length, so there is no chunking to undo.
+fn split(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let status = std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()?;
+    Some((status, answer[end + 4..].to_vec()))
+}

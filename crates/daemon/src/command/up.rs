@@ -1,0 +1,220 @@
+//! `elastane up`: the daemon.
+
+use crate::admin::About;
+use crate::auth::Auth;
+use crate::cli::{AuthMode, Driver, Up};
+use crate::client::ABOUT_FILE;
+use crate::clock::Clock;
+use crate::credentials::{Credentials, random_bytes};
+use crate::data_dir::{DataDir, Problem};
+use crate::server::{Server, serve};
+use crate::shell::{self, Shell};
+use crate::store::RedbStore;
+use crate::world::{RealWorld, RowMetadata, VpcConnector};
+use crate::telemetry;
+use elastane_engine::network::AddressPlan;
+use elastane_engine::store::Store;
+use elastane_engine::{Config, Engine, Fact};
+use elastane_host::{Entered, Host, HostConfig, Make, enter_best};
+use elastane_proxy::{Proxy, ProxyConfig};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+/// A vCPU is this part of the machine when nobody says otherwise: ten
+/// instances of four vCPUs, the largest documented example, then fill it.
+const VCPUS_A_MACHINE: usize = 40;
+
+/// The file that tells which driver a data directory's networks are made for.
+const DRIVER_FILE: &str = "driver.json";
+
+/// Runs the daemon until it is told to stop.
+pub fn run(up: &Up) -> Result<(), Problem> {
+    check(up)?;
+    let data = DataDir::create(&up.place.path()?)?;
+    let _lock = data.lock()?;
+    let entered = enter(up, &data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores().clamp(2, 8))
+        .enable_all()
+        .build()
+        .map_err(|err| Problem::because("cannot start threads", err))?;
+    let outcome = runtime.block_on(daemon(up, &data, entered));
+    data.remove(ABOUT_FILE);
+    outcome
+}
+
+fn check(up: &Up) -> Result<(), Problem> {
+    let loopback = up.listen.ip().is_loopback();
+    if !loopback && !up.expose {
+        return Err(Problem::new(format!(
+            "{} is not a loopback address: add --expose to accept requests from other machines",
+            up.listen.ip()
+        )));
+    }
+    if !loopback && up.auth == AuthMode::Off {
+        return Err(Problem::new("--auth off is for loopback addresses only"));
+    }
+    Ok(())
+}
+
+/// Enters the namespaces of the chosen driver, before any thread starts.
+fn enter(up: &Up, data: &DataDir) -> Result<Entered, Problem> {
+    let allowed: &[Make] = match up.driver {
+        Driver::Auto => &Make::ALL,
+        Driver::Sandbox => &[Make::Root, Make::Rootless],
+        Driver::Process => &[Make::Process],
+    };
+    let entered = enter_best(data.path(), allowed).map_err(|err| {
+        Problem::because("the driver cannot be used here; `elastane doctor` says what each needs", err)
+    })?;
+    let before: Option<String> = data.read_json(DRIVER_FILE)?;
+    let family = if entered.make.is_sandbox() { "sandbox" } else { "process" };
+    match before.as_deref() {
+        Some(before) if before != family => Err(Problem::new(format!(
+            "{} was made with --driver {before}, whose networks differ: name that driver, or another --data-dir",
+            data.path().display()
+        ))),
+        Some(_) => Ok(entered),
+        None => data.write_json(DRIVER_FILE, &family).map(|()| entered),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem> {
+    let clock = Clock::open(data, up.time_scale)?;
+    let credentials = Credentials::open(data)?;
+    let (mut store, mut seed) = (open_store(data)?, [0; 8]);
+    random_bytes(&mut seed)?;
+    let rows = store.load().map_err(|err| Problem::because("cannot read the store", err))?;
+    let engine = Engine::open(engine_config(up, &entered), u64::from_le_bytes(seed), rows)
+        .map_err(|err| Problem::because(format!("cannot use {}", data.path().display()), err))?;
+    let (shell, writer) = shell::new(engine, Box::new(store), clock);
+    let listener = TcpListener::bind(up.listen)
+        .await
+        .map_err(|err| Problem::because(format!("cannot listen on {}: name another with --listen", up.listen), err))?;
+    let endpoint = listener.local_addr().map_err(|err| Problem::because("the listener has no address", err))?;
+    let world = open_world(data, &entered, &shell)?;
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        endpoint: format!("http://{endpoint}"),
+        driver: entered.make.name().to_string(),
+        driver_notes: entered.notes.into_iter().chain(world.host.notes()).collect(),
+        pid: std::process::id(),
+        region: up.region.clone(),
+        time_scale: clock.scale(),
+    };
+    let server = Arc::new(Server {
+        shell: shell.clone(),
+        world: world.clone(),
+        auth: auth(up, credentials),
+        requests: AtomicU64::new(1),
+        run_id: u64::from_be_bytes(seed),
+        down: Notify::new(),
+        about,
+    });
+    let actuator = world.clone();
+    let writer = std::thread::Builder::new()
+        .name("engine".to_string())
+        .spawn(move || writer.run(actuator.as_ref()))
+        .map_err(|err| Problem::because("cannot start a thread", err))?;
+    tokio::spawn(telemetry::run(shell.clone(), world));
+    tokio::spawn(serve(server.clone(), listener));
+    data.write_json(ABOUT_FILE, &server.about)?;
+    announce(&server.about);
+    let stopped = wait(&server).await;
+    shell.stop();
+    // A writer that panicked has said so; the commits before that are on disk.
+    let _ = writer.join();
+    stopped
+}
+
+fn open_store(data: &DataDir) -> Result<RedbStore, Problem> {
+    RedbStore::open(&data.file("state.redb")).map_err(|err| Problem::because("cannot open the store", err))
+}
+
+fn engine_config(up: &Up, entered: &Entered) -> Config {
+    let share = up.vcpu_share.unwrap_or(cores() as f64 / VCPUS_A_MACHINE as f64);
+    Config {
+        addresses: if entered.make.is_sandbox() { AddressPlan::Vpc } else { AddressPlan::Loopback },
+        host_image_name: host_image_name(),
+        vcpu_millicores: ((share * 1000.0) as u32).max(1),
+        ..Config::default()
+    }
+}
+
+/// `host/debian-12`: the built-in image is named after the system that it is.
+fn host_image_name() -> String {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let field = |name: &str| {
+        release.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_matches('"').to_string())
+    };
+    let id = field("ID=").unwrap_or_else(|| "linux".to_string());
+    match field("VERSION_ID=") {
+        Some(version) => format!("host/{id}-{version}"),
+        None => format!("host/{id}"),
+    }
+}
+
+/// Opens host and data plane; their facts go to the shell.
+fn open_world(data: &DataDir, entered: &Entered, shell: &Shell) -> Result<Arc<RealWorld>, Problem> {
+    let source = Arc::new(RowMetadata(OnceLock::from(shell.clone())));
+    let facts = shell.facts();
+    let host = Host::open(HostConfig {
+        data_dir: data.path().to_path_buf(),
+        make: entered.make,
+        source,
+        facts: Arc::new(move |fact| facts.send(Fact::Host(fact))),
+    })
+    .map_err(|err| Problem::because("cannot look after instances", err))?;
+    let host = Arc::new(host);
+    let facts = shell.facts();
+    let proxy = Proxy::start(ProxyConfig {
+        threads: cores(),
+        facts: Arc::new(move |fact| facts.send(Fact::Proxy(fact))),
+        connector: Arc::new(VpcConnector(host.sockets())),
+        clock: Arc::new(shell.clock()),
+    })
+    .map_err(|err| Problem::because("cannot start the data plane", err))?;
+    Ok(Arc::new(RealWorld { host, proxy: Arc::new(proxy), host_names: Arc::default() }))
+}
+
+fn auth(up: &Up, credentials: Credentials) -> Auth {
+    match up.auth {
+        AuthMode::On => Auth::On { credentials, cache: Default::default() },
+        AuthMode::Off => Auth::Off { region: up.region.as_str().into() },
+    }
+}
+
+fn announce(about: &About) {
+    println!("elastane {}: driver {}", about.version, about.driver);
+    for note in &about.driver_notes {
+        println!("  note: {note}");
+    }
+    println!("  eval \"$(elastane env)\" lets the AWS CLI, boto3 and Terraform in; elastane status shows what runs");
+    println!("Ready: {}", about.endpoint);
+    // Nobody may be reading; the daemon does its work all the same.
+    let _ = std::io::stdout().flush();
+}
+
+/// Until a signal or `elastane down`.
+async fn wait(server: &Server) -> Result<(), Problem> {
+    let listen = |kind| signal(kind).map_err(|err| Problem::because("cannot listen for signals", err));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = server.down.notified() => {
+            // The answer to the request that asked for it is still under way.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! The credentials of an installation: made at its first start, kept in the
+//! data directory, readable by its owner alone.
+
+use crate::data_dir::{DataDir, Problem};
+use elastane_domain::id::AccountId;
+use rustix::rand::{GetRandomFlags, getrandom};
+use serde::{Deserialize, Serialize};
+
+/// The account of an installation. It has one; twelve zeros are nobody's at AWS.
+pub const ACCOUNT: &str = "000000000000";
+
+const FILE: &str = "credentials.json";
+
+/// The root credentials.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Credentials {
+    /// The account.
+    pub account: AccountId,
+    /// Access key id: `AKIA` and sixteen characters.
+    pub access_key: String,
+    /// Secret access key: forty characters.
+    pub secret_key: String,
+}
+
+impl Credentials {
+    /// Those of the data directory, made if there are none.
+    pub fn open(data: &DataDir) -> Result<Credentials, Problem> {
+        if let Some(found) = Credentials::existing(data)? {
+            return Ok(found);
+        }
+        let made = Credentials {
+            account: AccountId::from(ACCOUNT),
+            access_key: format!("AKIA{}", random_text(16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?),
+            secret_key: random_text(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")?,
+        };
+        data.write_json(FILE, &made)?;
+        Ok(made)
+    }
+
+    /// Those of the data directory, if there are any.
+    pub fn existing(data: &DataDir) -> Result<Option<Credentials>, Problem> {
+        data.read_json(FILE)
+    }
+}
+
+/// Random bytes from the operating system.
+pub fn random_bytes(buffer: &mut [u8]) -> Result<(), Problem> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        filled += getrandom(&mut buffer[filled..], GetRandomFlags::empty())
+            .map_err(|err| Problem::because("the system gives no random numbers", err))?;
+    }
+    Ok(())
+}
+
+/// `length` characters of `alphabet`, whose length is a power of two.
+fn random_text(length: usize, alphabet: &[u8]) -> Result<String, Problem> {
+    let mut bytes = vec![0; length];
+    random_bytes(&mut bytes)?;
+    Ok(bytes.into_iter().map(|byte| char::from(alphabet[usize::from(byte) % alphabet.len()])).collect())
+}

@@ -1,0 +1,123 @@
+//! What clients and fate do while the world misbehaves.
+
+use crate::client;
+use crate::host::HostFaults;
+use crate::run::Violation;
+use crate::world::{Faults, World};
+use elastane_engine::row::{ImagePhase, Phase};
+use elastane_engine::{Rng, Scope, Tables};
+
+/// A mix of faults: each kind is absent in half of all worlds, so that each
+/// is also seen without the others.
+pub fn draw_faults(rng: &mut Rng) -> Faults {
+    let mut maybe = |max: u64| if rng.below(2) == 0 { 0 } else { rng.below(max) };
+    Faults {
+        host: HostFaults {
+            boot_fails: maybe(200),
+            boot_slow: maybe(300),
+            capture_fails: maybe(300),
+            fact_twice: maybe(300),
+        },
+        commit_fails: maybe(20),
+        commit_unheard: maybe(20),
+        effects_cut: maybe(20),
+        fact_stale: maybe(100),
+    }
+}
+
+/// One thing that a client or fate does now.
+pub fn act(world: &mut World) -> Result<(), Violation> {
+    match world.rng.below(100) {
+        0..20 => kill_someone(world),
+        20..24 => world.crash()?,
+        24 => {
+            if world.rng.below(10) == 0 {
+                world.reset()?;
+                crate::run::set_up(world)?;
+            }
+        }
+        25..32 => elsewhere(world),
+        _ => call_someone(world),
+    }
+    Ok(())
+}
+
+/// A machine dies by itself.
+fn kill_someone(world: &mut World) {
+    let living: Vec<_> = world.host.living().map(|(id, _)| id.clone()).collect();
+    if let Some(id) = pick(&mut world.rng, &living) {
+        world.host.kill(&id);
+    }
+}
+
+/// Another region has a life of its own.
+fn elsewhere(world: &mut World) {
+    let scope = Scope::new(crate::world::ACCOUNT, "eu-west-1");
+    let instances = ids(world, &scope, |tables| living(tables));
+    let input = match pick(&mut world.rng, &instances) {
+        Some(id) if instances.len() > 3 => client::terminate(&id),
+        Some(_) | None => client::run_instances(1),
+    };
+    world.submit(scope, input);
+}
+
+fn call_someone(world: &mut World) {
+    let scope = World::scope();
+    let all = ids(world, &scope, |tables| living(tables));
+    let members = ids(world, &scope, |tables| members(tables));
+    let loose: Vec<String> = all.iter().filter(|id| !members.contains(id)).cloned().collect();
+    let images = ids(world, &scope, |tables| images(tables));
+    let commands = ids(world, &scope, |tables| tables.commands.keys().cloned().collect());
+    let rng = &mut world.rng;
+    let (any, member, free) = (pick(rng, &all), pick(rng, &members), pick(rng, &loose));
+    let image = pick(rng, &images);
+    let choice = rng.below(14);
+    let input = match choice {
+        0 => Some(client::set_desired(rng.below(9) as i32)),
+        1 => {
+            let min = rng.below(4) as i32;
+            Some(client::update_group(min, min + rng.below(8) as i32))
+        }
+        2 => any.map(|id| client::terminate(&id)),
+        3 => member.map(|id| client::set_unhealthy(&id)),
+        4 => {
+            let decrement = rng.below(2) == 0;
+            member.map(|id| client::terminate_in_group(&id, decrement))
+        }
+        5 if loose.len() < 6 => Some(client::run_instances(1 + rng.below(3) as i32)),
+        6 => free.map(|id| client::stop(&id)),
+        7 | 8 => free.map(|id| client::start(&id)),
+        9 => any.map(|id| client::reboot(&id)),
+        10 if images.len() < 6 => any.map(|id| client::create_image(&id, rng)),
+        11 => image.map(|id| client::deregister_image(&id)),
+        12 if commands.len() < 50 => any.map(|id| client::send_command(&id)),
+        _ => free.map(|id| client::terminate(&id)),
+    };
+    if let Some(input) = input {
+        world.submit(scope, input);
+    }
+}
+
+fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> Option<T> {
+    let index = rng.below(from.len() as u64) as usize;
+    from.get(index).cloned()
+}
+
+fn ids(world: &World, scope: &Scope, of: impl Fn(&Tables) -> Vec<String>) -> Vec<String> {
+    world.engine.state().scopes.get(scope).map_or_else(Vec::new, of)
+}
+
+fn living(tables: &Tables) -> Vec<String> {
+    let live = tables.instances.values().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
+    live.map(|row| row.id.to_string()).collect()
+}
+
+fn members(tables: &Tables) -> Vec<String> {
+    let members = tables.instances.values().filter(|row| row.membership.is_some());
+    members.map(|row| row.id.to_string()).collect()
+}
+
+fn images(tables: &Tables) -> Vec<String> {
+    let own = tables.images.values().filter(|row| row.source.is_some() && row.phase != ImagePhase::Deregistered);
+    own.map(|row| row.id.to_string()).collect()
+}

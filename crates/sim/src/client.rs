@@ -1,0 +1,201 @@
+//! Simulated clients: what people and tools do with the API, as typed calls.
+
+use elastane_engine::Rng;
+use elastane_wire::{Input, autoscaling, ec2, elbv2, ssm};
+
+/// The name of everything that the set-up makes.
+pub const NAME: &str = "web";
+
+fn text(value: impl Into<String>) -> Option<String> {
+    Some(value.into())
+}
+
+/// RunInstances of the built-in image.
+pub fn run_instances(count: i32) -> Input {
+    Input::Ec2RunInstances(Box::new(ec2::RunInstancesRequest {
+        image_id: text(elastane_engine::network::host_image().as_str()),
+        instance_type: text("t3.micro"),
+        min_count: Some(count),
+        max_count: Some(count),
+        ..Default::default()
+    }))
+}
+
+/// TerminateInstances.
+pub fn terminate(instance: &str) -> Input {
+    let instance_ids = vec![instance.to_string()];
+    Input::Ec2TerminateInstances(Box::new(ec2::TerminateInstancesRequest { instance_ids, ..Default::default() }))
+}
+
+/// StopInstances.
+pub fn stop(instance: &str) -> Input {
+    let instance_ids = vec![instance.to_string()];
+    Input::Ec2StopInstances(Box::new(ec2::StopInstancesRequest { instance_ids, ..Default::default() }))
+}
+
+/// StartInstances.
+pub fn start(instance: &str) -> Input {
+    let instance_ids = vec![instance.to_string()];
+    Input::Ec2StartInstances(Box::new(ec2::StartInstancesRequest { instance_ids, ..Default::default() }))
+}
+
+/// RebootInstances.
+pub fn reboot(instance: &str) -> Input {
+    let instance_ids = vec![instance.to_string()];
+    Input::Ec2RebootInstances(Box::new(ec2::RebootInstancesRequest { instance_ids, ..Default::default() }))
+}
+
+/// CreateImage.
+pub fn create_image(instance: &str, rng: &mut Rng) -> Input {
+    Input::Ec2CreateImage(Box::new(ec2::CreateImageRequest {
+        instance_id: text(instance),
+        name: text(format!("image-{}", rng.hex(8))),
+        no_reboot: Some(rng.below(2) == 0),
+        ..Default::default()
+    }))
+}
+
+/// DeregisterImage.
+pub fn deregister_image(image: &str) -> Input {
+    Input::Ec2DeregisterImage(Box::new(ec2::DeregisterImageRequest { image_id: text(image), ..Default::default() }))
+}
+
+/// SendCommand.
+pub fn send_command(instance: &str) -> Input {
+    Input::SsmSendCommand(Box::new(ssm::SendCommandRequest {
+        document_name: text("AWS-RunShellScript"),
+        instance_ids: vec![instance.to_string()],
+        parameters: [("commands".to_string(), vec!["true".to_string()])].into(),
+        ..Default::default()
+    }))
+}
+
+/// DescribeSubnets, for the set-up.
+pub fn describe_subnets() -> Input {
+    Input::Ec2DescribeSubnets(Box::default())
+}
+
+/// CreateLaunchTemplate.
+pub fn create_launch_template() -> Input {
+    Input::Ec2CreateLaunchTemplate(Box::new(ec2::CreateLaunchTemplateRequest {
+        launch_template_name: text(NAME),
+        launch_template_data: Some(ec2::RequestLaunchTemplateData {
+            image_id: text(elastane_engine::network::host_image().as_str()),
+            instance_type: text("t3.micro"),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }))
+}
+
+/// CreateTargetGroup.
+pub fn create_target_group(vpc: &str) -> Input {
+    Input::Elbv2CreateTargetGroup(Box::new(elbv2::CreateTargetGroupInput {
+        name: text(NAME),
+        protocol: text("HTTP"),
+        port: Some(8080),
+        vpc_id: text(vpc),
+        ..Default::default()
+    }))
+}
+
+/// CreateLoadBalancer.
+pub fn create_load_balancer(subnets: Vec<String>) -> Input {
+    Input::Elbv2CreateLoadBalancer(Box::new(elbv2::CreateLoadBalancerInput {
+        name: text(NAME),
+        subnets,
+        ..Default::default()
+    }))
+}
+
+/// CreateListener that forwards to a group.
+pub fn create_listener(load_balancer: &str, target_group: &str) -> Input {
+    Input::Elbv2CreateListener(Box::new(elbv2::CreateListenerInput {
+        load_balancer_arn: text(load_balancer),
+        protocol: text("HTTP"),
+        port: Some(80),
+        default_actions: vec![elbv2::Action {
+            r#type: text("forward"),
+            target_group_arn: text(target_group),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }))
+}
+
+/// CreateAutoScalingGroup.
+pub fn create_group(subnets: &[String], target_group: &str, min: i32, max: i32) -> Input {
+    Input::AutoScalingCreateAutoScalingGroup(Box::new(autoscaling::CreateAutoScalingGroupType {
+        auto_scaling_group_name: text(NAME),
+        launch_template: Some(autoscaling::LaunchTemplateSpecification {
+            launch_template_name: text(NAME),
+            version: text("$Latest"),
+            ..Default::default()
+        }),
+        min_size: Some(min),
+        max_size: Some(max),
+        vpc_zone_identifier: text(subnets.join(",")),
+        target_group_arns: vec![target_group.to_string()],
+        health_check_type: text("ELB"),
+        health_check_grace_period: Some(60),
+        default_cooldown: Some(120),
+        ..Default::default()
+    }))
+}
+
+/// PutScalingPolicy with target tracking of requests a target.
+pub fn put_policy(label: &str, target: f64) -> Input {
+    Input::AutoScalingPutScalingPolicy(Box::new(autoscaling::PutScalingPolicyType {
+        auto_scaling_group_name: text(NAME),
+        policy_name: text("tracking"),
+        policy_type: text("TargetTrackingScaling"),
+        target_tracking_configuration: Some(autoscaling::TargetTrackingConfiguration {
+            predefined_metric_specification: Some(autoscaling::PredefinedMetricSpecification {
+                predefined_metric_type: text("ALBRequestCountPerTarget"),
+                resource_label: text(label),
+            }),
+            target_value: Some(target),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }))
+}
+
+/// SetDesiredCapacity.
+pub fn set_desired(capacity: i32) -> Input {
+    Input::AutoScalingSetDesiredCapacity(Box::new(autoscaling::SetDesiredCapacityType {
+        auto_scaling_group_name: text(NAME),
+        desired_capacity: Some(capacity),
+        ..Default::default()
+    }))
+}
+
+/// UpdateAutoScalingGroup with new bounds.
+pub fn update_group(min: i32, max: i32) -> Input {
+    Input::AutoScalingUpdateAutoScalingGroup(Box::new(autoscaling::UpdateAutoScalingGroupType {
+        auto_scaling_group_name: text(NAME),
+        min_size: Some(min),
+        max_size: Some(max),
+        ..Default::default()
+    }))
+}
+
+/// SetInstanceHealth to unhealthy.
+pub fn set_unhealthy(instance: &str) -> Input {
+    Input::AutoScalingSetInstanceHealth(Box::new(autoscaling::SetInstanceHealthQuery {
+        instance_id: text(instance),
+        health_status: text("Unhealthy"),
+        should_respect_grace_period: Some(false),
+    }))
+}
+
+/// TerminateInstanceInAutoScalingGroup.
+pub fn terminate_in_group(instance: &str, decrement: bool) -> Input {
+    Input::AutoScalingTerminateInstanceInAutoScalingGroup(Box::new(
+        autoscaling::TerminateInstanceInAutoScalingGroupType {
+            instance_id: text(instance),
+            should_decrement_desired_capacity: Some(decrement),
+            ..Default::default()
+        },
+    ))
+}

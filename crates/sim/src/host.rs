@@ -1,0 +1,209 @@
+//! A simulated host: machines that take time to boot, fail to, die, and
+//! outlive the daemon. Facts on their way to a daemon that crashes are lost.
+
+use elastane_domain::id::{CommandId, ImageId, InstanceId};
+use elastane_domain::machine::{
+    CommandEnd, CommandOutcome, Generation, HostFact, LaunchSpec, Machine, MachineState,
+};
+use elastane_domain::time::{Span, Time};
+use elastane_engine::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How badly a host behaves, in parts of a thousand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostFaults {
+    /// Boots that fail.
+    pub boot_fails: u64,
+    /// Boots that take minutes.
+    pub boot_slow: u64,
+    /// Captures that fail.
+    pub capture_fails: u64,
+    /// Facts that come twice.
+    pub fact_twice: u64,
+}
+
+/// What a host will do.
+#[derive(Clone, Debug)]
+enum Job {
+    Boot(LaunchSpec),
+    Stop(InstanceId, Generation),
+    Remove(InstanceId),
+    Capture(ImageId, InstanceId),
+    Command(CommandId, InstanceId),
+}
+
+/// A machine that the host holds.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The boot that was last carried out.
+    pub generation: Generation,
+    /// Whether it lives.
+    pub state: MachineState,
+    /// When it booted: its application answers a little later.
+    pub booted_at: Time,
+    /// Where it is.
+    pub spec: LaunchSpec,
+}
+
+/// The host.
+#[derive(Default)]
+pub struct Host {
+    /// Machines that it holds.
+    pub machines: BTreeMap<InstanceId, Held>,
+    /// Images that it has layers of.
+    pub layers: BTreeSet<ImageId>,
+    /// Every (instance, generation) that ever booted, to find what boots twice.
+    pub boots: BTreeMap<(InstanceId, Generation), u32>,
+    jobs: BTreeMap<(Time, u64), Job>,
+    sequence: u64,
+    facts: Vec<HostFact>,
+}
+
+impl Host {
+    fn plan(&mut self, at: Time, job: Job) {
+        self.sequence += 1;
+        self.jobs.insert((at, self.sequence), job);
+    }
+
+    /// When it next does something of its own.
+    pub fn next(&self) -> Option<Time> {
+        self.jobs.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Accepts a launch. One that is under way is not doubled; of a boot that
+    /// was carried out the state is told again.
+    pub fn launch(&mut self, spec: LaunchSpec, now: Time, rng: &mut Rng, faults: &HostFaults) {
+        if let Some(held) = self.machines.get(&spec.instance).filter(|held| held.generation >= spec.generation) {
+            let (instance, generation) = (spec.instance, held.generation);
+            self.facts.push(match held.state {
+                MachineState::Running => HostFact::Booted { instance, generation },
+                MachineState::Stopped => HostFact::Exited { instance, generation },
+            });
+            return;
+        }
+        let queued = self.jobs.values().any(|job| matches!(job, Job::Boot(other) if other.instance == spec.instance));
+        if queued {
+            return;
+        }
+        let slow = rng.below(1000) < faults.boot_slow;
+        let seconds = if slow { 60 + rng.below(240) } else { 1 + rng.below(5) };
+        self.plan(now + Span::from_secs(seconds as i64), Job::Boot(spec));
+    }
+
+    /// Accepts a stop.
+    pub fn stop(&mut self, instance: InstanceId, generation: Generation, now: Time) {
+        self.plan(now + Span::from_secs(1), Job::Stop(instance, generation));
+    }
+
+    /// Accepts a removal.
+    pub fn terminate(&mut self, instance: InstanceId, now: Time) {
+        self.plan(now + Span::from_secs(1), Job::Remove(instance));
+    }
+
+    /// Accepts a capture.
+    pub fn capture(&mut self, image: ImageId, instance: InstanceId, now: Time) {
+        self.plan(now + Span::from_secs(3), Job::Capture(image, instance));
+    }
+
+    /// Accepts a command.
+    pub fn run_command(&mut self, command: CommandId, instance: InstanceId, now: Time) {
+        self.plan(now + Span::from_secs(2), Job::Command(command, instance));
+    }
+
+    /// Does what is due.
+    pub fn advance(&mut self, now: Time, rng: &mut Rng, faults: &HostFaults) {
+        while let Some((at, sequence)) = self.jobs.keys().next().copied().filter(|(at, _)| *at <= now) {
+            let Some(job) = self.jobs.remove(&(at, sequence)) else { break };
+            let fact = self.carry_out(job, now, rng, faults);
+            if let Some(fact) = fact {
+                if rng.below(1000) < faults.fact_twice {
+                    self.facts.push(fact.clone());
+                }
+                self.facts.push(fact);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, job: Job, now: Time, rng: &mut Rng, faults: &HostFaults) -> Option<HostFact> {
+        match job {
+            Job::Boot(spec) => Some(self.boot(spec, now, rng, faults)),
+            Job::Stop(instance, generation) => {
+                let held = self.machines.get_mut(&instance).filter(|held| held.generation <= generation)?;
+                held.state = MachineState::Stopped;
+                Some(HostFact::Exited { instance, generation })
+            }
+            Job::Remove(instance) => {
+                self.jobs.retain(|_, job| !matches!(job, Job::Boot(spec) if spec.instance == instance));
+                self.machines.remove(&instance);
+                Some(HostFact::Removed { instance })
+            }
+            Job::Capture(image, instance) => {
+                if !self.machines.contains_key(&instance) || rng.below(1000) < faults.capture_fails {
+                    return Some(HostFact::CaptureFailed { image, reason: "the disk is full".to_string() });
+                }
+                self.layers.insert(image.clone());
+                Some(HostFact::Captured { image, bytes: 4096 })
+            }
+            Job::Command(command, instance) => {
+                let alive = self.machines.get(&instance).is_some_and(|held| held.state == MachineState::Running);
+                let end = if alive { CommandEnd::Exited(0) } else { CommandEnd::Undeliverable };
+                let outcome = CommandOutcome { end, stdout: "done".to_string(), stderr: String::new() };
+                Some(HostFact::CommandDone { command, instance, outcome })
+            }
+        }
+    }
+
+    fn boot(&mut self, spec: LaunchSpec, now: Time, rng: &mut Rng, faults: &HostFaults) -> HostFact {
+        let (instance, generation) = (spec.instance.clone(), spec.generation);
+        if rng.below(1000) < faults.boot_fails {
+            return HostFact::LaunchFailed { instance, generation, reason: "no room".to_string() };
+        }
+        *self.boots.entry((instance.clone(), generation)).or_default() += 1;
+        let held = Held { generation, state: MachineState::Running, booted_at: now, spec };
+        self.machines.insert(instance.clone(), held);
+        HostFact::Booted { instance, generation }
+    }
+
+    /// A machine's first process is killed.
+    pub fn kill(&mut self, instance: &InstanceId) {
+        if let Some(held) = self.machines.get_mut(instance)
+            && held.state == MachineState::Running
+        {
+            held.state = MachineState::Stopped;
+            self.facts.push(HostFact::Exited { instance: instance.clone(), generation: held.generation });
+        }
+    }
+
+    /// The facts since the last call.
+    pub fn take_facts(&mut self) -> Vec<HostFact> {
+        std::mem::take(&mut self.facts)
+    }
+
+    /// What a daemon that starts finds: facts under way to the one before it
+    /// are lost, and so is what was accepted but not begun.
+    pub fn restart(&mut self) -> HostFact {
+        self.facts.clear();
+        self.jobs.clear();
+        self.inventory()
+    }
+
+    /// All machines.
+    pub fn inventory(&self) -> HostFact {
+        let line = |(instance, held): (&InstanceId, &Held)| Machine {
+            instance: instance.clone(),
+            generation: held.generation,
+            state: held.state,
+        };
+        HostFact::Inventory(self.machines.iter().map(line).collect())
+    }
+
+    /// Layers removed.
+    pub fn delete_image(&mut self, image: &ImageId) {
+        self.layers.remove(image);
+    }
+
+    /// Living machines, in the order of their ids.
+    pub fn living(&self) -> impl Iterator<Item = (&InstanceId, &Held)> {
+        self.machines.iter().filter(|(_, held)| held.state == MachineState::Running)
+    }
+}
