@@ -127,7 +127,7 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// Makes room for an entry of a higher layer; a directory stays, as in a merge.
+/// Makes room for an entry of a higher layer that is not a directory.
 fn replace(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),

@@ -16,8 +16,8 @@ pub fn set_desired_capacity(
     input: &wire::SetDesiredCapacityType,
 ) -> Result<wire::SetDesiredCapacityOutput, ApiError> {
     let group = lookup::live_group(&change.view(), input.auto_scaling_group_name.as_deref())?;
-    let desired = settings::size(input.desired_capacity, "DesiredCapacity")?
-        .ok_or_else(|| errors::missing("DesiredCapacity"))?;
+    let desired =
+        settings::size(input.desired_capacity, "DesiredCapacity")?.ok_or_else(|| errors::missing("DesiredCapacity"))?;
     let desired = capacity::set_desired(group.bounds, desired).map_err(errors::bounds)?;
     if input.honor_cooldown == Some(true) {
         match policy::gate(change.tx, &group, group.cooldown) {
@@ -26,7 +26,8 @@ pub fn set_desired_capacity(
                 return Err(errors::in_progress("A scaling activity is in progress and blocks this action"));
             }
             Gate::Cooldown { until } => {
-                let text = format!("The cooldown period of the group has not ended: it lasts until {}", until.iso_seconds());
+                let text =
+                    format!("The cooldown period of the group has not ended: it lasts until {}", until.iso_seconds());
                 return Err(errors::in_progress(text));
             }
         }

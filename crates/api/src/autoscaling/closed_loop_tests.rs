@@ -13,11 +13,8 @@ const MINUTE: Span = Span::from_mins(1);
 const LAG: Span = Span::from_secs(11);
 
 fn put_sample(plane: &mut Plane, value: f64) {
-    let datum = metrics::MetricDatum {
-        metric_name: Some("Load".to_string()),
-        value: Some(value),
-        ..Default::default()
-    };
+    let datum =
+        metrics::MetricDatum { metric_name: Some("Load".to_string()), value: Some(value), ..Default::default() };
     let request = metrics::PutMetricDataInput {
         namespace: Some("Shop".to_string()),
         metric_data: vec![datum],
@@ -79,11 +76,17 @@ fn autoscaling_9_target_tracking_closes_the_loop() {
     assert_eq!((state(&plane, "AlarmHigh").as_str(), plane.members("web").len()), ("ALARM", 2));
     let cause = &plane.causes("web")[0];
     assert!(cause.contains("a monitor alarm TargetTracking-web-AlarmHigh-"), "{cause}");
-    assert!(cause.contains(" in state ALARM triggered policy load changing the desired capacity from 1 to 2."), "{cause}");
-    assert!(cause.contains(
-        ".  At 2026-01-01T10:03:11Z an instance was started in response to a difference between desired and actual \
+    assert!(
+        cause.contains(" in state ALARM triggered policy load changing the desired capacity from 1 to 2."),
+        "{cause}"
+    );
+    assert!(
+        cause.contains(
+            ".  At 2026-01-01T10:03:11Z an instance was started in response to a difference between desired and actual \
          capacity, increasing the capacity from 1 to 2."
-    ), "{cause}");
+        ),
+        "{cause}"
+    );
 
     minutes(&mut plane, 14, 10.0);
     assert_eq!((state(&plane, "AlarmHigh").as_str(), plane.members("web").len()), ("OK", 2));
@@ -92,7 +95,10 @@ fn autoscaling_9_target_tracking_closes_the_loop() {
     let cause = &plane.causes("web")[0];
     assert!(cause.contains("a monitor alarm TargetTracking-web-AlarmLow-"), "{cause}");
     assert!(cause.contains("triggered policy load changing the desired capacity from 2 to 1."), "{cause}");
-    assert!(cause.contains("shrinking the capacity from 2 to 1.") && cause.ends_with("was selected for termination."), "{cause}");
+    assert!(
+        cause.contains("shrinking the capacity from 2 to 1.") && cause.ends_with("was selected for termination."),
+        "{cause}"
+    );
 }
 
 /// While the alarm lasts the policy acts again each minute, up to max; without data nothing moves.

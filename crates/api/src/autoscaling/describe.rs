@@ -58,7 +58,11 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         auto_scaling_group_arn: Some(group.arn.clone()),
         auto_scaling_group_name: Some(group.name.to_string()),
         availability_zones: group.zones.iter().map(Zone::to_string).collect(),
-        availability_zone_ids: group.zones.iter().map(|zone| zone_id(zone.as_str(), view.scope.region.as_str())).collect(),
+        availability_zone_ids: group
+            .zones
+            .iter()
+            .map(|zone| zone_id(zone.as_str(), view.scope.region.as_str()))
+            .collect(),
         capacity_rebalance: Some(false),
         created_time: Some(Timestamp(group.created_at.millis())),
         default_cooldown: Some(group.default_cooldown.seconds() as i32),

@@ -32,7 +32,10 @@ fn autoscaling_1_create_launches_desired() {
     assert_eq!(group.termination_policies, ["Default"]);
     assert_eq!(group.health_check_type.as_deref(), Some("EC2"));
     let template = group.launch_template.expect("the template");
-    assert_eq!((template.launch_template_name.as_deref(), template.version.as_deref()), (Some("web"), Some("$Default")));
+    assert_eq!(
+        (template.launch_template_name.as_deref(), template.version.as_deref()),
+        (Some("web"), Some("$Default"))
+    );
     let mut seen: Vec<_> = group
         .instances
         .iter()
@@ -59,15 +62,24 @@ fn autoscaling_1_create_refusals() {
         (|r| r.auto_scaling_group_name = Some("a b".into()), "Group name"),
         (|r| r.launch_template = None, "Valid requests must contain a LaunchTemplate"),
         (|r| r.launch_template = Some(Default::default()), "either launchTemplateId or LaunchTemplateName"),
-        (|r| r.launch_template.as_mut().unwrap().launch_template_name = Some("none".into()), "You must use a valid fully-formed launch template. The specified launch template, with template name none, does not exist."),
-        (|r| r.launch_template.as_mut().unwrap().version = Some("9".into()), "Could not find launch template version 9"),
+        (
+            |r| r.launch_template.as_mut().unwrap().launch_template_name = Some("none".into()),
+            "You must use a valid fully-formed launch template. The specified launch template, with template name none, does not exist.",
+        ),
+        (
+            |r| r.launch_template.as_mut().unwrap().version = Some("9".into()),
+            "Could not find launch template version 9",
+        ),
         (|r| r.availability_zones.clear(), "At least one Availability Zone or VPC Subnet is required."),
         (|r| r.availability_zones = vec!["eu-west-1a".into()], "Invalid availability zone"),
         (|r| r.vpc_zone_identifier = Some("subnet-00000000".into()), "The subnet ID 'subnet-00000000' does not exist"),
         (|r| r.target_group_arns = vec![TARGET_GROUP.into()], "Provided Target Groups may not be valid"),
         (|r| r.min_size = Some(5), "Max bound, 4, must be greater than or equal to min bound, 5"),
         (|r| r.min_size = Some(-1), "MinSize must not be negative"),
-        (|r| r.desired_capacity = Some(9), "Desired capacity:9 must be between the specified min size:1 and max size:4"),
+        (
+            |r| r.desired_capacity = Some(9),
+            "Desired capacity:9 must be between the specified min size:1 and max size:4",
+        ),
         (|r| r.health_check_type = Some("PING".into()), "Invalid HealthCheckType"),
         (|r| r.health_check_type = Some("EBS".into()), "not supported"),
         (|r| r.default_cooldown = Some(-2), "DefaultCooldown"),
@@ -139,7 +151,11 @@ fn autoscaling_1_6_delete() {
     plane.write(|change| delete_auto_scaling_group(change, &delete(Some(true)))).expect("forced");
     let group = plane.group("web");
     assert_eq!((group.status.as_deref(), group.desired_capacity), (Some("Delete in progress"), Some(0)));
-    let set = wire::SetDesiredCapacityType { auto_scaling_group_name: name(), desired_capacity: Some(0), honor_cooldown: None };
+    let set = wire::SetDesiredCapacityType {
+        auto_scaling_group_name: name(),
+        desired_capacity: Some(0),
+        honor_cooldown: None,
+    };
     assert!(refusal(plane.write(|change| set_desired_capacity(change, &set))).contains("pending delete"));
     plane.pass(Span::from_secs(1));
     plane.pass(Span::from_secs(1));
@@ -172,9 +188,11 @@ fn autoscaling_1_1_set_desired() {
     plane.write(|change| set_desired_capacity(change, &set(3, true))).expect("the cooldown ended");
     plane.pass(Span::from_secs(1));
     assert_eq!(plane.members("web").len(), 3);
-    assert!(plane.causes("web")[0].contains(
-        "a user request explicitly set group desired capacity changing the desired capacity from 2 to 3."
-    ));
+    assert!(
+        plane.causes("web")[0].contains(
+            "a user request explicitly set group desired capacity changing the desired capacity from 2 to 3."
+        )
+    );
 }
 
 /// Terminating a member: replaced, or with the desired capacity lowered, but not below min.
@@ -218,7 +236,12 @@ fn autoscaling_2_5_terminate_instance() {
 #[test]
 fn autoscaling_4_set_instance_health() {
     let mut plane = plane_with_group(1, 4, 1);
-    plane.write(|change| Ok(change.update("web", |row: &mut Group| row.grace = Span::from_secs(600)))).expect("fine");
+    plane
+        .write(|change| {
+            change.update("web", |row: &mut Group| row.grace = Span::from_secs(600));
+            Ok(())
+        })
+        .expect("fine");
     let member = plane.members("web")[0].clone();
     let set = |status: &str, respect| wire::SetInstanceHealthQuery {
         health_status: Some(status.to_string()),
@@ -236,7 +259,10 @@ fn autoscaling_4_set_instance_health() {
     plane.pass(Span::from_secs(1));
     assert!(!plane.members("web").contains(&member));
     let causes = plane.causes("web");
-    assert!(causes.iter().any(|cause| cause.contains("taken out of service in response to a user health-check")), "{causes:?}");
+    assert!(
+        causes.iter().any(|cause| cause.contains("taken out of service in response to a user health-check")),
+        "{causes:?}"
+    );
 }
 
 /// A protected member survives scale in; one that is not of the group cannot be protected.
@@ -254,7 +280,11 @@ fn autoscaling_5_5_protection() {
     assert!(got.contains("is not part of Auto Scaling group web"), "{got}");
     assert_eq!(plane.group("web").instances[0].protected_from_scale_in, Some(false), "nothing half done");
     plane.write(|change| set_instance_protection(change, &protect(vec![members[0].clone()]))).expect("protected");
-    let set = wire::SetDesiredCapacityType { auto_scaling_group_name: name(), desired_capacity: Some(0), honor_cooldown: None };
+    let set = wire::SetDesiredCapacityType {
+        auto_scaling_group_name: name(),
+        desired_capacity: Some(0),
+        honor_cooldown: None,
+    };
     plane.write(|change| set_desired_capacity(change, &set)).expect("within bounds");
     plane.pass(Span::from_secs(1));
     assert_eq!(plane.members("web"), [members[0].clone()]);
@@ -275,7 +305,8 @@ fn autoscaling_4_2_target_groups() {
     let state = |plane: &Plane| {
         let request =
             wire::DescribeLoadBalancerTargetGroupsRequest { auto_scaling_group_name: name(), ..Default::default() };
-        let found = plane.read(|call| describe_load_balancer_target_groups(call, &request)).expect("the group is there");
+        let found =
+            plane.read(|call| describe_load_balancer_target_groups(call, &request)).expect("the group is there");
         found.load_balancer_target_groups.into_iter().map(|one| one.state.expect("a state")).collect::<Vec<_>>()
     };
     assert_eq!(state(&plane), ["Added"]);
@@ -291,7 +322,9 @@ fn autoscaling_4_2_target_groups() {
     plane.write(|change| detach_load_balancer_target_groups(change, &detach)).expect("detached");
     assert!(state(&plane).is_empty());
     let draining = plane
-        .write(|change| Ok(change.all::<Target>().filter(|row| matches!(row.phase, TargetPhase::Draining { .. })).count()))
+        .write(|change| {
+            Ok(change.all::<Target>().filter(|row| matches!(row.phase, TargetPhase::Draining { .. })).count())
+        })
         .expect("fine");
     assert_eq!(draining, 2);
     let got = refusal(plane.write(|change| detach_load_balancer_target_groups(change, &detach)));
@@ -327,9 +360,13 @@ fn autoscaling_18_tags() {
         let found = plane.read(|call| describe_auto_scaling_groups(call, &request)).expect("a known filter");
         found.auto_scaling_groups.len()
     };
-    for (filter, value, count) in
-        [("tag-key", "role", 1), ("tag-value", "a", 1), ("tag:role", "shop", 1), ("tag:role", "a", 0), ("tag-key", "x", 0)]
-    {
+    for (filter, value, count) in [
+        ("tag-key", "role", 1),
+        ("tag-value", "a", 1),
+        ("tag:role", "shop", 1),
+        ("tag:role", "a", 0),
+        ("tag-key", "x", 0),
+    ] {
         assert_eq!(filtered(filter, value), count, "{filter} {value}");
     }
     let update = wire::CreateOrUpdateTagsType { tags: vec![tag("team", "b", true)] };

@@ -49,12 +49,13 @@ fn new_group(
 ) -> Result<Group, ApiError> {
     let view = change.view();
     let spec = input.launch_template.as_ref().ok_or_else(|| {
-        errors::invalid("Valid requests must contain a LaunchTemplate (LaunchConfigurationName, InstanceId and MixedInstancesPolicy are not supported by Elastane yet).")
+        errors::invalid("Valid requests must contain a LaunchTemplate (LaunchConfigurationName, InstanceId and MixedInstancesPolicy \
+             are not supported by Elastane yet).",
+        )
     })?;
     let template = settings::template(&view, spec)?;
-    let placement =
-        settings::placement(&view, input.vpc_zone_identifier.as_deref(), &input.availability_zones)?
-            .ok_or_else(|| errors::invalid("At least one Availability Zone or VPC Subnet is required."))?;
+    let placement = settings::placement(&view, input.vpc_zone_identifier.as_deref(), &input.availability_zones)?
+        .ok_or_else(|| errors::invalid("At least one Availability Zone or VPC Subnet is required."))?;
     settings::check_launch(&view, &template, &placement)?;
     let target_groups = attached(&view, input, &placement)?;
     let min = required_size(input.min_size, "MinSize")?;
@@ -170,9 +171,9 @@ fn refuse_shared(shared: &Shared<'_>) -> Result<(), ApiError> {
     let strategy = shared.distribution.and_then(|d| d.capacity_distribution_strategy.as_deref());
     let preference = shared.reservation.and_then(|r| r.capacity_reservation_preference.as_deref());
     let reserves = shared.reservation.is_some_and(|r| r.capacity_reservation_target.is_some());
-    let maintains = shared.maintenance.is_some_and(|policy| {
-        policy.min_healthy_percentage != Some(-1) || policy.max_healthy_percentage != Some(-1)
-    });
+    let maintains = shared
+        .maintenance
+        .is_some_and(|policy| policy.min_healthy_percentage != Some(-1) || policy.max_healthy_percentage != Some(-1));
     let role = shared.service_linked_role.unwrap_or("");
     errors::refuse_unsupported(&[
         ("LaunchConfigurationName", shared.launch_configuration_name.is_some()),

@@ -78,9 +78,8 @@ pub fn terminate_instance_in_auto_scaling_group(
     change: &mut Change<'_, '_>,
     input: &wire::TerminateInstanceInAutoScalingGroupType,
 ) -> Result<wire::ActivityType, ApiError> {
-    let decrement = input
-        .should_decrement_desired_capacity
-        .ok_or_else(|| errors::missing("ShouldDecrementDesiredCapacity"))?;
+    let decrement =
+        input.should_decrement_desired_capacity.ok_or_else(|| errors::missing("ShouldDecrementDesiredCapacity"))?;
     match (&input.instance_id, input.instance_ids.is_empty()) {
         (Some(id), true) => {
             let activity = terminate(change, Some(id), input.auto_scaling_group_name.as_deref(), decrement)?;
@@ -108,15 +107,12 @@ fn terminate(
     if let Some(group) = group.filter(|group| *group != membership.group.as_str()) {
         return Err(errors::not_part_of(instance.id.as_str(), group));
     }
-    let shrinking = if decrement && membership.lifecycle.counts_as_capacity() {
-        Some(shrink(change, &membership)?)
-    } else {
-        None
-    };
+    let shrinking =
+        if decrement && membership.lifecycle.counts_as_capacity() { Some(shrink(change, &membership)?) } else { None };
     let activity = begin(change, &instance.id, &Why::UserTerminated { shrinking });
-    let activity = activity.and_then(|id| change.get::<Activity>(&id)).ok_or_else(|| {
-        errors::in_progress(format!("The instance {} is already being terminated.", instance.id))
-    })?;
+    let activity = activity
+        .and_then(|id| change.get::<Activity>(&id))
+        .ok_or_else(|| errors::in_progress(format!("The instance {} is already being terminated.", instance.id)))?;
     Ok(activities::shown(&change.view(), &activity))
 }
 

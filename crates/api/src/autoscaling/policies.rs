@@ -54,8 +54,7 @@ fn alarms_by_action<'a>(view: &View<'a>) -> BTreeMap<&'a str, Vec<wire::Alarm>> 
         let actions = [&alarm.ok_actions, &alarm.alarm_actions, &alarm.insufficient_data_actions];
         let actions: BTreeSet<&str> = actions.into_iter().flatten().map(String::as_str).collect();
         for action in actions {
-            let shown =
-                wire::Alarm { alarm_arn: Some(alarm.arn.clone()), alarm_name: Some(alarm.name.to_string()) };
+            let shown = wire::Alarm { alarm_arn: Some(alarm.arn.clone()), alarm_name: Some(alarm.name.to_string()) };
             index.entry(action).or_default().push(shown);
         }
     }

@@ -305,8 +305,10 @@ fn shown_metric(metric: &TrackedMetric) -> ShownMetric {
             (Some(predefined("ALBRequestCountPerTarget", Some(resource_label))), None)
         }
         TrackedMetric::Custom { namespace, name, dimensions, statistic, unit } => {
-            let dimension =
-                |(name, value): (&String, &String)| wire::MetricDimension { name: Some(name.clone()), value: Some(value.clone()) };
+            let dimension = |(name, value): (&String, &String)| wire::MetricDimension {
+                name: Some(name.clone()),
+                value: Some(value.clone()),
+            };
             let custom = wire::CustomizedMetricSpecification {
                 dimensions: dimensions.iter().map(dimension).collect(),
                 metric_name: Some(name.clone()),

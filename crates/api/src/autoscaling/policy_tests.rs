@@ -93,10 +93,9 @@ fn autoscaling_7_and_9_put_and_describe() {
         assert_eq!(policy.metric_aggregation_type.as_deref(), aggregation);
         assert_eq!(policy.step_adjustments, request.step_adjustments);
         assert_eq!(policy.alarms, answer.alarms);
-        let given = request.target_tracking_configuration.map(|configuration| wire::TargetTrackingConfiguration {
-            disable_scale_in: Some(false),
-            ..configuration
-        });
+        let given = request
+            .target_tracking_configuration
+            .map(|configuration| wire::TargetTrackingConfiguration { disable_scale_in: Some(false), ..configuration });
         assert_eq!(policy.target_tracking_configuration, given);
     }
 }
@@ -122,7 +121,11 @@ fn autoscaling_7_and_9_refusals() {
         (tracking("ASGAverageCPUUtilization", Some(LABEL)), |_| (), "ResourceLabel is not valid"),
         (tracking("ASGAverageNetworkIn", None), |_| (), "not supported"),
         (tracking("ALBRequestCountPerTarget", None), |_| (), "ResourceLabel"),
-        (tracking("ALBRequestCountPerTarget", Some("app/web/0123456789abcdef/targetgroup/x/1")), |_| (), "not attached"),
+        (
+            tracking("ALBRequestCountPerTarget", Some("app/web/0123456789abcdef/targetgroup/x/1")),
+            |_| (),
+            "not attached",
+        ),
         (tracking("ASGAverageCPUUtilization", None), |r| tracked(r).target_value = Some(0.0), "TargetValue"),
         (
             tracking("ASGAverageCPUUtilization", None),
@@ -145,12 +148,16 @@ fn autoscaling_7_and_9_refusals() {
 fn autoscaling_9_2_alarms_belong_to_the_policy() {
     let mut plane = plane();
     let names = |plane: &mut Plane| {
-        plane.write(|change| Ok(change.all::<Alarm>().map(|alarm| alarm.name.to_string()).collect::<Vec<_>>())).expect("fine")
+        plane
+            .write(|change| Ok(change.all::<Alarm>().map(|alarm| alarm.name.to_string()).collect::<Vec<_>>()))
+            .expect("fine")
     };
     let first = put(&mut plane, &tracking("ASGAverageCPUUtilization", None)).expect("a good policy");
     assert_eq!(first.alarms.len(), 2);
     let before = names(&mut plane);
-    assert!(before[0].starts_with("TargetTracking-web-AlarmHigh-") && before[1].starts_with("TargetTracking-web-AlarmLow-"));
+    assert!(
+        before[0].starts_with("TargetTracking-web-AlarmHigh-") && before[1].starts_with("TargetTracking-web-AlarmLow-")
+    );
     let mut request = tracking("ASGAverageCPUUtilization", None);
     request.target_tracking_configuration.as_mut().expect("one").disable_scale_in = Some(true);
     let second = put(&mut plane, &request).expect("a good policy");

@@ -108,9 +108,8 @@ fn in_subnets(view: &View<'_>, ids: &[&str]) -> Result<Placement, ApiError> {
     let mut placement = Placement::default();
     let mut vpc: Option<&VpcId> = None;
     for id in ids {
-        let subnet = view
-            .get::<Subnet>(id)
-            .ok_or_else(|| errors::invalid(format!("The subnet ID '{id}' does not exist")))?;
+        let subnet =
+            view.get::<Subnet>(id).ok_or_else(|| errors::invalid(format!("The subnet ID '{id}' does not exist")))?;
         if vpc.is_some_and(|vpc| *vpc != subnet.vpc) {
             return Err(errors::invalid("The subnets of an Auto Scaling group must belong to one VPC"));
         }
@@ -150,11 +149,7 @@ pub fn placement_of(group: &Group) -> Placement {
 
 /// Target groups that a group may be attached to: they exist, hold instances
 /// and are in the group's VPC.
-pub fn target_groups(
-    view: &View<'_>,
-    arns: &[String],
-    placement: &Placement,
-) -> Result<Vec<TargetGroupArn>, ApiError> {
+pub fn target_groups(view: &View<'_>, arns: &[String], placement: &Placement) -> Result<Vec<TargetGroupArn>, ApiError> {
     let vpc = vpc(view, placement);
     let mut found: Vec<TargetGroupArn> = Vec::new();
     for arn in arns {
@@ -233,7 +228,9 @@ pub fn seconds(value: Option<i32>, member: &str) -> Result<Option<Span>, ApiErro
 /// A number of instances.
 pub fn size(value: Option<i32>, member: &str) -> Result<Option<u32>, ApiError> {
     value
-        .map(|size| u32::try_from(size).map_err(|_| errors::invalid(format!("{member} must not be negative, not {size}"))))
+        .map(|size| {
+            u32::try_from(size).map_err(|_| errors::invalid(format!("{member} must not be negative, not {size}")))
+        })
         .transpose()
 }
 

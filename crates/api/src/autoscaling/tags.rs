@@ -92,7 +92,11 @@ pub fn group_filter(filter: &wire::Filter) -> Result<GroupFilter<'_>, ApiError> 
         ("tag-key", _) => Part::Key,
         ("tag-value", _) => Part::Value,
         (_, Some(key)) => Part::ValueOf(key),
-        (_, None) => return Err(errors::invalid(format!("Filter type {name} is not correct. Allowed are: tag-key, tag-value, tag:<key>"))),
+        (_, None) => {
+            return Err(errors::invalid(format!(
+                "Filter type {name} is not correct. Allowed are: tag-key, tag-value, tag:<key>"
+            )));
+        }
     };
     Ok(GroupFilter { part, values: &filter.values })
 }
@@ -156,7 +160,11 @@ pub fn describe_tags(call: &Call<'_>, input: &wire::DescribeTagsType) -> Result<
             "key" => |tag| tag.key.clone(),
             "value" => |tag| tag.value.clone(),
             "propagate-at-launch" => |tag| tag.propagate_at_launch.map(|propagate| propagate.to_string()),
-            other => return Err(errors::invalid(format!("Filter type {other} is not correct. Allowed are: auto-scaling-group, key, value, propagate-at-launch"))),
+            other => {
+                return Err(errors::invalid(format!(
+                    "Filter type {other} is not correct. Allowed are: auto-scaling-group, key, value, propagate-at-launch"
+                )));
+            }
         };
         let wanted = |value: String| {
             filter.values.iter().any(|given| match name {

@@ -100,10 +100,8 @@ impl Plane {
 
     /// A group as clients see it.
     pub fn group(&self, name: &str) -> wire::AutoScalingGroup {
-        let input = wire::AutoScalingGroupNamesType {
-            auto_scaling_group_names: vec![name.to_string()],
-            ..Default::default()
-        };
+        let input =
+            wire::AutoScalingGroupNamesType { auto_scaling_group_names: vec![name.to_string()], ..Default::default() };
         let found = self.read(|call| super::describe_auto_scaling_groups(call, &input)).expect("a good request");
         found.auto_scaling_groups.into_iter().next().unwrap_or_default()
     }
@@ -137,10 +135,9 @@ impl Plane {
 /// What a host that does everything at once says to an effect.
 fn answer(effect: &Effect) -> Option<Fact> {
     match effect {
-        Effect::Launch(spec) => Some(Fact::Host(HostFact::Booted {
-            instance: spec.instance.clone(),
-            generation: spec.generation,
-        })),
+        Effect::Launch(spec) => {
+            Some(Fact::Host(HostFact::Booted { instance: spec.instance.clone(), generation: spec.generation }))
+        }
         Effect::Terminate { instance } => Some(Fact::Host(HostFact::Removed { instance: instance.clone() })),
         _ => None,
     }

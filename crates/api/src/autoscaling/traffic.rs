@@ -63,7 +63,8 @@ pub fn detach_load_balancer_target_groups(
     check_count(&input.target_group_arns)?;
     let view = change.view();
     let group = lookup::group(&view, input.auto_scaling_group_name.as_deref())?;
-    let arns: Vec<TargetGroupArn> = input.target_group_arns.iter().map(|arn| TargetGroupArn::from(arn.as_str())).collect();
+    let arns: Vec<TargetGroupArn> =
+        input.target_group_arns.iter().map(|arn| TargetGroupArn::from(arn.as_str())).collect();
     if arns.iter().any(|arn| !group.target_groups.contains(arn)) {
         return Err(errors::invalid("Trying to remove Target Groups that are not part of the group"));
     }

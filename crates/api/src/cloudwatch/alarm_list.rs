@@ -28,7 +28,10 @@ pub fn page_size(max_records: Option<i32>, default: usize) -> Result<Option<usiz
 }
 
 /// DescribeAlarms.
-pub fn describe_alarms(call: &Call<'_>, input: &wire::DescribeAlarmsInput) -> Result<wire::DescribeAlarmsOutput, ApiError> {
+pub fn describe_alarms(
+    call: &Call<'_>,
+    input: &wire::DescribeAlarmsInput,
+) -> Result<wire::DescribeAlarmsOutput, ApiError> {
     let max = page_size(input.max_records, PAGE)?;
     errors::refuse_unsupported(&[
         ("ChildrenOfAlarmName (composite alarms)", input.children_of_alarm_name.is_some()),
@@ -38,13 +41,16 @@ pub fn describe_alarms(call: &Call<'_>, input: &wire::DescribeAlarmsInput) -> Re
         return Err(errors::combination("AlarmNamePrefix and AlarmNames must not both be specified."));
     }
     if input.alarm_names.len() > NAMES_MAX {
-        return Err(errors::invalid(format!("The collection AlarmNames must not have a size greater than {NAMES_MAX}.")));
+        return Err(errors::invalid(format!(
+            "The collection AlarmNames must not have a size greater than {NAMES_MAX}."
+        )));
     }
     let state = match input.state_value.as_deref() {
         None => None,
-        Some(name) => Some(AlarmState::from_name(name).ok_or_else(|| {
-            errors::invalid(format!("The value {name} for parameter StateValue is invalid."))
-        })?),
+        Some(name) => Some(
+            AlarmState::from_name(name)
+                .ok_or_else(|| errors::invalid(format!("The value {name} for parameter StateValue is invalid.")))?,
+        ),
     };
     let names: BTreeSet<&String> = input.alarm_names.iter().collect();
     let mut found: Vec<&Arc<Alarm>> = match names.is_empty() {

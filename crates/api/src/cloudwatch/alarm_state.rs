@@ -14,7 +14,9 @@ fn check_names(names: &[String]) -> Result<(), ApiError> {
         return Err(errors::missing("AlarmNames"));
     }
     if names.len() > NAMES_MAX {
-        return Err(errors::invalid(format!("The collection AlarmNames must not have a size greater than {NAMES_MAX}.")));
+        return Err(errors::invalid(format!(
+            "The collection AlarmNames must not have a size greater than {NAMES_MAX}."
+        )));
     }
     Ok(())
 }

@@ -1,1 +1,199 @@
-//! Tests.
+//! Alarms: what is accepted, kept, shown, switched and remembered.
+
+use super::*;
+use crate::autoscaling::testing::Plane;
+use elastane_domain::time::Span;
+use elastane_wire::{ApiError, cloudwatch as wire};
+
+fn alarm(name: &str) -> wire::PutMetricAlarmInput {
+    wire::PutMetricAlarmInput {
+        alarm_name: Some(name.to_string()),
+        namespace: Some("Shop".to_string()),
+        metric_name: Some("Orders".to_string()),
+        statistic: Some("Sum".to_string()),
+        period: Some(60),
+        evaluation_periods: Some(2),
+        threshold: Some(5.0),
+        comparison_operator: Some("GreaterThanThreshold".to_string()),
+        ..Default::default()
+    }
+}
+
+fn put(plane: &mut Plane, input: &wire::PutMetricAlarmInput) -> Result<wire::PutMetricAlarmOutput, ApiError> {
+    plane.write(|change| put_metric_alarm(change, input))
+}
+
+fn describe(plane: &Plane, input: wire::DescribeAlarmsInput) -> Vec<wire::MetricAlarm> {
+    plane.read(|call| describe_alarms(call, &input)).expect("a good request").metric_alarms
+}
+
+fn names(alarms: Vec<wire::MetricAlarm>) -> Vec<String> {
+    alarms.into_iter().filter_map(|alarm| alarm.alarm_name).collect()
+}
+
+/// A new alarm knows nothing; an update replaces the configuration and keeps the state.
+#[test]
+fn cloudwatch_5_4_create_and_update() {
+    let mut plane = Plane::new();
+    put(&mut plane, &alarm("busy")).expect("a good alarm");
+    let shown = describe(&plane, Default::default()).remove(0);
+    assert_eq!(shown.alarm_arn.as_deref(), Some("arn:aws:cloudwatch:us-east-1:000000000000:alarm:busy"));
+    assert_eq!(shown.state_value.as_deref(), Some("INSUFFICIENT_DATA"));
+    assert_eq!(shown.state_reason.as_deref(), Some("Unchecked: Initial alarm creation"));
+    assert_eq!((shown.actions_enabled, shown.datapoints_to_alarm), (Some(true), None));
+    assert_eq!(shown.treat_missing_data.as_deref(), Some("missing"));
+    let set = wire::SetAlarmStateInput {
+        alarm_name: Some("busy".to_string()),
+        state_value: Some("OK".to_string()),
+        state_reason: Some("checked".to_string()),
+        state_reason_data: Some("{}".to_string()),
+    };
+    plane.write(|change| set_alarm_state(change, &set)).expect("set");
+    plane.now += Span::from_secs(5);
+    let update = wire::PutMetricAlarmInput { threshold: Some(9.0), datapoints_to_alarm: Some(1), ..alarm("busy") };
+    put(&mut plane, &update).expect("a good alarm");
+    let shown = describe(&plane, Default::default()).remove(0);
+    assert_eq!((shown.threshold, shown.datapoints_to_alarm), (Some(9.0), Some(1)));
+    assert_eq!((shown.state_value.as_deref(), shown.state_reason.as_deref()), (Some("OK"), Some("checked")));
+}
+
+type Edit = fn(&mut wire::PutMetricAlarmInput);
+
+/// What an alarm must not ask for.
+#[test]
+fn cloudwatch_5_1_refusals() {
+    const VALUE: &str = "InvalidParameterValue";
+    const MISSING: &str = "MissingParameter";
+    let cases: [(Edit, &str, &str); 18] = [
+        (|r| r.metric_name = None, MISSING, "MetricName"),
+        (|r| r.statistic = None, MISSING, "Statistic"),
+        (|r| r.threshold = None, MISSING, "Threshold"),
+        (|r| r.period = None, MISSING, "Period"),
+        (|r| r.evaluation_periods = None, MISSING, "EvaluationPeriods"),
+        (|r| r.comparison_operator = None, MISSING, "ComparisonOperator"),
+        (|r| r.comparison_operator = Some("LessThanLowerThreshold".into()), VALUE, "anomaly"),
+        (|r| r.metrics = vec![Default::default()], VALUE, "metric math"),
+        (|r| r.extended_statistic = Some("p99".into()), "InvalidParameterCombination", "mutually exclusive"),
+        (
+            |r| (r.statistic, r.extended_statistic) = (None, Some("p99".into())),
+            VALUE,
+            "ExtendedStatistic is not supported",
+        ),
+        (|r| r.period = Some(90), VALUE, "multiple of 60"),
+        (|r| r.period = Some(10), VALUE, "not supported"),
+        (|r| r.evaluation_periods = Some(1441), VALUE, "more than a day"),
+        (|r| (r.period, r.evaluation_periods) = (Some(3600), Some(169)), VALUE, "more than a week"),
+        (|r| r.datapoints_to_alarm = Some(3), VALUE, "DatapointsToAlarm"),
+        (|r| r.treat_missing_data = Some("maybe".into()), VALUE, "TreatMissingData"),
+        (|r| r.alarm_actions = vec!["restart".into()], VALUE, "Invalid arn syntax: restart"),
+        (|r| r.ok_actions = vec!["arn:aws:sns:us-east-1:000000000000:x".into(); 6], VALUE, "OKActions"),
+    ];
+    for (edit, code, text) in cases {
+        let mut plane = Plane::new();
+        let mut request = alarm("busy");
+        edit(&mut request);
+        let err = put(&mut plane, &request).expect_err("to be refused");
+        assert!(err.code == code && err.message.contains(text), "{err} should have {text}");
+        assert!(describe(&plane, Default::default()).is_empty());
+    }
+}
+
+/// Names, prefix, state, action prefix and type, and pages.
+#[test]
+fn cloudwatch_3_describe_alarms() {
+    let mut plane = Plane::new();
+    for name in ["a-1", "a-2", "b-1"] {
+        let mut request = alarm(name);
+        if name == "b-1" {
+            request.ok_actions = vec!["arn:aws:sns:us-east-1:000000000000:topic".to_string()];
+        }
+        put(&mut plane, &request).expect("a good alarm");
+    }
+    let none = wire::DescribeAlarmsInput::default;
+    for (input, want) in [
+        (none(), &["a-1", "a-2", "b-1"][..]),
+        (wire::DescribeAlarmsInput { alarm_names: vec!["b-1".into(), "x".into()], ..none() }, &["b-1"]),
+        (wire::DescribeAlarmsInput { alarm_name_prefix: Some("a-".into()), ..none() }, &["a-1", "a-2"]),
+        (wire::DescribeAlarmsInput { state_value: Some("OK".into()), ..none() }, &[]),
+        (wire::DescribeAlarmsInput { action_prefix: Some("arn:aws:sns".into()), ..none() }, &["b-1"]),
+        (wire::DescribeAlarmsInput { alarm_types: vec!["CompositeAlarm".into()], ..none() }, &[]),
+        (wire::DescribeAlarmsInput { alarm_types: vec!["MetricAlarm".into()], ..none() }, &["a-1", "a-2", "b-1"]),
+    ] {
+        assert_eq!(names(describe(&plane, input.clone())), want, "{input:?}");
+    }
+    let first = wire::DescribeAlarmsInput { max_records: Some(2), ..none() };
+    let page = plane.read(|call| describe_alarms(call, &first)).expect("fine");
+    assert_eq!(names(page.metric_alarms), ["a-1", "a-2"]);
+    let second = wire::DescribeAlarmsInput { next_token: page.next_token, ..first };
+    assert_eq!(names(describe(&plane, second)), ["b-1"]);
+    let both =
+        wire::DescribeAlarmsInput { alarm_names: vec!["a".into()], alarm_name_prefix: Some("a".into()), ..none() };
+    assert!(plane.read(|call| describe_alarms(call, &both)).is_err());
+}
+
+/// Deleting passes over unknown names, but not when there are only such.
+#[test]
+fn cloudwatch_5_6_delete() {
+    let mut plane = Plane::new();
+    put(&mut plane, &alarm("busy")).expect("a good alarm");
+    let delete = wire::DeleteAlarmsInput { alarm_names: vec!["busy".to_string(), "none".to_string()] };
+    plane.write(|change| delete_alarms(change, &delete)).expect("one exists");
+    let err = plane.write(|change| delete_alarms(change, &delete)).expect_err("none exists");
+    assert_eq!((err.code.as_ref(), err.status), ("ResourceNotFound", 404));
+    assert!(describe(&plane, Default::default()).is_empty());
+}
+
+/// A state that was set by hand is remembered; the next evaluation puts back
+/// what the metric says, and the history tells of both, newest first.
+#[test]
+fn cloudwatch_5_4_set_state_and_history() {
+    let mut plane = Plane::new();
+    put(&mut plane, &alarm("busy")).expect("a good alarm");
+    plane.pass(Span::from_secs(61));
+    let set = |name: &str, data: Option<&str>| wire::SetAlarmStateInput {
+        alarm_name: Some(name.to_string()),
+        state_value: Some("ALARM".to_string()),
+        state_reason: Some("by hand".to_string()),
+        state_reason_data: data.map(str::to_string),
+    };
+    let err = plane.write(|change| set_alarm_state(change, &set("none", None))).expect_err("unknown");
+    assert_eq!((err.code.as_ref(), err.status), ("ResourceNotFound", 404));
+    let err = plane.write(|change| set_alarm_state(change, &set("busy", Some("{")))).expect_err("not JSON");
+    assert_eq!(err.code, "InvalidFormat");
+    plane.write(|change| set_alarm_state(change, &set("busy", None))).expect("set");
+    assert_eq!(describe(&plane, Default::default())[0].state_value.as_deref(), Some("ALARM"));
+    plane.pass(Span::from_mins(1));
+    plane.pass(Span::from_mins(1));
+    assert_eq!(describe(&plane, Default::default())[0].state_value.as_deref(), Some("INSUFFICIENT_DATA"));
+    let summaries = |input: wire::DescribeAlarmHistoryInput| {
+        let found = plane.read(|call| describe_alarm_history(call, &input)).expect("a good request");
+        found.alarm_history_items.into_iter().filter_map(|item| item.history_summary).collect::<Vec<_>>()
+    };
+    let all = [
+        "Alarm updated from ALARM to INSUFFICIENT_DATA",
+        "Alarm updated from INSUFFICIENT_DATA to ALARM",
+        "Alarm \"busy\" created",
+    ];
+    assert_eq!(summaries(Default::default()), all);
+    let ascending =
+        wire::DescribeAlarmHistoryInput { scan_by: Some("TimestampAscending".into()), ..Default::default() };
+    assert_eq!(summaries(ascending), [all[2], all[1], all[0]]);
+    let states =
+        wire::DescribeAlarmHistoryInput { history_item_type: Some("StateUpdate".into()), ..Default::default() };
+    assert_eq!(summaries(states), all[..2]);
+    let other = wire::DescribeAlarmHistoryInput { alarm_name: Some("none".into()), ..Default::default() };
+    assert!(summaries(other).is_empty());
+}
+
+/// Actions are switched off and on; unknown names are passed over.
+#[test]
+fn cloudwatch_5_5_switch_actions() {
+    let mut plane = Plane::new();
+    put(&mut plane, &alarm("busy")).expect("a good alarm");
+    let off = wire::DisableAlarmActionsInput { alarm_names: vec!["busy".to_string(), "none".to_string()] };
+    plane.write(|change| disable_alarm_actions(change, &off)).expect("switched");
+    assert_eq!(describe(&plane, Default::default())[0].actions_enabled, Some(false));
+    let on = wire::EnableAlarmActionsInput { alarm_names: vec!["busy".to_string()] };
+    plane.write(|change| enable_alarm_actions(change, &on)).expect("switched");
+    assert_eq!(describe(&plane, Default::default())[0].actions_enabled, Some(true));
+}

@@ -29,7 +29,8 @@ pub fn put_metric_alarm(
     change: &mut Change<'_, '_>,
     input: &wire::PutMetricAlarmInput,
 ) -> Result<wire::PutMetricAlarmOutput, ApiError> {
-    let name = input.alarm_name.as_deref().filter(|name| !name.is_empty()).ok_or_else(|| errors::missing("AlarmName"))?;
+    let name =
+        input.alarm_name.as_deref().filter(|name| !name.is_empty()).ok_or_else(|| errors::missing("AlarmName"))?;
     refuse(input)?;
     let metric = metric::id(input.namespace.as_deref(), input.metric_name.as_deref(), &input.dimensions)?;
     let rule = rule(input)?;
@@ -117,8 +118,8 @@ fn rule(input: &wire::PutMetricAlarmInput) -> Result<AlarmRule, ApiError> {
     }
     let statistic = metric::statistic(input.statistic.as_deref().ok_or_else(|| errors::missing("Statistic"))?)?;
     let period = metric::period(input.period)?;
-    let evaluation_periods = count(input.evaluation_periods, "EvaluationPeriods")?
-        .ok_or_else(|| errors::missing("EvaluationPeriods"))?;
+    let evaluation_periods =
+        count(input.evaluation_periods, "EvaluationPeriods")?.ok_or_else(|| errors::missing("EvaluationPeriods"))?;
     let datapoints_to_alarm = count(input.datapoints_to_alarm, "DatapointsToAlarm")?;
     if datapoints_to_alarm.is_some_and(|needed| needed > evaluation_periods) {
         return Err(errors::invalid("DatapointsToAlarm must be less than or equal to EvaluationPeriods."));
@@ -162,7 +163,9 @@ fn count(value: Option<i32>, member: &str) -> Result<Option<u32>, ApiError> {
 /// when they are due, as on AWS.
 fn check_actions(member: &str, actions: &[String]) -> Result<(), ApiError> {
     if actions.len() > ACTIONS_MAX {
-        return Err(errors::invalid(format!("The collection {member} must not have a size greater than {ACTIONS_MAX}.")));
+        return Err(errors::invalid(format!(
+            "The collection {member} must not have a size greater than {ACTIONS_MAX}."
+        )));
     }
     let malformed = |arn: &&String| !arn.starts_with("arn:") || arn.split(':').count() < 6;
     match actions.iter().find(malformed) {
@@ -185,4 +188,3 @@ fn tags(given: &[wire::Tag]) -> Result<Tags, ApiError> {
     }
     Ok(tags)
 }
-

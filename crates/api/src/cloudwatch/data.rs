@@ -37,7 +37,10 @@ struct Cursor {
 }
 
 /// GetMetricData.
-pub fn get_metric_data(call: &Call<'_>, input: &wire::GetMetricDataInput) -> Result<wire::GetMetricDataOutput, ApiError> {
+pub fn get_metric_data(
+    call: &Call<'_>,
+    input: &wire::GetMetricDataInput,
+) -> Result<wire::GetMetricDataOutput, ApiError> {
     let (start, end) = metric::range(input.start_time, input.end_time, call.now)?;
     let queries = queries(call, &input.metric_data_queries)?;
     if let Some(query) = queries.iter().find(|query| metric::periods(start, end, query.period) > PERIODS_MAX) {
@@ -96,9 +99,8 @@ fn open(token: &str) -> Result<Cursor, ApiError> {
 }
 
 fn points(call: &Call<'_>, query: &Query, start: Time, end: Time, ascending: bool) -> Vec<(Time, f64)> {
-    let sets = call
-        .metrics()
-        .map_or_else(Vec::new, |store| store.get(&query.metric, start, end, query.period, query.unit));
+    let sets =
+        call.metrics().map_or_else(Vec::new, |store| store.get(&query.metric, start, end, query.period, query.unit));
     let mut points: Vec<(Time, f64)> = sets.iter().map(|(at, set)| (*at, query.statistic.of(set))).collect();
     if !ascending {
         points.reverse();
@@ -133,7 +135,10 @@ fn queries(call: &Call<'_>, given: &[wire::MetricDataQuery]) -> Result<Vec<Query
             if ids.insert(query.id.clone()) {
                 Ok(query)
             } else {
-                Err(errors::invalid(format!("The value {} for parameter MetricDataQueries.Id is given twice.", query.id)))
+                Err(errors::invalid(format!(
+                    "The value {} for parameter MetricDataQueries.Id is given twice.",
+                    query.id
+                )))
             }
         })
         .collect()
@@ -141,8 +146,8 @@ fn queries(call: &Call<'_>, given: &[wire::MetricDataQuery]) -> Result<Vec<Query
 
 fn read(call: &Call<'_>, given: &wire::MetricDataQuery) -> Result<Query, ApiError> {
     let id = given.id.clone().ok_or_else(|| errors::missing("MetricDataQueries.Id"))?;
-    let fine = id.starts_with(|c: char| c.is_ascii_lowercase())
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let fine =
+        id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !fine {
         return Err(errors::invalid(format!(
             "The value {id} for parameter MetricDataQueries.Id is invalid. It must begin with a lower-case letter and \

@@ -33,9 +33,9 @@ pub fn describe_alarm_history(
             && input.end_date.is_none_or(|end| at <= end.millis())
     };
     let mut found = Vec::new();
-    let alarms = call.all::<Alarm>().filter(|alarm| {
-        metric_alarms && input.alarm_name.as_deref().is_none_or(|name| alarm.name.as_str() == name)
-    });
+    let alarms = call
+        .all::<Alarm>()
+        .filter(|alarm| metric_alarms && input.alarm_name.as_deref().is_none_or(|name| alarm.name.as_str() == name));
     for alarm in alarms {
         for (place, item) in places(alarm, ascending) {
             if wanted(item) {

@@ -17,12 +17,16 @@ const LIST_MAX: usize = 500;
 /// Exactly the dimensions of a metric.
 pub fn dimensions(given: &[wire::Dimension]) -> Result<BTreeMap<String, String>, ApiError> {
     if given.len() > DIMENSIONS_MAX {
-        return Err(errors::invalid(format!("The collection Dimensions must not have a size greater than {DIMENSIONS_MAX}.")));
+        return Err(errors::invalid(format!(
+            "The collection Dimensions must not have a size greater than {DIMENSIONS_MAX}."
+        )));
     }
     let mut found = BTreeMap::new();
     for dimension in given {
-        let name = dimension.name.clone().filter(|name| !name.is_empty()).ok_or_else(|| errors::missing("Dimensions.Name"))?;
-        let value = dimension.value.clone().filter(|v| !v.is_empty()).ok_or_else(|| errors::missing("Dimensions.Value"))?;
+        let name =
+            dimension.name.clone().filter(|name| !name.is_empty()).ok_or_else(|| errors::missing("Dimensions.Name"))?;
+        let value =
+            dimension.value.clone().filter(|v| !v.is_empty()).ok_or_else(|| errors::missing("Dimensions.Value"))?;
         if name.starts_with(':') || [&name, &value].iter().any(|text| text.chars().any(char::is_control)) {
             return Err(errors::invalid(format!("The value {name} for parameter Dimensions.Name is invalid.")));
         }

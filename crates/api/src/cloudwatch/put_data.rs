@@ -30,7 +30,9 @@ pub fn put_metric_data(
 ) -> Result<wire::PutMetricDataOutput, ApiError> {
     let namespace = metric::check_namespace(input.namespace.as_deref())?;
     if namespace.starts_with("AWS/") {
-        let text = format!("The value {namespace} for parameter Namespace is invalid: namespaces that begin with AWS/ are reserved.");
+        let text = format!(
+            "The value {namespace} for parameter Namespace is invalid: namespaces that begin with AWS/ are reserved."
+        );
         return Err(errors::invalid(text));
     }
     errors::refuse_unsupported(&[("EntityMetricData", !input.entity_metric_data.is_empty())])?;
@@ -48,7 +50,9 @@ pub fn put_metric_data(
     }
     let store = change.metrics_mut();
     for sample in samples {
-        store.put(sample.id, sample.unit, sample.at, sample.set, now).map_err(|err| errors::invalid(err.to_string()))?;
+        store
+            .put(sample.id, sample.unit, sample.at, sample.set, now)
+            .map_err(|err| errors::invalid(err.to_string()))?;
     }
     Ok(wire::PutMetricDataOutput {})
 }
@@ -103,7 +107,9 @@ fn values(datum: &wire::MetricDatum, path: &str) -> Result<StatisticSet, ApiErro
         let value = number(*value, &format!("{path}.Values.member.{}", index + 1))?;
         let count = datum.counts.get(index).copied().unwrap_or(1.0);
         if !(count > 0.0 && count.is_finite()) {
-            return Err(errors::invalid(format!("The parameter {path}.Counts must hold numbers above 0, not {count}.")));
+            return Err(errors::invalid(format!(
+                "The parameter {path}.Counts must hold numbers above 0, not {count}."
+            )));
         }
         let set = StatisticSet::repeated(value, count);
         match &mut sum {
