@@ -6,8 +6,10 @@ use crate::auth::OWN_SERVICE;
 use crate::clock::wall_ms;
 use crate::credentials::Credentials;
 use crate::data_dir::{DataDir, Problem};
-use elastane_wire::ClientRequest;
 use elastane_wire::sigv4::Signer;
+use elastane_wire::{
+    ClientRequest, Input, Operation, Output, ResponseError, client_protocol, decode_response, encode_request,
+};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -47,24 +49,54 @@ impl Daemon {
 
     /// Sends a signed request to one of our own paths and returns the answer's body.
     pub fn request(&self, method: &'static str, path: &str) -> Result<Vec<u8>, Problem> {
-        let mut request =
-            ClientRequest { method, target: path.to_string(), headers: Vec::new(), body: Vec::new() };
-        let signer = Signer {
-            access_key_id: &self.credentials.access_key,
-            secret_access_key: &self.credentials.secret_key,
-            session_token: None,
-            region: &self.about.region,
-            service: OWN_SERVICE,
-        };
-        signer.sign(&mut request, self.address(), wall_ms() / 1000);
-        let (status, body) = exchange(self.address(), &request)
-            .map_err(|err| Problem::because(format!("no answer from {}", self.about.endpoint), err))?;
+        let request = ClientRequest { method, target: path.to_string(), headers: Vec::new(), body: Vec::new() };
+        let (status, body) = self.send(request, OWN_SERVICE)?;
         match status {
             200 => Ok(body),
             _ => Err(Problem::new(format!("{path}: {}", String::from_utf8_lossy(&body).trim()))),
         }
     }
+
+    /// Asks for an AWS operation as any client does: over its protocol, signed.
+    ///
+    /// # Errors
+    /// The service's code and text, led by the operation's name.
+    pub fn call(&self, input: &Input) -> Result<Output, Problem> {
+        let operation: Operation = input.operation();
+        let protocol = client_protocol(operation.service());
+        let request = encode_request(protocol, input);
+        let (status, body) = self.send(request, operation.service().info().signing_name)?;
+        decode_response(protocol, operation, status, None, &body).map_err(|err| match err {
+            ResponseError::Api(err) => Problem::because(operation.name(), err),
+            ResponseError::Decode(err) => Problem::because(format!("cannot read the answer of {}", operation.name()), err),
+        })
+    }
+
+    fn send(&self, mut request: ClientRequest, service: &str) -> Result<(u16, Vec<u8>), Problem> {
+        let signer = Signer {
+            access_key_id: &self.credentials.access_key,
+            secret_access_key: &self.credentials.secret_key,
+            session_token: None,
+            region: &self.about.region,
+            service,
+        };
+        signer.sign(&mut request, self.address(), wall_ms() / 1000);
+        exchange(self.address(), &request)
+            .map_err(|err| Problem::because(format!("no answer from {}", self.about.endpoint), err))
+    }
 }
+
+/// Calls an operation and returns its output as that type:
+/// `ask!(daemon, Ec2DescribeImages, ec2::DescribeImagesRequest { .. })`.
+macro_rules! ask {
+    ($daemon:expr, $operation:ident, $input:expr) => {
+        $daemon.call(&elastane_wire::Input::$operation(Box::new($input))).map(|output| match output {
+            elastane_wire::Output::$operation(output) => *output,
+            _ => unreachable!("an answer is read as the operation that was asked for"),
+        })
+    };
+}
+pub(crate) use ask;
 
 fn not_running(data: &DataDir) -> Problem {
     Problem::new(format!("no daemon runs on {}: start one with `elastane up`", data.path().display()))

@@ -14,7 +14,7 @@ use crate::world::{RealWorld, RowMetadata, VpcConnector};
 use crate::telemetry;
 use elastane_engine::network::AddressPlan;
 use elastane_engine::store::Store;
-use elastane_engine::{Config, Engine, Fact};
+use elastane_engine::{Config, Engine, Entropy, Fact};
 use elastane_host::{Entered, Host, HostConfig, Make, enter_best};
 use elastane_proxy::{Proxy, ProxyConfig};
 use std::io::Write;
@@ -38,6 +38,7 @@ pub fn run(up: &Up) -> Result<(), Problem> {
     let data = DataDir::create(&up.place.path()?)?;
     let _lock = data.lock()?;
     let entered = enter(up, &data)?;
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores().clamp(2, 8))
         .enable_all()
@@ -84,6 +85,15 @@ fn enter(up: &Up, data: &DataDir) -> Result<Entered, Problem> {
     }
 }
 
+/// Connections need file descriptors: as many as the system allows without asking.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With the old limit it works too, for fewer clients.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -91,10 +101,11 @@ fn cores() -> usize {
 async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem> {
     let clock = Clock::open(data, up.time_scale)?;
     let credentials = Credentials::open(data)?;
-    let (mut store, mut seed) = (open_store(data)?, [0; 8]);
+    let (mut store, mut seed, mut entropy) = (open_store(data)?, [0; 8], [0; 32]);
     random_bytes(&mut seed)?;
+    random_bytes(&mut entropy)?;
     let rows = store.load().map_err(|err| Problem::because("cannot read the store", err))?;
-    let engine = Engine::open(engine_config(up, &entered), u64::from_le_bytes(seed), rows)
+    let engine = Engine::open(engine_config(up, &entered, entropy), u64::from_le_bytes(seed), rows)
         .map_err(|err| Problem::because(format!("cannot use {}", data.path().display()), err))?;
     let (shell, writer) = shell::new(engine, Box::new(store), clock);
     let listener = TcpListener::bind(up.listen)
@@ -140,11 +151,12 @@ fn open_store(data: &DataDir) -> Result<RedbStore, Problem> {
     RedbStore::open(&data.file("state.redb")).map_err(|err| Problem::because("cannot open the store", err))
 }
 
-fn engine_config(up: &Up, entered: &Entered) -> Config {
+fn engine_config(up: &Up, entered: &Entered, entropy: [u8; 32]) -> Config {
     let share = up.vcpu_share.unwrap_or(cores() as f64 / VCPUS_A_MACHINE as f64);
     Config {
         addresses: if entered.make.is_sandbox() { AddressPlan::Vpc } else { AddressPlan::Loopback },
         host_image_name: host_image_name(),
+        entropy: Some(Entropy::new(entropy)),
         vcpu_millicores: ((share * 1000.0) as u32).max(1),
         ..Config::default()
     }
