@@ -197,3 +197,29 @@ fn autoscaling_7_5_execute() {
         assert_eq!(got, result.map_err(str::to_string), "{request:?} {call:?}");
     }
 }
+
+/// Names with slashes do not meet: a group's policies are its own, also when
+/// another group's name begins with its name.
+#[test]
+fn autoscaling_9_policies_belong_to_one_group() {
+    let mut plane = Plane::new();
+    for (group, name) in [("a", "b/p"), ("a/b", "p")] {
+        plane
+            .write(|change| create_auto_scaling_group(change, &group_request(group, 0, 1, 0)))
+            .expect("a good request");
+        let request = wire::PutScalingPolicyType {
+            auto_scaling_group_name: Some(group.to_string()),
+            policy_name: Some(name.to_string()),
+            ..simple()
+        };
+        put(&mut plane, &request).expect("a good policy");
+    }
+    assert_eq!(shown(&plane).len(), 2);
+    let delete =
+        wire::DeleteAutoScalingGroupType { auto_scaling_group_name: Some("a".to_string()), force_delete: None };
+    plane.write(|change| delete_auto_scaling_group(change, &delete)).expect("it is empty");
+    plane.pass(Span::from_secs(1));
+    let left: Vec<_> =
+        shown(&plane).into_iter().map(|policy| (policy.auto_scaling_group_name, policy.policy_name)).collect();
+    assert_eq!(left, [(Some("a/b".to_string()), Some("p".to_string()))]);
+}

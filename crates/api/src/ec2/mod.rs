@@ -15,8 +15,8 @@ mod keys;
 pub mod launch_data;
 mod listing;
 mod network;
-mod permissions;
 pub mod paging;
+mod permissions;
 mod recast;
 #[cfg(test)]
 mod scene;
