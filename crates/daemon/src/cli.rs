@@ -145,7 +145,8 @@ pub struct Down {
     pub all: bool,
 }
 
-fn time_scale(text: &str) -> Result<f64, String> {
+/// A factor from 1 to `clock::SCALE_MAX`.
+pub fn time_scale(text: &str) -> Result<f64, String> {
     let max = crate::clock::SCALE_MAX;
     let scale: f64 = text.parse().map_err(|_| "not a number".to_string())?;
     if (1.0..=max).contains(&scale) { Ok(scale) } else { Err(format!("must be from 1 to {max}")) }

@@ -260,7 +260,8 @@ impl Host {
         });
     }
 
-    /// Runs a shell script as root in an instance. `CommandDone` follows.
+    /// Runs a shell script as root in an instance. `CommandDone` follows. A
+    /// command that was run already is not run again: its outcome is told again.
     /// After `timeout` the script and what it started in its process group is killed.
     pub fn run_command(
         &self,
@@ -271,7 +272,7 @@ impl Host {
         timeout: Duration,
     ) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let request = Ask::Exec(ExecRequest { script, directory: working_directory, timeout_ms });
+        let request = Ask::Exec(ExecRequest { command: command.to_string(), script, directory: working_directory, timeout_ms });
         let directory = self.inner.layout.instance(instance.as_str());
         let (facts, slots) = (self.inner.facts.clone(), self.inner.commands.clone());
         let (command, instance) = (command.clone(), instance.clone());

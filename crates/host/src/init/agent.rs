@@ -30,14 +30,19 @@ const LOG_PIPES_MAX: usize = 64;
 const STDOUT_BYTES_MAX: usize = 24_000;
 /// Standard error of Run Command, likewise.
 const STDERR_BYTES_MAX: usize = 8_000;
+/// Answers kept for a daemon that asks again; each is at most 32 KB.
+const ANSWERS_KEPT: usize = 64;
 /// How long a slow reader of an answer is waited for.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// While shutting down, how often the remaining processes are counted.
 const SHUTDOWN_CHECK: Duration = Duration::from_millis(20);
 
-/// A Run Command script.
+/// A Run Command script. One that was asked for before is not run again: who
+/// asks gets the first run's answer. So a daemon that was killed in between
+/// can ask again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExecRequest {
+    pub command: String,
     pub script: String,
     pub directory: Option<String>,
     pub timeout_ms: u64,
@@ -106,7 +111,9 @@ struct Running {
     timed_out: bool,
     output: Captured,
     errors: Captured,
-    stream: UnixStream,
+    command: String,
+    /// Who waits for its end.
+    streams: Vec<UnixStream>,
 }
 
 struct Agent<'a> {
@@ -119,6 +126,8 @@ struct Agent<'a> {
     log_pipes: Vec<OwnedFd>,
     incoming: Vec<Incoming>,
     running: Vec<Running>,
+    /// The newest answers, oldest first.
+    answered: VecDeque<(String, Answer)>,
     shutdown: Option<Instant>,
     started: Instant,
     finished: bool,
@@ -146,6 +155,7 @@ pub fn serve(spec: &InitSpec, listener: UnixListener) -> Result<(), HostError> {
         log_pipes: Vec::new(),
         incoming: Vec::new(),
         running: Vec::new(),
+        answered: VecDeque::new(),
         shutdown: None,
         started: Instant::now(),
         finished: false,
@@ -250,7 +260,7 @@ impl Agent<'_> {
                 let answer = Answer::Pong { instance: self.spec.instance.clone(), generation: self.spec.generation };
                 reply(connection.stream, &answer);
             }
-            Ok(Ask::Exec(request)) => self.execute(&request, connection.stream),
+            Ok(Ask::Exec(request)) => self.execute_once(request, connection.stream),
             Ok(Ask::Shutdown { grace_ms }) => {
                 reply(connection.stream, &Answer::ShuttingDown);
                 self.begin_shutdown(Duration::from_millis(grace_ms));
@@ -259,7 +269,17 @@ impl Agent<'_> {
         }
     }
 
-    fn execute(&mut self, request: &ExecRequest, stream: UnixStream) {
+    fn execute_once(&mut self, request: ExecRequest, stream: UnixStream) {
+        if let Some((_, answer)) = self.answered.iter().find(|(command, _)| *command == request.command) {
+            return reply(stream, answer);
+        }
+        match self.running.iter_mut().find(|run| run.command == request.command) {
+            Some(run) => run.streams.push(stream),
+            None => self.execute(request, stream),
+        }
+    }
+
+    fn execute(&mut self, request: ExecRequest, stream: UnixStream) {
         let mut command = boot::command(self.spec, Path::new("/bin/sh"));
         command.arg("-c").arg(&request.script).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(directory) = request.directory.as_deref().filter(|directory| !directory.is_empty()) {
@@ -270,7 +290,8 @@ impl Agent<'_> {
             Err(err) => {
                 let stderr = format!("cannot start the script: {err}\n");
                 let answer = Answer::Executed { end: CommandEnd::Exited(127), stdout: String::new(), stderr };
-                return reply(stream, &answer);
+                reply(stream, &answer);
+                return self.remember(request.command, answer);
             }
         };
         let captured = |pipe: Option<OwnedFd>, bytes_max| {
@@ -283,8 +304,16 @@ impl Agent<'_> {
             timed_out: false,
             output: captured(child.stdout.take().map(OwnedFd::from), STDOUT_BYTES_MAX),
             errors: captured(child.stderr.take().map(OwnedFd::from), STDERR_BYTES_MAX),
-            stream,
+            command: request.command,
+            streams: vec![stream],
         });
+    }
+
+    fn remember(&mut self, command: String, answer: Answer) {
+        if self.answered.len() >= ANSWERS_KEPT {
+            self.answered.pop_front();
+        }
+        self.answered.push_back((command, answer));
     }
 
     fn enforce_timeouts(&mut self) {
@@ -310,7 +339,8 @@ impl Agent<'_> {
                 run.errors.drain();
                 let end = if run.timed_out { CommandEnd::TimedOut } else { CommandEnd::Exited(exit_code(status)) };
                 let answer = Answer::Executed { end, stdout: run.output.text(), stderr: run.errors.text() };
-                reply(run.stream, &answer);
+                run.streams.into_iter().for_each(|stream| reply(stream, &answer));
+                self.remember(run.command, answer);
             }
         }
     }

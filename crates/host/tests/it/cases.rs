@@ -156,6 +156,11 @@ fn run_command(world: &mut World) -> Result<(), String> {
         PATIENCE,
     )?;
     expect((long.stdout.len(), long.stderr.len()) == (24_000, 8_000), || "limits of output".to_owned())?;
+    let count = "echo run >> /tmp/count-$ELASTANE_INSTANCE_ID; wc -l < /tmp/count-$ELASTANE_INSTANCE_ID";
+    let first = world.command_named("once", &id, count, None, PATIENCE)?;
+    let again = world.command_named("once", &id, count, None, PATIENCE)?;
+    world.command(&id, "rm /tmp/count-$ELASTANE_INSTANCE_ID", None, PATIENCE)?;
+    expect(first == again && first.stdout.trim() == "1", || format!("run once: {first:?} {again:?}"))?;
     let background = world.command(&id, "sleep 3600 & echo done", None, PATIENCE)?;
     expect(background.stdout == "done\n", || format!("{background:?}"))?;
     world.remove(&id)?;

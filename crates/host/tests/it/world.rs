@@ -183,7 +183,19 @@ impl World {
         directory: Option<&str>,
         timeout: Duration,
     ) -> Result<CommandOutcome, String> {
-        let command = CommandId::from(format!("command-{}", unique()));
+        self.command_named(&format!("command-{}", unique()), id, script, directory, timeout)
+    }
+
+    /// The same under a name that may have been used before.
+    pub fn command_named(
+        &self,
+        name: &str,
+        id: &InstanceId,
+        script: &str,
+        directory: Option<&str>,
+        timeout: Duration,
+    ) -> Result<CommandOutcome, String> {
+        let command = CommandId::from(name);
         self.host().run_command(&command, id, script.to_owned(), directory.map(str::to_owned), timeout);
         self.wait("CommandDone", |fact| match fact {
             HostFact::CommandDone { command: done, outcome, .. } if *done == command => Some(outcome.clone()),
