@@ -11,7 +11,7 @@ import pytest
 import elastane
 from elastane import until
 
-SETUPS = [elastane.SANDBOX_ROOT, elastane.PROCESS_USER]
+SETUPS = elastane.SETUPS
 TIME_SCALE = 60
 MOMENTS = 10
 WANTED = 8

@@ -1,7 +1,7 @@
 //! A client of our own daemon, for the commands that ask a running one:
 //! plain HTTP/1.1 over loopback, signed with the installation's credentials.
 
-use crate::admin::About;
+use crate::admin::{About, Status};
 use crate::auth::OWN_SERVICE;
 use crate::clock::wall_ms;
 use crate::credentials::Credentials;
@@ -55,6 +55,12 @@ impl Daemon {
             200 => Ok(body),
             _ => Err(Problem::new(format!("{path}: {}", String::from_utf8_lossy(&body).trim()))),
         }
+    }
+
+    /// Everything at a glance.
+    pub fn status(&self) -> Result<Status, Problem> {
+        serde_json::from_slice(&self.request("GET", "/_elastane/status")?)
+            .map_err(|err| Problem::because("cannot understand the daemon's status", err))
     }
 
     /// Asks for an AWS operation as any client does: over its protocol, signed.

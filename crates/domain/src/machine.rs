@@ -113,6 +113,9 @@ pub enum HostFact {
         /// What went wrong, in a sentence.
         reason: String,
     },
+    /// All images that the host has layers of, at start, after the first
+    /// inventory: those that nobody knows are deleted.
+    Layers(Vec<ImageId>),
     /// A Run Command script ended (or could not be started).
     CommandDone {
         /// The invocation, as (command, instance).

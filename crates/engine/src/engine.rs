@@ -5,6 +5,7 @@ use crate::reconcile::{self, Memory};
 use crate::rng::Rng;
 use crate::secret::Entropy;
 use crate::scope::Scope;
+use crate::row::{Command, ImagePhase, Invocation, Kind, Phase};
 use crate::state::{Change, SeenMachine, State, Tx, View};
 use crate::store::{RowError, StoreKey, StoreWrite, read};
 use crate::telemetry::{self, CpuSample, Traffic};
@@ -16,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Reconcilers run again while they change rows, at most so often a round:
-/// what is left after that waits for the next round, so a bug cannot hang it.
+/// what is left after that is done in a round of its own that follows at
+/// once, so that a large group does not keep answers waiting.
 const PASSES_MAX: usize = 8;
 
 /// A scope is looked at this often even when nothing happens: reconcilers are
@@ -144,6 +146,24 @@ pub struct Step {
     pub wake: Time,
 }
 
+/// Whether a change of such a row can change the routing snapshot.
+fn concerns_routing(kind: Kind) -> bool {
+    match kind {
+        Kind::Instance | Kind::LoadBalancer | Kind::Listener | Kind::TargetGroup | Kind::Target => true,
+        Kind::Vpc
+        | Kind::Subnet
+        | Kind::SecurityGroup
+        | Kind::KeyPair
+        | Kind::Image
+        | Kind::LaunchTemplate
+        | Kind::Group
+        | Kind::Activity
+        | Kind::Policy
+        | Kind::Alarm
+        | Kind::Command => false,
+    }
+}
+
 /// The single writer.
 pub struct Engine {
     state: State,
@@ -225,6 +245,7 @@ impl Engine {
             }));
         }
         self.state.metrics.clear();
+        self.state.seen.forget_rows();
         self.memory.reset();
         self.wakes.clear();
         self.touched.clear();
@@ -244,20 +265,25 @@ impl Engine {
             }
         }
         self.touched.clear();
-        let effects = reconcile::effects(&self.state, &self.config, &mut self.memory, now);
+        let rerouted = self.changes.iter().any(|change| concerns_routing(change.kind));
+        let effects = reconcile::effects(&self.state, &self.config, &mut self.memory, now, rerouted);
+        if let Some(snapshot) = self.memory.route().filter(|_| rerouted) {
+            self.state.seen.forget_unrouted(snapshot);
+        }
         let wake = self.wakes.values().min().copied().unwrap_or(now + IDLE_WAKE);
         Step { writes: self.drain(), effects, wake }
     }
 
     fn reconcile(&mut self, scope: &Scope, now: Time) {
-        let mut wake = now + IDLE_WAKE;
+        let mut wake = now;
         for _ in 0..PASSES_MAX {
             let mut tx = Tx::new(&mut self.state, scope.clone(), now, &mut self.rng, &self.config);
-            wake = now + IDLE_WAKE;
-            reconcile::scope(&mut tx, &mut self.memory, &mut wake);
+            let mut next = now + IDLE_WAKE;
+            reconcile::scope(&mut tx, &mut self.memory, &mut next);
             let changed = !tx.changes.is_empty();
             self.changes.append(&mut tx.changes);
             if !changed {
+                wake = next;
                 break;
             }
         }
@@ -300,23 +326,39 @@ impl Engine {
                 self.memory.landed(&instance);
                 self.observe_machine(instance, generation, MachineState::Stopped);
             }
-            HostFact::LaunchFailed { instance, generation, reason } => {
-                seen.launch_failures.insert(instance, (generation, reason));
-            }
+            HostFact::LaunchFailed { instance, generation, reason } => self.launch_failed(instance, generation, reason),
             HostFact::Removed { instance } => {
                 seen.machines.remove(&instance);
                 seen.launch_failures.remove(&instance);
-                self.memory.removed.insert(instance);
+                if self.state.instance(&instance).is_some_and(|row| row.phase == Phase::ShuttingDown) {
+                    self.memory.removed.insert(instance);
+                }
             }
-            HostFact::Captured { image, bytes } => {
-                seen.captures.insert(image, Ok(bytes));
-            }
-            HostFact::CaptureFailed { image, reason } => {
-                seen.captures.insert(image, Err(reason));
-            }
+            HostFact::Captured { image, bytes } => self.captured(image, Ok(bytes)),
+            HostFact::CaptureFailed { image, reason } => self.captured(image, Err(reason)),
             HostFact::CommandDone { command, instance, outcome } => {
-                seen.commands.insert((command, instance), outcome);
+                let waits = |row: &Command| matches!(row.invocations.get(&instance), Some(Invocation::InProgress { .. }));
+                let mut rows = self.state.scopes.values().filter_map(|tables| tables.commands.get(command.as_str()));
+                if rows.any(|row| waits(row)) {
+                    self.state.seen.commands.insert((command, instance), outcome);
+                }
             }
+            HostFact::Layers(images) => self.memory.layers.extend(images),
+        }
+    }
+
+    /// A boot that failed matters to the instance that waits for it.
+    fn launch_failed(&mut self, instance: InstanceId, generation: Generation, reason: String) {
+        if self.state.instance(&instance).is_some_and(|row| row.generation == generation) {
+            self.state.seen.launch_failures.insert(instance, (generation, reason));
+        }
+    }
+
+    /// A capture's end matters to the image that waits for it.
+    fn captured(&mut self, image: ImageId, result: Result<u64, String>) {
+        let mut rows = self.state.scopes.values().filter_map(|tables| tables.images.get(image.as_str()));
+        if rows.any(|row| row.phase == ImagePhase::Pending) {
+            self.state.seen.captures.insert(image, result);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::row::*;
 use crate::scope::Scope;
 use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn};
 use elastane_domain::machine::{CommandOutcome, Generation, MachineState};
-use elastane_domain::routing::{TargetHealth, TargetKey};
+use elastane_domain::routing::{self, Snapshot, TargetHealth, TargetKey};
 use elastane_domain::series::MetricStore;
 use elastane_domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +96,41 @@ pub struct State {
     pub metrics: BTreeMap<Scope, MetricStore>,
     /// The last facts from the world.
     pub seen: Seen,
+}
+
+impl State {
+    /// The instance of an id, of any scope.
+    pub fn instance(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
+        self.scopes.values().find_map(|tables| tables.instances.get(id.as_str()))
+    }
+}
+
+impl Seen {
+    /// Drops what was seen of targets and listeners that are no more.
+    pub(crate) fn forget_unrouted(&mut self, snapshot: &Snapshot) {
+        let mut targets = BTreeSet::new();
+        for group in &snapshot.target_groups {
+            let key = |target: &routing::Target| TargetKey {
+                group: group.arn.clone(),
+                vpc: target.vpc.clone(),
+                address: target.address,
+            };
+            targets.extend(group.targets.iter().map(key));
+        }
+        self.health.retain(|key, _| targets.contains(key));
+        self.drained.retain(|key| targets.contains(key));
+        let listeners = snapshot.load_balancers.iter().flat_map(|balancer| &balancer.listeners);
+        let listeners: BTreeSet<&ListenerArn> = listeners.map(|listener| &listener.arn).collect();
+        self.listening.retain(|arn, _| listeners.contains(arn));
+    }
+
+    /// Drops what was seen of rows, when all rows go; machines stay, as they
+    /// are there until they are reaped.
+    pub(crate) fn forget_rows(&mut self) {
+        self.launch_failures.clear();
+        self.captures.clear();
+        self.commands.clear();
+    }
 }
 
 /// Read access to one scope at one moment.

@@ -11,7 +11,7 @@ use elastane_domain::routing::{TargetHealth, TargetKey};
 use elastane_domain::scaling::warming;
 use elastane_domain::series::{MetricId, MetricStore, StatisticSet, Unit};
 use elastane_domain::time::Time;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
 /// CPU use of one instance over a minute.
@@ -86,12 +86,14 @@ pub(crate) fn record_traffic(state: &mut State, now: Time, traffic: &Traffic) {
     for scope in scopes {
         let Some(tables) = state.scopes.get(&scope) else { continue };
         let mut samples = Samples { at: traffic.at, now, store: state.metrics.remove(&scope).unwrap_or_default() };
+        let mut forwarded = forwarded(tables);
         for load_balancer in tables.load_balancers.values() {
             let dimension = load_balancer.dimension();
             if let Some(counts) = traffic.load_balancers.get(&load_balancer.arn) {
                 samples.counts(&[("LoadBalancer", dimension)], counts);
             }
-            for group in groups_of(tables, load_balancer) {
+            let arns = forwarded.remove(&load_balancer.arn).unwrap_or_default();
+            for group in arns.into_iter().filter_map(|arn| tables.target_groups.get(arn.as_str())) {
                 let counts = traffic.target_groups.get(&group.arn);
                 let hosts = count_hosts(state, tables, group);
                 samples.target_group(dimension, group.dimension(), counts, &hosts);
@@ -101,17 +103,21 @@ pub(crate) fn record_traffic(state: &mut State, now: Time, traffic: &Traffic) {
     }
 }
 
-/// The target groups that a load balancer's listeners forward to.
-fn groups_of<'a>(tables: &'a Tables, load_balancer: &LoadBalancer) -> Vec<&'a TargetGroup> {
-    let listeners = tables.listeners.values().filter(|row| row.load_balancer == load_balancer.arn);
-    let arns: std::collections::BTreeSet<_> = listeners.flat_map(|row| row.action.target_groups()).collect();
-    arns.into_iter().filter_map(|arn| tables.target_groups.get(arn.as_str())).map(AsRef::as_ref).collect()
+/// The target groups that each load balancer's listeners forward to.
+fn forwarded(tables: &Tables) -> BTreeMap<&LoadBalancerArn, BTreeSet<&TargetGroupArn>> {
+    let mut forwarded: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for listener in tables.listeners.values() {
+        forwarded.entry(&listener.load_balancer).or_default().extend(listener.action.target_groups());
+    }
+    forwarded
 }
 
 /// Healthy and unhealthy hosts of a target group by zone.
 fn count_hosts(state: &State, tables: &Tables, group: &TargetGroup) -> BTreeMap<Zone, (u32, u32)> {
     let mut hosts = BTreeMap::new();
-    for target in tables.targets.values().filter(|t| t.group == group.arn && t.phase == TargetPhase::Registered) {
+    let prefix = format!("{}|", group.arn);
+    let of_group = tables.targets.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
+    for target in of_group.map(|(_, target)| target).filter(|target| target.phase == TargetPhase::Registered) {
         let (vpc, address, zone) = match (group.target_type, tables.instances.get(&target.id)) {
             (TargetType::Instance, Some(row)) => (row.vpc.clone(), row.private_ip, row.zone.clone()),
             (TargetType::Ip, _) => match target.id.parse() {

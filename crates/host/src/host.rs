@@ -194,6 +194,7 @@ impl Host {
         let inner = host.inner.clone();
         host.inner.jobs.submit("base", move || drop(launch::base(&inner)));
         (host.inner.facts)(HostFact::Inventory(host.inventory()));
+        (host.inner.facts)(HostFact::Layers(image::all(&host.inner.layout)?));
         Ok(host)
     }
 

@@ -67,6 +67,17 @@ fn publish(layout: &Layout, temporary: &Path, image: &str) -> Result<(), HostErr
     File::open(&images).and_then(|file| file.sync_all()).context(|| "write the image's name to disk".to_owned())
 }
 
+/// All images that are here.
+pub fn all(layout: &Layout) -> Result<Vec<ImageId>, HostError> {
+    let images = layout.at("images");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&images).context(|| format!("read {}", images.display()))? {
+        let name = entry.context(|| format!("read {}", images.display()))?.file_name();
+        found.extend(name.to_str().filter(|name| is_safe_name(name)).map(ImageId::from));
+    }
+    Ok(found)
+}
+
 /// Makes the directory of an instance of the process make: its image's
 /// layers, copied one over the other, and the places that scripts expect.
 pub fn unpack(layout: &Layout, layers: &[ImageId], directory: &Path) -> Result<(), HostError> {

@@ -54,6 +54,10 @@ pub struct Host {
     pub layers: BTreeSet<ImageId>,
     /// Every (instance, generation) that ever booted, to find what boots twice.
     pub boots: BTreeMap<(InstanceId, Generation), u32>,
+    /// How often a command was run on an instance, to find what runs twice.
+    pub executions: BTreeMap<(CommandId, InstanceId), u32>,
+    /// Outcomes that machines remember, `None` while the command runs.
+    outcomes: BTreeMap<(CommandId, InstanceId), Option<CommandOutcome>>,
     jobs: BTreeMap<(Time, u64), Job>,
     sequence: u64,
     facts: Vec<HostFact>,
@@ -105,9 +109,22 @@ impl Host {
         self.plan(now + Span::from_secs(3), Job::Capture(image, instance));
     }
 
-    /// Accepts a command.
+    /// Accepts a command. One that was run is not run again: its outcome is told again.
     pub fn run_command(&mut self, command: CommandId, instance: InstanceId, now: Time) {
-        self.plan(now + Span::from_secs(2), Job::Command(command, instance));
+        let key = (command.clone(), instance.clone());
+        match self.outcomes.get(&key) {
+            Some(Some(outcome)) => {
+                let outcome = outcome.clone();
+                self.facts.push(HostFact::CommandDone { command, instance, outcome });
+            }
+            Some(None) => {}
+            None => {
+                let alive = self.machines.get(&instance).is_some_and(|held| held.state == MachineState::Running);
+                *self.executions.entry(key.clone()).or_default() += u32::from(alive);
+                self.outcomes.insert(key, None);
+                self.plan(now + Span::from_secs(2), Job::Command(command, instance));
+            }
+        }
     }
 
     /// Does what is due.
@@ -148,6 +165,7 @@ impl Host {
                 let alive = self.machines.get(&instance).is_some_and(|held| held.state == MachineState::Running);
                 let end = if alive { CommandEnd::Exited(0) } else { CommandEnd::Undeliverable };
                 let outcome = CommandOutcome { end, stdout: "done".to_string(), stderr: String::new() };
+                self.outcomes.insert((command.clone(), instance.clone()), Some(outcome.clone()));
                 Some(HostFact::CommandDone { command, instance, outcome })
             }
         }
@@ -180,11 +198,26 @@ impl Host {
     }
 
     /// What a daemon that starts finds: facts under way to the one before it
-    /// are lost, and so is what was accepted but not begun.
-    pub fn restart(&mut self) -> HostFact {
+    /// are lost, and so is what was accepted but not begun. Commands go on,
+    /// as they run in the machines.
+    pub fn restart(&mut self) -> Vec<HostFact> {
         self.facts.clear();
+        self.jobs.retain(|_, job| matches!(job, Job::Command(..)));
+        vec![self.inventory(), HostFact::Layers(self.layers.iter().cloned().collect())]
+    }
+
+    /// The machine under all machines goes down; nothing tells the daemon, as
+    /// it goes down too.
+    pub fn power_fails(&mut self) {
         self.jobs.clear();
-        self.inventory()
+        for held in self.machines.values_mut() {
+            held.state = MachineState::Stopped;
+        }
+        for (key, outcome) in &mut self.outcomes {
+            let end = CommandEnd::Undeliverable;
+            let lost = || CommandOutcome { end, stdout: String::new(), stderr: key.1.to_string() };
+            outcome.get_or_insert_with(lost);
+        }
     }
 
     /// All machines.

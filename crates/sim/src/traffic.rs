@@ -96,6 +96,7 @@ impl Plane {
     fn look_at(&mut self, key: TargetKey, group: &TargetGroup, target: &Target, now: Time, host: &Host, rng: &mut Rng) {
         match target.admission {
             Admission::Draining { .. } => {
+                self.health.remove(&key);
                 let end = *self.drains.entry(key.clone()).or_insert(now + Span(rng.below(20_000) as i64));
                 if end <= now && self.told.insert(key.clone()) {
                     self.facts.push(ProxyFact::Drained { target: key });
@@ -111,7 +112,11 @@ impl Plane {
                     self.facts.push(ProxyFact::Health { target: key, health });
                 }
             }
-            Admission::Registered | Admission::Unused => {}
+            Admission::Registered | Admission::Unused => {
+                self.health.remove(&key);
+                self.drains.remove(&key);
+                self.told.remove(&key);
+            }
         }
     }
 

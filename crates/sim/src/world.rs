@@ -10,7 +10,7 @@ use elastane_api::{Caller, World as ApiWorld};
 use elastane_domain::id::{AccountId, InstanceId};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::store::Store;
-use elastane_engine::{Config, Effect, Engine, Fact, Plant, Rng, Scope, Step};
+use elastane_engine::{Config, Effect, Engine, Entropy, Fact, Plant, Rng, Scope, Step};
 use elastane_wire::{ApiError, Input, Output};
 use std::sync::Arc;
 
@@ -80,8 +80,10 @@ const BEGINNING: Time = Time(1_767_225_600_000);
 impl World {
     /// A world as new, with a bug to carry or none.
     pub fn new(seed: u64, plant: Option<Plant>, load: Load) -> World {
-        let config = Config { plant, ..Config::default() };
         let mut rng = Rng::new(seed);
+        let mut secret = [0; 32];
+        secret.chunks_mut(8).for_each(|part| part.copy_from_slice(&rng.draw().to_le_bytes()));
+        let config = Config { plant, entropy: Some(Entropy::new(secret)), ..Config::default() };
         let engine = Engine::open(config.clone(), rng.draw(), Vec::new()).expect("an empty store opens");
         let mut world = World {
             now: BEGINNING,
@@ -162,6 +164,7 @@ impl World {
         for fact in &facts {
             self.note(&format!("{} fact {fact:?}", self.now.millis()));
         }
+        self.checker.heard(&facts);
         let mut answers = Vec::new();
         for (scope, input) in std::mem::take(&mut self.calls) {
             let caller = Caller::root(&AccountId::from(ACCOUNT), "AKIASIMULATED");
@@ -170,8 +173,10 @@ impl World {
                 self.engine.transact(&scope, now, |tx| elastane_api::call(tx, &caller, &NoConsole, &input));
             answers.push((scope, input, answer));
         }
+        self.checker.called(&self.engine, self.now);
         let step = self.engine.handle(self.now, facts);
         self.wake = step.wake;
+        self.checker.handled(&self.engine, self.now)?;
         for write in &step.writes {
             self.note(&format!("{} write {}", self.now.millis(), write.key));
         }
@@ -244,8 +249,24 @@ impl World {
         self.plane = Plane::default();
         self.calls.clear();
         self.now += Span::from_secs(1 + self.rng.below(20) as i64);
-        let inventory = self.host.restart();
-        self.round(vec![Fact::Host(inventory)])
+        self.past.clear();
+        self.checker.restarted(&self.engine);
+        let facts = self.host.restart();
+        self.round(facts.into_iter().map(Fact::Host).collect())
+    }
+
+    /// All machines stop at once, and the daemon starts again on the same disk.
+    pub fn power_fails(&mut self) -> Result<(), Violation> {
+        self.note(&format!("{} power fails", self.now.millis()));
+        self.host.power_fails();
+        self.now += Span::from_secs(60 + self.rng.below(600) as i64);
+        self.crash()
+    }
+
+    /// The clock of the service is set ahead, as when a laptop wakes up.
+    pub fn jump(&mut self, ahead: Span) {
+        self.note(&format!("{} jump", self.now.millis()));
+        self.now += ahead;
     }
 
     /// All rows of all scopes go, as `elastane reset` does it.

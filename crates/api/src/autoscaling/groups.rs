@@ -87,6 +87,7 @@ fn new_group(
         cooldown,
         launch_failures: 0,
         launch_after: None,
+        protected_told: None,
         name,
     })
 }

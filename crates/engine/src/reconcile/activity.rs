@@ -82,6 +82,27 @@ pub fn refused(tx: &mut Tx<'_>, group: &GroupName, cause: String, zone: &str, re
     });
 }
 
+/// Records that a group cannot shrink, because all instances that could go
+/// are protected from scale in (autoscaling.md 1.3).
+pub fn protected(tx: &mut Tx<'_>, group: &Group, cause: String) {
+    const TEXT: &str =
+        "Could not scale to desired capacity because all remaining instances are protected from scale-in.";
+    trim(tx);
+    let id = tx.rng.uuid();
+    tx.put(Activity {
+        id,
+        group: group.name.clone(),
+        instance: None,
+        description: TEXT.to_string(),
+        cause: cut(cause, CAUSE_MAX),
+        start: tx.now,
+        end: Some(tx.now),
+        status: ActivityStatus::Failed,
+        status_message: Some(TEXT.to_string()),
+        details: "{}".to_string(),
+    });
+}
+
 /// The activity no longer waits for requests in flight.
 pub fn drained(tx: &mut Tx<'_>, id: &str, instance: &InstanceId) {
     let description = terminate_description(instance, false);

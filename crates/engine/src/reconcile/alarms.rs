@@ -2,10 +2,10 @@
 //! so that its samples are in; their actions set off scaling policies.
 
 use super::policy::{self, Trigger};
-use super::{Memory, wake_at};
+use super::{Memory, groups, wake_at};
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::alarm::{self, AlarmState, Verdict, action_due};
+use elastane_domain::alarm::{self, AlarmState, INITIAL_REASON, Verdict, action_due};
 use elastane_domain::id::{AlarmName, GroupName};
 use elastane_domain::series::Unit;
 use elastane_domain::time::{Span, Time};
@@ -31,9 +31,14 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
     let alarms: Vec<Arc<Alarm>> = tx.all::<Alarm>().cloned().collect();
     let minute = (tx.now - LAG).floor(Span::from_mins(1));
     let mut triggered = Triggered::new();
+    forget_deleted(tx, memory);
     for alarm in &alarms {
         wake_at(wake, minute + Span::from_mins(1) + LAG);
         let timer = memory.alarms.entry((tx.scope().clone(), alarm.name.clone())).or_default();
+        if alarm.state_reason == INITIAL_REASON && timer.acted_on.is_some_and(|state| state != alarm.state) {
+            // Deleted and made anew under the same name.
+            *timer = Timer::default();
+        }
         let set_by_hand = timer.acted_on.is_some_and(|state| state != alarm.state);
         if timer.minute == Some(minute) && !set_by_hand {
             continue;
@@ -52,8 +57,27 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
             act(tx, &alarm, &mut triggered);
         }
     }
+    if triggered.is_empty() {
+        return;
+    }
+    let members = groups::members_by_group(tx);
     for (group, policies) in triggered {
-        policy::follow_alarms(tx, &group, &policies);
+        let none = Vec::new();
+        policy::follow_alarms(tx, &group, members.get(&group).unwrap_or(&none), &policies);
+    }
+}
+
+/// Timers of alarms that are gone go too: one made anew starts anew.
+fn forget_deleted(tx: &Tx<'_>, memory: &mut Memory) {
+    let of_scope = memory.alarms.range((tx.scope().clone(), AlarmName::from(""))..);
+    let gone: Vec<_> = of_scope
+        .map(|(key, _)| key)
+        .take_while(|(scope, _)| scope == tx.scope())
+        .filter(|(_, name)| !tx.alarms.contains_key(name.as_str()))
+        .cloned()
+        .collect();
+    for key in gone {
+        memory.alarms.remove(&key);
     }
 }
 
@@ -91,16 +115,15 @@ fn verdict(tx: &Tx<'_>, alarm: &Alarm) -> Verdict {
 /// Collects the scaling policies that an alarm's actions name. Transitions
 /// are noted in its history; repeats are not.
 fn act(tx: &mut Tx<'_>, alarm: &Alarm, triggered: &mut Triggered) {
-    let by_arn: BTreeMap<String, Arc<Policy>> =
-        tx.all::<Policy>().map(|policy| (policy.arn.clone(), policy.clone())).collect();
     let value = verdict(tx, alarm).reason_data.newest_value();
     for action in alarm.actions() {
-        if let Some(policy) = by_arn.get(action) {
+        let policy = policy::by_arn(tx, action);
+        if let Some(policy) = &policy {
             let trigger = Trigger { alarm: alarm.name.clone(), value, threshold: alarm.rule.threshold };
             triggered.entry(policy.group.clone()).or_default().push((policy.clone(), trigger));
         }
         if alarm.state_transitioned_at == tx.now {
-            note_action(tx, &alarm.name, action, by_arn.contains_key(action));
+            note_action(tx, &alarm.name, action, policy.is_some());
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Memory {
     /// Alarms' timers.
     pub alarms: BTreeMap<(Scope, AlarmName), Timer>,
     /// Images whose layers are there, to notice those whose rows went.
-    layers: BTreeSet<ImageId>,
+    pub layers: BTreeSet<ImageId>,
     route: Option<Arc<Snapshot>>,
 }
 
@@ -54,9 +54,15 @@ impl Memory {
         });
     }
 
-    /// Forgets timers and routing; what is under way stays.
+    /// Forgets what belongs to rows; what is under way stays.
     pub fn reset(&mut self) {
         self.alarms.clear();
+        self.removed.clear();
+    }
+
+    /// The newest routing snapshot.
+    pub fn route(&self) -> Option<&Snapshot> {
+        self.route.as_deref()
     }
 }
 
@@ -79,20 +85,28 @@ impl Collector<'_> {
     }
 }
 
-/// Everything that is to be done now.
-pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: Time) -> Vec<Effect> {
+/// Everything that is to be done now. `rerouted` says that rows changed which
+/// routing is made of.
+pub(crate) fn effects(
+    state: &State,
+    config: &Config,
+    memory: &mut Memory,
+    now: Time,
+    rerouted: bool,
+) -> Vec<Effect> {
     if !state.seen.inventoried {
         return Vec::new();
     }
     let mut collector = Collector { memory, now, effects: Vec::new(), wanted: BTreeSet::new() };
-    let mut owned = BTreeSet::new();
+    let mut owned = Vec::new();
     for (scope, tables) in &state.scopes {
         let view = View { state, tables, scope, now };
+        let captured = captured_stopped(tables);
         for instance in tables.instances.values() {
             if !matches!(instance.phase, Phase::Terminated { .. }) {
-                owned.insert(&instance.id);
+                owned.push(&instance.id);
             }
-            want_of_instance(&mut collector, &view, config, instance);
+            want_of_instance(&mut collector, &view, config, instance, &captured);
         }
         for image in tables.images.values() {
             want_of_image(&mut collector, tables, state, image);
@@ -102,7 +116,8 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
         }
     }
     if config.plant != Some(Plant::ReaperOff) {
-        for instance in state.seen.machines.keys().filter(|id| !owned.contains(id)) {
+        owned.sort_unstable();
+        for instance in state.seen.machines.keys().filter(|id| owned.binary_search(id).is_err()) {
             let instance = instance.clone();
             collector.want(Key::Terminate(instance.clone()), || Some(Effect::Terminate { instance }));
         }
@@ -110,11 +125,19 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
     want_layers_gone(&mut collector, state);
     let Collector { effects: mut found, wanted, memory, .. } = collector;
     memory.under_way.retain(|key, _| wanted.contains(key));
-    found.extend(route(state, config, memory));
+    if rerouted || memory.route.is_none() {
+        found.extend(route(state, config, memory));
+    }
     found
 }
 
-fn want_of_instance(collector: &mut Collector<'_>, view: &View<'_>, config: &Config, instance: &Instance) {
+fn want_of_instance(
+    collector: &mut Collector<'_>,
+    view: &View<'_>,
+    config: &Config,
+    instance: &Instance,
+    captured: &BTreeSet<&InstanceId>,
+) {
     let seen = view.state.seen.machines.get(&instance.id);
     let alive = seen.filter(|seen| seen.state == MachineState::Running);
     let id = || instance.id.clone();
@@ -127,7 +150,7 @@ fn want_of_instance(collector: &mut Collector<'_>, view: &View<'_>, config: &Con
                 collector.want(key, || Some(effect));
             }
             None if instance.phase == Phase::Running && seen.is_none() => {}
-            None if captured_stopped(view.tables, &instance.id) => {}
+            None if captured.contains(&instance.id) => {}
             None => collector.want(Key::Launch(id(), instance.generation), || {
                 let mut spec = launch::spec(view, instance)?;
                 spec.cpu_millicores = launch::millicores(&instance.instance_type, config.vcpu_millicores);
@@ -145,12 +168,10 @@ fn want_of_instance(collector: &mut Collector<'_>, view: &View<'_>, config: &Con
     }
 }
 
-/// Whether an image waits for this instance to be captured while it is stopped.
-fn captured_stopped(tables: &Tables, instance: &InstanceId) -> bool {
-    tables
-        .images
-        .values()
-        .any(|image| image.phase == ImagePhase::Pending && image.reboot && image.source.as_ref() == Some(instance))
+/// Instances that stay stopped until an image of them is captured.
+fn captured_stopped(tables: &Tables) -> BTreeSet<&InstanceId> {
+    let waiting = tables.images.values().filter(|image| image.phase == ImagePhase::Pending && image.reboot);
+    waiting.filter_map(|image| image.source.as_ref()).collect()
 }
 
 fn want_of_image(collector: &mut Collector<'_>, tables: &Tables, state: &State, image: &Image) {
@@ -165,15 +186,17 @@ fn want_of_image(collector: &mut Collector<'_>, tables: &Tables, state: &State, 
     }
 }
 
-/// A layer whose image row went is removed from the host.
+/// A layer that no image row and no instance knows is removed from the host.
+/// Hosts tell their layers when they start, so none outlives a crash.
 fn want_layers_gone(collector: &mut Collector<'_>, state: &State) {
-    let gone: Vec<ImageId> = collector
-        .memory
-        .layers
-        .iter()
-        .filter(|id| !state.scopes.values().any(|tables| tables.images.contains_key(id.as_str())))
-        .cloned()
-        .collect();
+    let known = |id: &ImageId| state.scopes.values().any(|tables| tables.images.contains_key(id.as_str()));
+    let mut gone: BTreeSet<ImageId> = collector.memory.layers.iter().filter(|id| !known(id)).cloned().collect();
+    if !gone.is_empty() {
+        let instances = state.scopes.values().flat_map(|tables| tables.instances.values());
+        for instance in instances.filter(|row| !matches!(row.phase, Phase::Terminated { .. })) {
+            gone.retain(|id| !instance.layers.contains(id));
+        }
+    }
     for image in gone {
         collector.memory.layers.remove(&image);
         collector.want(Key::DeleteImage(image.clone()), || Some(Effect::DeleteImage { image }));

@@ -9,7 +9,7 @@ use crate::launch::{self, Refusal};
 use crate::network;
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::group::{Action, DesiredChange, GroupView, Member, UnhealthyCause, Why, examine, plan};
+use elastane_domain::group::{Action, Blocked, DesiredChange, GroupView, Member, UnhealthyCause, Why, examine, plan};
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::routing::TargetHealth;
@@ -30,18 +30,33 @@ const HEALTH_INTERVAL: Span = Span::from_secs(30);
 /// A group remembers at most so many sentences on changes of its desired capacity.
 const CHANGES_MAX: usize = 8;
 
-type Members = Vec<Arc<Instance>>;
+/// Instances of one group.
+pub(super) type Members = Vec<Arc<Instance>>;
+
+/// Targets that drain, by the instance behind them.
+type Draining = BTreeMap<String, Vec<Arc<Target>>>;
 
 pub(super) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
     let groups: Vec<Arc<Group>> = tx.all::<Group>().cloned().collect();
     let mut index = members_by_group(tx);
+    let draining = draining(tx);
     for group in groups {
         let members = index.remove(&group.name).unwrap_or_default();
-        reconcile_group(tx, &group.name, members, wake);
+        reconcile_group(tx, &group.name, members, &draining, wake);
     }
 }
 
-fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName, Members> {
+/// In all target groups, also in those that are no longer attached: whoever
+/// detaches one does not mean to cut requests in flight.
+fn draining(tx: &Tx<'_>) -> Draining {
+    let mut index = Draining::new();
+    for target in tx.all::<Target>().filter(|target| matches!(target.phase, TargetPhase::Draining { .. })) {
+        index.entry(target.id.clone()).or_default().push(target.clone());
+    }
+    index
+}
+
+pub(super) fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName, Members> {
     let mut index: BTreeMap<GroupName, Members> = BTreeMap::new();
     for instance in tx.all::<Instance>() {
         if let Some(membership) = &instance.membership {
@@ -51,9 +66,9 @@ fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName, Members> {
     index
 }
 
-fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, wake: &mut Time) {
+fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining: &Draining, wake: &mut Time) {
     for member in &members {
-        advance(tx, member, wake);
+        advance(tx, member, draining, wake);
     }
     let members: Members = members.iter().filter_map(|member| tx.get::<Instance>(member.id.as_str())).collect();
     let members: Members = members.into_iter().filter(|member| member.membership.is_some()).collect();
@@ -62,7 +77,6 @@ fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, wake: &m
     if group.deleting && members.is_empty() {
         return delete(tx, &group);
     }
-    wake_for_health(&group, &members, tx.now, wake);
     let mut view = view(tx, &group, &members);
     for (instance, cause) in examine(&view, tx.now) {
         mark(tx, &instance, cause);
@@ -70,27 +84,38 @@ fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, wake: &m
             member.marked_unhealthy = Some(cause);
         }
     }
+    if let Some(at) = view.wake(tx.now) {
+        wake_at(wake, at);
+    }
+    if !members.is_empty() {
+        wake_at(wake, tx.now + HEALTH_INTERVAL);
+    }
     let draw = tx.rng.draw();
-    carry_out(tx, &group, &view, plan(&view, tx.now, draw).actions);
+    let plan = plan(&view, tx.now, draw);
+    tell_protected(tx, &group, &view, plan.blocked);
+    carry_out(tx, &group, &view, plan.actions);
     policy::follow_capacity(tx, name);
 }
 
-/// Time alone matters when a grace period or a launch back-off ends.
-fn wake_for_health(group: &Group, members: &Members, now: Time, wake: &mut Time) {
-    if let Some(at) = group.launch_after.filter(|at| *at > now) {
-        wake_at(wake, at);
+/// Once for each change of the desired capacity an activity says that it
+/// cannot be reached because of protection.
+fn tell_protected(tx: &mut Tx<'_>, group: &Group, view: &GroupView, blocked: Option<Blocked>) {
+    let protected = blocked == Some(Blocked::AllProtected);
+    let told = if protected { Some(group.desired) } else { group.protected_told.filter(|told| *told == group.desired) };
+    if told == group.protected_told {
+        return;
     }
-    let graces = members.iter().filter_map(|member| member.membership.as_ref()?.in_service_since);
-    for end in graces.map(|since| since + group.grace).filter(|end| *end > now) {
-        wake_at(wake, end);
+    if protected {
+        let from = view.counted().count() as u32;
+        let why = Why::AboveDesired { from, to: group.desired };
+        let cause = why.cause(tx.now, None, led_by(group).as_deref());
+        activity::protected(tx, group, cause);
     }
-    if !members.is_empty() {
-        wake_at(wake, now + HEALTH_INTERVAL);
-    }
+    tx.update(group.name.as_str(), |row: &mut Group| row.protected_told = told);
 }
 
 /// Moves one member a step on, by its instance's phase.
-fn advance(tx: &mut Tx<'_>, instance: &Instance, wake: &mut Time) {
+fn advance(tx: &mut Tx<'_>, instance: &Instance, draining: &Draining, wake: &mut Time) {
     let Some(membership) = &instance.membership else { return };
     match membership.lifecycle {
         LifecycleState::Pending => match instance.phase {
@@ -101,7 +126,7 @@ fn advance(tx: &mut Tx<'_>, instance: &Instance, wake: &mut Time) {
             }
         },
         LifecycleState::InService => {}
-        LifecycleState::Terminating => terminate_on(tx, instance, membership, wake),
+        LifecycleState::Terminating => terminate_on(tx, instance, membership, draining, wake),
         LifecycleState::Terminated => leave(tx, instance, membership),
     }
 }
@@ -165,7 +190,7 @@ fn end_activity(tx: &mut Tx<'_>, membership: &Membership, status: ActivityStatus
 }
 
 /// A member on its way out waits for its requests in flight, then ends.
-fn terminate_on(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, wake: &mut Time) {
+fn terminate_on(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, draining: &Draining, wake: &mut Time) {
     if let Phase::Terminated { .. } = instance.phase {
         tx.update(instance.id.as_str(), |row: &mut Instance| {
             if let Some(membership) = &mut row.membership {
@@ -177,7 +202,7 @@ fn terminate_on(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, w
     if instance.phase == Phase::ShuttingDown {
         return;
     }
-    if let Some(until) = draining_until(tx, instance, membership) {
+    if let Some(until) = draining_until(tx, instance, draining) {
         return wake_at(wake, until);
     }
     if let Some(id) = &membership.activity {
@@ -189,16 +214,16 @@ fn terminate_on(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, w
 
 /// Until when requests in flight may keep a member alive; `None` when there
 /// are none: drained, or its process no longer runs.
-fn draining_until(tx: &Tx<'_>, instance: &Instance, membership: &Membership) -> Option<Time> {
+fn draining_until(tx: &Tx<'_>, instance: &Instance, draining: &Draining) -> Option<Time> {
     if instance.phase != Phase::Running {
         return None;
     }
-    let group = tx.get::<Group>(membership.group.as_str())?;
-    targets::of_instance(tx, &group.target_groups, &instance.id)
-        .into_iter()
+    draining
+        .get(instance.id.as_str())?
+        .iter()
         .filter_map(|target| match target.phase {
             TargetPhase::Draining { until } if until > tx.now => {
-                let drained = targets::key(tx, &target).is_some_and(|key| tx.state.seen.drained.contains(&key));
+                let drained = targets::key(tx, target).is_some_and(|key| tx.state.seen.drained.contains(&key));
                 (!drained).then_some(until)
             }
             TargetPhase::Draining { .. } | TargetPhase::Registered => None,
@@ -291,34 +316,56 @@ fn mark(tx: &mut Tx<'_>, instance: &InstanceId, cause: UnhealthyCause) {
     });
 }
 
+/// What changed the desired capacity since the last activity that followed it.
+fn led_by(group: &Group) -> Option<String> {
+    (!group.changes.is_empty()).then(|| group.changes.join("  "))
+}
+
+fn follows_desired(why: &Why) -> bool {
+    matches!(why, Why::BelowDesired { .. } | Why::AboveDesired { .. } | Why::GroupDeleted { .. })
+}
+
 fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, actions: Vec<Action>) {
-    let led_by = (!group.changes.is_empty()).then(|| group.changes.join("  "));
-    let follows_desired = actions.iter().any(|action| match action {
-        Action::Launch { why, .. } | Action::Terminate { why, .. } => {
-            matches!(why, Why::BelowDesired { .. } | Why::AboveDesired { .. } | Why::GroupDeleted { .. })
-        }
-    });
+    let all = led_by(group);
+    let led_by = |why: &Why| all.as_deref().filter(|_| follows_desired(why));
+    let mut followed = view.desired as usize == view.counted().count();
+    // Launches of a zone are one call, as one call scans addresses once.
+    let mut launches: Vec<(Zone, Why, u32)> = Vec::new();
     for action in actions {
         match action {
             Action::Terminate { instance, why } => {
-                begin_termination(tx, &instance, &why, led_by.as_deref());
+                followed |= follows_desired(&why);
+                begin_termination(tx, &instance, &why, led_by(&why));
             }
             Action::Launch { zone, why } => {
-                if !launch_member(tx, group, &zone, &why, led_by.as_deref()) {
-                    break;
+                followed |= follows_desired(&why);
+                match launches.iter_mut().find(|(same, reason, _)| *same == zone && *reason == why) {
+                    Some((_, _, count)) => *count += 1,
+                    None => launches.push((zone, why, 1)),
                 }
             }
         }
     }
-    let settled = view.desired as usize == view.counted().count();
-    if follows_desired || settled {
+    for (zone, why, count) in launches {
+        if !launch_members(tx, group, (&zone, count), &why, led_by(&why)) {
+            break;
+        }
+    }
+    if followed {
         tx.update(group.name.as_str(), |row: &mut Group| row.changes.clear());
     }
 }
 
-/// Launches one member; a refusal becomes a failed activity and a back-off.
-fn launch_member(tx: &mut Tx<'_>, group: &Group, zone: &Zone, why: &Why, led_by: Option<&str>) -> bool {
-    let result = launch_request(tx, group, zone).and_then(|request| launch::launch(tx, &request));
+/// Launches members in one zone: all, or as many as its subnet has addresses
+/// for. A refusal becomes a failed activity and a back-off.
+fn launch_members(
+    tx: &mut Tx<'_>,
+    group: &Group,
+    (zone, count): (&Zone, u32),
+    why: &Why,
+    led_by: Option<&str>,
+) -> bool {
+    let result = launch_request(tx, group, zone, count).and_then(|request| launch::launch(tx, &request));
     match result {
         Ok(ids) => {
             for id in ids {
@@ -346,9 +393,9 @@ fn set_activity(tx: &mut Tx<'_>, instance: &InstanceId, activity: String) {
     });
 }
 
-/// What a group asks of EC2 for one instance in a zone. The template's
+/// What a group asks of EC2 for instances in a zone. The template's
 /// version is resolved now, at the launch.
-fn launch_request(tx: &mut Tx<'_>, group: &Group, zone: &Zone) -> Result<launch::Request, Refusal> {
+fn launch_request(tx: &mut Tx<'_>, group: &Group, zone: &Zone, count: u32) -> Result<launch::Request, Refusal> {
     let template = tx.get::<LaunchTemplate>(group.template.as_str()).ok_or_else(|| {
         let message = format!("The specified launch template, with template ID {}, does not exist.", group.template);
         Refusal::new("InvalidLaunchTemplateId.NotFound", message)
@@ -370,7 +417,7 @@ fn launch_request(tx: &mut Tx<'_>, group: &Group, zone: &Zone) -> Result<launch:
         data,
         template: Some((template.id.clone(), version.number)),
         count_min: 1,
-        count_max: 1,
+        count_max: count,
         client_token: None,
         request_digest: None,
         group: Some((group.name.clone(), group.protect_new)),

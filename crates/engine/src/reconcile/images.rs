@@ -5,14 +5,20 @@ use crate::state::Tx;
 use elastane_domain::id::{CommandId, ImageId, InstanceId};
 use elastane_domain::machine::{CommandEnd, CommandOutcome};
 use elastane_domain::time::Time;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) fn reconcile(tx: &mut Tx<'_>) {
     let images: Vec<Arc<Image>> = tx.all::<Image>().cloned().collect();
+    let needed = if images.iter().any(|image| image.phase == ImagePhase::Deregistered) {
+        needed(tx)
+    } else {
+        BTreeSet::new()
+    };
     for image in images {
         match &image.phase {
             ImagePhase::Pending => pending(tx, &image),
-            ImagePhase::Deregistered if !needed(tx, &image) => tx.delete::<Image>(image.id.as_str()),
+            ImagePhase::Deregistered if !needed.contains(&image.id) => tx.delete::<Image>(image.id.as_str()),
             ImagePhase::Deregistered | ImagePhase::Available { .. } | ImagePhase::Failed { .. } => {}
         }
     }
@@ -30,11 +36,12 @@ fn pending(tx: &mut Tx<'_>, image: &Image) {
     tx.update(image.id.as_str(), |row: &mut Image| row.phase = phase);
 }
 
-/// Whether another image is built on this one's layer, or an instance runs on it.
-fn needed(tx: &Tx<'_>, image: &Image) -> bool {
-    let in_stack = |layers: &[ImageId]| layers.contains(&image.id);
-    tx.all::<Image>().any(|other| other.id != image.id && in_stack(&other.layers))
-        || tx.all::<Instance>().any(|i| in_stack(&i.layers) && !matches!(i.phase, Phase::Terminated { .. }))
+/// Layers that other images are built on, or that instances stand on.
+fn needed(tx: &Tx<'_>) -> BTreeSet<ImageId> {
+    let below = |image: &Arc<Image>| image.layers.iter().filter(|id| **id != image.id).cloned().collect::<Vec<_>>();
+    let images = tx.all::<Image>().flat_map(below);
+    let living = tx.all::<Instance>().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
+    images.chain(living.flat_map(|row| row.layers.iter().cloned())).collect()
 }
 
 pub(super) fn reconcile_commands(tx: &mut Tx<'_>) {

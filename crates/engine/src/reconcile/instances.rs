@@ -5,7 +5,7 @@ use super::{Memory, wake_at};
 use crate::engine::Plant;
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::machine::MachineState;
+use elastane_domain::machine::{Generation, MachineState};
 use elastane_domain::time::{Span, Time};
 use std::sync::Arc;
 
@@ -54,11 +54,8 @@ fn sight(tx: &Tx<'_>, instance: &Instance) -> Sight {
 }
 
 fn pending(tx: &mut Tx<'_>, instance: &Instance, sight: Sight) {
-    if let Some((generation, reason)) = tx.state.seen.launch_failures.get(&instance.id).cloned()
-        && generation == instance.generation
-    {
-        let message = format!("Server.InternalError: {reason}");
-        return end(tx, instance, "Server.InternalError", &message);
+    if let Some(reason) = failure(tx, instance) {
+        return boot_failed(tx, instance, &reason);
     }
     match sight {
         Sight::Alive => tx.update(instance.id.as_str(), |row: &mut Instance| row.phase = Phase::Running),
@@ -67,7 +64,31 @@ fn pending(tx: &mut Tx<'_>, instance: &Instance, sight: Sight) {
     }
 }
 
+/// Why the current boot failed, if it did.
+fn failure(tx: &Tx<'_>, instance: &Instance) -> Option<String> {
+    let (generation, reason) = tx.state.seen.launch_failures.get(&instance.id)?;
+    (*generation == instance.generation).then(|| reason.clone())
+}
+
+/// A new instance that does not come up is terminated; one that has lived
+/// keeps what it is and is stopped (EC2 User Guide, "Instance lifecycle").
+fn boot_failed(tx: &mut Tx<'_>, instance: &Instance, reason: &str) {
+    const CODE: &str = "Server.InternalError";
+    let message = format!("{CODE}: {reason}");
+    if instance.generation <= Generation(1) {
+        return end(tx, instance, CODE, &message);
+    }
+    tx.update(instance.id.as_str(), |row: &mut Instance| {
+        row.goal = Goal::Stop;
+        row.phase = Phase::Stopped;
+        row.state_reason = Some(StateReason { code: CODE.to_string(), message });
+    });
+}
+
 fn running(tx: &mut Tx<'_>, instance: &Instance, sight: Sight) {
+    if sight != Sight::Alive && let Some(reason) = failure(tx, instance) {
+        return boot_failed(tx, instance, &reason);
+    }
     let held = tx.state.seen.machines.contains_key(&instance.id);
     match sight {
         Sight::Dead => shut_down_from_inside(tx, instance),

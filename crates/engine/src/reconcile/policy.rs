@@ -1,7 +1,7 @@
 //! Scaling policies: what they make of an alarm, and the alarms that target
 //! tracking keeps.
 
-use super::groups;
+use super::groups::{self, Members};
 use crate::row::*;
 use crate::state::Tx;
 use elastane_domain::alarm::{AlarmRule, AlarmState, Comparison, INITIAL_REASON, MissingData};
@@ -57,11 +57,16 @@ struct Standing {
 
 /// Runs the policies that alarms set off in one group: of several results the
 /// largest capacity wins (autoscaling.md 7.6).
-pub(super) fn follow_alarms(tx: &mut Tx<'_>, group: &GroupName, triggered: &[(Arc<Policy>, Trigger)]) {
-    let Some(row) = tx.get::<Group>(group.as_str()) else { return };
+pub(super) fn follow_alarms(
+    tx: &mut Tx<'_>,
+    group: &GroupName,
+    members: &Members,
+    triggered: &[(Arc<Policy>, Trigger)],
+) {
+    let Some(row) = tx.get::<Group>(group.as_str()).filter(|row| !row.deleting) else { return };
     let mut candidates = Vec::new();
     for (policy, trigger) in triggered.iter().filter(|(policy, _)| policy.enabled) {
-        if let Some(capacity) = wanted(tx, &row, policy, trigger, true) {
+        if let Some(capacity) = wanted(tx, (&row, members), policy, trigger, true) {
             candidates.push((Candidate { policy: policy.name.clone(), capacity }, trigger.alarm.clone()));
         }
     }
@@ -90,7 +95,8 @@ pub fn execute(tx: &mut Tx<'_>, policy: &Policy, metric: Option<(f64, f64)>, hon
         }
         PolicyKind::Step { .. } | PolicyKind::Simple { .. } => {}
     }
-    if let Some(capacity) = wanted(tx, &group, policy, &trigger, honor_cooldown) {
+    let members = members(tx, &group.name);
+    if let Some(capacity) = wanted(tx, (&group, &members), policy, &trigger, honor_cooldown) {
         start_cooldown(tx, &group, &policy.name);
         groups::set_desired(tx, &policy.group, capacity, &DesiredChange::Executed { policy: policy.name.clone() });
     }
@@ -99,23 +105,33 @@ pub fn execute(tx: &mut Tx<'_>, policy: &Policy, metric: Option<(f64, f64)>, hon
 
 /// The gate in front of what honours cooldowns.
 pub fn gate(tx: &Tx<'_>, group: &Group, cooldown: Span) -> Gate {
-    let standing = standing(tx, group, Span::ZERO);
+    gate_of(tx, (group, &members(tx, &group.name)), cooldown)
+}
+
+fn gate_of(tx: &Tx<'_>, (group, members): (&Group, &Members), cooldown: Span) -> Gate {
+    let standing = standing(tx, (group, members), Span::ZERO);
     scaling::simple_allowed(tx.now, group.last_activity_end, cooldown, standing.activity_in_progress)
 }
 
 /// The capacity that a policy asks for; `None` when it asks for no change.
-fn wanted(tx: &Tx<'_>, group: &Group, policy: &Policy, trigger: &Trigger, honor_cooldown: bool) -> Option<u32> {
+fn wanted(
+    tx: &Tx<'_>,
+    (group, members): (&Group, &Members),
+    policy: &Policy,
+    trigger: &Trigger,
+    honor_cooldown: bool,
+) -> Option<u32> {
     match &policy.kind {
         PolicyKind::Simple { adjustment, amount, min_magnitude, cooldown } => {
             let cooldown = cooldown.unwrap_or(group.cooldown.max(group.default_cooldown));
-            if honor_cooldown && gate(tx, group, cooldown) != Gate::Open {
+            if honor_cooldown && gate_of(tx, (group, members), cooldown) != Gate::Open {
                 return None;
             }
             let capacity = scaling::adjust(*adjustment, group.desired, *amount, *min_magnitude, group.bounds);
             (capacity != group.desired).then_some(capacity)
         }
         PolicyKind::Step { adjustment, min_magnitude, steps, warmup, .. } => {
-            let standing = standing(tx, group, warmup_of(group, *warmup));
+            let standing = standing(tx, (group, members), warmup_of(group, *warmup));
             let step = scaling::step_for(steps, trigger.value?, trigger.threshold)?;
             scaling::step_target(
                 *adjustment,
@@ -126,7 +142,7 @@ fn wanted(tx: &Tx<'_>, group: &Group, policy: &Policy, trigger: &Trigger, honor_
             )
         }
         PolicyKind::TargetTracking { target, warmup, alarm_high, .. } => {
-            let standing = standing(tx, group, warmup_of(group, *warmup));
+            let standing = standing(tx, (group, members), warmup_of(group, *warmup));
             let (count, value) = (standing.count, trigger.value?);
             if trigger.alarm == *alarm_high {
                 return scaling::target_tracking_out(count.contributing, value, *target, count.desired, count.bounds);
@@ -152,11 +168,15 @@ fn warmup_of(group: &Group, policy: Option<Span>) -> Span {
     policy.or(group.default_warmup).unwrap_or(group.default_cooldown)
 }
 
-fn standing(tx: &Tx<'_>, group: &Group, warmup: Span) -> Standing {
+fn members(tx: &Tx<'_>, group: &GroupName) -> Members {
+    let belongs = |row: &&Arc<Instance>| row.membership.as_ref().is_some_and(|place| place.group == *group);
+    tx.all::<Instance>().filter(belongs).cloned().collect()
+}
+
+fn standing(tx: &Tx<'_>, (group, members): (&Group, &Members), warmup: Span) -> Standing {
     let (mut contributing, mut with_terminating, mut moving, mut warming) = (0, 0, false, false);
     let mut counted = 0;
-    for instance in tx.all::<Instance>() {
-        let Some(membership) = instance.membership.as_ref().filter(|m| m.group == group.name) else { continue };
+    for membership in members.iter().filter_map(|instance| instance.membership.as_ref()) {
         with_terminating += 1;
         match membership.lifecycle {
             LifecycleState::Pending => (counted, moving, warming) = (counted + 1, true, true),
@@ -190,6 +210,13 @@ fn others_agree(tx: &Tx<'_>, policy: &Policy) -> bool {
             | PolicyKind::Step { .. } => true,
         }
     })
+}
+
+/// The policy behind an ARN, found by the names that the ARN ends in.
+pub(super) fn by_arn(tx: &Tx<'_>, arn: &str) -> Option<Arc<Policy>> {
+    let (_, names) = arn.split_once(":autoScalingGroupName/")?;
+    let (group, name) = names.split_once(":policyName/")?;
+    tx.get::<Policy>(&Policy::key(&GroupName::from(group), name)).filter(|policy| policy.arn == arn)
 }
 
 /// A group's policies, in the order of their names.

@@ -24,18 +24,23 @@ pub(super) fn compile(state: &State, plant: Option<Plant>, generation: u64) -> S
             let targets = targets.remove(&row.arn).unwrap_or_default();
             snapshot.target_groups.push(Arc::new(target_group(row, targets, used.contains(&row.arn))));
         }
-        snapshot.load_balancers.extend(tables.load_balancers.values().map(|row| Arc::new(load_balancer(tables, row))));
+        let mut listeners: BTreeMap<&LoadBalancerArn, Vec<&Listener>> = BTreeMap::new();
+        for listener in tables.listeners.values() {
+            listeners.entry(&listener.load_balancer).or_default().push(listener);
+        }
+        for row in tables.load_balancers.values() {
+            let listeners = listeners.remove(&row.arn).unwrap_or_default();
+            snapshot.load_balancers.push(Arc::new(load_balancer(row, listeners)));
+        }
     }
     snapshot.load_balancers.sort_by(|a, b| a.arn.cmp(&b.arn));
     snapshot.target_groups.sort_by(|a, b| a.arn.cmp(&b.arn));
     snapshot
 }
 
-fn load_balancer(tables: &Tables, row: &LoadBalancer) -> routing::LoadBalancer {
-    let mut listeners: Vec<routing::Listener> = tables
-        .listeners
-        .values()
-        .filter(|listener| listener.load_balancer == row.arn)
+fn load_balancer(row: &LoadBalancer, listeners: Vec<&Listener>) -> routing::LoadBalancer {
+    let mut listeners: Vec<routing::Listener> = listeners
+        .into_iter()
         .map(|listener| routing::Listener {
             arn: listener.arn.clone(),
             port: listener.port,

@@ -50,6 +50,12 @@ fn forget(tx: &mut Tx<'_>, target: &Target) {
     }
 }
 
+fn forget_drain(tx: &mut Tx<'_>, target: &Target) {
+    if let Some(key) = key(tx, target) {
+        tx.state.seen.drained.remove(&key);
+    }
+}
+
 /// The data plane's name for a target; `None` when its instance or group is gone.
 pub fn key(tables: &Tables, target: &Target) -> Option<TargetKey> {
     let group = tables.target_groups.get(target.group.as_str())?;
@@ -63,13 +69,15 @@ pub fn key(tables: &Tables, target: &Target) -> Option<TargetKey> {
     Some(TargetKey { group: target.group.clone(), vpc, address: SocketAddrV4::new(address, target.port) })
 }
 
-/// Registers a target. One that drains starts anew.
+/// Registers a target. One that drains starts anew, which the data plane
+/// notices by itself; of one that is new nothing can have been seen.
 pub fn register(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
     let target = Target { group: group.clone(), id: id.to_string(), port, phase: TargetPhase::Registered };
-    if tx.get::<Target>(&target.id()).is_some_and(|old| old.phase == TargetPhase::Registered) {
-        return;
+    match tx.get::<Target>(&target.id()).map(|old| old.phase) {
+        Some(TargetPhase::Registered) => return,
+        Some(TargetPhase::Draining { .. }) => forget_drain(tx, &target),
+        None => forget(tx, &target),
     }
-    forget(tx, &target);
     tx.put(target);
 }
 
@@ -78,6 +86,10 @@ pub fn register(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
 pub fn deregister(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
     let delay = tx.get::<TargetGroup>(group.as_str()).map_or(DEREGISTRATION_DELAY, |row| deregistration_delay(&row));
     let until = tx.now + delay;
+    if let Some(target) = tx.get::<Target>(&Target::key(group, id, port)).filter(|t| t.phase == TargetPhase::Registered) {
+        // That it drained the last time says nothing of this time.
+        forget_drain(tx, &target);
+    }
     tx.update(&Target::key(group, id, port), |row: &mut Target| {
         if row.phase == TargetPhase::Registered {
             row.phase = TargetPhase::Draining { until };

@@ -62,6 +62,10 @@ pub struct Group {
     pub launch_failures: u32,
     /// No launch is tried before.
     pub launch_after: Option<Time>,
+    /// The desired capacity of which an activity said that it cannot be
+    /// reached, because all instances left are protected: it is said once.
+    #[serde(default)]
+    pub protected_told: Option<u32>,
 }
 row!(Group, |row| row.name.to_string());
 

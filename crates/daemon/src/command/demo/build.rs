@@ -9,8 +9,8 @@ use crate::data_dir::Problem;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use elastane_wire::{autoscaling, ec2, elbv2, ssm};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 /// The name of everything.
 const NAME: &str = "shop";
@@ -24,9 +24,6 @@ const LISTENER_PORT: u16 = 80;
 /// Requests a second that an instance is meant to serve: few, so that a
 /// laptop carries the whole group.
 pub const RATE_PER_INSTANCE: f64 = 30.0;
-
-/// A load balancer's own port is tried for this long before the main port.
-const DOOR_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the first half leaves to the second.
 pub struct Built {
@@ -425,18 +422,25 @@ fn arrive(stage: &mut Stage, names: &Names, dns_name: &str, address: Option<IpAd
         _ => format!("curl -H 'Host: {}' http://{}/", door.host, door.address),
     });
     if page.body.trim() != CHANGED_PAGE || page.served_by != member {
-        return Err(Problem::new(format!("{} answered: {}", page.served_by, page.body.trim())));
+        return Err(Problem::new(format!(
+            "{} was expected to answer with the changed page; {} did, with: {}",
+            member,
+            page.served_by,
+            page.body.trim()
+        )));
     }
     stage.tell.result(&format!("{}: {}", page.served_by, page.body.trim()));
     Ok(door)
 }
 
-/// The load balancer's own port where it is open, else the main port, which
-/// knows load balancers by their host names.
+/// The load balancer's own port if our daemon holds it, else the main port,
+/// which knows load balancers by their host names. Whether something answers
+/// there says too little: it may be the load balancer of another daemon.
 fn door(daemon: &Daemon, dns_name: &str, address: Option<IpAddr>) -> Result<Door, Problem> {
     let host = dns_name.to_string();
     if let Some(address) = address.map(|ip| SocketAddr::new(ip, LISTENER_PORT)) {
-        if TcpStream::connect_timeout(&address, DOOR_LIMIT).is_ok() {
+        let url = format!("http://{address}");
+        if daemon.status()?.load_balancers.iter().any(|balancer| balancer.urls.contains(&url)) {
             return Ok(Door { address, host });
         }
     }

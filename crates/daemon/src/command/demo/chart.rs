@@ -110,7 +110,10 @@ fn axis(end: f64) -> String {
 fn mark_row(marks: &[Mark], end: f64) -> String {
     let mut row = vec![' '; COLUMNS + 1];
     for (index, mark) in marks.iter().enumerate() {
-        row[1 + place(mark.at, end)] = letter(index);
+        // A mark too close to the one before it goes right beside it.
+        let wanted = 1 + place(mark.at, end);
+        let free = (wanted..row.len()).chain(0..wanted).find(|column| row[*column] == ' ');
+        row[free.unwrap_or(wanted)] = letter(index);
     }
     row.into_iter().collect()
 }

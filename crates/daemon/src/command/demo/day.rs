@@ -4,10 +4,9 @@
 use super::build::{Built, RATE_PER_INSTANCE};
 use super::chart::{Mark, Point};
 use super::load::{Load, Sample, get_once};
-use super::summary::{millis, percentile};
+use super::summary::{millis, percentile, service_time};
 use super::watch::{self, Moment};
 use super::{Stage, WORK_LIMIT};
-use crate::admin::Status;
 use crate::data_dir::Problem;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
@@ -20,8 +19,8 @@ const MORNING: f64 = 15.0;
 const NOON: f64 = 4.75 * RATE_PER_INSTANCE;
 /// The instances that noon needs.
 const NOON_INSTANCES: usize = 5;
-/// And in the evening: two instances.
-const EVENING: f64 = 1.5 * RATE_PER_INSTANCE;
+/// And in the evening: two instances, again a little below the target value.
+const EVENING: f64 = 1.9 * RATE_PER_INSTANCE;
 
 /// Minutes of service time from morning to noon.
 const RISE_MINUTES: f64 = 8.0;
@@ -201,10 +200,9 @@ impl Watch<'_> {
         let took = all.at - above.unwrap_or(start);
         self.mark(all.at, format!("{} instances in service", all.in_service.len()));
         self.stage.tell.result(&format!(
-            "{} instances in service and healthy, {:.1} s after the load passed what one is meant to serve ({:.0} minutes of service time)",
+            "{} instances in service and healthy, {} after the load passed what one is meant to serve",
             all.in_service.len(),
-            took.as_secs_f64(),
-            took.as_secs_f64() * self.stage.scale / 60.0
+            service_time(took, self.stage.scale)
         ));
         Ok((took, all.in_service.len()))
     }
@@ -240,17 +238,15 @@ impl Watch<'_> {
         let new = healed.in_service.difference(&before.in_service).next().cloned();
         let new = new.ok_or_else(|| Problem::new(format!("nothing has replaced {instance}")))?;
         self.stage.tell.result(&format!(
-            "{new} has replaced {instance} and serves, {:.2} s after the kill",
-            (healed.at - at).as_secs_f64()
+            "{new} has replaced {instance} and serves, {} after the kill",
+            service_time(healed.at - at, self.stage.scale)
         ));
         Ok(Accident { instance, at, out, healed: healed.at })
     }
 
     /// The first process of an instance, as the daemon's status tells it.
     fn pid(&self, instance: &str) -> Result<Pid, Problem> {
-        let bytes = self.stage.daemon().request("GET", "/_elastane/status")?;
-        let status: Status = serde_json::from_slice(&bytes)
-            .map_err(|err| Problem::because("cannot understand the daemon's status", err))?;
+        let status = self.stage.daemon().status()?;
         let found = status.instances.iter().find(|one| one.id == instance).and_then(|one| one.pid);
         found.and_then(Pid::from_raw).ok_or_else(|| Problem::new(format!("{instance} has no process")))
     }
@@ -276,15 +272,24 @@ impl Watch<'_> {
         self.stage.tell.step("Night: no customers, no instances");
         self.mark(Instant::now(), "night");
         self.load.set_rate(0.0);
+        let start = Instant::now();
         let none = self.follow("an empty group", LOOK, |_, moment| {
             moment.desired == 0 && moment.members == 0 && moment.healthy.is_empty() && moment.draining == 0
         })?;
         self.mark(none.at, "no instance is left");
+        let left = self.stage.daemon().status()?.instances;
+        if !left.is_empty() {
+            let left: Vec<String> = left.into_iter().map(|one| format!("{} {}", one.id, one.state)).collect();
+            return Err(Problem::new(format!("the group is empty, and yet there are instances: {}", left.join(", "))));
+        }
         let answer = get_once(&self.built.door).map(|page| page.status);
         if answer != Ok(503) {
             return Err(Problem::new("with no instance in service the load balancer did not answer 503"));
         }
-        self.stage.tell.result("The group is at its minimum, 0; who comes now gets a 503 from the load balancer.");
+        self.stage.tell.result(&format!(
+            "The group is at its minimum, 0, after {}; who comes now gets a 503 from the load balancer.",
+            service_time(none.at - start, self.stage.scale)
+        ));
         Ok(())
     }
 }

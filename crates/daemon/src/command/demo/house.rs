@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ impl House {
         &self.home
     }
 
-    /// The last lines that the daemon wrote.
+    /// The last lines that the daemon wrote, with a line that says so.
     pub fn log_tail(&self) -> String {
         log_tail(&self.home)
     }
@@ -60,7 +60,7 @@ impl House {
     /// An error when the daemon is gone.
     pub fn check(&mut self) -> Result<(), Problem> {
         match self.child.try_wait() {
-            Ok(Some(status)) => Err(Problem::new(format!("the daemon ended by itself: {}", ending(status)))),
+            Ok(Some(status)) => Err(Problem::new(format!("the daemon ended by itself: {}", status))),
             Ok(None) | Err(_) => Ok(()),
         }
     }
@@ -184,9 +184,9 @@ fn log_tail(home: &Path) -> String {
     let text = fs::read_to_string(log_file(home)).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
-    if shown.is_empty() { "The daemon's log is empty.".to_string() } else { shown.join("\n") }
+    match shown.is_empty() {
+        true => "The daemon's log is empty.".to_string(),
+        false => format!("The daemon's log ends with:\n{}", shown.join("\n")),
+    }
 }
 
-fn ending(status: ExitStatus) -> String {
-    status.to_string()
-}

@@ -129,7 +129,7 @@ pub fn run(options: &Demo) -> Result<(), Problem> {
         }
         (Err(problem), _) if stage.interrupt.check().is_err() => Err(problem),
         (Err(problem), _) => {
-            Err(Problem::new(format!("the demo failed: {problem}\nThe daemon's log ended with:\n{}", log.unwrap_or_default())))
+            Err(Problem::new(format!("the demo failed: {problem}\n{}", log.unwrap_or_default())))
         }
         (Ok(()), Err(problem)) => Err(Problem::because("the demo could not take everything down", problem)),
     }

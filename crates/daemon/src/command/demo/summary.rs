@@ -14,6 +14,16 @@ pub fn millis(span: Duration) -> String {
     format!("{:.0} ms", span.as_secs_f64() * 1000.0)
 }
 
+/// A span of wall time, and what it is of service time.
+pub fn service_time(span: Duration, scale: f64) -> String {
+    let (wall, service) = (span.as_secs_f64(), span.as_secs_f64() * scale);
+    match service {
+        _ if scale == 1.0 => format!("{wall:.1} s"),
+        ..120.0 => format!("{wall:.2} s ({service:.0} s of service time)"),
+        _ => format!("{wall:.1} s ({:.1} minutes of service time)", service / 60.0),
+    }
+}
+
 /// The value that this part of the values does not exceed; `None` of none.
 pub fn percentile(mut values: Vec<Duration>, part: f64) -> Option<Duration> {
     values.sort_unstable();
@@ -89,18 +99,18 @@ fn figures(stage: &mut Stage, day: &Day, count: &Count) {
     let latencies = || day.samples.iter().filter(|one| one.outcome.is_served()).map(|one| one.end.saturating_duration_since(one.due));
     let shown = |part| percentile(latencies().collect(), part).map_or("-".to_string(), millis);
     let scale = stage.scale;
-    let minutes = |span: Duration| format!("{:.1} s, {:.0} minutes of service time", span.as_secs_f64(), span.as_secs_f64() * scale / 60.0);
     row(stage, "requests served", &format!("{} by {} instances", count.served, served_by(&day.samples).len()));
-    row(stage, "latency, from when it was due", &format!("p50 {}, p99 {}; 20 ms of it are the shop's", shown(0.5), shown(0.99)));
+    row(stage, "latency, from when it was due", &format!("p50 {}, p99 {}; 50 ms of it are the shop's", shown(0.5), shown(0.99)));
     row(stage, "failed, scaling and draining", &causes(&count.others));
     row(stage, "failed, under way at the kill", &causes(&count.in_flight));
     row(stage, "failed, before it was noticed", &causes(&count.before_out));
     if day.not_sent > 0 {
-        row(stage, "not sent, generator too slow", &day.not_sent.to_string());
+        row(stage, "not sent, machine too busy", &day.not_sent.to_string());
     }
-    row(stage, "time to scale out, 1 to 5", &minutes(day.scale_out));
-    row(stage, "killed instance out of the flow", &millis(accident.out - accident.at));
-    row(stage, "time to heal", &minutes(accident.healed - accident.at));
+    row(stage, "time to scale out", &service_time(day.scale_out, scale));
+    let out = format!("{}, {}", millis(accident.out - accident.at), accident.instance);
+    row(stage, "killed instance out of the flow", &out);
+    row(stage, "time to heal", &service_time(accident.healed - accident.at, scale));
     row(stage, "instances", &format!("1, {} at noon, {} in the evening, 0 at night", day.peak, day.evening));
 }
 
