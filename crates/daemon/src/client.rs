@@ -74,7 +74,9 @@ impl Daemon {
         let (status, body) = self.send(request, operation.service().info().signing_name)?;
         decode_response(protocol, operation, status, None, &body).map_err(|err| match err {
             ResponseError::Api(err) => Problem::because(operation.name(), err),
-            ResponseError::Decode(err) => Problem::because(format!("cannot read the answer of {}", operation.name()), err),
+            ResponseError::Decode(err) => {
+                Problem::because(format!("cannot read the answer of {}", operation.name()), err)
+            }
         })
     }
 

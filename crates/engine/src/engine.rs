@@ -3,9 +3,9 @@
 use crate::network::{self, AddressPlan};
 use crate::reconcile::{self, Memory};
 use crate::rng::Rng;
-use crate::secret::Entropy;
-use crate::scope::Scope;
 use crate::row::{Command, ImagePhase, Invocation, Kind, Phase};
+use crate::scope::Scope;
+use crate::secret::Entropy;
 use crate::state::{Change, SeenMachine, State, Tx, View};
 use crate::store::{RowError, StoreKey, StoreWrite, read};
 use crate::telemetry::{self, CpuSample, Traffic};
@@ -337,7 +337,8 @@ impl Engine {
             HostFact::Captured { image, bytes } => self.captured(image, Ok(bytes)),
             HostFact::CaptureFailed { image, reason } => self.captured(image, Err(reason)),
             HostFact::CommandDone { command, instance, outcome } => {
-                let waits = |row: &Command| matches!(row.invocations.get(&instance), Some(Invocation::InProgress { .. }));
+                let waits =
+                    |row: &Command| matches!(row.invocations.get(&instance), Some(Invocation::InProgress { .. }));
                 let mut rows = self.state.scopes.values().filter_map(|tables| tables.commands.get(command.as_str()));
                 if rows.any(|row| waits(row)) {
                     self.state.seen.commands.insert((command, instance), outcome);

@@ -193,9 +193,10 @@ pub fn decode_user_data(text: &str) -> Result<Vec<u8>, Refusal> {
 
 fn resolve_subnet<'a>(view: &View<'a>, data: &LaunchData) -> Result<&'a Subnet, Refusal> {
     if let Some(id) = &data.subnet {
-        return view.get::<Subnet>(id.as_str()).map(AsRef::as_ref).ok_or_else(|| {
-            Refusal::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist"))
-        });
+        return view
+            .get::<Subnet>(id.as_str())
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Refusal::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist")));
     }
     let zones = network::zones(&view.scope.region);
     let zone = match &data.zone {
@@ -217,11 +218,7 @@ fn join(zones: &[Zone]) -> String {
     zones.iter().map(Zone::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn resolve_security_groups(
-    view: &View<'_>,
-    data: &LaunchData,
-    vpc: &VpcId,
-) -> Result<Vec<SecurityGroupId>, Refusal> {
+fn resolve_security_groups(view: &View<'_>, data: &LaunchData, vpc: &VpcId) -> Result<Vec<SecurityGroupId>, Refusal> {
     let mut found = BTreeSet::new();
     for id in &data.security_groups {
         match view.get::<SecurityGroup>(id.as_str()) {
@@ -265,7 +262,10 @@ fn free_addresses(view: &View<'_>, subnet: &Subnet, request: &Request) -> Result
     if free.len() < request.count_min as usize {
         return Err(Refusal::new(
             "InsufficientFreeAddressesInSubnet",
-            format!("There are not enough free addresses in subnet '{}' to satisfy the requested number of instances.", subnet.id),
+            format!(
+                "There are not enough free addresses in subnet '{}' to satisfy the requested number of instances.",
+                subnet.id
+            ),
         ));
     }
     Ok(free)

@@ -24,9 +24,9 @@ pub mod store;
 pub mod telemetry;
 
 pub use engine::{Config, Effect, Engine, Fact, Plant, Step};
-pub use reconcile::policy::{self, PolicyError};
 pub use reconcile::groups;
 pub use reconcile::instances;
+pub use reconcile::policy::{self, PolicyError};
 pub use reconcile::targets;
 pub use rng::Rng;
 pub use scope::Scope;

@@ -4,6 +4,7 @@ use crate::client;
 use crate::host::HostFaults;
 use crate::run::Violation;
 use crate::world::{Faults, World};
+use elastane_domain::time::Span;
 use elastane_engine::row::{ImagePhase, Phase};
 use elastane_engine::{Rng, Scope, Tables};
 
@@ -29,7 +30,12 @@ pub fn draw_faults(rng: &mut Rng) -> Faults {
 pub fn act(world: &mut World) -> Result<(), Violation> {
     match world.rng.below(100) {
         0..20 => kill_someone(world),
-        20..24 => world.crash()?,
+        20..23 => world.crash()?,
+        23 => match world.rng.below(4) {
+            0 => world.power_fails()?,
+            1 => world.jump(Span::from_mins(60)),
+            _ => world.crash()?,
+        },
         24 => {
             if world.rng.below(10) == 0 {
                 world.reset()?;
@@ -37,6 +43,7 @@ pub fn act(world: &mut World) -> Result<(), Violation> {
             }
         }
         25..32 => elsewhere(world),
+        32..52 => scale_someone(world),
         _ => call_someone(world),
     }
     Ok(())
@@ -52,7 +59,8 @@ fn kill_someone(world: &mut World) {
 
 /// Another region has a life of its own.
 fn elsewhere(world: &mut World) {
-    let scope = Scope::new(crate::world::ACCOUNT, "eu-west-1");
+    let region = ["eu-west-1", "ap-south-1", "us-west-2"][world.rng.below(3) as usize];
+    let scope = Scope::new(crate::world::ACCOUNT, region);
     let instances = ids(world, &scope, |tables| living(tables));
     let input = match pick(&mut world.rng, &instances) {
         Some(id) if instances.len() > 3 => client::terminate(&id),
@@ -92,6 +100,47 @@ fn call_someone(world: &mut World) {
         11 => image.map(|id| client::deregister_image(&id)),
         12 if commands.len() < 50 => any.map(|id| client::send_command(&id)),
         _ => free.map(|id| client::terminate(&id)),
+    };
+    if let Some(input) = input {
+        world.submit(scope, input);
+    }
+}
+
+/// Calls about groups, what they are attached to, and what they follow.
+fn scale_someone(world: &mut World) {
+    let scope = World::scope();
+    let members = ids(world, &scope, |tables| members(tables));
+    let alarms = ids(world, &scope, |tables| tables.alarms.keys().cloned().collect());
+    let policies = ids(world, &scope, |tables| tables.policies.values().map(|row| row.arn.clone()).collect());
+    let keys = ids(world, &scope, |tables| tables.key_pairs.keys().cloned().collect());
+    let subnets = ids(world, &scope, |tables| tables.subnets.keys().cloned().collect());
+    let vpcs = ids(world, &scope, |tables| tables.vpcs.keys().cloned().collect());
+    let groups = ids(world, &scope, |tables| tables.target_groups.keys().cloned().collect());
+    let main = groups.iter().find(|arn| arn.contains("targetgroup/web/")).cloned();
+    let exists = !ids(world, &scope, |tables| tables.groups.keys().cloned().collect()).is_empty();
+    let rng = &mut world.rng;
+    let (member, alarm, policy, key, group) =
+        (pick(rng, &members), pick(rng, &alarms), pick(rng, &policies), pick(rng, &keys), pick(rng, &groups));
+    let extra = groups.iter().find(|arn| arn.contains("targetgroup/extra/")).cloned();
+    let coin = rng.below(2) == 0;
+    let input = match rng.below(18) {
+        _ if !exists => main.map(|arn| client::create_group(&subnets, &arn, rng.below(3) as i32, 6)),
+        0 if coin => Some(client::delete_group(rng.below(3) > 0)),
+        1 => vpcs.first().map(|vpc| client::create_target_group("extra", vpc)),
+        2 => extra.map(|arn| client::delete_target_group(&arn)),
+        3 | 4 => group.map(|arn| client::attach(&arn)),
+        5 => group.map(|arn| client::detach(&arn)),
+        6 => group.zip(member).map(|(arn, id)| client::deregister_target(&arn, &id)),
+        7 => group.zip(member).map(|(arn, id)| client::register_target(&arn, &id)),
+        8 => member.map(|id| client::protect(&id, coin)),
+        9 => Some(client::put_simple_policy(if coin { 2 } else { -1 }, 30 + rng.below(300) as i32)),
+        10 => policy.map(|arn| client::put_alarm("own", coin, rng.below(60) as f64, &arn)),
+        11 | 12 => alarm.map(|name| client::set_alarm_state(&name, if coin { "ALARM" } else { "OK" })),
+        13 => alarm.filter(|name| !name.starts_with("TargetTracking")).map(|name| client::delete_alarm(&name)),
+        14 => Some(client::create_template_version()),
+        15 => Some(client::create_key_pair(&format!("key-{}", rng.below(5)))),
+        16 => key.map(|name| client::delete_key_pair(&name)),
+        _ => Some(client::set_desired(rng.below(12) as i32)),
     };
     if let Some(input) = input {
         world.submit(scope, input);

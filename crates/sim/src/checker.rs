@@ -4,13 +4,15 @@
 
 use crate::host::Host;
 use crate::run::Violation;
-use elastane_domain::id::{GroupName, ImageId, InstanceId};
+use crate::watch::Watch;
+use elastane_domain::id::{GroupName, ImageId, InstanceId, TargetGroupArn, Zone};
 use elastane_domain::lifecycle::LifecycleState;
-use elastane_domain::routing::{Admission, Snapshot};
+use elastane_domain::machine::MachineState;
+use elastane_domain::routing::{Admission, ProxyFact, Snapshot, TargetHealth, TargetKey};
 use elastane_domain::time::Time;
 use elastane_engine::row::*;
 use elastane_engine::store::{StoreWrite, read};
-use elastane_engine::{Effect, Engine, Scope, Tables};
+use elastane_engine::{Effect, Engine, Fact, Scope, Tables, targets};
 use elastane_wire::{ApiError, Input, Output};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +29,16 @@ pub struct Checker {
     acknowledged: BTreeMap<InstanceId, Scope>,
     /// Groups that a client was told of.
     groups: BTreeMap<GroupName, Scope>,
+    /// Members of each group at the last look.
+    sizes: BTreeMap<(Scope, GroupName), u32>,
+    /// Instances that clients ended themselves: nobody drains those first.
+    ended_by_hand: BTreeSet<InstanceId>,
+    /// Targets that clients took out themselves: no group puts them back.
+    removed_by_hand: BTreeSet<(TargetGroupArn, String)>,
+    /// Targets that the data plane said have no request in flight.
+    drained: BTreeSet<TargetKey>,
+    /// What is checked within a round.
+    pub watch: Watch,
     /// Commits seen.
     pub commits: u64,
 }
@@ -48,6 +60,12 @@ impl Checker {
                         .map_err(|err| Violation::new("a stored row can be read", now, err.to_string()))?;
                     if let AnyRow::Instance(instance) = &row {
                         still_terminated(&mut self.terminated, instance, now)?;
+                    }
+                    if let AnyRow::Group(group) = &row
+                        && group.deleting
+                    {
+                        // The client may not have been told.
+                        self.groups.remove(&group.name);
                     }
                     row.insert(key.id, tables);
                 }
@@ -82,19 +100,41 @@ impl Checker {
                 let name = input.auto_scaling_group_name.as_deref().unwrap_or_default();
                 self.groups.insert(GroupName::from(name), scope.clone());
             }
+            (Input::AutoScalingDeleteAutoScalingGroup(input), Ok(_)) => {
+                self.groups.remove(input.auto_scaling_group_name.as_deref().unwrap_or_default());
+            }
+            (Input::Ec2TerminateInstances(input), Ok(_)) => {
+                self.ended_by_hand.extend(input.instance_ids.iter().map(|id| InstanceId::from(id.as_str())));
+            }
+            (Input::Elbv2DeregisterTargets(input), Ok(_)) => {
+                let arn = TargetGroupArn::from(input.target_group_arn.as_deref().unwrap_or_default());
+                let ids = input.targets.iter().filter_map(|target| target.id.clone());
+                self.removed_by_hand.extend(ids.map(|id| (arn.clone(), id)));
+            }
             _ => {}
+        }
+    }
+
+    /// The world says something.
+    pub fn heard(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            if let Fact::Proxy(ProxyFact::Drained { target }) = fact {
+                self.drained.insert(target.clone());
+            }
         }
     }
 
     /// Everything goes, and is meant to.
     pub fn reset(&mut self) {
+        self.watch.restarted();
+        self.removed_by_hand.clear();
         self.acknowledged.clear();
         self.groups.clear();
         self.terminated.clear();
     }
 
     /// An effect starts: the row that calls for it is durable.
-    pub fn effect(&self, effect: &Effect, now: Time) -> Checked {
+    pub fn effect(&self, effect: &Effect, host: &Host, now: Time) -> Checked {
         match effect {
             Effect::Launch(spec) => {
                 let row = self.durable_instance(&spec.instance);
@@ -110,7 +150,10 @@ impl Checker {
             }
             Effect::Terminate { instance } => {
                 let wanted = self.durable_instance(instance).is_some_and(|row| row.goal != Goal::Terminate);
-                if wanted { broken("no instance ends that should live", now, instance.as_str()) } else { Ok(()) }
+                if wanted {
+                    return broken("no instance ends that should live", now, instance.as_str());
+                }
+                self.drained_first(instance, host, now)
             }
             Effect::Capture { image, .. } => {
                 let row = self.durable.values().find_map(|tables| tables.images.get(image.as_str()));
@@ -124,6 +167,29 @@ impl Checker {
             }
             Effect::Route(snapshot) => self.routed(snapshot, now),
         }
+    }
+
+    /// A group's instance that lives ends after its requests in flight, or
+    /// after the time that they have.
+    fn drained_first(&self, instance: &InstanceId, host: &Host, now: Time) -> Checked {
+        let alive = host.machines.get(instance).is_some_and(|held| held.state == MachineState::Running);
+        if !alive || self.ended_by_hand.contains(instance) {
+            return Ok(());
+        }
+        for tables in self.durable.values() {
+            let leaves = tables.instances.get(instance.as_str()).and_then(|row| row.membership.as_ref());
+            if leaves.is_none_or(|place| place.lifecycle != LifecycleState::Terminating) {
+                continue;
+            }
+            for row in tables.targets.values().filter(|row| row.id == instance.as_str()) {
+                let TargetPhase::Draining { until } = row.phase else { continue };
+                let drained = targets::key(tables, row).is_some_and(|key| self.drained.contains(&key));
+                if until > now && !drained {
+                    return broken("an instance ends after its targets drained", now, row.id());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn durable_instance(&self, id: &InstanceId) -> Option<&Instance> {
@@ -160,18 +226,21 @@ impl Checker {
     }
 
     /// Looks at everything after a step.
-    pub fn look(&self, engine: &Engine, host: &Host, now: Time) -> Checked {
+    pub fn look(&mut self, engine: &Engine, host: &Host, now: Time) -> Checked {
         for (scope, tables) in &engine.state().scopes {
             if self.durable.get(scope) != Some(tables) && !(tables == &Tables::default()) {
                 return broken("what is in memory is on disk", now, scope.to_string());
             }
             addresses_differ(tables, now)?;
-            sizes_hold(tables, now)?;
+            sizes_hold(scope, tables, &mut self.sizes, now)?;
             activities_are_sound(tables, now)?;
             targets_have_groups(tables, now)?;
         }
         if let Some(((instance, generation), count)) = host.boots.iter().find(|(_, count)| **count > 1) {
             return broken("no boot happens twice", now, format!("{instance} {generation:?} {count} times"));
+        }
+        if let Some(((command, instance), count)) = host.executions.iter().find(|(_, count)| **count > 1) {
+            return broken("no command runs twice", now, format!("{command} on {instance} {count} times"));
         }
         for (instance, scope) in &self.acknowledged {
             let tables = engine.state().scopes.get(scope);
@@ -199,7 +268,11 @@ impl Checker {
                     owned.insert(&row.id);
                 }
             }
-            groups_settled(engine, tables, now)?;
+            self.groups_settled(tables, now)?;
+            targets_settled(engine, tables, now)?;
+            if let Some(row) = tables.activities.values().find(|row| row.end.is_none()) {
+                return broken("every activity ends", now, row.description.as_str());
+            }
             for row in tables.images.values().filter(|row| row.phase == ImagePhase::Pending) {
                 return broken("every image ends up available or failed", now, row.id.as_str());
             }
@@ -208,6 +281,7 @@ impl Checker {
                 return broken("every command ends", now, row.id.as_str());
             }
         }
+        nothing_leaks(engine, host, now)?;
         match host.machines.keys().find(|id| !owned.contains(id)) {
             Some(orphan) => broken("what nobody owns is reaped", now, orphan.as_str()),
             None => Ok(()),
@@ -265,17 +339,18 @@ fn members<'a>(tables: &'a Tables, group: &'a Group) -> impl Iterator<Item = (&'
     })
 }
 
-/// Desired within the bounds, and never more members than the maximum with
-/// the overshoot that balancing zones may take (autoscaling.md 1.5).
-fn sizes_hold(tables: &Tables, now: Time) -> Checked {
+/// Desired within the bounds, and no growth above the maximum with the
+/// overshoot that balancing zones may take (autoscaling.md 1.5). When the
+/// maximum is lowered, members that still boot go once they have booted.
+fn sizes_hold(scope: &Scope, tables: &Tables, sizes: &mut BTreeMap<(Scope, GroupName), u32>, now: Time) -> Checked {
     for group in tables.groups.values() {
         let (bounds, desired) = (group.bounds, group.desired);
         if desired < bounds.min || desired > bounds.max {
             return broken("desired is within the bounds", now, format!("{desired} of {bounds:?}"));
         }
         let counted = members(tables, group).filter(|(_, one)| one.lifecycle.counts_as_capacity()).count() as u32;
-        // What was there before the maximum was lowered goes in the same round.
-        if counted > bounds.max + (bounds.max / 10).max(1) {
+        let last = sizes.insert((scope.clone(), group.name.clone()), counted).unwrap_or(0);
+        if counted > last && counted > bounds.max + (bounds.max / 10).max(1) {
             return broken("capacity never exceeds the maximum", now, format!("{counted} of {bounds:?}"));
         }
     }
@@ -299,7 +374,6 @@ fn targets_have_groups(tables: &Tables, now: Time) -> Checked {
 }
 
 fn instance_settled(row: &Instance, host: &Host, now: Time) -> Checked {
-    use elastane_domain::machine::MachineState;
     let held = host.machines.get(&row.id);
     let alive = held.is_some_and(|held| held.state == MachineState::Running);
     let settled = match row.phase {
@@ -315,31 +389,82 @@ fn instance_settled(row: &Instance, host: &Host, now: Time) -> Checked {
     broken("rows and machines agree", now, format!("{} is {:?}, the host has {seen:?}", row.id, row.phase))
 }
 
-fn groups_settled(engine: &Engine, tables: &Tables, now: Time) -> Checked {
-    for group in tables.groups.values() {
+impl Checker {
+    fn groups_settled(&self, tables: &Tables, now: Time) -> Checked {
+        tables.groups.values().try_for_each(|group| self.group_settled(tables, group, now))
+    }
+
+    fn group_settled(&self, tables: &Tables, group: &Group, now: Time) -> Checked {
+        if group.deleting {
+            return broken("a deleted group goes", now, group.name.as_str());
+        }
         let in_service: Vec<&Instance> = members(tables, group)
             .filter(|(_, membership)| membership.lifecycle == LifecycleState::InService)
             .map(|(row, _)| row)
             .collect();
         let moving = members(tables, group).count() - in_service.len();
-        if in_service.len() as u32 != group.desired || moving > 0 {
+        let is_protected = |row: &&Instance| row.membership.as_ref().is_some_and(|place| place.protected);
+        let protected = in_service.iter().filter(|row| is_protected(row)).count();
+        let stuck = in_service.len() as u32 > group.desired && protected == in_service.len();
+        if (in_service.len() as u32 != group.desired && !stuck) || moving > 0 {
             let found = format!("{} in service, {moving} moving, desired {}", in_service.len(), group.desired);
             return broken("a group reaches its desired capacity", now, found);
+        }
+        let in_zone = |zone: &Zone| in_service.iter().filter(|row| row.zone == *zone).count();
+        let zones: Vec<usize> = group.zones.iter().map(in_zone).collect();
+        let apart = zones.iter().max() > zones.iter().min().map(|least| least + 1).as_ref();
+        if apart && protected == 0 {
+            return broken("a group at rest has balanced zones", now, format!("{} {zones:?}", group.name));
         }
         for arn in &group.target_groups {
             let registered = tables.targets.values().filter(|row| row.group == *arn);
             let registered: BTreeSet<&str> = registered.map(|row| row.id.as_str()).collect();
             let wanted: BTreeSet<&str> = in_service.iter().map(|row| row.id.as_str()).collect();
-            if registered != wanted {
+            let missing = wanted.difference(&registered);
+            let missing = missing.filter(|id| !self.removed_by_hand.contains(&(arn.clone(), id.to_string()))).count();
+            if !registered.is_subset(&wanted) || missing > 0 {
                 return broken("targets are the instances in service", now, format!("{registered:?} {wanted:?}"));
             }
         }
+        Ok(())
     }
-    let healthy = |health: &elastane_domain::routing::TargetHealth| {
-        matches!(health, elastane_domain::routing::TargetHealth::Healthy)
+}
+
+/// Targets that take requests are healthy, and nothing is remembered of others.
+fn targets_settled(engine: &Engine, tables: &Tables, now: Time) -> Checked {
+    let health = &engine.state().seen.health;
+    let used: BTreeSet<_> = tables.listeners.values().flat_map(|row| row.action.target_groups()).collect();
+    for row in tables.targets.values().filter(|row| used.contains(&row.group)) {
+        let found = targets::key(tables, row).and_then(|key| health.get(&key));
+        let running = tables.instances.get(&row.id).is_some_and(|row| row.phase == Phase::Running);
+        if running && found != Some(&TargetHealth::Healthy) {
+            return broken("every target ends up healthy", now, format!("{} {found:?}", row.id()));
+        }
+    }
+    Ok(())
+}
+
+/// Nothing is remembered of what is no more.
+fn nothing_leaks(engine: &Engine, host: &Host, now: Time) -> Checked {
+    let state = engine.state();
+    let targets = state.scopes.values().flat_map(|tables| tables.targets.values().map(move |row| (tables, row)));
+    let keys: BTreeSet<TargetKey> = targets.filter_map(|(tables, row)| targets::key(tables, row)).collect();
+    let seen = &state.seen;
+    if let Some(key) = seen.health.keys().chain(&seen.drained).find(|key| !keys.contains(key)) {
+        return broken("nothing is remembered of targets that are gone", now, format!("{key:?}"));
+    }
+    if !seen.captures.is_empty() || !seen.commands.is_empty() {
+        return broken("nothing is remembered of what was taken in", now, "captures or commands");
+    }
+    let known = |id: &ImageId| {
+        let stands = |row: &Instance| !matches!(row.phase, Phase::Terminated { .. }) && row.layers.contains(id);
+        state
+            .scopes
+            .values()
+            .any(|tables| tables.images.contains_key(id.as_str()) || tables.instances.values().any(|row| stands(row)))
     };
-    match engine.state().seen.health.iter().find(|(_, health)| !healthy(health)) {
-        Some((key, health)) => broken("every target ends up healthy", now, format!("{key:?} {health:?}")),
+    match host.layers.iter().find(|id| !known(id)) {
+        Some(id) => broken("a layer that nobody knows goes", now, id.as_str()),
         None => Ok(()),
     }
 }

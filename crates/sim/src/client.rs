@@ -1,7 +1,7 @@
 //! Simulated clients: what people and tools do with the API, as typed calls.
 
 use elastane_engine::Rng;
-use elastane_wire::{Input, autoscaling, ec2, elbv2, ssm};
+use elastane_wire::{Input, autoscaling, cloudwatch, ec2, elbv2, ssm};
 
 /// The name of everything that the set-up makes.
 pub const NAME: &str = "web";
@@ -88,10 +88,136 @@ pub fn create_launch_template() -> Input {
     }))
 }
 
+/// CreateLaunchTemplateVersion, of another type.
+pub fn create_template_version() -> Input {
+    Input::Ec2CreateLaunchTemplateVersion(Box::new(ec2::CreateLaunchTemplateVersionRequest {
+        launch_template_name: text(NAME),
+        source_version: text("1"),
+        launch_template_data: Some(ec2::RequestLaunchTemplateData {
+            instance_type: text("t3.small"),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }))
+}
+
+/// CreateKeyPair.
+pub fn create_key_pair(name: &str) -> Input {
+    Input::Ec2CreateKeyPair(Box::new(ec2::CreateKeyPairRequest {
+        key_name: text(name),
+        key_type: text("ed25519"),
+        ..Default::default()
+    }))
+}
+
+/// DeleteKeyPair.
+pub fn delete_key_pair(name: &str) -> Input {
+    Input::Ec2DeleteKeyPair(Box::new(ec2::DeleteKeyPairRequest { key_name: text(name), ..Default::default() }))
+}
+
+/// DeleteTargetGroup.
+pub fn delete_target_group(arn: &str) -> Input {
+    Input::Elbv2DeleteTargetGroup(Box::new(elbv2::DeleteTargetGroupInput { target_group_arn: text(arn) }))
+}
+
+/// DeregisterTargets of one instance.
+pub fn deregister_target(arn: &str, instance: &str) -> Input {
+    Input::Elbv2DeregisterTargets(Box::new(elbv2::DeregisterTargetsInput {
+        target_group_arn: text(arn),
+        targets: vec![elbv2::TargetDescription { id: text(instance), ..Default::default() }],
+    }))
+}
+
+/// RegisterTargets of one instance.
+pub fn register_target(arn: &str, instance: &str) -> Input {
+    Input::Elbv2RegisterTargets(Box::new(elbv2::RegisterTargetsInput {
+        target_group_arn: text(arn),
+        targets: vec![elbv2::TargetDescription { id: text(instance), ..Default::default() }],
+    }))
+}
+
+/// AttachLoadBalancerTargetGroups.
+pub fn attach(arn: &str) -> Input {
+    Input::AutoScalingAttachLoadBalancerTargetGroups(Box::new(autoscaling::AttachLoadBalancerTargetGroupsType {
+        auto_scaling_group_name: text(NAME),
+        target_group_arns: vec![arn.to_string()],
+    }))
+}
+
+/// DetachLoadBalancerTargetGroups.
+pub fn detach(arn: &str) -> Input {
+    Input::AutoScalingDetachLoadBalancerTargetGroups(Box::new(autoscaling::DetachLoadBalancerTargetGroupsType {
+        auto_scaling_group_name: text(NAME),
+        target_group_arns: vec![arn.to_string()],
+    }))
+}
+
+/// DeleteAutoScalingGroup.
+pub fn delete_group(force: bool) -> Input {
+    Input::AutoScalingDeleteAutoScalingGroup(Box::new(autoscaling::DeleteAutoScalingGroupType {
+        auto_scaling_group_name: text(NAME),
+        force_delete: Some(force),
+    }))
+}
+
+/// SetInstanceProtection.
+pub fn protect(instance: &str, protected: bool) -> Input {
+    Input::AutoScalingSetInstanceProtection(Box::new(autoscaling::SetInstanceProtectionQuery {
+        auto_scaling_group_name: text(NAME),
+        instance_ids: vec![instance.to_string()],
+        protected_from_scale_in: Some(protected),
+    }))
+}
+
+/// PutScalingPolicy with simple scaling, named by its direction.
+pub fn put_simple_policy(amount: i32, cooldown: i32) -> Input {
+    Input::AutoScalingPutScalingPolicy(Box::new(autoscaling::PutScalingPolicyType {
+        auto_scaling_group_name: text(NAME),
+        policy_name: text(if amount > 0 { "out" } else { "in" }),
+        policy_type: text("SimpleScaling"),
+        adjustment_type: text("ChangeInCapacity"),
+        scaling_adjustment: Some(amount),
+        cooldown: Some(cooldown),
+        ..Default::default()
+    }))
+}
+
+/// PutMetricAlarm on the group's CPU use, whose action is a policy.
+pub fn put_alarm(name: &str, above: bool, threshold: f64, policy_arn: &str) -> Input {
+    Input::CloudWatchPutMetricAlarm(Box::new(cloudwatch::PutMetricAlarmInput {
+        alarm_name: text(name),
+        alarm_actions: vec![policy_arn.to_string()],
+        namespace: text("AWS/EC2"),
+        metric_name: text("CPUUtilization"),
+        dimensions: vec![cloudwatch::Dimension { name: text("AutoScalingGroupName"), value: text(NAME) }],
+        statistic: text("Average"),
+        period: Some(60),
+        evaluation_periods: Some(2),
+        threshold: Some(threshold),
+        comparison_operator: text(if above { "GreaterThanThreshold" } else { "LessThanThreshold" }),
+        ..Default::default()
+    }))
+}
+
+/// SetAlarmState.
+pub fn set_alarm_state(name: &str, state: &str) -> Input {
+    Input::CloudWatchSetAlarmState(Box::new(cloudwatch::SetAlarmStateInput {
+        alarm_name: text(name),
+        state_value: text(state),
+        state_reason: text("by hand"),
+        ..Default::default()
+    }))
+}
+
+/// DeleteAlarms.
+pub fn delete_alarm(name: &str) -> Input {
+    Input::CloudWatchDeleteAlarms(Box::new(cloudwatch::DeleteAlarmsInput { alarm_names: vec![name.to_string()] }))
+}
+
 /// CreateTargetGroup.
-pub fn create_target_group(vpc: &str) -> Input {
+pub fn create_target_group(name: &str, vpc: &str) -> Input {
     Input::Elbv2CreateTargetGroup(Box::new(elbv2::CreateTargetGroupInput {
-        name: text(NAME),
+        name: text(name),
         protocol: text("HTTP"),
         port: Some(8080),
         vpc_id: text(vpc),

@@ -2,9 +2,7 @@
 //! outlive the daemon. Facts on their way to a daemon that crashes are lost.
 
 use elastane_domain::id::{CommandId, ImageId, InstanceId};
-use elastane_domain::machine::{
-    CommandEnd, CommandOutcome, Generation, HostFact, LaunchSpec, Machine, MachineState,
-};
+use elastane_domain::machine::{CommandEnd, CommandOutcome, Generation, HostFact, LaunchSpec, Machine, MachineState};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::Rng;
 use std::collections::{BTreeMap, BTreeSet};

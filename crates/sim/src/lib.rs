@@ -14,6 +14,7 @@ mod disk;
 mod host;
 mod run;
 mod traffic;
+mod watch;
 mod world;
 
 pub use run::{Outcome, Settings, Violation, run};

@@ -6,7 +6,7 @@ use crate::traffic::Load;
 use crate::world::{Faults, World};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::{Plant, Rng};
-use elastane_wire::Output;
+use elastane_wire::{Input, Output};
 use std::fmt;
 
 /// What to run.
@@ -106,7 +106,7 @@ pub fn run(settings: Settings) -> Result<Outcome, Violation> {
 /// A group behind a load balancer that follows its load.
 pub fn set_up(world: &mut World) -> Result<(), Violation> {
     let faults = std::mem::take(&mut world.faults);
-    let mut want = |world: &mut World, input| {
+    let mut want = |world: &mut World, input: Input| {
         let now = world.now;
         let name = format!("{input:?}");
         world.call(input)?.map_err(|err| {
@@ -117,7 +117,7 @@ pub fn set_up(world: &mut World) -> Result<(), Violation> {
     let ids: Vec<String> = subnets.subnets.iter().filter_map(|subnet| subnet.subnet_id.clone()).collect();
     let vpc = subnets.subnets.first().and_then(|subnet| subnet.vpc_id.clone()).unwrap_or_default();
     want(world, client::create_launch_template())?;
-    let Output::Elbv2CreateTargetGroup(groups) = want(world, client::create_target_group(&vpc))? else {
+    let Output::Elbv2CreateTargetGroup(groups) = want(world, client::create_target_group(client::NAME, &vpc))? else {
         return Ok(());
     };
     let target_group = groups.target_groups[0].target_group_arn.clone().unwrap_or_default();
@@ -129,11 +129,33 @@ pub fn set_up(world: &mut World) -> Result<(), Violation> {
     let (min, max) = (world.rng.below(3) as i32, 4 + world.rng.below(6) as i32);
     want(world, client::create_group(&ids, &target_group, min, max))?;
     if world.rng.below(2) == 0 {
+        put_simple_policies(world, &mut want)?;
+    }
+    if world.rng.below(2) == 0 {
         let tail = |arn: &str, mark: &str| arn.split_once(mark).map_or(String::new(), |(_, rest)| rest.to_string());
-        let label = format!("{}/targetgroup/{}", tail(&balancer, ":loadbalancer/"), tail(&target_group, ":targetgroup/"));
+        let label =
+            format!("{}/targetgroup/{}", tail(&balancer, ":loadbalancer/"), tail(&target_group, ":targetgroup/"));
         want(world, client::put_policy(&label, 300.0))?;
     }
     world.faults = faults;
+    Ok(())
+}
+
+/// Simple scaling on CPU use by alarms of the client's own.
+fn put_simple_policies(
+    world: &mut World,
+    want: &mut impl FnMut(&mut World, Input) -> Result<Output, Violation>,
+) -> Result<(), Violation> {
+    for (name, amount) in [("high", 1), ("low", -1)] {
+        let cooldown = 30 + world.rng.below(300) as i32;
+        let Output::AutoScalingPutScalingPolicy(policy) = want(world, client::put_simple_policy(amount, cooldown))?
+        else {
+            return Ok(());
+        };
+        let threshold = if amount > 0 { 20.0 } else { 5.0 };
+        let arn = policy.policy_arn.clone().unwrap_or_default();
+        want(world, client::put_alarm(name, amount > 0, threshold, &arn))?;
+    }
     Ok(())
 }
 
@@ -153,7 +175,10 @@ mod tests {
     use super::*;
 
     /// Seeds that found something once; they must never again.
-    const RECORDED: &[u64] = &[];
+    fn recorded() -> impl Iterator<Item = u64> {
+        let lines = include_str!("../seeds.txt").lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        lines.filter(|line| !line.is_empty()).map(|line| line.parse().expect("a seed is a number"))
+    }
 
     fn check(seed: u64) -> Outcome {
         run(Settings::new(seed)).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"))
@@ -170,9 +195,29 @@ mod tests {
     /// No rule is broken, from the recorded seeds and a few more.
     #[test]
     fn seeds_pass() {
-        for seed in RECORDED.iter().copied().chain(0..40) {
+        for seed in recorded().chain(0..40) {
             check(seed);
         }
+    }
+
+    /// Many seeds, and longer chaos: `SEEDS=first..end CHAOS=minutes cargo test -p elastane-sim -- --ignored`.
+    #[test]
+    #[ignore = "takes as long as it is told to"]
+    fn sweep() {
+        let setting = |name| std::env::var(name).ok();
+        let seeds = setting("SEEDS").unwrap_or_else(|| "1000..1100".to_string());
+        let (first, end) = seeds.split_once("..").expect("first..end");
+        let (first, end): (u64, u64) = (first.parse().expect("a seed"), end.parse().expect("a seed"));
+        let chaos = setting("CHAOS").map_or(120, |text| text.parse().expect("minutes"));
+        let mut failed = Vec::new();
+        for seed in first..end {
+            let settings = Settings { chaos: Span::from_mins(chaos), ..Settings::new(seed) };
+            if let Err(violation) = run(settings) {
+                println!("seed {seed}: {violation}");
+                failed.push(seed);
+            }
+        }
+        assert!(failed.is_empty(), "{failed:?}");
     }
 
     /// Each planted bug is found by the checker of its rule within a few hundred seeds.

@@ -169,14 +169,13 @@ impl World {
         for (scope, input) in std::mem::take(&mut self.calls) {
             let caller = Caller::root(&AccountId::from(ACCOUNT), "AKIASIMULATED");
             let now = self.now;
-            let answer =
-                self.engine.transact(&scope, now, |tx| elastane_api::call(tx, &caller, &NoConsole, &input));
+            let answer = self.engine.transact(&scope, now, |tx| elastane_api::call(tx, &caller, &NoConsole, &input));
             answers.push((scope, input, answer));
         }
-        self.checker.called(&self.engine, self.now);
+        self.checker.watch.called(&self.engine, !answers.is_empty(), self.now)?;
         let step = self.engine.handle(self.now, facts);
         self.wake = step.wake;
-        self.checker.handled(&self.engine, self.now)?;
+        self.checker.watch.handled(&self.engine, self.now)?;
         for write in &step.writes {
             self.note(&format!("{} write {}", self.now.millis(), write.key));
         }
@@ -223,7 +222,7 @@ impl World {
     fn start(&mut self, effects: &[Effect]) -> Result<(), Violation> {
         for effect in effects {
             self.note(&format!("{} effect {effect:?}", self.now.millis()));
-            self.checker.effect(effect, self.now)?;
+            self.checker.effect(effect, &self.host, self.now)?;
             let now = self.now;
             match effect.clone() {
                 Effect::Launch(spec) => self.host.launch(*spec, now, &mut self.rng, &self.faults.host),
@@ -249,8 +248,7 @@ impl World {
         self.plane = Plane::default();
         self.calls.clear();
         self.now += Span::from_secs(1 + self.rng.below(20) as i64);
-        self.past.clear();
-        self.checker.restarted(&self.engine);
+        self.checker.watch.restarted();
         let facts = self.host.restart();
         self.round(facts.into_iter().map(Fact::Host).collect())
     }

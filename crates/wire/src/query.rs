@@ -318,8 +318,14 @@ pub(crate) fn write_scalar(out: &mut String, shape: &Shape, view: View<'_>) {
     let _ = match view {
         View::String(text) => out.write_str(text),
         View::Boolean(yes) => out.write_str(if yes { "true" } else { "false" }),
-        View::Integer(number) => write!(out, "{number}"),
-        View::Long(number) => write!(out, "{number}"),
+        View::Integer(number) => {
+            write_integer(out, i64::from(number));
+            Ok(())
+        }
+        View::Long(number) => {
+            write_integer(out, number);
+            Ok(())
+        }
         View::Float(number) => write_number(out, f64::from(number), || number.to_string()),
         View::Double(number) => write_number(out, number, || number.to_string()),
         View::Blob(bytes) => out.write_str(&decode::base64(bytes)),
@@ -333,6 +339,29 @@ pub(crate) fn write_scalar(out: &mut String, shape: &Shape, view: View<'_>) {
         }
         View::Absent | View::Record(_) | View::List(_) | View::Map(_) => Ok(()),
     };
+}
+
+/// Digits of an i64, with its sign.
+const INTEGER_CHARS_MAX: usize = 20;
+
+/// Without the formatting machinery, which costs more than the digits.
+fn write_integer(out: &mut String, number: i64) {
+    let mut text = [0; INTEGER_CHARS_MAX];
+    let mut start = text.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        start -= 1;
+        text[start] = b'-';
+    }
+    out.push_str(std::str::from_utf8(&text[start..]).expect("digits and a sign"));
 }
 
 fn write_number(out: &mut String, number: f64, text: impl Fn() -> String) -> std::fmt::Result {

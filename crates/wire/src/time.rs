@@ -51,24 +51,39 @@ fn clamp(time: Timestamp) -> Timestamp {
 
 /// Appends `2026-01-01T10:00:00.000Z`.
 pub(crate) fn write_iso_millis(out: &mut String, time: Timestamp) {
-    write_iso(out, time);
-    out.pop();
-    let _ = write!(out, ".{:03}Z", clamp(time).0.rem_euclid(1000));
+    write_iso(out, time, true);
 }
 
 /// Appends `2026-01-01T10:00:00Z`, with milliseconds if there are any.
 pub(crate) fn write_iso_short(out: &mut String, time: Timestamp) {
-    if time.0 % 1000 == 0 {
-        write_iso(out, time);
-    } else {
-        write_iso_millis(out, time);
-    }
+    write_iso(out, time, time.0 % 1000 != 0);
 }
 
-fn write_iso(out: &mut String, time: Timestamp) {
-    let at = civil(clamp(time).0.div_euclid(1000));
+/// Digit by digit: a list of instances has four timestamps for each of them,
+/// and the formatting machinery takes as long for one as for ten texts.
+fn write_iso(out: &mut String, time: Timestamp, with_millis: bool) {
+    let millis = clamp(time).0;
+    let at = civil(millis.div_euclid(1000));
     let (hour, minute, second) = clock(at.second_of_day);
-    let _ = write!(out, "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", at.year, at.month, at.day);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let fields = [
+        (0, 4, at.year),
+        (5, 2, at.month),
+        (8, 2, at.day),
+        (11, 2, hour),
+        (14, 2, minute),
+        (17, 2, second),
+        (20, 3, millis.rem_euclid(1000)),
+    ];
+    for (start, width, mut number) in fields {
+        for digit in text[start..start + width].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    }
+    let length = if with_millis { text.len() } else { 20 };
+    text[length - 1] = b'Z';
+    out.push_str(std::str::from_utf8(&text[..length]).expect("digits and marks"));
 }
 
 fn clock(second_of_day: i64) -> (i64, i64, i64) {
@@ -227,10 +242,12 @@ mod tests {
         out.push(' ');
         write_iso_short(&mut out, at);
         out.push(' ');
+        write_iso_short(&mut out, Timestamp(i64::MIN));
+        out.push(' ');
         write_http_date(&mut out, at);
         out.push(' ');
         write_epoch(&mut out, Timestamp(at.0 + 250));
-        assert_eq!(out, "2026-01-01T10:00:00.007Z 2026-01-01T10:00:00Z Thu, 01 Jan 2026 10:00:00 GMT 1767261600.25");
+        assert_eq!(out, "2026-01-01T10:00:00.007Z 2026-01-01T10:00:00Z 0000-01-01T00:00:00.000Z Thu, 01 Jan 2026 10:00:00 GMT 1767261600.25");
         assert_eq!(compact(1_767_261_600), "20260101T100000Z");
     }
 }

@@ -86,8 +86,6 @@ fn write_element(out: &mut String, style: Style, name: &str, shape: &Shape, view
 }
 
 fn open(out: &mut String, name: &str) {
-    // One check of the capacity for both tags instead of one for each part.
-    out.reserve(2 * name.len() + 5);
     out.push('<');
     out.push_str(name);
     out.push('>');
@@ -101,28 +99,31 @@ fn close(out: &mut String, name: &str) {
 
 /// Appends `<name>text</name>`.
 pub(crate) fn write_text_element(out: &mut String, name: &str, text: &str) {
+    // One growth for all parts instead of one for each.
+    out.reserve(2 * name.len() + 5 + text.len());
     open(out, name);
     escape(out, text);
     close(out, name);
 }
 
 /// Bytes that are not written as they are.
-const ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
+const ESCAPED: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 32 {
-        table[byte] = byte != 9 && byte != 10;
+        table[byte] = (byte != 9 && byte != 10) as u8;
         byte += 1;
     }
-    table[b'&' as usize] = true;
-    table[b'<' as usize] = true;
-    table[b'>' as usize] = true;
-    table[b'"' as usize] = true;
+    table[b'&' as usize] = 1;
+    table[b'<' as usize] = 1;
+    table[b'>' as usize] = 1;
+    table[b'"' as usize] = 1;
     table
 };
 
 fn escape(out: &mut String, text: &str) {
-    if !text.bytes().any(|byte| ESCAPED[usize::from(byte)]) {
+    // Nearly no text needs it: looking at all bytes without a branch is the quicker way to know.
+    if text.bytes().fold(0, |found, byte| found | ESCAPED[usize::from(byte)]) == 0 {
         out.push_str(text);
         return;
     }

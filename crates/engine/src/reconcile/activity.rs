@@ -39,8 +39,7 @@ pub fn launching(tx: &mut Tx<'_>, begin: Begin<'_>) -> String {
 /// Begins the activity of terminating an instance.
 pub fn terminating(tx: &mut Tx<'_>, begin: Begin<'_>, draining: bool) -> String {
     let description = terminate_description(&begin.instance.id, draining);
-    let status =
-        if draining { ActivityStatus::WaitingForELBConnectionDraining } else { ActivityStatus::InProgress };
+    let status = if draining { ActivityStatus::WaitingForELBConnectionDraining } else { ActivityStatus::InProgress };
     put(tx, begin, description, status)
 }
 
@@ -139,8 +138,7 @@ fn trim(tx: &mut Tx<'_>) {
     if tx.activities.len() < ACTIVITIES_MAX {
         return;
     }
-    let mut ended: Vec<_> =
-        tx.all::<Activity>().filter_map(|row| row.end.map(|end| (end, row.id.clone()))).collect();
+    let mut ended: Vec<_> = tx.all::<Activity>().filter_map(|row| row.end.map(|end| (end, row.id.clone()))).collect();
     ended.sort();
     let too_old = ended.iter().take_while(|(end, _)| *end + KEPT < tx.now).count();
     for (_, id) in ended.into_iter().take(too_old.max(TRIM)) {

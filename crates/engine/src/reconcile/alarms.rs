@@ -43,11 +43,12 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
         if timer.minute == Some(minute) && !set_by_hand {
             continue;
         }
+        // A state set by hand stays until the next minute's evaluation.
+        timer.minute = Some(minute);
         let due = if set_by_hand {
             let old = timer.acted_on.unwrap_or(alarm.state);
             action_due(old, alarm.state, timer.last_action_at, tx.now, false)
         } else {
-            timer.minute = Some(minute);
             evaluate(tx, alarm, timer)
         };
         let Some(alarm) = tx.get::<Alarm>(alarm.name.as_str()) else { continue };
@@ -106,9 +107,8 @@ fn verdict(tx: &Tx<'_>, alarm: &Alarm) -> Verdict {
     let (start, end) = alarm::evaluation_window(&alarm.rule, tx.now - LAG);
     let unit = alarm.unit.as_deref().and_then(Unit::from_name);
     let view = tx.view();
-    let sets = view
-        .metrics()
-        .map_or_else(Vec::new, |store| store.get(&alarm.metric, start, end, alarm.rule.period, unit));
+    let sets =
+        view.metrics().map_or_else(Vec::new, |store| store.get(&alarm.metric, start, end, alarm.rule.period, unit));
     alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &sets), alarm.state)
 }
 

@@ -87,13 +87,7 @@ impl Collector<'_> {
 
 /// Everything that is to be done now. `rerouted` says that rows changed which
 /// routing is made of.
-pub(crate) fn effects(
-    state: &State,
-    config: &Config,
-    memory: &mut Memory,
-    now: Time,
-    rerouted: bool,
-) -> Vec<Effect> {
+pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: Time, rerouted: bool) -> Vec<Effect> {
     if !state.seen.inventoried {
         return Vec::new();
     }

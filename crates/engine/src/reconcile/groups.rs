@@ -487,8 +487,12 @@ pub fn set_desired(tx: &mut Tx<'_>, group: &GroupName, desired: u32, change: &De
 
 fn delete(tx: &mut Tx<'_>, group: &Group) {
     let prefix = Policy::key(&group.name, "");
-    let policies: Vec<String> =
-        tx.policies.range(prefix.clone()..).map(|(id, _)| id.clone()).take_while(|id| id.starts_with(&prefix)).collect();
+    let policies: Vec<String> = tx
+        .policies
+        .range(prefix.clone()..)
+        .map(|(id, _)| id.clone())
+        .take_while(|id| id.starts_with(&prefix))
+        .collect();
     for id in policies {
         policy::delete(tx, &id);
     }

@@ -10,11 +10,8 @@ use std::sync::Arc;
 
 pub(super) fn reconcile(tx: &mut Tx<'_>) {
     let images: Vec<Arc<Image>> = tx.all::<Image>().cloned().collect();
-    let needed = if images.iter().any(|image| image.phase == ImagePhase::Deregistered) {
-        needed(tx)
-    } else {
-        BTreeSet::new()
-    };
+    let needed =
+        if images.iter().any(|image| image.phase == ImagePhase::Deregistered) { needed(tx) } else { BTreeSet::new() };
     for image in images {
         match &image.phase {
             ImagePhase::Pending => pending(tx, &image),

@@ -86,7 +86,9 @@ fn boot_failed(tx: &mut Tx<'_>, instance: &Instance, reason: &str) {
 }
 
 fn running(tx: &mut Tx<'_>, instance: &Instance, sight: Sight) {
-    if sight != Sight::Alive && let Some(reason) = failure(tx, instance) {
+    if sight != Sight::Alive
+        && let Some(reason) = failure(tx, instance)
+    {
         return boot_failed(tx, instance, &reason);
     }
     let held = tx.state.seen.machines.contains_key(&instance.id);
@@ -139,8 +141,8 @@ fn terminated(tx: &mut Tx<'_>, instance: &Instance) {
 }
 
 fn expire(tx: &mut Tx<'_>, instance: &Instance, at: Time, wake: &mut Time) {
-    let revived = tx.config.plant == Some(Plant::TerminatedRevived)
-        && tx.state.seen.machines.contains_key(&instance.id);
+    let revived =
+        tx.config.plant == Some(Plant::TerminatedRevived) && tx.state.seen.machines.contains_key(&instance.id);
     if revived {
         tx.update(instance.id.as_str(), |row: &mut Instance| row.phase = Phase::Running);
     } else if tx.now >= at + TERMINATED_VISIBLE && instance.membership.is_none() {

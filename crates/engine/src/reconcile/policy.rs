@@ -79,13 +79,20 @@ pub(super) fn follow_alarms(
 }
 
 /// ExecutePolicy: runs a simple or step policy by hand.
-pub fn execute(tx: &mut Tx<'_>, policy: &Policy, metric: Option<(f64, f64)>, honor_cooldown: bool) -> Result<(), PolicyError> {
+pub fn execute(
+    tx: &mut Tx<'_>,
+    policy: &Policy,
+    metric: Option<(f64, f64)>,
+    honor_cooldown: bool,
+) -> Result<(), PolicyError> {
     let Some(group) = tx.get::<Group>(policy.group.as_str()) else { return Ok(()) };
     let (value, threshold) = metric.unzip();
     let trigger = Trigger { alarm: AlarmName::from(""), value, threshold: threshold.unwrap_or_default() };
     match &policy.kind {
         PolicyKind::TargetTracking { .. } => return Err(PolicyError::NotExecutable),
-        PolicyKind::Step { steps, .. } if scaling::step_for(steps, value.unwrap_or_default(), trigger.threshold).is_none() => {
+        PolicyKind::Step { steps, .. }
+            if scaling::step_for(steps, value.unwrap_or_default(), trigger.threshold).is_none() =>
+        {
             return Err(PolicyError::NoStep);
         }
         PolicyKind::Simple { cooldown, .. } if honor_cooldown => {
@@ -259,7 +266,12 @@ pub fn delete(tx: &mut Tx<'_>, id: &str) {
 fn remove_action(tx: &mut Tx<'_>, arn: &str) {
     let naming: Vec<AlarmName> = tx
         .all::<Alarm>()
-        .filter(|alarm| [&alarm.ok_actions, &alarm.alarm_actions, &alarm.insufficient_data_actions].into_iter().flatten().any(|a| a == arn))
+        .filter(|alarm| {
+            [&alarm.ok_actions, &alarm.alarm_actions, &alarm.insufficient_data_actions]
+                .into_iter()
+                .flatten()
+                .any(|a| a == arn)
+        })
         .map(|alarm| alarm.name.clone())
         .collect();
     for name in naming {
@@ -292,10 +304,7 @@ fn put_alarms(tx: &mut Tx<'_>, policy: &Policy) {
         tx.put(Alarm {
             name: name.clone(),
             arn,
-            description: Some(format!(
-                "DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {}.",
-                policy.arn
-            )),
+            description: Some(format!("DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {}.", policy.arn)),
             actions_enabled: true,
             ok_actions: Vec::new(),
             alarm_actions: vec![policy.arn.clone()],

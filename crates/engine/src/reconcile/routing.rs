@@ -46,11 +46,9 @@ fn load_balancer(row: &LoadBalancer, listeners: Vec<&Listener>) -> routing::Load
             port: listener.port,
             action: match &listener.action {
                 ListenerAction::Forward(groups) => Action::Forward(groups.clone()),
-                ListenerAction::FixedResponse { status, content_type, body } => Action::FixedResponse {
-                    status: *status,
-                    content_type: content_type.clone(),
-                    body: body.clone(),
-                },
+                ListenerAction::FixedResponse { status, content_type, body } => {
+                    Action::FixedResponse { status: *status, content_type: content_type.clone(), body: body.clone() }
+                }
             },
         })
         .collect();

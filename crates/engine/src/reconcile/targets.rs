@@ -86,7 +86,8 @@ pub fn register(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
 pub fn deregister(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
     let delay = tx.get::<TargetGroup>(group.as_str()).map_or(DEREGISTRATION_DELAY, |row| deregistration_delay(&row));
     let until = tx.now + delay;
-    if let Some(target) = tx.get::<Target>(&Target::key(group, id, port)).filter(|t| t.phase == TargetPhase::Registered) {
+    if let Some(target) = tx.get::<Target>(&Target::key(group, id, port)).filter(|t| t.phase == TargetPhase::Registered)
+    {
         // That it drained the last time says nothing of this time.
         forget_drain(tx, &target);
     }

@@ -60,10 +60,11 @@ fn first_instance(stage: &mut Stage) -> Result<String, Problem> {
     stage.tell.step("One server");
     stage.tell.note("An instance of the built-in image, which is this machine's own system with a layer on top.");
     stage.tell.note("Its user data installs a small web shop and starts it, now and at every boot.");
-    let images = ask!(stage.daemon(), Ec2DescribeImages, ec2::DescribeImagesRequest {
-        owners: vec!["amazon".to_string()],
-        ..Default::default()
-    })?;
+    let images = ask!(
+        stage.daemon(),
+        Ec2DescribeImages,
+        ec2::DescribeImagesRequest { owners: vec!["amazon".to_string()], ..Default::default() }
+    )?;
     let base = images.images.into_iter().next().ok_or_else(|| missing("image"))?;
     let (base_id, base_name) = (base.image_id.ok_or_else(|| missing("image id"))?, base.name.unwrap_or_default());
     stage.tell.command("aws ec2 describe-images --owners amazon");
@@ -71,23 +72,25 @@ fn first_instance(stage: &mut Stage) -> Result<String, Problem> {
         "aws ec2 run-instances --image-id {base_id} --instance-type t3.micro --user-data file://shop.sh"
     ));
     let start = Instant::now();
-    let run = ask!(stage.daemon(), Ec2RunInstances, ec2::RunInstancesRequest {
-        image_id: Some(base_id),
-        instance_type: Some("t3.micro".to_string()),
-        min_count: Some(1),
-        max_count: Some(1),
-        user_data: Some(STANDARD.encode(shop::user_data())),
-        ..Default::default()
-    })?;
+    let run = ask!(
+        stage.daemon(),
+        Ec2RunInstances,
+        ec2::RunInstancesRequest {
+            image_id: Some(base_id),
+            instance_type: Some("t3.micro".to_string()),
+            min_count: Some(1),
+            max_count: Some(1),
+            user_data: Some(STANDARD.encode(shop::user_data())),
+            ..Default::default()
+        }
+    )?;
     let id = run.instances.into_iter().next().and_then(|one| one.instance_id).ok_or_else(|| missing("instance"))?;
     let wanted = id.clone();
     let address = stage.wait("the instance to run", 5.0, move |daemon| running(daemon, &wanted))?;
-    stage.tell.result(&format!(
-        "{id} of {base_name} runs at {address} after {:.2} s",
-        start.elapsed().as_secs_f64()
-    ));
+    stage.tell.result(&format!("{id} of {base_name} runs at {address} after {:.2} s", start.elapsed().as_secs_f64()));
     let wanted = id.clone();
-    let line = stage.wait("the shop to listen, in the console output", 5.0, move |daemon| listening(daemon, &wanted))?;
+    let line =
+        stage.wait("the shop to listen, in the console output", 5.0, move |daemon| listening(daemon, &wanted))?;
     stage.tell.command(&format!("aws ec2 get-console-output --instance-id {id} --latest"));
     stage.tell.result(&format!("after {:.2} s the console says: {line}", start.elapsed().as_secs_f64()));
     Ok(id)
@@ -127,18 +130,21 @@ fn listening(daemon: &Daemon, id: &str) -> Result<Option<String>, Problem> {
 fn change_by_hand(stage: &mut Stage, id: &str) -> Result<(), Problem> {
     stage.tell.step("A change by hand");
     stage.tell.note("Somebody runs a command on the server, over Systems Manager: no SSH, no open port.");
-    let script = format!("echo '{CHANGED_PAGE}' > \"$ELASTANE_ROOT/opt/shop/page\"; cat \"$ELASTANE_ROOT/opt/shop/page\"");
-    stage.tell.command(&format!(
-        "aws ssm send-command --document-name AWS-RunShellScript --instance-ids {id} \\"
-    ));
+    let script =
+        format!("echo '{CHANGED_PAGE}' > \"$ELASTANE_ROOT/opt/shop/page\"; cat \"$ELASTANE_ROOT/opt/shop/page\"");
+    stage.tell.command(&format!("aws ssm send-command --document-name AWS-RunShellScript --instance-ids {id} \\"));
     stage.tell.command(&format!("    --parameters 'commands=[echo \"{CHANGED_PAGE}\" > ...]'"));
     let start = Instant::now();
-    let sent = ask!(stage.daemon(), SsmSendCommand, ssm::SendCommandRequest {
-        document_name: Some("AWS-RunShellScript".to_string()),
-        instance_ids: vec![id.to_string()],
-        parameters: [("commands".to_string(), vec![script])].into(),
-        ..Default::default()
-    })?;
+    let sent = ask!(
+        stage.daemon(),
+        SsmSendCommand,
+        ssm::SendCommandRequest {
+            document_name: Some("AWS-RunShellScript".to_string()),
+            instance_ids: vec![id.to_string()],
+            parameters: [("commands".to_string(), vec![script])].into(),
+            ..Default::default()
+        }
+    )?;
     let command = sent.command.and_then(|command| command.command_id).ok_or_else(|| missing("command id"))?;
     let request = ssm::GetCommandInvocationRequest {
         command_id: Some(command),
@@ -157,7 +163,11 @@ fn change_by_hand(stage: &mut Stage, id: &str) -> Result<(), Problem> {
             ))),
         }
     })?;
-    stage.tell.result(&format!("Success after {:.2} s; the page is now: {}", start.elapsed().as_secs_f64(), output.trim()));
+    stage.tell.result(&format!(
+        "Success after {:.2} s; the page is now: {}",
+        start.elapsed().as_secs_f64(),
+        output.trim()
+    ));
     Ok(())
 }
 
@@ -165,11 +175,15 @@ fn image(stage: &mut Stage, id: &str) -> Result<String, Problem> {
     stage.tell.step("An image of it");
     stage.tell.command(&format!("aws ec2 create-image --instance-id {id} --name {NAME}"));
     let start = Instant::now();
-    let made = ask!(stage.daemon(), Ec2CreateImage, ec2::CreateImageRequest {
-        instance_id: Some(id.to_string()),
-        name: Some(NAME.to_string()),
-        ..Default::default()
-    })?;
+    let made = ask!(
+        stage.daemon(),
+        Ec2CreateImage,
+        ec2::CreateImageRequest {
+            instance_id: Some(id.to_string()),
+            name: Some(NAME.to_string()),
+            ..Default::default()
+        }
+    )?;
     let image = made.image_id.ok_or_else(|| missing("image id"))?;
     let request = ec2::DescribeImagesRequest { image_ids: vec![image.clone()], ..Default::default() };
     stage.wait("the image to be available", 10.0, |daemon| {
@@ -203,46 +217,58 @@ fn template(stage: &mut Stage, image: &str, network: &Network) -> Result<String,
     stage.tell.step("A launch template: the image, 4 vCPU, 8 GiB, HTTP only");
     stage.tell.note("Security groups are recorded and shown; they are not enforced yet.");
     stage.tell.command(&format!("aws ec2 create-security-group --group-name {NAME} --description \"HTTP only\""));
-    let made = ask!(stage.daemon(), Ec2CreateSecurityGroup, ec2::CreateSecurityGroupRequest {
-        group_name: Some(NAME.to_string()),
-        description: Some("HTTP only".to_string()),
-        vpc_id: Some(network.vpc.clone()),
-        ..Default::default()
-    })?;
+    let made = ask!(
+        stage.daemon(),
+        Ec2CreateSecurityGroup,
+        ec2::CreateSecurityGroupRequest {
+            group_name: Some(NAME.to_string()),
+            description: Some("HTTP only".to_string()),
+            vpc_id: Some(network.vpc.clone()),
+            ..Default::default()
+        }
+    )?;
     let security_group = made.group_id.ok_or_else(|| missing("security group"))?;
     for port in [i32::from(LISTENER_PORT), shop::PORT] {
         stage.tell.command(&format!(
             "aws ec2 authorize-security-group-ingress --group-id {security_group} --protocol tcp --port {port} --cidr 0.0.0.0/0"
         ));
         let range = ec2::IpRange { cidr_ip: Some("0.0.0.0/0".to_string()), ..Default::default() };
-        ask!(stage.daemon(), Ec2AuthorizeSecurityGroupIngress, ec2::AuthorizeSecurityGroupIngressRequest {
-            group_id: Some(security_group.clone()),
-            ip_permissions: vec![ec2::IpPermission {
-                ip_protocol: Some("tcp".to_string()),
-                from_port: Some(port),
-                to_port: Some(port),
-                ip_ranges: vec![range],
+        ask!(
+            stage.daemon(),
+            Ec2AuthorizeSecurityGroupIngress,
+            ec2::AuthorizeSecurityGroupIngressRequest {
+                group_id: Some(security_group.clone()),
+                ip_permissions: vec![ec2::IpPermission {
+                    ip_protocol: Some("tcp".to_string()),
+                    from_port: Some(port),
+                    to_port: Some(port),
+                    ip_ranges: vec![range],
+                    ..Default::default()
+                }],
                 ..Default::default()
-            }],
-            ..Default::default()
-        })?;
+            }
+        )?;
     }
-    stage.tell.command(&format!(
-        "aws ec2 create-launch-template --launch-template-name {NAME} --launch-template-data \\"
-    ));
+    stage
+        .tell
+        .command(&format!("aws ec2 create-launch-template --launch-template-name {NAME} --launch-template-data \\"));
     stage.tell.command(&format!(
         "    '{{\"ImageId\":\"{image}\",\"InstanceType\":\"c5.xlarge\",\"SecurityGroupIds\":[\"{security_group}\"]}}'"
     ));
-    let made = ask!(stage.daemon(), Ec2CreateLaunchTemplate, ec2::CreateLaunchTemplateRequest {
-        launch_template_name: Some(NAME.to_string()),
-        launch_template_data: Some(ec2::RequestLaunchTemplateData {
-            image_id: Some(image.to_string()),
-            instance_type: Some("c5.xlarge".to_string()),
-            security_group_ids: vec![security_group.clone()],
+    let made = ask!(
+        stage.daemon(),
+        Ec2CreateLaunchTemplate,
+        ec2::CreateLaunchTemplateRequest {
+            launch_template_name: Some(NAME.to_string()),
+            launch_template_data: Some(ec2::RequestLaunchTemplateData {
+                image_id: Some(image.to_string()),
+                instance_type: Some("c5.xlarge".to_string()),
+                security_group_ids: vec![security_group.clone()],
+                ..Default::default()
+            }),
             ..Default::default()
-        }),
-        ..Default::default()
-    })?;
+        }
+    )?;
     let template = made.launch_template.and_then(|template| template.launch_template_id);
     stage.tell.result(&format!("{}, without any user data", template.ok_or_else(|| missing("launch template"))?));
     Ok(security_group)
@@ -260,23 +286,27 @@ fn group(stage: &mut Stage, network: &Network, security_group: &str) -> Result<G
     ));
     stage.tell.command(&format!("    --desired-capacity 1 --launch-template LaunchTemplateName={NAME} \\"));
     stage.tell.command("    --target-group-arns ... --health-check-type ELB --vpc-zone-identifier ...");
-    ask!(stage.daemon(), AutoScalingCreateAutoScalingGroup, autoscaling::CreateAutoScalingGroupType {
-        auto_scaling_group_name: Some(NAME.to_string()),
-        launch_template: Some(autoscaling::LaunchTemplateSpecification {
-            launch_template_name: Some(NAME.to_string()),
-            version: Some("$Latest".to_string()),
+    ask!(
+        stage.daemon(),
+        AutoScalingCreateAutoScalingGroup,
+        autoscaling::CreateAutoScalingGroupType {
+            auto_scaling_group_name: Some(NAME.to_string()),
+            launch_template: Some(autoscaling::LaunchTemplateSpecification {
+                launch_template_name: Some(NAME.to_string()),
+                version: Some("$Latest".to_string()),
+                ..Default::default()
+            }),
+            min_size: Some(0),
+            max_size: Some(10),
+            desired_capacity: Some(1),
+            vpc_zone_identifier: Some(subnets),
+            target_group_arns: vec![target_group.clone()],
+            health_check_type: Some("ELB".to_string()),
+            health_check_grace_period: Some(900),
+            default_instance_warmup: Some(60),
             ..Default::default()
-        }),
-        min_size: Some(0),
-        max_size: Some(10),
-        desired_capacity: Some(1),
-        vpc_zone_identifier: Some(subnets),
-        target_group_arns: vec![target_group.clone()],
-        health_check_type: Some("ELB".to_string()),
-        health_check_grace_period: Some(900),
-        default_instance_warmup: Some(60),
-        ..Default::default()
-    })?;
+        }
+    )?;
     let alarms = policy(stage, &balancer, &target_group)?;
     Ok((Names { group: NAME.to_string(), target_group, alarms }, dns_name, address))
 }
@@ -287,18 +317,22 @@ fn target_group(stage: &mut Stage, network: &Network) -> Result<String, Problem>
         shop::PORT
     ));
     stage.tell.command("    --health-check-interval-seconds 5 --healthy-threshold-count 2 --vpc-id ...");
-    let made = ask!(stage.daemon(), Elbv2CreateTargetGroup, elbv2::CreateTargetGroupInput {
-        name: Some(NAME.to_string()),
-        protocol: Some("HTTP".to_string()),
-        port: Some(shop::PORT),
-        vpc_id: Some(network.vpc.clone()),
-        health_check_path: Some("/health".to_string()),
-        health_check_interval_seconds: Some(5),
-        health_check_timeout_seconds: Some(4),
-        healthy_threshold_count: Some(2),
-        unhealthy_threshold_count: Some(10),
-        ..Default::default()
-    })?;
+    let made = ask!(
+        stage.daemon(),
+        Elbv2CreateTargetGroup,
+        elbv2::CreateTargetGroupInput {
+            name: Some(NAME.to_string()),
+            protocol: Some("HTTP".to_string()),
+            port: Some(shop::PORT),
+            vpc_id: Some(network.vpc.clone()),
+            health_check_path: Some("/health".to_string()),
+            health_check_interval_seconds: Some(5),
+            health_check_timeout_seconds: Some(4),
+            healthy_threshold_count: Some(2),
+            unhealthy_threshold_count: Some(10),
+            ..Default::default()
+        }
+    )?;
     let group = made.target_groups.into_iter().next().and_then(|group| group.target_group_arn);
     let arn = group.ok_or_else(|| missing("target group"))?;
     let settings = [
@@ -314,10 +348,14 @@ fn target_group(stage: &mut Stage, network: &Network) -> Result<String, Problem>
         key: Some(key.to_string()),
         value: Some(value.to_string()),
     };
-    ask!(stage.daemon(), Elbv2ModifyTargetGroupAttributes, elbv2::ModifyTargetGroupAttributesInput {
-        target_group_arn: Some(arn.clone()),
-        attributes: settings.into_iter().map(attribute).collect(),
-    })?;
+    ask!(
+        stage.daemon(),
+        Elbv2ModifyTargetGroupAttributes,
+        elbv2::ModifyTargetGroupAttributesInput {
+            target_group_arn: Some(arn.clone()),
+            attributes: settings.into_iter().map(attribute).collect(),
+        }
+    )?;
     Ok(arn)
 }
 
@@ -328,30 +366,40 @@ fn load_balancer(
     security_group: &str,
     target_group: &str,
 ) -> Result<(String, String, Option<IpAddr>), Problem> {
-    stage.tell.command(&format!("aws elbv2 create-load-balancer --name {NAME} --subnets ... --security-groups {security_group}"));
-    let made = ask!(stage.daemon(), Elbv2CreateLoadBalancer, elbv2::CreateLoadBalancerInput {
-        name: Some(NAME.to_string()),
-        subnets: network.subnets.clone(),
-        security_groups: vec![security_group.to_string()],
-        ..Default::default()
-    })?;
+    stage.tell.command(&format!(
+        "aws elbv2 create-load-balancer --name {NAME} --subnets ... --security-groups {security_group}"
+    ));
+    let made = ask!(
+        stage.daemon(),
+        Elbv2CreateLoadBalancer,
+        elbv2::CreateLoadBalancerInput {
+            name: Some(NAME.to_string()),
+            subnets: network.subnets.clone(),
+            security_groups: vec![security_group.to_string()],
+            ..Default::default()
+        }
+    )?;
     let balancer = made.load_balancers.into_iter().next().ok_or_else(|| missing("load balancer"))?;
     let arn = balancer.load_balancer_arn.ok_or_else(|| missing("load balancer ARN"))?;
     let dns_name = balancer.dns_name.ok_or_else(|| missing("DNS name"))?;
     stage.tell.command(&format!(
         "aws elbv2 create-listener --load-balancer-arn ... --protocol HTTP --port {LISTENER_PORT} --default-actions Type=forward,TargetGroupArn=..."
     ));
-    ask!(stage.daemon(), Elbv2CreateListener, elbv2::CreateListenerInput {
-        load_balancer_arn: Some(arn.clone()),
-        protocol: Some("HTTP".to_string()),
-        port: Some(i32::from(LISTENER_PORT)),
-        default_actions: vec![elbv2::Action {
-            r#type: Some("forward".to_string()),
-            target_group_arn: Some(target_group.to_string()),
+    ask!(
+        stage.daemon(),
+        Elbv2CreateListener,
+        elbv2::CreateListenerInput {
+            load_balancer_arn: Some(arn.clone()),
+            protocol: Some("HTTP".to_string()),
+            port: Some(i32::from(LISTENER_PORT)),
+            default_actions: vec![elbv2::Action {
+                r#type: Some("forward".to_string()),
+                target_group_arn: Some(target_group.to_string()),
+                ..Default::default()
+            }],
             ..Default::default()
-        }],
-        ..Default::default()
-    })?;
+        }
+    )?;
     let addresses = balancer.availability_zones.into_iter().flat_map(|zone| zone.load_balancer_addresses);
     let address = addresses.filter_map(|address| address.ip_address?.parse().ok()).next();
     Ok((arn, dns_name, address))
@@ -370,20 +418,24 @@ fn policy(stage: &mut Stage, balancer: &str, target_group: &str) -> Result<Vec<S
     ));
     let (_, balancer) = balancer.split_once("loadbalancer/").ok_or_else(|| missing("load balancer's label"))?;
     let targets = target_group.rsplit(':').next().unwrap_or_default();
-    let made = ask!(stage.daemon(), AutoScalingPutScalingPolicy, autoscaling::PutScalingPolicyType {
-        auto_scaling_group_name: Some(NAME.to_string()),
-        policy_name: Some("requests".to_string()),
-        policy_type: Some("TargetTrackingScaling".to_string()),
-        target_tracking_configuration: Some(autoscaling::TargetTrackingConfiguration {
-            target_value: Some(target),
-            predefined_metric_specification: Some(autoscaling::PredefinedMetricSpecification {
-                predefined_metric_type: Some("ALBRequestCountPerTarget".to_string()),
-                resource_label: Some(format!("{balancer}/{targets}")),
+    let made = ask!(
+        stage.daemon(),
+        AutoScalingPutScalingPolicy,
+        autoscaling::PutScalingPolicyType {
+            auto_scaling_group_name: Some(NAME.to_string()),
+            policy_name: Some("requests".to_string()),
+            policy_type: Some("TargetTrackingScaling".to_string()),
+            target_tracking_configuration: Some(autoscaling::TargetTrackingConfiguration {
+                target_value: Some(target),
+                predefined_metric_specification: Some(autoscaling::PredefinedMetricSpecification {
+                    predefined_metric_type: Some("ALBRequestCountPerTarget".to_string()),
+                    resource_label: Some(format!("{balancer}/{targets}")),
+                }),
+                ..Default::default()
             }),
             ..Default::default()
-        }),
-        ..Default::default()
-    })?;
+        }
+    )?;
     let mut alarms: Vec<String> = made.alarms.into_iter().filter_map(|alarm| alarm.alarm_name).collect();
     alarms.sort_by_key(|name| !name.contains("AlarmHigh"));
     stage.tell.result(&format!(
@@ -438,11 +490,11 @@ fn arrive(stage: &mut Stage, names: &Names, dns_name: &str, address: Option<IpAd
 /// there says too little: it may be the load balancer of another daemon.
 fn door(daemon: &Daemon, dns_name: &str, address: Option<IpAddr>) -> Result<Door, Problem> {
     let host = dns_name.to_string();
-    if let Some(address) = address.map(|ip| SocketAddr::new(ip, LISTENER_PORT)) {
-        let url = format!("http://{address}");
-        if daemon.status()?.load_balancers.iter().any(|balancer| balancer.urls.contains(&url)) {
-            return Ok(Door { address, host });
-        }
+    let urls: Vec<String> = daemon.status()?.load_balancers.into_iter().flat_map(|balancer| balancer.urls).collect();
+    if let Some(address) = address.map(|ip| SocketAddr::new(ip, LISTENER_PORT))
+        && urls.contains(&format!("http://{address}"))
+    {
+        return Ok(Door { address, host });
     }
     let address = daemon.address().parse().map_err(|err| Problem::because("the daemon's address is none", err))?;
     Ok(Door { address, host })

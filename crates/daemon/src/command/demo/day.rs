@@ -158,17 +158,24 @@ impl Watch<'_> {
 
     fn describe(&self, moment: &Moment) -> String {
         let recent = self.recent();
-        let slow = match percentile(recent.iter().map(|one| one.end.saturating_duration_since(one.due)).collect(), 0.99) {
+        let slow = match percentile(recent.iter().map(|one| one.end.saturating_duration_since(one.due)).collect(), 0.99)
+        {
             Some(slow) => millis(slow),
             None => "-".to_string(),
         };
-        let alarm = |index: usize| moment.alarms.get(index).map_or("-", String::as_str);
+        let alarm = |index: usize| match moment.alarms.get(index).map(String::as_str) {
+            Some("INSUFFICIENT_DATA") | None => "?",
+            Some(state) => state,
+        };
+        let draining = match moment.draining {
+            0 => String::new(),
+            count => format!(", {count} draining"),
+        };
         format!(
-            "{:>4} requests/s, p99 {slow}; {} in service, {} desired, {} draining; alarms high {}, low {}",
+            "{:>3} requests/s, p99 {slow}; {} of {} in service{draining}; alarms: high {}, low {}",
             recent.len(),
             moment.in_service.len(),
             moment.desired,
-            moment.draining,
             alarm(0),
             alarm(1)
         )
@@ -260,8 +267,10 @@ impl Watch<'_> {
         let before = self.last.as_ref().map_or(0, |moment| moment.desired);
         self.mark(Instant::now(), "evening");
         self.load.set_rate(EVENING);
+        // Until the alarm for low load is content, so that the night's fifteen minutes are its own.
         let fewer = self.follow("fewer instances", LOOK, |_, moment| {
-            moment.desired < before && moment.is_settled() && moment.draining == 0
+            let content = moment.alarms.get(1).is_some_and(|state| state == "OK");
+            (1..before).contains(&moment.desired) && moment.is_settled() && moment.draining == 0 && content
         })?;
         self.stage.tell.result(&format!("{} of {before} instances are left, the others drained", fewer.desired));
         Ok(fewer.desired)
@@ -270,6 +279,7 @@ impl Watch<'_> {
     /// No customers: no instances.
     fn night(&mut self) -> Result<(), Problem> {
         self.stage.tell.step("Night: no customers, no instances");
+        self.stage.tell.note("Another fifteen minutes without load, and the group is at its minimum.");
         self.mark(Instant::now(), "night");
         self.load.set_rate(0.0);
         let start = Instant::now();
@@ -298,10 +308,10 @@ impl Watch<'_> {
 fn changes(last: &Moment, now: &Moment) -> Vec<String> {
     let mut told = Vec::new();
     for (index, name) in ["high", "low"].into_iter().enumerate() {
-        if let (Some(before), Some(after)) = (last.alarms.get(index), now.alarms.get(index)) {
-            if before != after {
-                told.push(format!("the alarm for {name} load is {after}, was {before}"));
-            }
+        if let (Some(before), Some(after)) = (last.alarms.get(index), now.alarms.get(index))
+            && before != after
+        {
+            told.push(format!("the alarm for {name} load is {after}, was {before}"));
         }
     }
     if last.desired != now.desired {

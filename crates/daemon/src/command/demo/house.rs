@@ -3,10 +3,12 @@
 
 use super::Demo;
 use super::signals::Interrupt;
+use crate::cli::Driver;
 use crate::client::Daemon;
 use crate::data_dir::{DataDir, Problem};
 use clap::ValueEnum;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -21,6 +23,10 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// So much of the daemon's log is shown when something fails.
 const LOG_LINES_SHOWN: usize = 40;
+/// Held in its directory by the demo that looks after it.
+const LOCK_FILE: &str = "demo.lock";
+/// Directories of demos that were cut off, ended by one later demo.
+const CUT_OFF_MAX: usize = 16;
 
 /// A running daemon and its directory.
 pub struct House {
@@ -29,6 +35,7 @@ pub struct House {
     child: Child,
     home: PathBuf,
     options: Demo,
+    _lock: File,
 }
 
 impl House {
@@ -38,13 +45,43 @@ impl House {
     /// With the daemon's own words, when it does not start. Nothing is left then.
     pub fn open(options: &Demo, interrupt: &Interrupt) -> Result<House, Problem> {
         let home = new_home(options)?;
-        match start(options, &home, interrupt) {
-            Ok((child, daemon)) => Ok(House { daemon, child, home, options: options.clone() }),
-            Err(problem) => {
-                let _ = fs::remove_dir_all(&home);
-                Err(problem)
+        House::at(options, home.clone(), interrupt).inspect_err(|_| {
+            // What keeps it from being removed matters less than what went wrong.
+            let _ = remove(&home);
+        })
+    }
+
+    fn at(options: &Demo, home: PathBuf, interrupt: &Interrupt) -> Result<House, Problem> {
+        let lock = hold(&home)?;
+        let (child, daemon) = start(options, &home, interrupt)?;
+        Ok(House { daemon, child, home, options: options.clone(), _lock: lock })
+    }
+
+    /// Ends what demos have left that were killed before they could do it
+    /// themselves; says how many there were.
+    pub fn end_cut_off(options: &Demo) -> Result<usize, Problem> {
+        let Ok(entries) = fs::read_dir(options.place.path()?.join("demo")) else { return Ok(0) };
+        let homes: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).take(CUT_OFF_MAX).collect();
+        let mut ended = 0;
+        for home in homes.into_iter().filter(|home| home.join(LOCK_FILE).exists() && hold(home).is_ok()) {
+            let data = DataDir::existing(&home)?;
+            if let Ok(daemon) = Daemon::find(&data) {
+                daemon.request("POST", "/_elastane/down")?;
+                let start = Instant::now();
+                while data.lock().is_err() && start.elapsed() < STOP_LIMIT {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
             }
+            let family: Option<String> = data.read_json("driver.json")?;
+            let driver = match family.as_deref() {
+                Some("process") => Driver::Process,
+                Some("sandbox") => Driver::Sandbox,
+                _ => options.driver,
+            };
+            House::at(&Demo { driver, ..options.clone() }, home, &Interrupt::default())?.close()?;
+            ended += 1;
         }
+        Ok(ended)
     }
 
     /// Its directory.
@@ -66,7 +103,10 @@ impl House {
     }
 
     /// Lets the daemon run on; the demo no longer looks after it.
-    pub fn keep(self) {}
+    pub fn keep(self) {
+        // Without the file no later demo takes it for one that was cut off.
+        let _ = fs::remove_file(self.home.join(LOCK_FILE));
+    }
 
     /// Ends all instances, the daemon, and removes the directory.
     ///
@@ -84,11 +124,7 @@ impl House {
         // Without its instances the directory is all that is left; with some of them it is needed to find them.
         reset.map_err(|err| Problem::because(format!("instances may be left, see {}", self.home.display()), err))?;
         stopped?;
-        fs::remove_dir_all(&self.home)
-            .map_err(|err| Problem::because(format!("cannot remove {}", self.home.display()), err))?;
-        // The directory of all demos, if this was the only one.
-        let _ = self.home.parent().map(fs::remove_dir);
-        Ok(())
+        remove(&self.home)
     }
 
     fn is_running(&mut self) -> bool {
@@ -124,6 +160,25 @@ fn new_home(options: &Demo) -> Result<PathBuf, Problem> {
     make(&base).or_else(|problem| make(&std::env::temp_dir().join("elastane")).map_err(|_| problem))
 }
 
+/// Removes a demo's directory, and those above it that it alone was in.
+fn remove(home: &Path) -> Result<(), Problem> {
+    fs::remove_dir_all(home).map_err(|err| Problem::because(format!("cannot remove {}", home.display()), err))?;
+    // `demo`, then the data directory; neither goes when something is in it.
+    for directory in home.ancestors().skip(1).take(2) {
+        let _ = fs::remove_dir(directory);
+    }
+    Ok(())
+}
+
+/// Holds a demo's directory until the file is dropped; an error when another
+/// demo holds it.
+fn hold(home: &Path) -> Result<File, Problem> {
+    let problem = |err| Problem::because(format!("cannot hold {}", home.display()), err);
+    let file = File::options().create(true).append(true).open(home.join(LOCK_FILE)).map_err(problem)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|err| problem(err.into()))?;
+    Ok(file)
+}
+
 /// Starts the daemon and waits for the line that says it is ready.
 fn start(options: &Demo, home: &Path, interrupt: &Interrupt) -> Result<(Child, Daemon), Problem> {
     let program = std::env::current_exe().map_err(|err| Problem::because("cannot find our own program", err))?;
@@ -147,8 +202,12 @@ fn start(options: &Demo, home: &Path, interrupt: &Interrupt) -> Result<(Child, D
     match found {
         Ok(daemon) => Ok((child, daemon)),
         Err(problem) => {
-            let _ = child.kill();
+            // With it goes the child in which it may be trying a driver; there are no instances yet.
+            if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             let _ = child.wait();
+            interrupt.check()?;
             Err(Problem::new(format!("{problem}\n{}", log_tail(home))))
         }
     }
@@ -189,4 +248,3 @@ fn log_tail(home: &Path) -> String {
         false => format!("The daemon's log ends with:\n{}", shown.join("\n")),
     }
 }
-

@@ -127,7 +127,8 @@ impl Load {
         let mut load = Load { shared: shared.clone(), threads: Vec::new() };
         for _ in 0..CUSTOMERS {
             let shared = shared.clone();
-            load.threads.push(std::thread::Builder::new().name("customer".to_string()).spawn(move || customer(&shared))?);
+            load.threads
+                .push(std::thread::Builder::new().name("customer".to_string()).spawn(move || customer(&shared))?);
         }
         Ok(load)
     }

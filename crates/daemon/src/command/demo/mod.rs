@@ -107,6 +107,10 @@ pub fn run(options: &Demo) -> Result<(), Problem> {
         "All of it is real and on this machine: instances, load balancer, requests. Service time runs {} times faster.",
         options.time_scale
     ));
+    match House::end_cut_off(options)? {
+        0 => {}
+        ended => tell.note(&format!("Ended first what {ended} interrupted demo(s) had left.")),
+    }
     let house = House::open(options, &interrupt)?;
     introduce(&mut tell, &house.daemon, interpreter);
     let mut stage = Stage { house, tell, interrupt, scale: options.time_scale };
@@ -128,9 +132,7 @@ pub fn run(options: &Demo) -> Result<(), Problem> {
             Ok(())
         }
         (Err(problem), _) if stage.interrupt.check().is_err() => Err(problem),
-        (Err(problem), _) => {
-            Err(Problem::new(format!("the demo failed: {problem}\n{}", log.unwrap_or_default())))
-        }
+        (Err(problem), _) => Err(Problem::new(format!("the demo failed: {problem}\n{}", log.unwrap_or_default()))),
         (Ok(()), Err(problem)) => Err(Problem::because("the demo could not take everything down", problem)),
     }
 }

@@ -98,7 +98,10 @@ pub fn interpreter() -> Result<&'static str, Problem> {
 }
 
 fn on_path(path: &str, name: &str) -> Option<PathBuf> {
-    path.split(':').filter(|directory| !directory.is_empty()).map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
+    path.split(':')
+        .filter(|directory| !directory.is_empty())
+        .map(|dir| Path::new(dir).join(name))
+        .find(|file| file.is_file())
 }
 
 /// User data that installs the shop and starts it, now and at every boot.

@@ -77,13 +77,19 @@ pub fn run(stage: &mut Stage, options: &Demo, built: &Built, day: &Day) -> Resul
     figures(stage, day, &count);
     let title = format!("Elastane demo: {} on {}", built.names.group, stage.daemon().about.driver);
     let file = picture_file(options)?;
-    std::fs::write(&file, svg::draw(&title, &day.points, &day.marks))
-        .map_err(|err| Problem::because(format!("cannot write {}", file.display()), err))?;
-    row(stage, "picture", &file.display().to_string());
+    match std::fs::write(&file, svg::draw(&title, &day.points, &day.marks)) {
+        Ok(()) => row(stage, "picture", &file.display().to_string()),
+        Err(err) if options.svg.is_some() => {
+            return Err(Problem::because(format!("cannot write {}", file.display()), err));
+        }
+        Err(err) => row(stage, "picture", &format!("not written, {}: {err}; --svg names a place", file.display())),
+    }
     row(stage, "all of it took", &format!("{:.1} s", stage.tell.start().elapsed().as_secs_f64()));
     check(day, &count)?;
     stage.tell.heading("What to try next");
-    stage.tell.note("elastane up, then eval \"$(elastane env)\": the AWS CLI, boto3 and Terraform work on it as on AWS");
+    stage
+        .tell
+        .note("elastane up, then eval \"$(elastane env)\": the AWS CLI, boto3 and Terraform work on it as on AWS");
     stage.tell.note("elastane status: groups, instances, targets and alarms at a glance");
     stage.tell.note("elastane demo --keep: the same, and the daemon stays for you to look around");
     stage.tell.note("elastane sim: the same decisions on a virtual clock, with crashes and disk faults");
@@ -96,11 +102,17 @@ fn row(stage: &mut Stage, name: &str, value: &str) {
 
 fn figures(stage: &mut Stage, day: &Day, count: &Count) {
     let accident = &day.accident;
-    let latencies = || day.samples.iter().filter(|one| one.outcome.is_served()).map(|one| one.end.saturating_duration_since(one.due));
+    let latencies = || {
+        day.samples.iter().filter(|one| one.outcome.is_served()).map(|one| one.end.saturating_duration_since(one.due))
+    };
     let shown = |part| percentile(latencies().collect(), part).map_or("-".to_string(), millis);
     let scale = stage.scale;
     row(stage, "requests served", &format!("{} by {} instances", count.served, served_by(&day.samples).len()));
-    row(stage, "latency, from when it was due", &format!("p50 {}, p99 {}; 50 ms of it are the shop's", shown(0.5), shown(0.99)));
+    row(
+        stage,
+        "latency, from when it was due",
+        &format!("p50 {}, p99 {}; 50 ms of it are the shop's", shown(0.5), shown(0.99)),
+    );
     row(stage, "failed, scaling and draining", &causes(&count.others));
     row(stage, "failed, under way at the kill", &causes(&count.in_flight));
     row(stage, "failed, before it was noticed", &causes(&count.before_out));

@@ -17,8 +17,7 @@ pub fn draw(title: &str, points: &[Point], marks: &[Mark]) -> String {
     let end = points.last().map_or(1.0, |point| point.at).max(1e-3);
     let most = points.iter().map(|point| point.instances.max(point.desired)).max().unwrap_or_default().max(1);
     let highest = points.iter().map(|point| point.rate).fold(1.0, f64::max);
-    let x = |at: f64| LEFT + at / end * (WIDTH - LEFT - RIGHT);
-    let y = |part: f64| TOP + HEIGHT * (1.0 - part);
+    let x = |at: f64| column(at / end);
     let total = TOP + HEIGHT + BELOW + LINE * marks.len() as f64;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {total}\" font-family=\"sans-serif\" \
@@ -31,30 +30,7 @@ pub fn draw(title: &str, points: &[Point], marks: &[Mark]) -> String {
         LEFT + 150.0,
         WIDTH - RIGHT
     );
-    for level in 0..=most {
-        let at = y(level as f64 / most as f64);
-        let _ = writeln!(
-            out,
-            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#d0d7de\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{level}</text>",
-            WIDTH - RIGHT,
-            LEFT - 8.0,
-            at + 4.0
-        );
-    }
-    for part in [0.0, 0.5, 1.0] {
-        let _ = writeln!(
-            out,
-            "<text x=\"{}\" y=\"{:.1}\" fill=\"#d29922\">{:.0}</text>\
-             <text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{:.0} s</text>",
-            WIDTH - RIGHT + 8.0,
-            y(part) + 4.0,
-            highest * part,
-            x(end * part),
-            TOP + HEIGHT + 20.0,
-            end * part
-        );
-    }
+    grid(&mut out, end, most, highest);
     let rates: Vec<String> = points.iter().map(|p| format!("{:.1},{:.1}", x(p.at), y(p.rate / highest))).collect();
     let _ = writeln!(out, "<polyline fill=\"none\" stroke=\"#d29922\" points=\"{}\"/>", rates.join(" "));
     let count = |value: usize| y(value as f64 / most as f64);
@@ -78,6 +54,44 @@ pub fn draw(title: &str, points: &[Point], marks: &[Mark]) -> String {
     }
     out.push_str("</svg>\n");
     out
+}
+
+/// The lines of the counts, and the figures of both axes and of time.
+fn grid(out: &mut String, end: f64, most: usize, highest: f64) {
+    for level in 0..=most {
+        let at = y(level as f64 / most as f64);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#d0d7de\"/>\
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{level}</text>",
+            WIDTH - RIGHT,
+            LEFT - 8.0,
+            at + 4.0
+        );
+    }
+    for part in [0.0, 0.5, 1.0] {
+        let _ = writeln!(
+            out,
+            "<text x=\"{}\" y=\"{:.1}\" fill=\"#d29922\">{:.0}</text>\
+             <text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{:.0} s</text>",
+            WIDTH - RIGHT + 8.0,
+            y(part) + 4.0,
+            highest * part,
+            column(part),
+            TOP + HEIGHT + 20.0,
+            end * part
+        );
+    }
+}
+
+/// Where a part of the day is.
+fn column(part: f64) -> f64 {
+    LEFT + part * (WIDTH - LEFT - RIGHT)
+}
+
+/// Where a part of the highest value is.
+fn y(part: f64) -> f64 {
+    TOP + HEIGHT * (1.0 - part)
 }
 
 /// A path that holds each value until the next.

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// Where there is no terminal, a live line is written this often.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A live line that is wider than a terminal could not be replaced.
+const LIVE_COLUMNS: usize = 79;
+
 /// The teller.
 pub struct Tell {
     terminal: bool,
@@ -78,7 +81,8 @@ impl Tell {
     pub fn live(&mut self, text: &str) {
         let at = self.start.elapsed().as_secs_f64();
         if self.terminal {
-            print!("\r\x1b[2K    {at:6.1} s  {text}");
+            let line: String = format!("    {at:6.1} s  {text}").chars().take(LIVE_COLUMNS).collect();
+            print!("\r\x1b[2K{line}");
             self.live = true;
             flush();
         } else if self.last_plain.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
