@@ -431,7 +431,7 @@ fn hierarchy(make: Make, layout: &Layout, notes: &mut Vec<String>) -> Option<Hie
     let found = match make {
         Make::Root => Hierarchy::find(&name).map_err(|err| err.sentence()),
         Make::Rootless => Err("an ordinary user's daemon cannot make control groups here".to_owned()),
-        Make::Process => Err("the process driver has no control groups".to_owned()),
+        Make::Process => Err("the process driver has no control groups; memory is limited for each process alone".to_owned()),
     };
     match found {
         Ok(hierarchy) => {

@@ -206,6 +206,7 @@ impl Attempt<'_> {
             mask: base.mask.clone(),
             bases: base.directories.clone(),
             owner: base.owner,
+            memory_mib: spec.memory_mib,
             user_data: spec.user_data.clone(),
             ssh_public_key: spec.ssh_public_key.clone(),
             metadata_endpoint,

@@ -69,6 +69,9 @@ pub struct Entered {
 /// needs nothing and always works.
 pub fn enter_best(data_dir: &Path, allowed: &[Make]) -> Result<Entered, HostError> {
     let mut notes = Vec::new();
+    if allowed.contains(&Make::Root) && sys::effective_user() == 0 {
+        check_place(data_dir)?;
+    }
     for make in Make::ALL.into_iter().filter(|make| allowed.contains(make)) {
         match try_in_child(make, data_dir) {
             Ok(()) => {
@@ -79,6 +82,18 @@ pub fn enter_best(data_dir: &Path, allowed: &[Make]) -> Result<Entered, HostErro
         }
     }
     Err(HostError::Refused(format!("no kind of instance works here: {}", notes.join("; "))))
+}
+
+/// Layers of images cannot lie below a directory that instances share.
+fn check_place(data_dir: &Path) -> Result<(), HostError> {
+    match ["/usr", "/etc", "/var", "/opt"].iter().find(|shared| data_dir.starts_with(shared)) {
+        None => Ok(()),
+        Some(shared) => Err(HostError::Refused(format!(
+            "the data directory {} lies inside {shared}, which instances share: \
+             start with --data-dir outside of /usr, /etc, /var and /opt",
+            data_dir.display()
+        ))),
+    }
 }
 
 /// Enters the namespaces of `make`. Call it first thing in `main`, before any

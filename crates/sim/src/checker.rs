@@ -103,10 +103,17 @@ impl Checker {
             (Input::AutoScalingDeleteAutoScalingGroup(input), Ok(_)) => {
                 self.groups.remove(input.auto_scaling_group_name.as_deref().unwrap_or_default());
             }
-            (Input::Ec2TerminateInstances(input), Ok(_)) => {
+            _ => {}
+        }
+    }
+
+    /// A client calls. What it asks for may happen although nobody answers.
+    pub fn asked(&mut self, input: &Input) {
+        match input {
+            Input::Ec2TerminateInstances(input) => {
                 self.ended_by_hand.extend(input.instance_ids.iter().map(|id| InstanceId::from(id.as_str())));
             }
-            (Input::Elbv2DeregisterTargets(input), Ok(_)) => {
+            Input::Elbv2DeregisterTargets(input) => {
                 let arn = TargetGroupArn::from(input.target_group_arn.as_deref().unwrap_or_default());
                 let ids = input.targets.iter().filter_map(|target| target.id.clone());
                 self.removed_by_hand.extend(ids.map(|id| (arn.clone(), id)));

@@ -167,6 +167,7 @@ impl World {
         self.checker.heard(&facts);
         let mut answers = Vec::new();
         for (scope, input) in std::mem::take(&mut self.calls) {
+            self.checker.asked(&input);
             let caller = Caller::root(&AccountId::from(ACCOUNT), "AKIASIMULATED");
             let now = self.now;
             let answer = self.engine.transact(&scope, now, |tx| elastane_api::call(tx, &caller, &NoConsole, &input));

@@ -52,7 +52,8 @@ fn wanted(tables: &Tables, name: &str, input: &wire::CreateTargetGroupInput) -> 
     if protocol != "HTTP" {
         return Err(errors::unsupported(&format!("The target group protocol '{protocol}'")));
     }
-    let version = input.protocol_version.as_deref().unwrap_or("HTTP1");
+    // Terraform sends an empty version when none is configured.
+    let version = input.protocol_version.as_deref().filter(|text| !text.is_empty()).unwrap_or("HTTP1");
     if version != "HTTP1" {
         return Err(errors::unsupported(&format!("The protocol version '{version}'")));
     }

@@ -29,7 +29,7 @@ pub fn run(down: &Down) -> Result<(), Problem> {
     match running {
         0 => println!("Stopped."),
         _ => println!(
-            "Stopped. {running} instances keep running: `elastane up` adopts them; \
+            "Stopped. Instances that keep running: {running}. `elastane up` adopts them; \
              `elastane down --all` would have ended them."
         ),
     }

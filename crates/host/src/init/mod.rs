@@ -63,6 +63,8 @@ pub(crate) struct InitSpec {
     /// Owner of the instance's files on the host; `None` when the instance
     /// shares the daemon's user namespace.
     pub owner: Option<u32>,
+    /// Memory of its type in MiB.
+    pub memory_mib: u32,
     pub user_data: Option<Vec<u8>>,
     pub ssh_public_key: Option<String>,
     /// For `AWS_EC2_METADATA_SERVICE_ENDPOINT`, where it is not the usual one.
@@ -148,7 +150,7 @@ fn start(boot: &mut UnixStream) -> Result<InitSpec, HostError> {
         root::build(&spec)?;
     } else {
         sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).context(|| "become the reaper".to_owned())?;
-        limit_process()?;
+        limit_process(&spec)?;
     }
     ask_mapping(boot, &spec)?;
     if spec.make.is_sandbox() {
@@ -157,11 +159,15 @@ fn start(boot: &mut UnixStream) -> Result<InitSpec, HostError> {
     Ok(spec)
 }
 
-/// In the process make nothing but these limits can be set.
-fn limit_process() -> Result<(), HostError> {
+/// In the process make nothing but these limits can be set; each holds for
+/// one process, not for the instance.
+fn limit_process(spec: &InitSpec) -> Result<(), HostError> {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let set = |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
-    set(Resource::Core, 0).context(|| "forbid core dumps".to_owned())
+    let set = |resource, value, what: &str| {
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).context(|| format!("limit {what}"))
+    };
+    set(Resource::Core, 0, "core dumps")?;
+    set(Resource::Data, u64::from(spec.memory_mib) << 20, "a process's memory")
 }
 
 /// Leaves the daemon's user namespace, and waits until the daemon has mapped

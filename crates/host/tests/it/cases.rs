@@ -370,6 +370,10 @@ fn limits_are_enforced(world: &mut World) -> Result<(), String> {
         expect(outcome.stdout == "137\n", || format!("{outcome:?}"))?;
         world.console_with(&id, "Out of memory")?;
     }
+    if world.make == Make::Process {
+        let outcome = world.command(&id, "/usr/bin/python3 -c 'x = bytearray(200 << 20)' 2>&1", None, PATIENCE)?;
+        expect(outcome.stdout.contains("MemoryError"), || format!("{outcome:?}"))?;
+    }
     world.remove(&id)
 }
 

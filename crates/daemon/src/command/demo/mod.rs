@@ -24,6 +24,7 @@ use crate::client::Daemon;
 use crate::data_dir::Problem;
 use house::House;
 use signals::Interrupt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tell::Tell;
@@ -37,7 +38,8 @@ pub struct Demo {
     /// How instances are isolated.
     #[arg(long, value_enum, default_value_t = Driver::Auto)]
     pub driver: Driver,
-    /// Run service time this many times faster. At 60 the demo takes a minute and a half; at 1 an hour.
+    /// Run service time this many times faster. At 60 the demo takes less than a minute; at 1, most of
+    /// an hour.
     /// 1 to 600.
     #[arg(long, value_name = "FACTOR", default_value_t = 60.0, value_parser = time_scale)]
     pub time_scale: f64,
@@ -114,7 +116,9 @@ pub fn run(options: &Demo) -> Result<(), Problem> {
     let house = House::open(options, &interrupt)?;
     introduce(&mut tell, &house.daemon, interpreter);
     let mut stage = Stage { house, tell, interrupt, scale: options.time_scale };
-    let outcome = play(&mut stage, options);
+    // Also a bug of ours must not keep the instances from being ended.
+    let played = catch_unwind(AssertUnwindSafe(|| play(&mut stage, options)));
+    let outcome = played.unwrap_or_else(|_| Err(Problem::new("a bug in the demo, see above")));
     stage.tell.settle();
     if options.keep && stage.interrupt.check().is_ok() {
         keep(&mut stage.tell, &stage.house);

@@ -82,9 +82,8 @@ impl Tell {
         let at = self.start.elapsed().as_secs_f64();
         if self.terminal {
             let line: String = format!("    {at:6.1} s  {text}").chars().take(LIVE_COLUMNS).collect();
-            print!("\r\x1b[2K{line}");
+            write(&format!("\r\x1b[2K{line}"));
             self.live = true;
-            flush();
         } else if self.last_plain.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
             self.last_plain = Some(Instant::now());
             self.line(&format!("    {at:6.1} s  {text}"));
@@ -94,16 +93,13 @@ impl Tell {
     /// Ends the live line.
     pub fn settle(&mut self) {
         if std::mem::take(&mut self.live) {
-            print!("\r\x1b[2K");
-            flush();
+            write("\r\x1b[2K");
         }
     }
 
     fn line(&mut self, text: &str) {
         self.settle();
-        // A reader that has left does not stop the demo from taking itself down.
-        let _ = writeln!(std::io::stdout(), "{text}");
-        flush();
+        write(&format!("{text}\n"));
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -111,7 +107,9 @@ impl Tell {
     }
 }
 
-fn flush() {
-    // Nobody may be reading.
-    let _ = std::io::stdout().flush();
+/// Writes now. A reader that has left does not keep the demo from taking
+/// itself down, so that errors are of no interest.
+fn write(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
