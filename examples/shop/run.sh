@@ -78,7 +78,7 @@ aws autoscaling create-auto-scaling-group --auto-scaling-group-name shop \
     --health-check-type ELB --health-check-grace-period 600 --default-instance-warmup 60
 aws autoscaling put-scaling-policy --auto-scaling-group-name shop --policy-name requests \
     --policy-type TargetTrackingScaling --target-tracking-configuration "{
-        \"TargetValue\": 40, \"PredefinedMetricSpecification\": {
+        \"TargetValue\": 15, \"PredefinedMetricSpecification\": {
             \"PredefinedMetricType\": \"ALBRequestCountPerTarget\",
             \"ResourceLabel\": \"${balancer#*loadbalancer/}/${targets##*:}\" } }"
 

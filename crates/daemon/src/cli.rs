@@ -54,11 +54,6 @@ impl Where {
     pub fn path(&self) -> Result<PathBuf, Problem> {
         self.data_dir.clone().map_or_else(DataDir::default_path, Ok)
     }
-
-    /// The installation of a directory.
-    pub fn at(path: PathBuf) -> Where {
-        Where { data_dir: Some(path) }
-    }
 }
 
 /// How the daemon runs.

@@ -30,6 +30,9 @@ const IDLE_WAKE: Span = Span::from_mins(1);
 pub struct Config {
     /// Where private addresses come from.
     pub addresses: AddressPlan,
+    /// Tells the installations of one machine apart: their loopback addresses
+    /// begin at different places.
+    pub installation: u32,
     /// Name of the built-in image.
     pub host_image_name: String,
     /// A type's vCPU in thousandths of a core.
@@ -45,6 +48,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             addresses: AddressPlan::Vpc,
+            installation: 0,
             host_image_name: "host".to_string(),
             vcpu_millicores: 50,
             entropy: None,

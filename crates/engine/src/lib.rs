@@ -21,6 +21,8 @@ mod scope;
 mod secret;
 mod state;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod telemetry;
 
 pub use engine::{Config, Effect, Engine, Fact, Plant, Step};

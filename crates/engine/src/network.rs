@@ -13,11 +13,19 @@ use std::net::Ipv4Addr;
 /// Letters of the zones that every region has.
 pub const ZONE_LETTERS: [char; 3] = ['a', 'b', 'c'];
 
-/// Load balancers get loopback addresses from here: one a load balancer.
+/// Load balancers get loopback addresses from here, one a load balancer:
+/// 127.64.0.0/10. Each installation begins at a /24 of its own.
 const LOAD_BALANCER_BASE: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 0);
 
-/// How many addresses that range has; one process needs no more load balancers.
+/// How many addresses that range has.
+const LOAD_BALANCER_ADDRESSES: u32 = 1 << 22;
+
+/// How many of them are tried; one process needs no more load balancers.
 const LOAD_BALANCERS_MAX: u32 = 1 << 16;
+
+/// Networks of the loopback plan lie above the load balancers' addresses:
+/// 127.128.0.0/16 and on. Each installation begins at one of its own.
+const LOOPBACK_NETWORKS: (u32, u32) = (128, 127);
 
 /// Where private addresses come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +56,10 @@ pub(crate) fn ensure(tx: &mut Tx<'_>, config: &Config, index: usize) {
     }
     let second = match config.addresses {
         AddressPlan::Vpc => 31,
-        // 127.0 is the host's own and 127.64 the load balancers'; a hundred scopes fit between and above.
-        AddressPlan::Loopback => 100 + (index % 100) as u8,
+        AddressPlan::Loopback => {
+            let (first, count) = LOOPBACK_NETWORKS;
+            (first + config.installation.wrapping_add(index as u32) % count) as u8
+        }
     };
     let first = if config.addresses == AddressPlan::Vpc { 172 } else { 127 };
     let vpc = VpcId::from(tx.rng.id(VpcId::PREFIX));
@@ -145,7 +155,10 @@ pub fn taken_counts(view: &View<'_>) -> BTreeMap<SubnetId, u32> {
 pub fn load_balancer_address(tx: &Tx<'_>) -> Option<Ipv4Addr> {
     let used: BTreeSet<Ipv4Addr> =
         tx.state.scopes.values().flat_map(|tables| tables.load_balancers.values()).map(|lb| lb.address).collect();
-    (1..LOAD_BALANCERS_MAX - 1)
-        .map(|offset| Ipv4Addr::from(u32::from(LOAD_BALANCER_BASE) + offset))
+    let begin = tx.config.installation.wrapping_mul(256) % LOAD_BALANCER_ADDRESSES;
+    (1..LOAD_BALANCERS_MAX)
+        .map(|offset| u32::from(LOAD_BALANCER_BASE) + (begin + offset) % LOAD_BALANCER_ADDRESSES)
+        .filter(|address| !matches!(address & 0xff, 0 | 0xff))
+        .map(Ipv4Addr::from)
         .find(|address| !used.contains(address))
 }

@@ -74,6 +74,13 @@ pub enum RowError {
         /// What serde found.
         source: serde_json::Error,
     },
+    /// No release wrote such a version.
+    Version {
+        /// The row's key.
+        key: String,
+        /// The version found.
+        version: u32,
+    },
     /// The row was written by a newer release.
     Newer {
         /// The row's key.
@@ -88,6 +95,7 @@ impl fmt::Display for RowError {
         match self {
             RowError::Key(key) => write!(f, "the store holds a key of unknown form: {key}"),
             RowError::Value { key, .. } => write!(f, "cannot read row {key}"),
+            RowError::Version { key, version } => write!(f, "row {key} has the unknown version {version}"),
             RowError::Newer { key, version } => {
                 write!(f, "row {key} has version {version}: it was written by a newer release of elastane")
             }
@@ -99,7 +107,7 @@ impl std::error::Error for RowError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             RowError::Value { source, .. } => Some(source),
-            RowError::Key(_) | RowError::Newer { .. } => None,
+            RowError::Key(_) | RowError::Version { .. } | RowError::Newer { .. } => None,
         }
     }
 }
@@ -147,7 +155,8 @@ pub fn decode<R: Row>(key: &str, bytes: &[u8]) -> Result<Arc<R>, RowError> {
     if envelope.v > R::VERSION {
         return Err(RowError::Newer { key: key.to_string(), version: envelope.v });
     }
-    let current = (envelope.v..R::VERSION).fold(envelope.row, |row, version| R::upgrade(version, row));
+    let current = (envelope.v..R::VERSION).try_fold(envelope.row, |row, version| R::upgrade(version, row));
+    let current = current.ok_or_else(|| RowError::Version { key: key.to_string(), version: envelope.v })?;
     serde_json::from_value(current).map(Arc::new).map_err(wrong)
 }
 

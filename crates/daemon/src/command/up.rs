@@ -105,7 +105,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     random_bytes(&mut seed)?;
     random_bytes(&mut entropy)?;
     let rows = store.load().map_err(|err| Problem::because("cannot read the store", err))?;
-    let engine = Engine::open(engine_config(up, &entered, entropy), u64::from_le_bytes(seed), rows)
+    let engine = Engine::open(engine_config(up, data, &entered, entropy), u64::from_le_bytes(seed), rows)
         .map_err(|err| Problem::because(format!("cannot use {}", data.path().display()), err))?;
     let (shell, writer) = shell::new(engine, Box::new(store), clock);
     let listener = TcpListener::bind(up.listen)
@@ -151,15 +151,23 @@ fn open_store(data: &DataDir) -> Result<RedbStore, Problem> {
     RedbStore::open(&data.file("state.redb")).map_err(|err| Problem::because("cannot open the store", err))
 }
 
-fn engine_config(up: &Up, entered: &Entered, entropy: [u8; 32]) -> Config {
+fn engine_config(up: &Up, data: &DataDir, entered: &Entered, entropy: [u8; 32]) -> Config {
     let share = up.vcpu_share.unwrap_or(cores() as f64 / VCPUS_A_MACHINE as f64);
     Config {
         addresses: if entered.make.is_sandbox() { AddressPlan::Vpc } else { AddressPlan::Loopback },
+        installation: installation(data),
         host_image_name: host_image_name(),
         entropy: Some(Entropy::new(entropy)),
         vcpu_millicores: ((share * 1000.0) as u32).max(1),
         ..Config::default()
     }
+}
+
+/// A number that differs from one data directory to the next (FNV-1a of its path).
+fn installation(data: &DataDir) -> u32 {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = data.path().as_os_str().as_bytes();
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// `host/debian-12`: the built-in image is named after the system that it is.

@@ -19,7 +19,7 @@ pub(super) fn compile(state: &State, plant: Option<Plant>, generation: u64) -> S
     for tables in state.scopes.values() {
         let used: BTreeSet<&TargetGroupArn> =
             tables.listeners.values().flat_map(|row| row.action.target_groups()).collect();
-        let mut targets = targets_by_group(tables, plant);
+        let mut targets = targets_by_group(tables, &enabled_zones(tables), plant);
         for row in tables.target_groups.values() {
             let targets = targets.remove(&row.arn).unwrap_or_default();
             snapshot.target_groups.push(Arc::new(target_group(row, targets, used.contains(&row.arn))));
@@ -82,11 +82,34 @@ fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool)
     }
 }
 
-fn targets_by_group(tables: &Tables, plant: Option<Plant>) -> BTreeMap<TargetGroupArn, Vec<routing::Target>> {
+/// The zones that the load balancers in front of each target group are
+/// enabled in: targets elsewhere take no requests (alb.md 5.2).
+fn enabled_zones(tables: &Tables) -> Zones<'_> {
+    let mut zones = Zones::new();
+    for listener in tables.listeners.values() {
+        let Some(balancer) = tables.load_balancers.get(listener.load_balancer.as_str()) else { continue };
+        for group in listener.action.target_groups() {
+            zones.entry(group).or_default().extend(balancer.subnets.iter().map(|(_, zone)| zone));
+        }
+    }
+    zones
+}
+
+type Zones<'a> = BTreeMap<&'a TargetGroupArn, BTreeSet<&'a Zone>>;
+
+fn targets_by_group(
+    tables: &Tables,
+    zones: &Zones<'_>,
+    plant: Option<Plant>,
+) -> BTreeMap<TargetGroupArn, Vec<routing::Target>> {
     let mut by_group: BTreeMap<TargetGroupArn, Vec<routing::Target>> = BTreeMap::new();
     for row in tables.targets.values() {
         let Some(group) = tables.target_groups.get(row.group.as_str()) else { continue };
-        if let Some(target) = target(tables, group, row, plant) {
+        if let Some(mut target) = target(tables, group, row, plant) {
+            let elsewhere = zones.get(&row.group).is_some_and(|zones| !zones.contains(&target.zone));
+            if elsewhere && target.instance.is_some() && target.admission == Admission::Registered {
+                target.admission = Admission::Unused;
+            }
             by_group.entry(row.group.clone()).or_default().push(target);
         }
     }

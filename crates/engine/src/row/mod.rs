@@ -33,9 +33,10 @@ pub trait Row: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send +
     /// Its name within a scope.
     fn id(&self) -> String;
 
-    /// The stored form of version `from` as one of version `from + 1`.
-    fn upgrade(from: u32, row: Value) -> Value {
-        unreachable!("kind {} has no version {from} to upgrade {row}", Self::KIND.name())
+    /// The stored form of version `from` as one of version `from + 1`; `None`
+    /// when there never was such a version.
+    fn upgrade(_from: u32, _row: Value) -> Option<Value> {
+        None
     }
 
     /// Its table.
