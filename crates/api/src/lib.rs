@@ -101,12 +101,7 @@ pub fn write(change: &mut Change<'_, '_>, input: &Input) -> Option<Result<Output
 
 /// Carries out any operation within a transaction: what the simulator and the
 /// shell's writer use.
-pub fn call(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    world: &dyn World,
-    input: &Input,
-) -> Result<Output, ApiError> {
+pub fn call(tx: &mut Tx<'_>, caller: &Caller, world: &dyn World, input: &Input) -> Result<Output, ApiError> {
     if let Some(result) = write(&mut Change { tx, caller }, input) {
         return result;
     }

@@ -115,15 +115,30 @@ impl DataDir {
         serde_json::from_slice(&bytes).map(Some).map_err(problem)
     }
 
-    /// Writes a JSON file whole or not at all, readable by its owner alone.
+    /// Writes a JSON file whole or not at all, readable by its owner alone; it
+    /// is on disk when this returns.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Problem> {
+        self.write_file(name, value, File::sync_all)
+    }
+
+    /// The same for a file that means nothing after a crash: it is not synced.
+    pub fn write_passing<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Problem> {
+        self.write_file(name, value, |_| Ok(()))
+    }
+
+    fn write_file<T: Serialize>(
+        &self,
+        name: &str,
+        value: &T,
+        sync: impl Fn(&File) -> std::io::Result<()>,
+    ) -> Result<(), Problem> {
         let (path, temporary) = (self.file(name), self.file(&format!("{name}.new")));
         let bytes = serde_json::to_vec_pretty(value).expect("plain data has a JSON form");
         let write = || -> std::io::Result<()> {
             let mut options = OpenOptions::new();
             let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
             file.write_all(&bytes)?;
-            file.sync_all()?;
+            sync(&file)?;
             fs::rename(&temporary, &path)
         };
         write().map_err(|err| Problem::because(format!("cannot write {}", path.display()), err))

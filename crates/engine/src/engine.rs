@@ -381,7 +381,13 @@ impl Engine {
             ProxyFact::Health { target, health } => {
                 seen.health.insert(target, health);
             }
-            ProxyFact::Applied { generation } => seen.routing_applied = generation,
+            ProxyFact::Applied { generation } => {
+                seen.routing_applied = generation;
+                // No fact about a target that is not in this snapshot comes after this one.
+                if let Some(snapshot) = self.memory.route().filter(|snapshot| snapshot.generation == generation) {
+                    seen.forget_unrouted(snapshot);
+                }
+            }
             ProxyFact::Drained { target } => {
                 seen.drained.insert(target);
             }

@@ -310,6 +310,8 @@ fn instance_template(view: &View<'_>, resolved: &Resolved<'_>, request: &Request
         disable_api_termination: data.disable_api_termination.unwrap_or(false),
         shutdown_behavior: data.shutdown_behavior.unwrap_or_default(),
         ebs_optimized: data.ebs_optimized.unwrap_or(false),
+        cpu_credits: data.cpu_credits.clone(),
+        root_device: data.block_devices.first().cloned().unwrap_or_default(),
         goal: Goal::Run,
         phase: Phase::Pending,
         generation: Generation(1),

@@ -21,9 +21,9 @@ mod scope;
 mod secret;
 mod state;
 pub mod store;
+pub mod telemetry;
 #[cfg(test)]
 mod tests;
-pub mod telemetry;
 
 pub use engine::{Config, Effect, Engine, Fact, Plant, Step};
 pub use reconcile::groups;

@@ -273,7 +273,8 @@ impl Host {
         timeout: Duration,
     ) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let request = Ask::Exec(ExecRequest { command: command.to_string(), script, directory: working_directory, timeout_ms });
+        let request =
+            Ask::Exec(ExecRequest { command: command.to_string(), script, directory: working_directory, timeout_ms });
         let directory = self.inner.layout.instance(instance.as_str());
         let (facts, slots) = (self.inner.facts.clone(), self.inner.commands.clone());
         let (command, instance) = (command.clone(), instance.clone());
@@ -431,7 +432,9 @@ fn hierarchy(make: Make, layout: &Layout, notes: &mut Vec<String>) -> Option<Hie
     let found = match make {
         Make::Root => Hierarchy::find(&name).map_err(|err| err.sentence()),
         Make::Rootless => Err("an ordinary user's daemon cannot make control groups here".to_owned()),
-        Make::Process => Err("the process driver has no control groups; memory is limited for each process alone".to_owned()),
+        Make::Process => {
+            Err("the process driver has no control groups; memory is limited for each process alone".to_owned())
+        }
     };
     match found {
         Ok(hierarchy) => {

@@ -280,7 +280,7 @@ impl Checker {
             if let Some(row) = tables.activities.values().find(|row| row.end.is_none()) {
                 return broken("every activity ends", now, row.description.as_str());
             }
-            for row in tables.images.values().filter(|row| row.phase == ImagePhase::Pending) {
+            if let Some(row) = tables.images.values().find(|row| row.phase == ImagePhase::Pending) {
                 return broken("every image ends up available or failed", now, row.id.as_str());
             }
             let open = |row: &Command| row.invocations.values().any(|one| matches!(one, Invocation::InProgress { .. }));

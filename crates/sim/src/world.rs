@@ -215,7 +215,7 @@ impl World {
     fn fate(&mut self) -> Commit {
         let draw = self.rng.below(1000);
         if draw < self.faults.commit_fails {
-            return if draw % 2 == 0 { Commit::Failed } else { Commit::Lost };
+            return if draw.is_multiple_of(2) { Commit::Failed } else { Commit::Lost };
         }
         if draw < self.faults.commit_fails + self.faults.commit_unheard { Commit::Unheard } else { Commit::Whole }
     }

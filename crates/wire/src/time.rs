@@ -247,7 +247,10 @@ mod tests {
         write_http_date(&mut out, at);
         out.push(' ');
         write_epoch(&mut out, Timestamp(at.0 + 250));
-        assert_eq!(out, "2026-01-01T10:00:00.007Z 2026-01-01T10:00:00Z 0000-01-01T00:00:00.000Z Thu, 01 Jan 2026 10:00:00 GMT 1767261600.25");
+        assert_eq!(
+            out,
+            "2026-01-01T10:00:00.007Z 2026-01-01T10:00:00Z 0000-01-01T00:00:00.000Z Thu, 01 Jan 2026 10:00:00 GMT 1767261600.25"
+        );
         assert_eq!(compact(1_767_261_600), "20260101T100000Z");
     }
 }

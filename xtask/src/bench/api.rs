@@ -84,7 +84,7 @@ impl Api {
     }
 
     /// Sends a request made before; an error is any status but 200.
-    pub fn send(&mut self, request: &[u8]) -> Result<Answer, String> {
+    pub fn send(&mut self, request: &[u8]) -> Result<Answer<'_>, String> {
         let answer = self.connection.exchange(request)?;
         if answer.status == 200 {
             return Ok(answer);

@@ -69,7 +69,7 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         default_instance_warmup: group.default_warmup.map(|span| span.seconds() as i32),
         desired_capacity: Some(group.desired as i32),
         health_check_grace_period: Some(group.grace.seconds() as i32),
-        health_check_type: Some(if group.checks_elb { "ELB" } else { "EC2" }.to_string()),
+        health_check_type: Some(health_check_type(group)),
         instances: members.iter().map(|(instance, place)| shown_instance(view, instance, place)).collect(),
         launch_template: Some(template(view, group.template.as_str(), &group.template_version)),
         max_size: Some(group.bounds.max as i32),
@@ -83,6 +83,15 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         traffic_sources: group.target_groups.iter().map(source).collect(),
         vpc_zone_identifier: Some(subnets.join(",")),
         ..wire::AutoScalingGroup::default()
+    }
+}
+
+/// As it was given; of a row from before it was kept, what it means.
+fn health_check_type(group: &Group) -> String {
+    match (group.health_check_type.as_str(), group.checks_elb) {
+        ("", true) => "ELB".to_string(),
+        ("", false) => "EC2".to_string(),
+        (given, _) => given.to_string(),
     }
 }
 

@@ -63,6 +63,7 @@ fn new_group(
     let desired = settings::size(input.desired_capacity, "DesiredCapacity")?;
     let desired = capacity::on_create(min, max, desired).map_err(errors::bounds)?;
     let cooldown = settings::seconds(input.default_cooldown, "DefaultCooldown")?.unwrap_or(DEFAULT_COOLDOWN);
+    let health_check_type = input.health_check_type.as_deref().unwrap_or("EC2");
     Ok(Group {
         arn: view.scope.arn("autoscaling", &format!("autoScalingGroup:{id}:autoScalingGroupName/{name}")),
         created_at: view.now,
@@ -74,7 +75,8 @@ fn new_group(
         zones: placement.zones,
         target_groups,
         traffic_in_service: BTreeSet::new(),
-        checks_elb: settings::checks_elb(input.health_check_type.as_deref().unwrap_or("EC2"))?,
+        checks_elb: settings::checks_elb(health_check_type)?,
+        health_check_type: health_check_type.to_string(),
         grace: settings::seconds(input.health_check_grace_period, "HealthCheckGracePeriod")?.unwrap_or_default(),
         default_cooldown: cooldown,
         default_warmup: warmup(input.default_instance_warmup)?.flatten(),
@@ -257,6 +259,7 @@ fn update_launching(
 fn update_health(input: &wire::UpdateAutoScalingGroupType, row: &mut Group) -> Result<(), ApiError> {
     if let Some(text) = &input.health_check_type {
         row.checks_elb = settings::checks_elb(text)?;
+        row.health_check_type = text.clone();
     }
     if let Some(grace) = settings::seconds(input.health_check_grace_period, "HealthCheckGracePeriod")? {
         row.grace = grace;

@@ -197,3 +197,30 @@ fn cloudwatch_5_5_switch_actions() {
     plane.write(|change| enable_alarm_actions(change, &on)).expect("switched");
     assert_eq!(describe(&plane, Default::default())[0].actions_enabled, Some(true));
 }
+
+/// Tags are set at the start, replaced by key, taken away by key, and limited.
+#[test]
+fn cloudwatch_tags_of_alarms() {
+    let mut plane = Plane::new();
+    let tag = |key: &str, value: &str| wire::Tag { key: Some(key.into()), value: Some(value.into()) };
+    put(&mut plane, &wire::PutMetricAlarmInput { tags: vec![tag("team", "a")], ..alarm("busy") }).expect("good");
+    let arn = |name: &str| Some(format!("arn:aws:cloudwatch:us-east-1:000000000000:alarm:{name}"));
+    let list = |plane: &Plane, arn: Option<String>| {
+        plane.read(|call| list_tags_for_resource(call, &wire::ListTagsForResourceInput { resource_arn: arn }))
+    };
+    let set = |plane: &mut Plane, tags: Vec<wire::Tag>| {
+        let input = wire::TagResourceInput { resource_arn: arn("busy"), tags };
+        plane.write(|change| tag_resource(change, &input))
+    };
+    set(&mut plane, vec![tag("team", "b"), tag("stage", "test")]).expect("good tags");
+    let found = list(&plane, arn("busy")).expect("an alarm").tags;
+    assert_eq!(found, [tag("stage", "test"), tag("team", "b")]);
+    let input = wire::UntagResourceInput { resource_arn: arn("busy"), tag_keys: vec!["stage".into(), "x".into()] };
+    plane.write(|change| untag_resource(change, &input)).expect("an alarm");
+    let many = (0..50).map(|n| tag(&n.to_string(), "")).collect();
+    for (tags, code) in [(many, "InvalidParameterValue"), (vec![tag("aws:x", "")], "InvalidParameterValue")] {
+        assert_eq!(set(&mut plane, tags).expect_err(code).code, code);
+    }
+    assert_eq!(list(&plane, arn("busy")).expect("an alarm").tags, [tag("team", "b")]);
+    assert_eq!(list(&plane, arn("idle")).expect_err("no such alarm").code, "ResourceNotFoundException");
+}

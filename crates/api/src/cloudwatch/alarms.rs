@@ -1,6 +1,6 @@
 //! PutMetricAlarm, for alarms on a single metric.
 
-use super::{errors, metric};
+use super::{errors, metric, tags};
 use crate::Change;
 use elastane_domain::alarm::{AlarmRule, AlarmState, Comparison, INITIAL_REASON, MissingData};
 use elastane_domain::id::AlarmName;
@@ -13,9 +13,6 @@ const ALARMS_MAX: usize = 5_000;
 
 /// Actions of one state (cloudwatch.md 5.1).
 const ACTIONS_MAX: usize = 5;
-
-/// Tags of one alarm, as of any AWS resource.
-const TAGS_MAX: usize = 50;
 
 /// The longest time that an alarm with a period below an hour looks at.
 const DAY_SECS: i64 = 86_400;
@@ -49,7 +46,7 @@ pub fn put_metric_alarm(
         None if change.all::<Alarm>().count() >= ALARMS_MAX => {
             return Err(errors::limit(format!("The limit of {ALARMS_MAX} alarms in one region has been reached.")));
         }
-        None => new_row(change, name, metric.clone(), rule.clone(), tags(&input.tags)?),
+        None => new_row(change, name, metric.clone(), rule.clone(), tags::given(&input.tags)?),
     };
     row.description = input.alarm_description.clone();
     row.actions_enabled = input.actions_enabled.unwrap_or(true);
@@ -172,19 +169,4 @@ fn check_actions(member: &str, actions: &[String]) -> Result<(), ApiError> {
         Some(arn) => Err(errors::invalid(format!("Invalid arn syntax: {arn}"))),
         None => Ok(()),
     }
-}
-
-fn tags(given: &[wire::Tag]) -> Result<Tags, ApiError> {
-    let mut tags = Tags::new();
-    for tag in given {
-        let key = tag.key.clone().ok_or_else(|| errors::missing("Tags.Key"))?;
-        if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(errors::invalid(format!("The tag key {key} is reserved: it begins with aws:.")));
-        }
-        tags.insert(key, tag.value.clone().unwrap_or_default());
-    }
-    if tags.len() > TAGS_MAX {
-        return Err(errors::invalid(format!("The collection Tags must not have a size greater than {TAGS_MAX}.")));
-    }
-    Ok(tags)
 }

@@ -10,6 +10,7 @@ mod history;
 mod metric;
 mod put_data;
 mod statistics;
+mod tags;
 
 #[cfg(test)]
 mod alarm_tests;
@@ -24,3 +25,4 @@ pub use history::describe_alarm_history;
 pub use metric::list_metrics;
 pub use put_data::put_metric_data;
 pub use statistics::get_metric_statistics;
+pub use tags::{list_tags_for_resource, tag_resource, untag_resource};

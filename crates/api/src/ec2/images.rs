@@ -82,7 +82,7 @@ fn state(image: &Image) -> &'static str {
     }
 }
 
-fn volume_gib(image: &Image) -> u64 {
+pub(super) fn volume_gib(image: &Image) -> u64 {
     match image.phase {
         ImagePhase::Available { bytes } => bytes.div_ceil(1 << 30).max(VOLUME_GIB_MIN),
         ImagePhase::Pending | ImagePhase::Failed { .. } | ImagePhase::Deregistered => VOLUME_GIB_MIN,

@@ -113,6 +113,7 @@ pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
     let groups = if gone { Vec::new() } else { groups(view, instance) };
     let launched = Timestamp(instance.launched_at.millis());
     let dns_name = if gone { String::new() } else { private_dns_name(view, instance) };
+    let address = instance.private_ip.to_string();
     wire::Instance {
         ami_launch_index: i32::try_from(instance.launch_index).ok(),
         architecture: word("x86_64"),
@@ -143,7 +144,11 @@ pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
         }),
         metadata_options: Some(metadata_options(&instance.metadata)),
         monitoring: Some(wire::Monitoring { state: word(monitoring(instance)), ..Default::default() }),
-        network_interfaces: if gone { Vec::new() } else { vec![interface(view, instance, &groups, &dns_name)] },
+        network_interfaces: if gone {
+            Vec::new()
+        } else {
+            vec![interface(view, instance, &groups, (&address, &dns_name))]
+        },
         placement: Some(wire::Placement {
             availability_zone: Some(instance.zone.to_string()),
             group_name: word(""),
@@ -157,7 +162,7 @@ pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
             hostname_type: word("ip-name"),
         }),
         private_dns_name: Some(dns_name),
-        private_ip_address: (!gone).then(|| instance.private_ip.to_string()),
+        private_ip_address: (!gone).then_some(address),
         public_dns_name: word(""),
         root_device_name: word(ROOT_DEVICE),
         root_device_type: word("ebs"),
@@ -237,9 +242,8 @@ fn interface(
     view: &View<'_>,
     instance: &Instance,
     groups: &[wire::GroupIdentifier],
-    dns_name: &str,
+    (address, dns_name): (&str, &str),
 ) -> wire::InstanceNetworkInterface {
-    let address = instance.private_ip.to_string();
     wire::InstanceNetworkInterface {
         attachment: Some(wire::InstanceNetworkInterfaceAttachment {
             attach_time: Some(Timestamp(instance.launched_at.millis())),
@@ -260,10 +264,10 @@ fn interface(
         private_ip_addresses: vec![wire::InstancePrivateIpAddress {
             primary: Some(true),
             private_dns_name: word(dns_name),
-            private_ip_address: Some(address.clone()),
+            private_ip_address: word(address),
             ..Default::default()
         }],
-        private_ip_address: Some(address),
+        private_ip_address: word(address),
         source_dest_check: Some(true),
         status: word("in-use"),
         subnet_id: Some(instance.subnet.to_string()),

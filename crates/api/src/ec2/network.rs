@@ -162,11 +162,11 @@ fn show_vpc(call: &Call<'_>, vpc: &row::Vpc) -> wire::Vpc {
 }
 
 /// The id of something that every VPC has exactly one of: the VPC's own digits.
-fn relative(vpc: &row::Vpc, prefix: &str) -> String {
+pub(super) fn relative(vpc: &row::Vpc, prefix: &str) -> String {
     format!("{prefix}{}", vpc.id.as_str().trim_start_matches(VpcId::PREFIX))
 }
 
-fn truth(value: bool) -> &'static str {
+pub(super) fn truth(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 

@@ -1,4 +1,4 @@
-//! Attributes of load balancers and target groups: which there are, what
+//! Attributes of load balancers, listeners and target groups: which there are, what
 //! AWS allows, and what has an effect here. A value that AWS allows but that
 //! would have no effect here is refused, not kept.
 
@@ -55,7 +55,7 @@ impl Values {
 }
 
 /// Checks changes and applies them to the attributes that were set before.
-/// `owner` is `Load balancer` or `Target group`. An unknown key's error is
+/// `owner` is `Load balancer`, `Listener` or `Target group`. An unknown key's error is
 /// the sentence by which Terraform knows to leave it out.
 pub fn change<'a>(
     owner: &str,

@@ -523,3 +523,33 @@ fn lists_come_in_pages() {
     assert!(count == 2 && marker.is_some());
     assert_eq!(page(marker), (1, None));
 }
+
+/// A listener's attributes are shown with their defaults; others would have no effect and are refused.
+#[test]
+fn alb_7_3_listener_attributes() {
+    let mut lab = Lab::new();
+    let balancer = balancer(&mut lab, "front");
+    let group = group(&mut lab, "web");
+    let arn = listener(&mut lab, &balancer, 80, &group).listener_arn;
+    let input = wire::DescribeListenerAttributesInput { listener_arn: arn.clone() };
+    let found = ask!(lab, Elbv2DescribeListenerAttributes, input).expect("a listener").attributes;
+    assert_eq!(found.len(), 11);
+    for (key, value, refused) in [
+        ("routing.http.response.server.enabled", "true", ""),
+        ("routing.http.response.server.enabled", "false", "not supported"),
+        ("routing.http.response.server.enabled", "maybe", "is not valid"),
+        ("routing.http.response.x_frame_options.header_value", "", ""),
+        ("routing.http.response.x_frame_options.header_value", "DENY", "not supported"),
+        ("tcp.idle_timeout.seconds", "350", "is not recognized"),
+    ] {
+        let attributes = vec![wire::ListenerAttribute { key: text(key), value: text(value) }];
+        let input = wire::ModifyListenerAttributesInput { listener_arn: arn.clone(), attributes };
+        match ask!(lab, Elbv2ModifyListenerAttributes, input) {
+            Ok(answer) => assert_eq!((refused, answer.attributes == found), ("", true), "{key} {value}"),
+            Err(err) => {
+                assert!(!refused.is_empty() && err.message.contains(refused), "{key} {value}: {err}");
+                assert_eq!(err.code, "ValidationError");
+            }
+        }
+    }
+}

@@ -138,7 +138,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         .map_err(|err| Problem::because("cannot start a thread", err))?;
     tokio::spawn(telemetry::run(shell.clone(), world));
     tokio::spawn(serve(server.clone(), listener));
-    data.write_json(ABOUT_FILE, &server.about)?;
+    data.write_passing(ABOUT_FILE, &server.about)?;
     announce(&server.about);
     let stopped = wait(&server).await;
     shell.stop();

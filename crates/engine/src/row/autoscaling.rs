@@ -37,6 +37,9 @@ pub struct Group {
     pub traffic_in_service: BTreeSet<TargetGroupArn>,
     /// Whether `ELB` health counts.
     pub checks_elb: bool,
+    /// HealthCheckType as given; empty in rows from before it was kept.
+    #[serde(default)]
+    pub health_check_type: String,
     /// HealthCheckGracePeriod.
     pub grace: Span,
     /// DefaultCooldown.

@@ -436,6 +436,12 @@ pub struct Instance {
     pub shutdown_behavior: ShutdownBehavior,
     /// EbsOptimized, as asked.
     pub ebs_optimized: bool,
+    /// CreditSpecification.CpuCredits, as asked; credits are not counted.
+    #[serde(default)]
+    pub cpu_credits: Option<String>,
+    /// The root device mapping, as asked; its size is not enforced.
+    #[serde(default)]
+    pub root_device: BlockDevice,
     /// What was asked for.
     pub goal: Goal,
     /// What the world was told.

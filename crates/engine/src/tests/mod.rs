@@ -32,6 +32,8 @@ struct Rig {
     scope: Scope,
     stored: BTreeMap<String, Vec<u8>>,
     routes: Vec<Arc<Snapshot>>,
+    /// What the world will say to the effects so far.
+    answers: Vec<Fact>,
 }
 
 impl Rig {
@@ -47,7 +49,7 @@ impl Rig {
     fn blank() -> Rig {
         let engine = Engine::open(Config::default(), 7, Vec::new()).expect("an empty store opens");
         let scope = Scope::new("000000000000", "us-east-1");
-        Rig { engine, now: START, scope, stored: BTreeMap::new(), routes: Vec::new() }
+        Rig { engine, now: START, scope, stored: BTreeMap::new(), routes: Vec::new(), answers: Vec::new() }
     }
 
     fn tx<T>(&mut self, change: impl FnOnce(&mut Tx<'_>) -> T) -> T {
@@ -63,6 +65,7 @@ impl Rig {
             if let Effect::Route(snapshot) = effect {
                 self.routes.push(snapshot.clone());
             }
+            self.answers.extend(obey(effect));
         }
         step
     }
@@ -79,11 +82,10 @@ impl Rig {
     /// Lets time pass, then lets the world obey until nothing is left to do.
     fn pass(&mut self, span: Span) {
         self.now += span;
-        let mut facts = Vec::new();
         for _ in 0..50 {
+            let facts = std::mem::take(&mut self.answers);
             let step = self.tell(facts);
-            facts = step.effects.iter().filter_map(obey).collect();
-            if facts.is_empty() && step.wake > self.now + Span(1) {
+            if self.answers.is_empty() && step.wake > self.now + Span(1) {
                 return;
             }
         }
@@ -202,6 +204,7 @@ fn group(name: &str, (min, max): (u32, u32), desired: u32) -> Group {
         target_groups: Vec::new(),
         traffic_in_service: BTreeSet::new(),
         checks_elb: false,
+        health_check_type: String::new(),
         grace: Span::ZERO,
         default_cooldown: Span::from_secs(300),
         default_warmup: None,

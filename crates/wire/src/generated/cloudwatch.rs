@@ -1396,6 +1396,72 @@ pub static LIST_METRICS_OUTPUT: Shape = Shape::Struct(Struct { name: "ListMetric
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceInput {
+    pub resource_arn: Option<String>,
+}
+
+impl Record for ListTagsForResourceInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListTagsForResourceInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_TAGS_FOR_RESOURCE_INPUT: Shape = Shape::Struct(Struct { name: "ListTagsForResourceInput", members: &[
+    Member { name: "ResourceARN", query: "ResourceARN", xml: "ResourceARN", required: true, shape: &AMAZON_RESOURCE_NAME },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceOutput {
+    pub tags: Vec<Tag>,
+}
+
+impl Record for ListTagsForResourceOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListTagsForResourceOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_TAGS_FOR_RESOURCE_OUTPUT: Shape = Shape::Struct(Struct { name: "ListTagsForResourceOutput", members: &[
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogAlarm {
     pub action_configuration: Option<ActionConfiguration>,
     pub action_log_line_count: Option<i32>,
@@ -2578,7 +2644,75 @@ pub static TAG: Shape = Shape::Struct(Struct { name: "Tag", members: &[
 
 pub static TAG_KEY: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
 
+pub static TAG_KEY_LIST: Shape = Shape::List(List { member: &TAG_KEY, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static TAG_LIST: Shape = Shape::List(List { member: &TAG, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagResourceInput {
+    pub resource_arn: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for TagResourceInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagResourceInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_RESOURCE_INPUT: Shape = Shape::Struct(Struct { name: "TagResourceInput", members: &[
+    Member { name: "ResourceARN", query: "ResourceARN", xml: "ResourceARN", required: true, shape: &AMAZON_RESOURCE_NAME },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagResourceOutput {
+}
+
+impl Record for TagResourceOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagResourceOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_RESOURCE_OUTPUT: Shape = Shape::Struct(Struct { name: "TagResourceOutput", members: &[
+] });
 
 pub static TAG_VALUE: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(256) }, allowed: &[] });
 
@@ -2587,6 +2721,72 @@ pub static TIMESTAMPS: Shape = Shape::List(List { member: &ANY_TIMESTAMP, query_
 pub static TIMEZONE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(50) }, allowed: &[] });
 
 pub static TREAT_MISSING_DATA: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(255) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagResourceInput {
+    pub resource_arn: Option<String>,
+    pub tag_keys: Vec<String>,
+}
+
+impl Record for UntagResourceInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagResourceInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_RESOURCE_INPUT: Shape = Shape::Struct(Struct { name: "UntagResourceInput", members: &[
+    Member { name: "ResourceARN", query: "ResourceARN", xml: "ResourceARN", required: true, shape: &AMAZON_RESOURCE_NAME },
+    Member { name: "TagKeys", query: "TagKeys", xml: "TagKeys", required: true, shape: &TAG_KEY_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagResourceOutput {
+}
+
+impl Record for UntagResourceOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagResourceOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_RESOURCE_OUTPUT: Shape = Shape::Struct(Struct { name: "UntagResourceOutput", members: &[
+] });
 
 pub static VALUES: Shape = Shape::List(List { member: &ANY_DOUBLE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 

@@ -215,6 +215,78 @@ pub static ARCHITECTURE_TYPE_LIST: Shape = Shape::List(List { member: &ARCHITECT
 
 pub static ARCHITECTURE_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"] });
 
+pub static ASSOCIATED_SUBNET_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachmentEnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<AttachmentEnaSrdUdpSpecification>,
+}
+
+impl Record for AttachmentEnaSrdSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ena_srd_enabled,
+            1 => &self.ena_srd_udp_specification,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ena_srd_enabled,
+            1 => &mut self.ena_srd_udp_specification,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachmentEnaSrdSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACHMENT_ENA_SRD_SPECIFICATION: Shape = Shape::Struct(Struct { name: "AttachmentEnaSrdSpecification", members: &[
+    Member { name: "EnaSrdEnabled", query: "EnaSrdEnabled", xml: "enaSrdEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnaSrdUdpSpecification", query: "EnaSrdUdpSpecification", xml: "enaSrdUdpSpecification", required: false, shape: &ATTACHMENT_ENA_SRD_UDP_SPECIFICATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachmentEnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl Record for AttachmentEnaSrdUdpSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ena_srd_udp_enabled,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ena_srd_udp_enabled,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachmentEnaSrdUdpSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACHMENT_ENA_SRD_UDP_SPECIFICATION: Shape = Shape::Struct(Struct { name: "AttachmentEnaSrdUdpSpecification", members: &[
+    Member { name: "EnaSrdUdpEnabled", query: "EnaSrdUdpEnabled", xml: "enaSrdUdpEnabled", required: false, shape: &ANY_BOOLEAN },
+] });
+
 pub static ATTACHMENT_LIMIT_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["shared", "dedicated"] });
 
 pub static ATTACHMENT_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["attaching", "attached", "detaching", "detached"] });
@@ -1085,6 +1157,47 @@ impl Value for CapacityReservationTargetResponse {
 pub static CAPACITY_RESERVATION_TARGET_RESPONSE: Shape = Shape::Struct(Struct { name: "CapacityReservationTargetResponse", members: &[
     Member { name: "CapacityReservationId", query: "CapacityReservationId", xml: "capacityReservationId", required: false, shape: &ANY_STRING },
     Member { name: "CapacityReservationResourceGroupArn", query: "CapacityReservationResourceGroupArn", xml: "capacityReservationResourceGroupArn", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConnectionTrackingConfiguration {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+}
+
+impl Record for ConnectionTrackingConfiguration {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.tcp_established_timeout,
+            1 => &self.udp_stream_timeout,
+            2 => &self.udp_timeout,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.tcp_established_timeout,
+            1 => &mut self.udp_stream_timeout,
+            2 => &mut self.udp_timeout,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ConnectionTrackingConfiguration {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CONNECTION_TRACKING_CONFIGURATION: Shape = Shape::Struct(Struct { name: "ConnectionTrackingConfiguration", members: &[
+    Member { name: "TcpEstablishedTimeout", query: "TcpEstablishedTimeout", xml: "tcpEstablishedTimeout", required: false, shape: &ANY_INTEGER },
+    Member { name: "UdpStreamTimeout", query: "UdpStreamTimeout", xml: "udpStreamTimeout", required: false, shape: &ANY_INTEGER },
+    Member { name: "UdpTimeout", query: "UdpTimeout", xml: "udpTimeout", required: false, shape: &ANY_INTEGER },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2794,6 +2907,94 @@ pub static DESCRIBE_INSTANCE_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { n
     Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: true, shape: &ANY_STRING },
 ] });
 
+pub static DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceCreditSpecificationsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub instance_ids: Vec<String>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInstanceCreditSpecificationsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.instance_ids,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.instance_ids,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInstanceCreditSpecificationsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeInstanceCreditSpecificationsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "InstanceIds", query: "InstanceId", xml: "InstanceId", required: false, shape: &INSTANCE_ID_STRING_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceCreditSpecificationsResult {
+    pub instance_credit_specifications: Vec<InstanceCreditSpecification>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInstanceCreditSpecificationsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_credit_specifications,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_credit_specifications,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInstanceCreditSpecificationsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeInstanceCreditSpecificationsResult", members: &[
+    Member { name: "InstanceCreditSpecifications", query: "InstanceCreditSpecificationSet", xml: "instanceCreditSpecificationSet", required: false, shape: &INSTANCE_CREDIT_SPECIFICATION_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeInstanceStatusRequest {
     pub dry_run: Option<bool>,
@@ -3356,6 +3557,98 @@ pub static DESCRIBE_LAUNCH_TEMPLATES_RESULT: Shape = Shape::Struct(Struct { name
     Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
 ] });
 
+pub static DESCRIBE_NETWORK_INTERFACES_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfacesRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub include_managed_resources: Option<bool>,
+    pub max_results: Option<i32>,
+    pub network_interface_ids: Vec<String>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeNetworkInterfacesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.include_managed_resources,
+            3 => &self.max_results,
+            4 => &self.network_interface_ids,
+            5 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.include_managed_resources,
+            3 => &mut self.max_results,
+            4 => &mut self.network_interface_ids,
+            5 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNetworkInterfacesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NETWORK_INTERFACES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeNetworkInterfacesRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "filter", required: false, shape: &FILTER_LIST },
+    Member { name: "IncludeManagedResources", query: "IncludeManagedResources", xml: "IncludeManagedResources", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_NETWORK_INTERFACES_MAX_RESULTS },
+    Member { name: "NetworkInterfaceIds", query: "NetworkInterfaceId", xml: "NetworkInterfaceId", required: false, shape: &NETWORK_INTERFACE_ID_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfacesResult {
+    pub network_interfaces: Vec<NetworkInterface>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeNetworkInterfacesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.network_interfaces,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.network_interfaces,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNetworkInterfacesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NETWORK_INTERFACES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeNetworkInterfacesResult", members: &[
+    Member { name: "NetworkInterfaces", query: "NetworkInterfaceSet", xml: "networkInterfaceSet", required: false, shape: &NETWORK_INTERFACE_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeRegionsRequest {
     pub all_regions: Option<bool>,
@@ -3432,6 +3725,94 @@ impl Value for DescribeRegionsResult {
 
 pub static DESCRIBE_REGIONS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeRegionsResult", members: &[
     Member { name: "Regions", query: "RegionInfo", xml: "regionInfo", required: false, shape: &REGION_LIST },
+] });
+
+pub static DESCRIBE_ROUTE_TABLES_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(100.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeRouteTablesRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub route_table_ids: Vec<String>,
+}
+
+impl Record for DescribeRouteTablesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.route_table_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.route_table_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeRouteTablesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ROUTE_TABLES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeRouteTablesRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_ROUTE_TABLES_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTableIds", query: "RouteTableId", xml: "RouteTableId", required: false, shape: &ROUTE_TABLE_ID_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeRouteTablesResult {
+    pub next_token: Option<String>,
+    pub route_tables: Vec<RouteTable>,
+}
+
+impl Record for DescribeRouteTablesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.route_tables,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.route_tables,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeRouteTablesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ROUTE_TABLES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeRouteTablesResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTables", query: "RouteTableSet", xml: "routeTableSet", required: false, shape: &ROUTE_TABLE_LIST },
 ] });
 
 pub static DESCRIBE_SECURITY_GROUP_RULES_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
@@ -3782,6 +4163,182 @@ impl Value for DescribeTagsResult {
 pub static DESCRIBE_TAGS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeTagsResult", members: &[
     Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
     Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_DESCRIPTION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVolumesRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub include_managed_resources: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub volume_ids: Vec<String>,
+}
+
+impl Record for DescribeVolumesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.include_managed_resources,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            5 => &self.volume_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.include_managed_resources,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            5 => &mut self.volume_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVolumesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VOLUMES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeVolumesRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "IncludeManagedResources", query: "IncludeManagedResources", xml: "IncludeManagedResources", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxResults", query: "MaxResults", xml: "maxResults", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "VolumeIds", query: "VolumeId", xml: "VolumeId", required: false, shape: &VOLUME_ID_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVolumesResult {
+    pub next_token: Option<String>,
+    pub volumes: Vec<Volume>,
+}
+
+impl Record for DescribeVolumesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.volumes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.volumes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVolumesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VOLUMES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeVolumesResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "Volumes", query: "VolumeSet", xml: "volumeSet", required: false, shape: &VOLUME_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcAttributeRequest {
+    pub attribute: Option<String>,
+    pub dry_run: Option<bool>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for DescribeVpcAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute,
+            1 => &self.dry_run,
+            2 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute,
+            1 => &mut self.dry_run,
+            2 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpcAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPC_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeVpcAttributeRequest", members: &[
+    Member { name: "Attribute", query: "Attribute", xml: "Attribute", required: true, shape: &VPC_ATTRIBUTE_NAME },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "VpcId", query: "VpcId", xml: "VpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcAttributeResult {
+    pub enable_dns_hostnames: Option<AttributeBooleanValue>,
+    pub enable_dns_support: Option<AttributeBooleanValue>,
+    pub enable_network_address_usage_metrics: Option<AttributeBooleanValue>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for DescribeVpcAttributeResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enable_dns_hostnames,
+            1 => &self.enable_dns_support,
+            2 => &self.enable_network_address_usage_metrics,
+            3 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enable_dns_hostnames,
+            1 => &mut self.enable_dns_support,
+            2 => &mut self.enable_network_address_usage_metrics,
+            3 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpcAttributeResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPC_ATTRIBUTE_RESULT: Shape = Shape::Struct(Struct { name: "DescribeVpcAttributeResult", members: &[
+    Member { name: "EnableDnsHostnames", query: "EnableDnsHostnames", xml: "enableDnsHostnames", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "EnableDnsSupport", query: "EnableDnsSupport", xml: "enableDnsSupport", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "EnableNetworkAddressUsageMetrics", query: "EnableNetworkAddressUsageMetrics", xml: "enableNetworkAddressUsageMetrics", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
 ] });
 
 pub static DESCRIBE_VPCS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
@@ -6304,6 +6861,45 @@ pub static INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION_LIST: Shape = Shape::List
 
 pub static INSTANCE_BOOT_MODE_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["legacy-bios", "uefi"] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceCreditSpecification {
+    pub cpu_credits: Option<String>,
+    pub instance_id: Option<String>,
+}
+
+impl Record for InstanceCreditSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cpu_credits,
+            1 => &self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cpu_credits,
+            1 => &mut self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceCreditSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_CREDIT_SPECIFICATION: Shape = Shape::Struct(Struct { name: "InstanceCreditSpecification", members: &[
+    Member { name: "CpuCredits", query: "CpuCredits", xml: "cpuCredits", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+] });
+
+pub static INSTANCE_CREDIT_SPECIFICATION_LIST: Shape = Shape::List(List { member: &INSTANCE_CREDIT_SPECIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static INSTANCE_GENERATION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["current", "previous"] });
 
 pub static INSTANCE_GENERATION_SET: Shape = Shape::List(List { member: &INSTANCE_GENERATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
@@ -8336,6 +8932,39 @@ pub static IPV4_PREFIX_LIST: Shape = Shape::List(List { member: &IPV4_PREFIX_SPE
 pub static IPV4_PREFIX_LIST_RESPONSE: Shape = Shape::List(List { member: &IPV4_PREFIX_SPECIFICATION_RESPONSE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ipv4PrefixSpecification {
+    pub ipv4_prefix: Option<String>,
+}
+
+impl Record for Ipv4PrefixSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ipv4_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ipv4_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Ipv4PrefixSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static IPV4_PREFIX_SPECIFICATION: Shape = Shape::Struct(Struct { name: "Ipv4PrefixSpecification", members: &[
+    Member { name: "Ipv4Prefix", query: "Ipv4Prefix", xml: "ipv4Prefix", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ipv4PrefixSpecificationRequest {
     pub ipv4_prefix: Option<String>,
 }
@@ -8401,11 +9030,46 @@ pub static IPV4_PREFIX_SPECIFICATION_RESPONSE: Shape = Shape::Struct(Struct { na
     Member { name: "Ipv4Prefix", query: "Ipv4Prefix", xml: "ipv4Prefix", required: false, shape: &ANY_STRING },
 ] });
 
+pub static IPV4_PREFIXES_LIST: Shape = Shape::List(List { member: &IPV4_PREFIX_SPECIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static IPV6_ADDRESS_ATTRIBUTE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["public", "private"] });
 
 pub static IPV6_PREFIX_LIST: Shape = Shape::List(List { member: &IPV6_PREFIX_SPECIFICATION_REQUEST, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static IPV6_PREFIX_LIST_RESPONSE: Shape = Shape::List(List { member: &IPV6_PREFIX_SPECIFICATION_RESPONSE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ipv6PrefixSpecification {
+    pub ipv6_prefix: Option<String>,
+}
+
+impl Record for Ipv6PrefixSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ipv6_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ipv6_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Ipv6PrefixSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static IPV6_PREFIX_SPECIFICATION: Shape = Shape::Struct(Struct { name: "Ipv6PrefixSpecification", members: &[
+    Member { name: "Ipv6Prefix", query: "Ipv6Prefix", xml: "ipv6Prefix", required: false, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ipv6PrefixSpecificationRequest {
@@ -8472,6 +9136,8 @@ impl Value for Ipv6PrefixSpecificationResponse {
 pub static IPV6_PREFIX_SPECIFICATION_RESPONSE: Shape = Shape::Struct(Struct { name: "Ipv6PrefixSpecificationResponse", members: &[
     Member { name: "Ipv6Prefix", query: "Ipv6Prefix", xml: "ipv6Prefix", required: false, shape: &ANY_STRING },
 ] });
+
+pub static IPV6_PREFIXES_LIST: Shape = Shape::List(List { member: &IPV6_PREFIX_SPECIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ipv6Range {
@@ -11669,6 +12335,289 @@ pub static NETWORK_INFO: Shape = Shape::Struct(Struct { name: "NetworkInfo", mem
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterface {
+    pub associated_subnets: Vec<String>,
+    pub association: Option<NetworkInterfaceAssociation>,
+    pub attachment: Option<NetworkInterfaceAttachment>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub connection_tracking_configuration: Option<ConnectionTrackingConfiguration>,
+    pub deny_all_igw_traffic: Option<bool>,
+    pub description: Option<String>,
+    pub groups: Vec<GroupIdentifier>,
+    pub interface_type: Option<String>,
+    pub ipv4_prefixes: Vec<Ipv4PrefixSpecification>,
+    pub ipv6_address: Option<String>,
+    pub ipv6_addresses: Vec<NetworkInterfaceIpv6Address>,
+    pub ipv6_native: Option<bool>,
+    pub ipv6_prefixes: Vec<Ipv6PrefixSpecification>,
+    pub mac_address: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    pub outpost_arn: Option<String>,
+    pub owner_id: Option<String>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Vec<NetworkInterfacePrivateIpAddress>,
+    pub public_dns_name: Option<String>,
+    pub public_ip_dns_name_options: Option<PublicIpDnsNameOptions>,
+    pub requester_id: Option<String>,
+    pub requester_managed: Option<bool>,
+    pub source_dest_check: Option<bool>,
+    pub status: Option<String>,
+    pub subnet_id: Option<String>,
+    pub tag_set: Vec<Tag>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for NetworkInterface {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associated_subnets,
+            1 => &self.association,
+            2 => &self.attachment,
+            3 => &self.availability_zone,
+            4 => &self.availability_zone_id,
+            5 => &self.connection_tracking_configuration,
+            6 => &self.deny_all_igw_traffic,
+            7 => &self.description,
+            8 => &self.groups,
+            9 => &self.interface_type,
+            10 => &self.ipv4_prefixes,
+            11 => &self.ipv6_address,
+            12 => &self.ipv6_addresses,
+            13 => &self.ipv6_native,
+            14 => &self.ipv6_prefixes,
+            15 => &self.mac_address,
+            16 => &self.network_interface_id,
+            17 => &self.operator,
+            18 => &self.outpost_arn,
+            19 => &self.owner_id,
+            20 => &self.private_dns_name,
+            21 => &self.private_ip_address,
+            22 => &self.private_ip_addresses,
+            23 => &self.public_dns_name,
+            24 => &self.public_ip_dns_name_options,
+            25 => &self.requester_id,
+            26 => &self.requester_managed,
+            27 => &self.source_dest_check,
+            28 => &self.status,
+            29 => &self.subnet_id,
+            30 => &self.tag_set,
+            31 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associated_subnets,
+            1 => &mut self.association,
+            2 => &mut self.attachment,
+            3 => &mut self.availability_zone,
+            4 => &mut self.availability_zone_id,
+            5 => &mut self.connection_tracking_configuration,
+            6 => &mut self.deny_all_igw_traffic,
+            7 => &mut self.description,
+            8 => &mut self.groups,
+            9 => &mut self.interface_type,
+            10 => &mut self.ipv4_prefixes,
+            11 => &mut self.ipv6_address,
+            12 => &mut self.ipv6_addresses,
+            13 => &mut self.ipv6_native,
+            14 => &mut self.ipv6_prefixes,
+            15 => &mut self.mac_address,
+            16 => &mut self.network_interface_id,
+            17 => &mut self.operator,
+            18 => &mut self.outpost_arn,
+            19 => &mut self.owner_id,
+            20 => &mut self.private_dns_name,
+            21 => &mut self.private_ip_address,
+            22 => &mut self.private_ip_addresses,
+            23 => &mut self.public_dns_name,
+            24 => &mut self.public_ip_dns_name_options,
+            25 => &mut self.requester_id,
+            26 => &mut self.requester_managed,
+            27 => &mut self.source_dest_check,
+            28 => &mut self.status,
+            29 => &mut self.subnet_id,
+            30 => &mut self.tag_set,
+            31 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkInterface {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_INTERFACE: Shape = Shape::Struct(Struct { name: "NetworkInterface", members: &[
+    Member { name: "AssociatedSubnets", query: "AssociatedSubnetSet", xml: "associatedSubnetSet", required: false, shape: &ASSOCIATED_SUBNET_LIST },
+    Member { name: "Association", query: "Association", xml: "association", required: false, shape: &NETWORK_INTERFACE_ASSOCIATION },
+    Member { name: "Attachment", query: "Attachment", xml: "attachment", required: false, shape: &NETWORK_INTERFACE_ATTACHMENT },
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "availabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "availabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "ConnectionTrackingConfiguration", query: "ConnectionTrackingConfiguration", xml: "connectionTrackingConfiguration", required: false, shape: &CONNECTION_TRACKING_CONFIGURATION },
+    Member { name: "DenyAllIgwTraffic", query: "DenyAllIgwTraffic", xml: "denyAllIgwTraffic", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &ANY_STRING },
+    Member { name: "Groups", query: "GroupSet", xml: "groupSet", required: false, shape: &GROUP_IDENTIFIER_LIST },
+    Member { name: "InterfaceType", query: "InterfaceType", xml: "interfaceType", required: false, shape: &NETWORK_INTERFACE_TYPE },
+    Member { name: "Ipv4Prefixes", query: "Ipv4PrefixSet", xml: "ipv4PrefixSet", required: false, shape: &IPV4_PREFIXES_LIST },
+    Member { name: "Ipv6Address", query: "Ipv6Address", xml: "ipv6Address", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6Addresses", query: "Ipv6AddressesSet", xml: "ipv6AddressesSet", required: false, shape: &NETWORK_INTERFACE_IPV6_ADDRESSES_LIST },
+    Member { name: "Ipv6Native", query: "Ipv6Native", xml: "ipv6Native", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Ipv6Prefixes", query: "Ipv6PrefixSet", xml: "ipv6PrefixSet", required: false, shape: &IPV6_PREFIXES_LIST },
+    Member { name: "MacAddress", query: "MacAddress", xml: "macAddress", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "Operator", query: "Operator", xml: "operator", required: false, shape: &OPERATOR_RESPONSE },
+    Member { name: "OutpostArn", query: "OutpostArn", xml: "outpostArn", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateDnsName", query: "PrivateDnsName", xml: "privateDnsName", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddress", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddresses", query: "PrivateIpAddressesSet", xml: "privateIpAddressesSet", required: false, shape: &NETWORK_INTERFACE_PRIVATE_IP_ADDRESS_LIST },
+    Member { name: "PublicDnsName", query: "PublicDnsName", xml: "publicDnsName", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIpDnsNameOptions", query: "PublicIpDnsNameOptions", xml: "publicIpDnsNameOptions", required: false, shape: &PUBLIC_IP_DNS_NAME_OPTIONS },
+    Member { name: "RequesterId", query: "RequesterId", xml: "requesterId", required: false, shape: &ANY_STRING },
+    Member { name: "RequesterManaged", query: "RequesterManaged", xml: "requesterManaged", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "SourceDestCheck", query: "SourceDestCheck", xml: "sourceDestCheck", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &NETWORK_INTERFACE_STATUS },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+    Member { name: "TagSet", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterfaceAssociation {
+    pub allocation_id: Option<String>,
+    pub association_id: Option<String>,
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub ip_owner_id: Option<String>,
+    pub public_dns_name: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+impl Record for NetworkInterfaceAssociation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.association_id,
+            2 => &self.carrier_ip,
+            3 => &self.customer_owned_ip,
+            4 => &self.ip_owner_id,
+            5 => &self.public_dns_name,
+            6 => &self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.association_id,
+            2 => &mut self.carrier_ip,
+            3 => &mut self.customer_owned_ip,
+            4 => &mut self.ip_owner_id,
+            5 => &mut self.public_dns_name,
+            6 => &mut self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkInterfaceAssociation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_INTERFACE_ASSOCIATION: Shape = Shape::Struct(Struct { name: "NetworkInterfaceAssociation", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "allocationId", required: false, shape: &ANY_STRING },
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: false, shape: &ANY_STRING },
+    Member { name: "CarrierIp", query: "CarrierIp", xml: "carrierIp", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerOwnedIp", query: "CustomerOwnedIp", xml: "customerOwnedIp", required: false, shape: &ANY_STRING },
+    Member { name: "IpOwnerId", query: "IpOwnerId", xml: "ipOwnerId", required: false, shape: &ANY_STRING },
+    Member { name: "PublicDnsName", query: "PublicDnsName", xml: "publicDnsName", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIp", query: "PublicIp", xml: "publicIp", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterfaceAttachment {
+    pub attach_time: Option<Timestamp>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub ena_queue_count: Option<i32>,
+    pub ena_srd_specification: Option<AttachmentEnaSrdSpecification>,
+    pub instance_id: Option<String>,
+    pub instance_owner_id: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub status: Option<String>,
+}
+
+impl Record for NetworkInterfaceAttachment {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attach_time,
+            1 => &self.attachment_id,
+            2 => &self.delete_on_termination,
+            3 => &self.device_index,
+            4 => &self.ena_queue_count,
+            5 => &self.ena_srd_specification,
+            6 => &self.instance_id,
+            7 => &self.instance_owner_id,
+            8 => &self.network_card_index,
+            9 => &self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attach_time,
+            1 => &mut self.attachment_id,
+            2 => &mut self.delete_on_termination,
+            3 => &mut self.device_index,
+            4 => &mut self.ena_queue_count,
+            5 => &mut self.ena_srd_specification,
+            6 => &mut self.instance_id,
+            7 => &mut self.instance_owner_id,
+            8 => &mut self.network_card_index,
+            9 => &mut self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkInterfaceAttachment {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_INTERFACE_ATTACHMENT: Shape = Shape::Struct(Struct { name: "NetworkInterfaceAttachment", members: &[
+    Member { name: "AttachTime", query: "AttachTime", xml: "attachTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "AttachmentId", query: "AttachmentId", xml: "attachmentId", required: false, shape: &ANY_STRING },
+    Member { name: "DeleteOnTermination", query: "DeleteOnTermination", xml: "deleteOnTermination", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "DeviceIndex", query: "DeviceIndex", xml: "deviceIndex", required: false, shape: &ANY_INTEGER },
+    Member { name: "EnaQueueCount", query: "EnaQueueCount", xml: "enaQueueCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "EnaSrdSpecification", query: "EnaSrdSpecification", xml: "enaSrdSpecification", required: false, shape: &ATTACHMENT_ENA_SRD_SPECIFICATION },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceOwnerId", query: "InstanceOwnerId", xml: "instanceOwnerId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkCardIndex", query: "NetworkCardIndex", xml: "networkCardIndex", required: false, shape: &ANY_INTEGER },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &ATTACHMENT_STATUS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkInterfaceCount {
     pub max: Option<i32>,
     pub min: Option<i32>,
@@ -11742,7 +12691,103 @@ pub static NETWORK_INTERFACE_COUNT_REQUEST: Shape = Shape::Struct(Struct { name:
     Member { name: "Min", query: "Min", xml: "Min", required: false, shape: &ANY_INTEGER },
 ] });
 
+pub static NETWORK_INTERFACE_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterfaceIpv6Address {
+    pub ipv6_address: Option<String>,
+    pub is_primary_ipv6: Option<bool>,
+    pub public_ipv6_dns_name: Option<String>,
+}
+
+impl Record for NetworkInterfaceIpv6Address {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ipv6_address,
+            1 => &self.is_primary_ipv6,
+            2 => &self.public_ipv6_dns_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ipv6_address,
+            1 => &mut self.is_primary_ipv6,
+            2 => &mut self.public_ipv6_dns_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkInterfaceIpv6Address {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_INTERFACE_IPV6_ADDRESS: Shape = Shape::Struct(Struct { name: "NetworkInterfaceIpv6Address", members: &[
+    Member { name: "Ipv6Address", query: "Ipv6Address", xml: "ipv6Address", required: false, shape: &ANY_STRING },
+    Member { name: "IsPrimaryIpv6", query: "IsPrimaryIpv6", xml: "isPrimaryIpv6", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PublicIpv6DnsName", query: "PublicIpv6DnsName", xml: "publicIpv6DnsName", required: false, shape: &ANY_STRING },
+] });
+
+pub static NETWORK_INTERFACE_IPV6_ADDRESSES_LIST: Shape = Shape::List(List { member: &NETWORK_INTERFACE_IPV6_ADDRESS, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static NETWORK_INTERFACE_LIST: Shape = Shape::List(List { member: &NETWORK_INTERFACE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterfacePrivateIpAddress {
+    pub association: Option<NetworkInterfaceAssociation>,
+    pub primary: Option<bool>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+}
+
+impl Record for NetworkInterfacePrivateIpAddress {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association,
+            1 => &self.primary,
+            2 => &self.private_dns_name,
+            3 => &self.private_ip_address,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association,
+            1 => &mut self.primary,
+            2 => &mut self.private_dns_name,
+            3 => &mut self.private_ip_address,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkInterfacePrivateIpAddress {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_INTERFACE_PRIVATE_IP_ADDRESS: Shape = Shape::Struct(Struct { name: "NetworkInterfacePrivateIpAddress", members: &[
+    Member { name: "Association", query: "Association", xml: "association", required: false, shape: &NETWORK_INTERFACE_ASSOCIATION },
+    Member { name: "Primary", query: "Primary", xml: "primary", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PrivateDnsName", query: "PrivateDnsName", xml: "privateDnsName", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddress", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &ANY_STRING },
+] });
+
+pub static NETWORK_INTERFACE_PRIVATE_IP_ADDRESS_LIST: Shape = Shape::List(List { member: &NETWORK_INTERFACE_PRIVATE_IP_ADDRESS, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static NETWORK_INTERFACE_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["available", "associated", "attaching", "in-use", "detaching"] });
+
+pub static NETWORK_INTERFACE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["interface", "natGateway", "efa", "efa-only", "trunk", "load_balancer", "network_load_balancer", "vpc_endpoint", "branch", "transit_gateway", "lambda", "quicksight", "global_accelerator_managed", "api_gateway_managed", "gateway_load_balancer", "gateway_load_balancer_endpoint", "iot_rules_managed", "aws_codestar_connections_managed"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NeuronDeviceCoreInfo {
@@ -12520,6 +13565,86 @@ pub static PRODUCT_CODE: Shape = Shape::Struct(Struct { name: "ProductCode", mem
 pub static PRODUCT_CODE_LIST: Shape = Shape::List(List { member: &PRODUCT_CODE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static PRODUCT_CODE_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["devpay", "marketplace"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PropagatingVgw {
+    pub gateway_id: Option<String>,
+}
+
+impl Record for PropagatingVgw {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PropagatingVgw {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PROPAGATING_VGW: Shape = Shape::Struct(Struct { name: "PropagatingVgw", members: &[
+    Member { name: "GatewayId", query: "GatewayId", xml: "gatewayId", required: false, shape: &ANY_STRING },
+] });
+
+pub static PROPAGATING_VGW_LIST: Shape = Shape::List(List { member: &PROPAGATING_VGW, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PublicIpDnsNameOptions {
+    pub dns_hostname_type: Option<String>,
+    pub public_dual_stack_dns_name: Option<String>,
+    pub public_ipv4_dns_name: Option<String>,
+    pub public_ipv6_dns_name: Option<String>,
+}
+
+impl Record for PublicIpDnsNameOptions {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dns_hostname_type,
+            1 => &self.public_dual_stack_dns_name,
+            2 => &self.public_ipv4_dns_name,
+            3 => &self.public_ipv6_dns_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dns_hostname_type,
+            1 => &mut self.public_dual_stack_dns_name,
+            2 => &mut self.public_ipv4_dns_name,
+            3 => &mut self.public_ipv6_dns_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PublicIpDnsNameOptions {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUBLIC_IP_DNS_NAME_OPTIONS: Shape = Shape::Struct(Struct { name: "PublicIpDnsNameOptions", members: &[
+    Member { name: "DnsHostnameType", query: "DnsHostnameType", xml: "dnsHostnameType", required: false, shape: &ANY_STRING },
+    Member { name: "PublicDualStackDnsName", query: "PublicDualStackDnsName", xml: "publicDualStackDnsName", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIpv4DnsName", query: "PublicIpv4DnsName", xml: "publicIpv4DnsName", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIpv6DnsName", query: "PublicIpv6DnsName", xml: "publicIpv6DnsName", required: false, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RebootInstancesOutput {
@@ -13450,6 +14575,272 @@ pub static ROOT_DEVICE_TYPE: Shape = Shape::String(Text { length: Length::ANY, a
 pub static ROOT_DEVICE_TYPE_LIST: Shape = Shape::List(List { member: &ROOT_DEVICE_TYPE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct Route {
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub instance_owner_id: Option<String>,
+    pub ip_address: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub nat_gateway_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub origin: Option<String>,
+    pub state: Option<String>,
+    pub transit_gateway_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Record for Route {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.carrier_gateway_id,
+            1 => &self.core_network_arn,
+            2 => &self.destination_cidr_block,
+            3 => &self.destination_ipv6_cidr_block,
+            4 => &self.destination_prefix_list_id,
+            5 => &self.egress_only_internet_gateway_id,
+            6 => &self.gateway_id,
+            7 => &self.instance_id,
+            8 => &self.instance_owner_id,
+            9 => &self.ip_address,
+            10 => &self.local_gateway_id,
+            11 => &self.nat_gateway_id,
+            12 => &self.network_interface_id,
+            13 => &self.odb_network_arn,
+            14 => &self.origin,
+            15 => &self.state,
+            16 => &self.transit_gateway_id,
+            17 => &self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.carrier_gateway_id,
+            1 => &mut self.core_network_arn,
+            2 => &mut self.destination_cidr_block,
+            3 => &mut self.destination_ipv6_cidr_block,
+            4 => &mut self.destination_prefix_list_id,
+            5 => &mut self.egress_only_internet_gateway_id,
+            6 => &mut self.gateway_id,
+            7 => &mut self.instance_id,
+            8 => &mut self.instance_owner_id,
+            9 => &mut self.ip_address,
+            10 => &mut self.local_gateway_id,
+            11 => &mut self.nat_gateway_id,
+            12 => &mut self.network_interface_id,
+            13 => &mut self.odb_network_arn,
+            14 => &mut self.origin,
+            15 => &mut self.state,
+            16 => &mut self.transit_gateway_id,
+            17 => &mut self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Route {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROUTE: Shape = Shape::Struct(Struct { name: "Route", members: &[
+    Member { name: "CarrierGatewayId", query: "CarrierGatewayId", xml: "carrierGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "CoreNetworkArn", query: "CoreNetworkArn", xml: "coreNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationCidrBlock", query: "DestinationCidrBlock", xml: "destinationCidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationIpv6CidrBlock", query: "DestinationIpv6CidrBlock", xml: "destinationIpv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationPrefixListId", query: "DestinationPrefixListId", xml: "destinationPrefixListId", required: false, shape: &ANY_STRING },
+    Member { name: "EgressOnlyInternetGatewayId", query: "EgressOnlyInternetGatewayId", xml: "egressOnlyInternetGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "GatewayId", query: "GatewayId", xml: "gatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceOwnerId", query: "InstanceOwnerId", xml: "instanceOwnerId", required: false, shape: &ANY_STRING },
+    Member { name: "IpAddress", query: "IpAddress", xml: "ipAddress", required: false, shape: &ANY_STRING },
+    Member { name: "LocalGatewayId", query: "LocalGatewayId", xml: "localGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "OdbNetworkArn", query: "OdbNetworkArn", xml: "odbNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "Origin", query: "Origin", xml: "origin", required: false, shape: &ROUTE_ORIGIN },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &ROUTE_STATE },
+    Member { name: "TransitGatewayId", query: "TransitGatewayId", xml: "transitGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "VpcPeeringConnectionId", query: "VpcPeeringConnectionId", xml: "vpcPeeringConnectionId", required: false, shape: &ANY_STRING },
+] });
+
+pub static ROUTE_LIST: Shape = Shape::List(List { member: &ROUTE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static ROUTE_ORIGIN: Shape = Shape::String(Text { length: Length::ANY, allowed: &["CreateRouteTable", "CreateRoute", "EnableVgwRoutePropagation", "Advertisement"] });
+
+pub static ROUTE_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["active", "blackhole", "filtered"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RouteTable {
+    pub associations: Vec<RouteTableAssociation>,
+    pub owner_id: Option<String>,
+    pub propagating_vgws: Vec<PropagatingVgw>,
+    pub route_table_id: Option<String>,
+    pub routes: Vec<Route>,
+    pub tags: Vec<Tag>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for RouteTable {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associations,
+            1 => &self.owner_id,
+            2 => &self.propagating_vgws,
+            3 => &self.route_table_id,
+            4 => &self.routes,
+            5 => &self.tags,
+            6 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associations,
+            1 => &mut self.owner_id,
+            2 => &mut self.propagating_vgws,
+            3 => &mut self.route_table_id,
+            4 => &mut self.routes,
+            5 => &mut self.tags,
+            6 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RouteTable {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROUTE_TABLE: Shape = Shape::Struct(Struct { name: "RouteTable", members: &[
+    Member { name: "Associations", query: "AssociationSet", xml: "associationSet", required: false, shape: &ROUTE_TABLE_ASSOCIATION_LIST },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "PropagatingVgws", query: "PropagatingVgwSet", xml: "propagatingVgwSet", required: false, shape: &PROPAGATING_VGW_LIST },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: false, shape: &ANY_STRING },
+    Member { name: "Routes", query: "RouteSet", xml: "routeSet", required: false, shape: &ROUTE_LIST },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RouteTableAssociation {
+    pub association_state: Option<RouteTableAssociationState>,
+    pub gateway_id: Option<String>,
+    pub main: Option<bool>,
+    pub public_ipv4_pool: Option<String>,
+    pub route_table_association_id: Option<String>,
+    pub route_table_id: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for RouteTableAssociation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_state,
+            1 => &self.gateway_id,
+            2 => &self.main,
+            3 => &self.public_ipv4_pool,
+            4 => &self.route_table_association_id,
+            5 => &self.route_table_id,
+            6 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_state,
+            1 => &mut self.gateway_id,
+            2 => &mut self.main,
+            3 => &mut self.public_ipv4_pool,
+            4 => &mut self.route_table_association_id,
+            5 => &mut self.route_table_id,
+            6 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RouteTableAssociation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROUTE_TABLE_ASSOCIATION: Shape = Shape::Struct(Struct { name: "RouteTableAssociation", members: &[
+    Member { name: "AssociationState", query: "AssociationState", xml: "associationState", required: false, shape: &ROUTE_TABLE_ASSOCIATION_STATE },
+    Member { name: "GatewayId", query: "GatewayId", xml: "gatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "Main", query: "Main", xml: "main", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PublicIpv4Pool", query: "PublicIpv4Pool", xml: "publicIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTableAssociationId", query: "RouteTableAssociationId", xml: "routeTableAssociationId", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: false, shape: &ANY_STRING },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+] });
+
+pub static ROUTE_TABLE_ASSOCIATION_LIST: Shape = Shape::List(List { member: &ROUTE_TABLE_ASSOCIATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RouteTableAssociationState {
+    pub state: Option<String>,
+    pub status_message: Option<String>,
+}
+
+impl Record for RouteTableAssociationState {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.state,
+            1 => &self.status_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.state,
+            1 => &mut self.status_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RouteTableAssociationState {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROUTE_TABLE_ASSOCIATION_STATE: Shape = Shape::Struct(Struct { name: "RouteTableAssociationState", members: &[
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &ROUTE_TABLE_ASSOCIATION_STATE_CODE },
+    Member { name: "StatusMessage", query: "StatusMessage", xml: "statusMessage", required: false, shape: &ANY_STRING },
+] });
+
+pub static ROUTE_TABLE_ASSOCIATION_STATE_CODE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["associating", "associated", "disassociating", "disassociated", "failed"] });
+
+pub static ROUTE_TABLE_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static ROUTE_TABLE_LIST: Shape = Shape::List(List { member: &ROUTE_TABLE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunInstancesMonitoringEnabled {
     pub enabled: Option<bool>,
     pub metric_category_ids: Vec<String>,
@@ -13690,6 +15081,8 @@ pub static RUN_INSTANCES_REQUEST: Shape = Shape::Struct(Struct { name: "RunInsta
     Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
     Member { name: "UserData", query: "UserData", xml: "UserData", required: false, shape: &ANY_STRING },
 ] });
+
+pub static SSE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["sse-ebs", "sse-kms", "none"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScanResults {
@@ -15047,6 +16440,202 @@ pub static VIRTUALIZATION_TYPE: Shape = Shape::String(Text { length: Length::ANY
 
 pub static VIRTUALIZATION_TYPE_LIST: Shape = Shape::List(List { member: &VIRTUALIZATION_TYPE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Volume {
+    pub attachments: Vec<VolumeAttachment>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub create_time: Option<Timestamp>,
+    pub encrypted: Option<bool>,
+    pub fast_restored: Option<bool>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub multi_attach_enabled: Option<bool>,
+    pub operator: Option<OperatorResponse>,
+    pub outpost_arn: Option<String>,
+    pub owner_id: Option<String>,
+    pub size: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub source_volume_id: Option<String>,
+    pub sse_type: Option<String>,
+    pub state: Option<String>,
+    pub tags: Vec<Tag>,
+    pub throughput: Option<i32>,
+    pub volume_arn: Option<String>,
+    pub volume_id: Option<String>,
+    pub volume_initialization_rate: Option<i32>,
+    pub volume_type: Option<String>,
+}
+
+impl Record for Volume {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachments,
+            1 => &self.availability_zone,
+            2 => &self.availability_zone_id,
+            3 => &self.create_time,
+            4 => &self.encrypted,
+            5 => &self.fast_restored,
+            6 => &self.iops,
+            7 => &self.kms_key_id,
+            8 => &self.multi_attach_enabled,
+            9 => &self.operator,
+            10 => &self.outpost_arn,
+            11 => &self.owner_id,
+            12 => &self.size,
+            13 => &self.snapshot_id,
+            14 => &self.source_volume_id,
+            15 => &self.sse_type,
+            16 => &self.state,
+            17 => &self.tags,
+            18 => &self.throughput,
+            19 => &self.volume_arn,
+            20 => &self.volume_id,
+            21 => &self.volume_initialization_rate,
+            22 => &self.volume_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachments,
+            1 => &mut self.availability_zone,
+            2 => &mut self.availability_zone_id,
+            3 => &mut self.create_time,
+            4 => &mut self.encrypted,
+            5 => &mut self.fast_restored,
+            6 => &mut self.iops,
+            7 => &mut self.kms_key_id,
+            8 => &mut self.multi_attach_enabled,
+            9 => &mut self.operator,
+            10 => &mut self.outpost_arn,
+            11 => &mut self.owner_id,
+            12 => &mut self.size,
+            13 => &mut self.snapshot_id,
+            14 => &mut self.source_volume_id,
+            15 => &mut self.sse_type,
+            16 => &mut self.state,
+            17 => &mut self.tags,
+            18 => &mut self.throughput,
+            19 => &mut self.volume_arn,
+            20 => &mut self.volume_id,
+            21 => &mut self.volume_initialization_rate,
+            22 => &mut self.volume_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Volume {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VOLUME: Shape = Shape::Struct(Struct { name: "Volume", members: &[
+    Member { name: "Attachments", query: "AttachmentSet", xml: "attachmentSet", required: false, shape: &VOLUME_ATTACHMENT_LIST },
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "availabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "availabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "CreateTime", query: "CreateTime", xml: "createTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Encrypted", query: "Encrypted", xml: "encrypted", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "FastRestored", query: "FastRestored", xml: "fastRestored", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Iops", query: "Iops", xml: "iops", required: false, shape: &ANY_INTEGER },
+    Member { name: "KmsKeyId", query: "KmsKeyId", xml: "kmsKeyId", required: false, shape: &ANY_STRING },
+    Member { name: "MultiAttachEnabled", query: "MultiAttachEnabled", xml: "multiAttachEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Operator", query: "Operator", xml: "operator", required: false, shape: &OPERATOR_RESPONSE },
+    Member { name: "OutpostArn", query: "OutpostArn", xml: "outpostArn", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "Size", query: "Size", xml: "size", required: false, shape: &ANY_INTEGER },
+    Member { name: "SnapshotId", query: "SnapshotId", xml: "snapshotId", required: false, shape: &ANY_STRING },
+    Member { name: "SourceVolumeId", query: "SourceVolumeId", xml: "sourceVolumeId", required: false, shape: &ANY_STRING },
+    Member { name: "SseType", query: "SseType", xml: "sseType", required: false, shape: &SSE_TYPE },
+    Member { name: "State", query: "Status", xml: "status", required: false, shape: &VOLUME_STATE },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "Throughput", query: "Throughput", xml: "throughput", required: false, shape: &ANY_INTEGER },
+    Member { name: "VolumeArn", query: "VolumeArn", xml: "volumeArn", required: false, shape: &ANY_STRING },
+    Member { name: "VolumeId", query: "VolumeId", xml: "volumeId", required: false, shape: &ANY_STRING },
+    Member { name: "VolumeInitializationRate", query: "VolumeInitializationRate", xml: "volumeInitializationRate", required: false, shape: &ANY_INTEGER },
+    Member { name: "VolumeType", query: "VolumeType", xml: "volumeType", required: false, shape: &VOLUME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VolumeAttachment {
+    pub associated_resource: Option<String>,
+    pub attach_time: Option<Timestamp>,
+    pub delete_on_termination: Option<bool>,
+    pub device: Option<String>,
+    pub ebs_card_index: Option<i32>,
+    pub instance_id: Option<String>,
+    pub instance_owning_service: Option<String>,
+    pub state: Option<String>,
+    pub volume_id: Option<String>,
+}
+
+impl Record for VolumeAttachment {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associated_resource,
+            1 => &self.attach_time,
+            2 => &self.delete_on_termination,
+            3 => &self.device,
+            4 => &self.ebs_card_index,
+            5 => &self.instance_id,
+            6 => &self.instance_owning_service,
+            7 => &self.state,
+            8 => &self.volume_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associated_resource,
+            1 => &mut self.attach_time,
+            2 => &mut self.delete_on_termination,
+            3 => &mut self.device,
+            4 => &mut self.ebs_card_index,
+            5 => &mut self.instance_id,
+            6 => &mut self.instance_owning_service,
+            7 => &mut self.state,
+            8 => &mut self.volume_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VolumeAttachment {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VOLUME_ATTACHMENT: Shape = Shape::Struct(Struct { name: "VolumeAttachment", members: &[
+    Member { name: "AssociatedResource", query: "AssociatedResource", xml: "associatedResource", required: false, shape: &ANY_STRING },
+    Member { name: "AttachTime", query: "AttachTime", xml: "attachTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DeleteOnTermination", query: "DeleteOnTermination", xml: "deleteOnTermination", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Device", query: "Device", xml: "device", required: false, shape: &ANY_STRING },
+    Member { name: "EbsCardIndex", query: "EbsCardIndex", xml: "ebsCardIndex", required: false, shape: &ANY_INTEGER },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceOwningService", query: "InstanceOwningService", xml: "instanceOwningService", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "Status", xml: "status", required: false, shape: &VOLUME_ATTACHMENT_STATE },
+    Member { name: "VolumeId", query: "VolumeId", xml: "volumeId", required: false, shape: &ANY_STRING },
+] });
+
+pub static VOLUME_ATTACHMENT_LIST: Shape = Shape::List(List { member: &VOLUME_ATTACHMENT, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static VOLUME_ATTACHMENT_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["attaching", "attached", "detaching", "detached", "busy"] });
+
+pub static VOLUME_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("VolumeId"), length: Length::ANY });
+
+pub static VOLUME_LIST: Shape = Shape::List(List { member: &VOLUME, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static VOLUME_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["creating", "available", "in-use", "deleting", "deleted", "error"] });
+
 pub static VOLUME_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15125,6 +16714,8 @@ pub static VPC: Shape = Shape::Struct(Struct { name: "Vpc", members: &[
     Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
     Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
 ] });
+
+pub static VPC_ATTRIBUTE_NAME: Shape = Shape::String(Text { length: Length::ANY, allowed: &["enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsageMetrics"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct VpcCidrBlockAssociation {

@@ -1056,6 +1056,72 @@ pub static DEREGISTER_TARGETS_OUTPUT: Shape = Shape::Struct(Struct { name: "Dere
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeListenerAttributesInput {
+    pub listener_arn: Option<String>,
+}
+
+impl Record for DescribeListenerAttributesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeListenerAttributesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LISTENER_ATTRIBUTES_INPUT: Shape = Shape::Struct(Struct { name: "DescribeListenerAttributesInput", members: &[
+    Member { name: "ListenerArn", query: "ListenerArn", xml: "ListenerArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeListenerAttributesOutput {
+    pub attributes: Vec<ListenerAttribute>,
+}
+
+impl Record for DescribeListenerAttributesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attributes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attributes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeListenerAttributesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LISTENER_ATTRIBUTES_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeListenerAttributesOutput", members: &[
+    Member { name: "Attributes", query: "Attributes", xml: "Attributes", required: false, shape: &LISTENER_ATTRIBUTES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeListenersInput {
     pub listener_arns: Vec<String>,
     pub load_balancer_arn: Option<String>,
@@ -1863,6 +1929,47 @@ pub static LISTENER: Shape = Shape::Struct(Struct { name: "Listener", members: &
 
 pub static LISTENER_ARNS: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListenerAttribute {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Record for ListenerAttribute {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListenerAttribute {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LISTENER_ATTRIBUTE: Shape = Shape::Struct(Struct { name: "ListenerAttribute", members: &[
+    Member { name: "Key", query: "Key", xml: "Key", required: false, shape: &LISTENER_ATTRIBUTE_KEY },
+    Member { name: "Value", query: "Value", xml: "Value", required: false, shape: &ANY_STRING },
+] });
+
+pub static LISTENER_ATTRIBUTE_KEY: Shape = Shape::String(Text { length: Length { min: None, max: Some(256) }, allowed: &[] });
+
+pub static LISTENER_ATTRIBUTES: Shape = Shape::List(List { member: &LISTENER_ATTRIBUTE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static LISTENERS: Shape = Shape::List(List { member: &LISTENER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2135,6 +2242,76 @@ pub static MATCHER: Shape = Shape::Struct(Struct { name: "Matcher", members: &[
 ] });
 
 pub static MITIGATION_IN_EFFECT_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["yes", "no"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyListenerAttributesInput {
+    pub attributes: Vec<ListenerAttribute>,
+    pub listener_arn: Option<String>,
+}
+
+impl Record for ModifyListenerAttributesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attributes,
+            1 => &self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attributes,
+            1 => &mut self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyListenerAttributesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_LISTENER_ATTRIBUTES_INPUT: Shape = Shape::Struct(Struct { name: "ModifyListenerAttributesInput", members: &[
+    Member { name: "Attributes", query: "Attributes", xml: "Attributes", required: true, shape: &LISTENER_ATTRIBUTES },
+    Member { name: "ListenerArn", query: "ListenerArn", xml: "ListenerArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyListenerAttributesOutput {
+    pub attributes: Vec<ListenerAttribute>,
+}
+
+impl Record for ModifyListenerAttributesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attributes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attributes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyListenerAttributesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_LISTENER_ATTRIBUTES_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyListenerAttributesOutput", members: &[
+    Member { name: "Attributes", query: "Attributes", xml: "Attributes", required: false, shape: &LISTENER_ATTRIBUTES },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModifyListenerInput {

@@ -35,6 +35,11 @@ macro_rules! for_each_operation {
             (Ec2DescribeAvailabilityZones, Ec2, ec2, describe_availability_zones, DescribeAvailabilityZonesRequest, DescribeAvailabilityZonesResult, read)
             (Ec2DescribeInstanceTypes, Ec2, ec2, describe_instance_types, DescribeInstanceTypesRequest, DescribeInstanceTypesResult, read)
             (Ec2DescribeInstanceAttribute, Ec2, ec2, describe_instance_attribute, DescribeInstanceAttributeRequest, InstanceAttribute, read)
+            (Ec2DescribeInstanceCreditSpecifications, Ec2, ec2, describe_instance_credit_specifications, DescribeInstanceCreditSpecificationsRequest, DescribeInstanceCreditSpecificationsResult, read)
+            (Ec2DescribeNetworkInterfaces, Ec2, ec2, describe_network_interfaces, DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, read)
+            (Ec2DescribeRouteTables, Ec2, ec2, describe_route_tables, DescribeRouteTablesRequest, DescribeRouteTablesResult, read)
+            (Ec2DescribeVolumes, Ec2, ec2, describe_volumes, DescribeVolumesRequest, DescribeVolumesResult, read)
+            (Ec2DescribeVpcAttribute, Ec2, ec2, describe_vpc_attribute, DescribeVpcAttributeRequest, DescribeVpcAttributeResult, read)
             (Ec2RunInstances, Ec2, ec2, run_instances, RunInstancesRequest, Reservation, write)
             (Ec2StartInstances, Ec2, ec2, start_instances, StartInstancesRequest, StartInstancesResult, write)
             (Ec2StopInstances, Ec2, ec2, stop_instances, StopInstancesRequest, StopInstancesResult, write)
@@ -85,6 +90,7 @@ macro_rules! for_each_operation {
             (Elbv2DescribeTargetGroupAttributes, Elbv2, elbv2, describe_target_group_attributes, DescribeTargetGroupAttributesInput, DescribeTargetGroupAttributesOutput, read)
             (Elbv2DescribeTargetHealth, Elbv2, elbv2, describe_target_health, DescribeTargetHealthInput, DescribeTargetHealthOutput, read)
             (Elbv2DescribeListeners, Elbv2, elbv2, describe_listeners, DescribeListenersInput, DescribeListenersOutput, read)
+            (Elbv2DescribeListenerAttributes, Elbv2, elbv2, describe_listener_attributes, DescribeListenerAttributesInput, DescribeListenerAttributesOutput, read)
             (Elbv2DescribeTags, Elbv2, elbv2, describe_tags, DescribeTagsInput, DescribeTagsOutput, read)
             (Elbv2CreateLoadBalancer, Elbv2, elbv2, create_load_balancer, CreateLoadBalancerInput, CreateLoadBalancerOutput, write)
             (Elbv2DeleteLoadBalancer, Elbv2, elbv2, delete_load_balancer, DeleteLoadBalancerInput, DeleteLoadBalancerOutput, write)
@@ -97,6 +103,7 @@ macro_rules! for_each_operation {
             (Elbv2DeregisterTargets, Elbv2, elbv2, deregister_targets, DeregisterTargetsInput, DeregisterTargetsOutput, write)
             (Elbv2CreateListener, Elbv2, elbv2, create_listener, CreateListenerInput, CreateListenerOutput, write)
             (Elbv2ModifyListener, Elbv2, elbv2, modify_listener, ModifyListenerInput, ModifyListenerOutput, write)
+            (Elbv2ModifyListenerAttributes, Elbv2, elbv2, modify_listener_attributes, ModifyListenerAttributesInput, ModifyListenerAttributesOutput, write)
             (Elbv2DeleteListener, Elbv2, elbv2, delete_listener, DeleteListenerInput, DeleteListenerOutput, write)
             (Elbv2AddTags, Elbv2, elbv2, add_tags, AddTagsInput, AddTagsOutput, write)
             (Elbv2RemoveTags, Elbv2, elbv2, remove_tags, RemoveTagsInput, RemoveTagsOutput, write)
@@ -105,12 +112,15 @@ macro_rules! for_each_operation {
             (CloudWatchListMetrics, CloudWatch, cloudwatch, list_metrics, ListMetricsInput, ListMetricsOutput, read)
             (CloudWatchDescribeAlarms, CloudWatch, cloudwatch, describe_alarms, DescribeAlarmsInput, DescribeAlarmsOutput, read)
             (CloudWatchDescribeAlarmHistory, CloudWatch, cloudwatch, describe_alarm_history, DescribeAlarmHistoryInput, DescribeAlarmHistoryOutput, read)
+            (CloudWatchListTagsForResource, CloudWatch, cloudwatch, list_tags_for_resource, ListTagsForResourceInput, ListTagsForResourceOutput, read)
             (CloudWatchPutMetricData, CloudWatch, cloudwatch, put_metric_data, PutMetricDataInput, PutMetricDataOutput, write)
             (CloudWatchPutMetricAlarm, CloudWatch, cloudwatch, put_metric_alarm, PutMetricAlarmInput, PutMetricAlarmOutput, write)
             (CloudWatchDeleteAlarms, CloudWatch, cloudwatch, delete_alarms, DeleteAlarmsInput, DeleteAlarmsOutput, write)
             (CloudWatchSetAlarmState, CloudWatch, cloudwatch, set_alarm_state, SetAlarmStateInput, SetAlarmStateOutput, write)
             (CloudWatchEnableAlarmActions, CloudWatch, cloudwatch, enable_alarm_actions, EnableAlarmActionsInput, EnableAlarmActionsOutput, write)
             (CloudWatchDisableAlarmActions, CloudWatch, cloudwatch, disable_alarm_actions, DisableAlarmActionsInput, DisableAlarmActionsOutput, write)
+            (CloudWatchTagResource, CloudWatch, cloudwatch, tag_resource, TagResourceInput, TagResourceOutput, write)
+            (CloudWatchUntagResource, CloudWatch, cloudwatch, untag_resource, UntagResourceInput, UntagResourceOutput, write)
             (StsGetCallerIdentity, Sts, sts, get_caller_identity, GetCallerIdentityRequest, GetCallerIdentityResponse, read)
             (SsmGetCommandInvocation, Ssm, ssm, get_command_invocation, GetCommandInvocationRequest, GetCommandInvocationResult, read)
             (SsmListCommandInvocations, Ssm, ssm, list_command_invocations, ListCommandInvocationsRequest, ListCommandInvocationsResult, read)
@@ -161,6 +171,16 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::Ec2DescribeInstanceTypes(Box::new(output)))),
             $crate::Input::Ec2DescribeInstanceAttribute(input) => Some($handlers::ec2::describe_instance_attribute($view, input)
                 .map(|output| $crate::Output::Ec2DescribeInstanceAttribute(Box::new(output)))),
+            $crate::Input::Ec2DescribeInstanceCreditSpecifications(input) => Some($handlers::ec2::describe_instance_credit_specifications($view, input)
+                .map(|output| $crate::Output::Ec2DescribeInstanceCreditSpecifications(Box::new(output)))),
+            $crate::Input::Ec2DescribeNetworkInterfaces(input) => Some($handlers::ec2::describe_network_interfaces($view, input)
+                .map(|output| $crate::Output::Ec2DescribeNetworkInterfaces(Box::new(output)))),
+            $crate::Input::Ec2DescribeRouteTables(input) => Some($handlers::ec2::describe_route_tables($view, input)
+                .map(|output| $crate::Output::Ec2DescribeRouteTables(Box::new(output)))),
+            $crate::Input::Ec2DescribeVolumes(input) => Some($handlers::ec2::describe_volumes($view, input)
+                .map(|output| $crate::Output::Ec2DescribeVolumes(Box::new(output)))),
+            $crate::Input::Ec2DescribeVpcAttribute(input) => Some($handlers::ec2::describe_vpc_attribute($view, input)
+                .map(|output| $crate::Output::Ec2DescribeVpcAttribute(Box::new(output)))),
             $crate::Input::AutoScalingDescribeAutoScalingGroups(input) => Some($handlers::autoscaling::describe_auto_scaling_groups($view, input)
                 .map(|output| $crate::Output::AutoScalingDescribeAutoScalingGroups(Box::new(output)))),
             $crate::Input::AutoScalingDescribeAutoScalingInstances(input) => Some($handlers::autoscaling::describe_auto_scaling_instances($view, input)
@@ -185,6 +205,8 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::Elbv2DescribeTargetHealth(Box::new(output)))),
             $crate::Input::Elbv2DescribeListeners(input) => Some($handlers::elbv2::describe_listeners($view, input)
                 .map(|output| $crate::Output::Elbv2DescribeListeners(Box::new(output)))),
+            $crate::Input::Elbv2DescribeListenerAttributes(input) => Some($handlers::elbv2::describe_listener_attributes($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeListenerAttributes(Box::new(output)))),
             $crate::Input::Elbv2DescribeTags(input) => Some($handlers::elbv2::describe_tags($view, input)
                 .map(|output| $crate::Output::Elbv2DescribeTags(Box::new(output)))),
             $crate::Input::CloudWatchGetMetricStatistics(input) => Some($handlers::cloudwatch::get_metric_statistics($view, input)
@@ -197,6 +219,8 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::CloudWatchDescribeAlarms(Box::new(output)))),
             $crate::Input::CloudWatchDescribeAlarmHistory(input) => Some($handlers::cloudwatch::describe_alarm_history($view, input)
                 .map(|output| $crate::Output::CloudWatchDescribeAlarmHistory(Box::new(output)))),
+            $crate::Input::CloudWatchListTagsForResource(input) => Some($handlers::cloudwatch::list_tags_for_resource($view, input)
+                .map(|output| $crate::Output::CloudWatchListTagsForResource(Box::new(output)))),
             $crate::Input::StsGetCallerIdentity(input) => Some($handlers::sts::get_caller_identity($view, input)
                 .map(|output| $crate::Output::StsGetCallerIdentity(Box::new(output)))),
             $crate::Input::SsmGetCommandInvocation(input) => Some($handlers::ssm::get_command_invocation($view, input)
@@ -318,6 +342,8 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::Elbv2CreateListener(Box::new(output)))),
             $crate::Input::Elbv2ModifyListener(input) => Some($handlers::elbv2::modify_listener($tx, input)
                 .map(|output| $crate::Output::Elbv2ModifyListener(Box::new(output)))),
+            $crate::Input::Elbv2ModifyListenerAttributes(input) => Some($handlers::elbv2::modify_listener_attributes($tx, input)
+                .map(|output| $crate::Output::Elbv2ModifyListenerAttributes(Box::new(output)))),
             $crate::Input::Elbv2DeleteListener(input) => Some($handlers::elbv2::delete_listener($tx, input)
                 .map(|output| $crate::Output::Elbv2DeleteListener(Box::new(output)))),
             $crate::Input::Elbv2AddTags(input) => Some($handlers::elbv2::add_tags($tx, input)
@@ -336,6 +362,10 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::CloudWatchEnableAlarmActions(Box::new(output)))),
             $crate::Input::CloudWatchDisableAlarmActions(input) => Some($handlers::cloudwatch::disable_alarm_actions($tx, input)
                 .map(|output| $crate::Output::CloudWatchDisableAlarmActions(Box::new(output)))),
+            $crate::Input::CloudWatchTagResource(input) => Some($handlers::cloudwatch::tag_resource($tx, input)
+                .map(|output| $crate::Output::CloudWatchTagResource(Box::new(output)))),
+            $crate::Input::CloudWatchUntagResource(input) => Some($handlers::cloudwatch::untag_resource($tx, input)
+                .map(|output| $crate::Output::CloudWatchUntagResource(Box::new(output)))),
             $crate::Input::SsmSendCommand(input) => Some($handlers::ssm::send_command($tx, input)
                 .map(|output| $crate::Output::SsmSendCommand(Box::new(output)))),
             _ => None,
@@ -361,6 +391,11 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::Ec2DescribeAvailabilityZones, service: Service::Ec2, name: "DescribeAvailabilityZones", read: true, input: &super::ec2::DESCRIBE_AVAILABILITY_ZONES_REQUEST, output: &super::ec2::DESCRIBE_AVAILABILITY_ZONES_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2DescribeInstanceTypes, service: Service::Ec2, name: "DescribeInstanceTypes", read: true, input: &super::ec2::DESCRIBE_INSTANCE_TYPES_REQUEST, output: &super::ec2::DESCRIBE_INSTANCE_TYPES_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2DescribeInstanceAttribute, service: Service::Ec2, name: "DescribeInstanceAttribute", read: true, input: &super::ec2::DESCRIBE_INSTANCE_ATTRIBUTE_REQUEST, output: &super::ec2::INSTANCE_ATTRIBUTE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeInstanceCreditSpecifications, service: Service::Ec2, name: "DescribeInstanceCreditSpecifications", read: true, input: &super::ec2::DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_REQUEST, output: &super::ec2::DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeNetworkInterfaces, service: Service::Ec2, name: "DescribeNetworkInterfaces", read: true, input: &super::ec2::DESCRIBE_NETWORK_INTERFACES_REQUEST, output: &super::ec2::DESCRIBE_NETWORK_INTERFACES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeRouteTables, service: Service::Ec2, name: "DescribeRouteTables", read: true, input: &super::ec2::DESCRIBE_ROUTE_TABLES_REQUEST, output: &super::ec2::DESCRIBE_ROUTE_TABLES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeVolumes, service: Service::Ec2, name: "DescribeVolumes", read: true, input: &super::ec2::DESCRIBE_VOLUMES_REQUEST, output: &super::ec2::DESCRIBE_VOLUMES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeVpcAttribute, service: Service::Ec2, name: "DescribeVpcAttribute", read: true, input: &super::ec2::DESCRIBE_VPC_ATTRIBUTE_REQUEST, output: &super::ec2::DESCRIBE_VPC_ATTRIBUTE_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2RunInstances, service: Service::Ec2, name: "RunInstances", read: false, input: &super::ec2::RUN_INSTANCES_REQUEST, output: &super::ec2::RESERVATION, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2StartInstances, service: Service::Ec2, name: "StartInstances", read: false, input: &super::ec2::START_INSTANCES_REQUEST, output: &super::ec2::START_INSTANCES_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2StopInstances, service: Service::Ec2, name: "StopInstances", read: false, input: &super::ec2::STOP_INSTANCES_REQUEST, output: &super::ec2::STOP_INSTANCES_RESULT, void: false, result_wrapper: None },
@@ -411,6 +446,7 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::Elbv2DescribeTargetGroupAttributes, service: Service::Elbv2, name: "DescribeTargetGroupAttributes", read: true, input: &super::elbv2::DESCRIBE_TARGET_GROUP_ATTRIBUTES_INPUT, output: &super::elbv2::DESCRIBE_TARGET_GROUP_ATTRIBUTES_OUTPUT, void: false, result_wrapper: Some("DescribeTargetGroupAttributesResult") },
     OperationInfo { operation: Operation::Elbv2DescribeTargetHealth, service: Service::Elbv2, name: "DescribeTargetHealth", read: true, input: &super::elbv2::DESCRIBE_TARGET_HEALTH_INPUT, output: &super::elbv2::DESCRIBE_TARGET_HEALTH_OUTPUT, void: false, result_wrapper: Some("DescribeTargetHealthResult") },
     OperationInfo { operation: Operation::Elbv2DescribeListeners, service: Service::Elbv2, name: "DescribeListeners", read: true, input: &super::elbv2::DESCRIBE_LISTENERS_INPUT, output: &super::elbv2::DESCRIBE_LISTENERS_OUTPUT, void: false, result_wrapper: Some("DescribeListenersResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeListenerAttributes, service: Service::Elbv2, name: "DescribeListenerAttributes", read: true, input: &super::elbv2::DESCRIBE_LISTENER_ATTRIBUTES_INPUT, output: &super::elbv2::DESCRIBE_LISTENER_ATTRIBUTES_OUTPUT, void: false, result_wrapper: Some("DescribeListenerAttributesResult") },
     OperationInfo { operation: Operation::Elbv2DescribeTags, service: Service::Elbv2, name: "DescribeTags", read: true, input: &super::elbv2::DESCRIBE_TAGS_INPUT, output: &super::elbv2::DESCRIBE_TAGS_OUTPUT, void: false, result_wrapper: Some("DescribeTagsResult") },
     OperationInfo { operation: Operation::Elbv2CreateLoadBalancer, service: Service::Elbv2, name: "CreateLoadBalancer", read: false, input: &super::elbv2::CREATE_LOAD_BALANCER_INPUT, output: &super::elbv2::CREATE_LOAD_BALANCER_OUTPUT, void: false, result_wrapper: Some("CreateLoadBalancerResult") },
     OperationInfo { operation: Operation::Elbv2DeleteLoadBalancer, service: Service::Elbv2, name: "DeleteLoadBalancer", read: false, input: &super::elbv2::DELETE_LOAD_BALANCER_INPUT, output: &super::elbv2::DELETE_LOAD_BALANCER_OUTPUT, void: false, result_wrapper: Some("DeleteLoadBalancerResult") },
@@ -423,6 +459,7 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::Elbv2DeregisterTargets, service: Service::Elbv2, name: "DeregisterTargets", read: false, input: &super::elbv2::DEREGISTER_TARGETS_INPUT, output: &super::elbv2::DEREGISTER_TARGETS_OUTPUT, void: false, result_wrapper: Some("DeregisterTargetsResult") },
     OperationInfo { operation: Operation::Elbv2CreateListener, service: Service::Elbv2, name: "CreateListener", read: false, input: &super::elbv2::CREATE_LISTENER_INPUT, output: &super::elbv2::CREATE_LISTENER_OUTPUT, void: false, result_wrapper: Some("CreateListenerResult") },
     OperationInfo { operation: Operation::Elbv2ModifyListener, service: Service::Elbv2, name: "ModifyListener", read: false, input: &super::elbv2::MODIFY_LISTENER_INPUT, output: &super::elbv2::MODIFY_LISTENER_OUTPUT, void: false, result_wrapper: Some("ModifyListenerResult") },
+    OperationInfo { operation: Operation::Elbv2ModifyListenerAttributes, service: Service::Elbv2, name: "ModifyListenerAttributes", read: false, input: &super::elbv2::MODIFY_LISTENER_ATTRIBUTES_INPUT, output: &super::elbv2::MODIFY_LISTENER_ATTRIBUTES_OUTPUT, void: false, result_wrapper: Some("ModifyListenerAttributesResult") },
     OperationInfo { operation: Operation::Elbv2DeleteListener, service: Service::Elbv2, name: "DeleteListener", read: false, input: &super::elbv2::DELETE_LISTENER_INPUT, output: &super::elbv2::DELETE_LISTENER_OUTPUT, void: false, result_wrapper: Some("DeleteListenerResult") },
     OperationInfo { operation: Operation::Elbv2AddTags, service: Service::Elbv2, name: "AddTags", read: false, input: &super::elbv2::ADD_TAGS_INPUT, output: &super::elbv2::ADD_TAGS_OUTPUT, void: false, result_wrapper: Some("AddTagsResult") },
     OperationInfo { operation: Operation::Elbv2RemoveTags, service: Service::Elbv2, name: "RemoveTags", read: false, input: &super::elbv2::REMOVE_TAGS_INPUT, output: &super::elbv2::REMOVE_TAGS_OUTPUT, void: false, result_wrapper: Some("RemoveTagsResult") },
@@ -431,12 +468,15 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::CloudWatchListMetrics, service: Service::CloudWatch, name: "ListMetrics", read: true, input: &super::cloudwatch::LIST_METRICS_INPUT, output: &super::cloudwatch::LIST_METRICS_OUTPUT, void: false, result_wrapper: Some("ListMetricsResult") },
     OperationInfo { operation: Operation::CloudWatchDescribeAlarms, service: Service::CloudWatch, name: "DescribeAlarms", read: true, input: &super::cloudwatch::DESCRIBE_ALARMS_INPUT, output: &super::cloudwatch::DESCRIBE_ALARMS_OUTPUT, void: false, result_wrapper: Some("DescribeAlarmsResult") },
     OperationInfo { operation: Operation::CloudWatchDescribeAlarmHistory, service: Service::CloudWatch, name: "DescribeAlarmHistory", read: true, input: &super::cloudwatch::DESCRIBE_ALARM_HISTORY_INPUT, output: &super::cloudwatch::DESCRIBE_ALARM_HISTORY_OUTPUT, void: false, result_wrapper: Some("DescribeAlarmHistoryResult") },
+    OperationInfo { operation: Operation::CloudWatchListTagsForResource, service: Service::CloudWatch, name: "ListTagsForResource", read: true, input: &super::cloudwatch::LIST_TAGS_FOR_RESOURCE_INPUT, output: &super::cloudwatch::LIST_TAGS_FOR_RESOURCE_OUTPUT, void: false, result_wrapper: Some("ListTagsForResourceResult") },
     OperationInfo { operation: Operation::CloudWatchPutMetricData, service: Service::CloudWatch, name: "PutMetricData", read: false, input: &super::cloudwatch::PUT_METRIC_DATA_INPUT, output: &super::cloudwatch::PUT_METRIC_DATA_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::CloudWatchPutMetricAlarm, service: Service::CloudWatch, name: "PutMetricAlarm", read: false, input: &super::cloudwatch::PUT_METRIC_ALARM_INPUT, output: &super::cloudwatch::PUT_METRIC_ALARM_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::CloudWatchDeleteAlarms, service: Service::CloudWatch, name: "DeleteAlarms", read: false, input: &super::cloudwatch::DELETE_ALARMS_INPUT, output: &super::cloudwatch::DELETE_ALARMS_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::CloudWatchSetAlarmState, service: Service::CloudWatch, name: "SetAlarmState", read: false, input: &super::cloudwatch::SET_ALARM_STATE_INPUT, output: &super::cloudwatch::SET_ALARM_STATE_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::CloudWatchEnableAlarmActions, service: Service::CloudWatch, name: "EnableAlarmActions", read: false, input: &super::cloudwatch::ENABLE_ALARM_ACTIONS_INPUT, output: &super::cloudwatch::ENABLE_ALARM_ACTIONS_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::CloudWatchDisableAlarmActions, service: Service::CloudWatch, name: "DisableAlarmActions", read: false, input: &super::cloudwatch::DISABLE_ALARM_ACTIONS_INPUT, output: &super::cloudwatch::DISABLE_ALARM_ACTIONS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::CloudWatchTagResource, service: Service::CloudWatch, name: "TagResource", read: false, input: &super::cloudwatch::TAG_RESOURCE_INPUT, output: &super::cloudwatch::TAG_RESOURCE_OUTPUT, void: false, result_wrapper: Some("TagResourceResult") },
+    OperationInfo { operation: Operation::CloudWatchUntagResource, service: Service::CloudWatch, name: "UntagResource", read: false, input: &super::cloudwatch::UNTAG_RESOURCE_INPUT, output: &super::cloudwatch::UNTAG_RESOURCE_OUTPUT, void: false, result_wrapper: Some("UntagResourceResult") },
     OperationInfo { operation: Operation::StsGetCallerIdentity, service: Service::Sts, name: "GetCallerIdentity", read: true, input: &super::sts::GET_CALLER_IDENTITY_REQUEST, output: &super::sts::GET_CALLER_IDENTITY_RESPONSE, void: false, result_wrapper: Some("GetCallerIdentityResult") },
     OperationInfo { operation: Operation::SsmGetCommandInvocation, service: Service::Ssm, name: "GetCommandInvocation", read: true, input: &super::ssm::GET_COMMAND_INVOCATION_REQUEST, output: &super::ssm::GET_COMMAND_INVOCATION_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmListCommandInvocations, service: Service::Ssm, name: "ListCommandInvocations", read: true, input: &super::ssm::LIST_COMMAND_INVOCATIONS_REQUEST, output: &super::ssm::LIST_COMMAND_INVOCATIONS_RESULT, void: false, result_wrapper: None },
