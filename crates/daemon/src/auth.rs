@@ -89,11 +89,7 @@ impl Secrets for Credentials {
 }
 
 fn granted(principal: Principal, account: &AccountId) -> Granted {
-    Granted {
-        access_key: principal.access_key_id,
-        account: account.clone(),
-        region: Region::from(principal.region),
-    }
+    Granted { access_key: principal.access_key_id, account: account.clone(), region: Region::from(principal.region) }
 }
 
 /// With `--auth off` an access key of twelve digits names an account, so that

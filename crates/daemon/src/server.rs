@@ -141,7 +141,8 @@ async fn respond(server: &Server, request: Request<Incoming>) -> Response<Full<B
     let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(err) if err.is::<http_body_util::LengthLimitError>() => {
-            let error = ApiError::new("RequestEntityTooLarge", format!("The request body is over {BODY_BYTES_MAX} bytes"));
+            let error =
+                ApiError::new("RequestEntityTooLarge", format!("The request body is over {BODY_BYTES_MAX} bytes"));
             let form = HeaderView(&parts.headers);
             let head = HttpRequest { method: parts.method.as_str(), target, headers: &form, body: &[] };
             return finish(refuse(&head, error.with_status(413), &request_id));
@@ -211,7 +212,13 @@ fn refuse(head: &HttpRequest<'_>, error: ApiError, request_id: &str) -> HttpResp
 /// A version 4 UUID's form over the run and the request's number.
 fn request_id(run: u64, number: u64) -> String {
     let low = number & 0xffff_ffff_ffff;
-    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{low:012x}", run >> 32, run >> 16 & 0xffff, run & 0xfff, number >> 48 & 0xfff)
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{low:012x}",
+        run >> 32,
+        run >> 16 & 0xffff,
+        run & 0xfff,
+        number >> 48 & 0xfff
+    )
 }
 
 /// A plain text answer.

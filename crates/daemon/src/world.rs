@@ -6,9 +6,9 @@ use arc_swap::ArcSwap;
 use elastane_api::World;
 use elastane_domain::id::{InstanceId, VpcId};
 use elastane_domain::routing::Snapshot;
-use elastane_engine::{Effect, metadata};
 use elastane_engine::launch::decode_user_data;
 use elastane_engine::row::Instance;
+use elastane_engine::{Effect, metadata};
 use elastane_host::{Host, MetadataDocument, MetadataOptions, MetadataSource, SocketMaker};
 use elastane_proxy::{Connector, Proxy};
 use std::collections::BTreeSet;
@@ -80,7 +80,8 @@ impl MetadataSource for RowMetadata {
         let shell = self.0.get()?;
         let engine = shell.engine();
         let now = shell.clock().now();
-        let scope = engine.state().scopes.iter().find(|(_, tables)| tables.instances.contains_key(instance.as_str()))?.0;
+        let scope =
+            engine.state().scopes.iter().find(|(_, tables)| tables.instances.contains_key(instance.as_str()))?.0;
         let view = engine.view(scope, now)?;
         let row = view.get::<Instance>(instance.as_str())?;
         Some(MetadataDocument {

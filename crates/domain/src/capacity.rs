@@ -41,10 +41,7 @@ impl fmt::Display for BoundsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BoundsError::MinAboveMax(Bounds { min, max }) => {
-                write!(
-                    f,
-                    "Max bound, {max}, must be greater than or equal to min bound, {min}"
-                )
+                write!(f, "Max bound, {max}, must be greater than or equal to min bound, {min}")
             }
             BoundsError::DesiredOutside(Size { bounds, desired }) => write!(
                 f,
@@ -71,11 +68,7 @@ impl Bounds {
     /// Bounds with `min <= max`.
     pub fn new(min: u32, max: u32) -> Result<Bounds, BoundsError> {
         let bounds = Bounds { min, max };
-        if min > max {
-            Err(BoundsError::MinAboveMax(bounds))
-        } else {
-            Ok(bounds)
-        }
+        if min > max { Err(BoundsError::MinAboveMax(bounds)) } else { Ok(bounds) }
     }
 
     /// `capacity` pulled into the bounds: what happens to the result of a scaling policy.
@@ -93,11 +86,7 @@ impl Bounds {
 pub fn on_create(min: u32, max: u32, desired: Option<u32>) -> Result<u32, BoundsError> {
     let bounds = Bounds::new(min, max)?;
     let desired = desired.unwrap_or(min);
-    if bounds.contains(desired) {
-        Ok(desired)
-    } else {
-        Err(BoundsError::DesiredOutside(Size { bounds, desired }))
-    }
+    if bounds.contains(desired) { Ok(desired) } else { Err(BoundsError::DesiredOutside(Size { bounds, desired })) }
 }
 
 /// The size after an update; what is `None` stays. Without a new desired
@@ -109,14 +98,9 @@ pub fn on_update(
     new_max: Option<u32>,
     new_desired: Option<u32>,
 ) -> Result<(Bounds, u32), BoundsError> {
-    let bounds = Bounds::new(
-        new_min.unwrap_or(current.bounds.min),
-        new_max.unwrap_or(current.bounds.max),
-    )?;
+    let bounds = Bounds::new(new_min.unwrap_or(current.bounds.min), new_max.unwrap_or(current.bounds.max))?;
     match new_desired {
-        Some(desired) if !bounds.contains(desired) => {
-            Err(BoundsError::DesiredOutside(Size { bounds, desired }))
-        }
+        Some(desired) if !bounds.contains(desired) => Err(BoundsError::DesiredOutside(Size { bounds, desired })),
         Some(desired) => Ok((bounds, desired)),
         None => Ok((bounds, bounds.clamp(current.desired))),
     }
@@ -145,41 +129,19 @@ mod tests {
             (1, 3, None, Ok(1)),
             (0, 0, None, Ok(0)),
             (1, 3, Some(3), Ok(3)),
-            (
-                1,
-                3,
-                Some(4),
-                Err("Desired capacity:4 must be between the specified min size:1 and max size:3"),
-            ),
-            (
-                1,
-                3,
-                Some(0),
-                Err("Desired capacity:0 must be between the specified min size:1 and max size:3"),
-            ),
-            (
-                4,
-                3,
-                None,
-                Err("Max bound, 3, must be greater than or equal to min bound, 4"),
-            ),
+            (1, 3, Some(4), Err("Desired capacity:4 must be between the specified min size:1 and max size:3")),
+            (1, 3, Some(0), Err("Desired capacity:0 must be between the specified min size:1 and max size:3")),
+            (4, 3, None, Err("Max bound, 3, must be greater than or equal to min bound, 4")),
         ] {
             let got = on_create(min, max, desired).map_err(|error| error.to_string());
-            assert_eq!(
-                got,
-                result.map_err(str::to_owned),
-                "{min} {max} {desired:?}"
-            );
+            assert_eq!(got, result.map_err(str::to_owned), "{min} {max} {desired:?}");
         }
     }
 
     /// New bounds pull the desired capacity in; a given one must fit.
     #[test]
     fn autoscaling_1_1_update() {
-        let current = Size {
-            bounds: Bounds { min: 2, max: 6 },
-            desired: 4,
-        };
+        let current = Size { bounds: Bounds { min: 2, max: 6 }, desired: 4 };
         for (min, max, desired, result) in [
             (None, None, None, Some((2, 6, 4))),
             (Some(5), None, None, Some((5, 6, 5))),
@@ -191,10 +153,7 @@ mod tests {
             (Some(5), None, Some(4), None),
         ] {
             let got = on_update(current, min, max, desired).ok();
-            assert_eq!(
-                got.map(|(bounds, desired)| (bounds.min, bounds.max, desired)),
-                result
-            );
+            assert_eq!(got.map(|(bounds, desired)| (bounds.min, bounds.max, desired)), result);
         }
     }
 

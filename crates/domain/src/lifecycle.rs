@@ -174,10 +174,7 @@ mod tests {
     /// Codes and names of EC2's states.
     #[test]
     fn ec2_6_codes_and_names() {
-        let listed: Vec<(u16, &str)> = InstanceState::ALL
-            .iter()
-            .map(|state| (state.code(), state.name()))
-            .collect();
+        let listed: Vec<(u16, &str)> = InstanceState::ALL.iter().map(|state| (state.code(), state.name())).collect();
         assert_eq!(
             listed,
             [
@@ -219,14 +216,7 @@ mod tests {
             (Terminating, "Terminating", false, "Terminated"),
             (Terminated, "Terminated", false, "Terminated"),
         ] {
-            assert_eq!(
-                (
-                    state.name(),
-                    state.counts_as_capacity(),
-                    state.target_name()
-                ),
-                (name, counts, target)
-            );
+            assert_eq!((state.name(), state.counts_as_capacity(), state.target_name()), (name, counts, target));
         }
     }
 }

@@ -34,10 +34,7 @@ impl fmt::Display for CidrError {
         match self {
             CidrError::Malformed(text) => write!(f, "{text} is not a valid CIDR block"),
             CidrError::HostBits { canonical } => {
-                write!(
-                    f,
-                    "the CIDR block has bits beyond its prefix; the range is {canonical}"
-                )
+                write!(f, "the CIDR block has bits beyond its prefix; the range is {canonical}")
             }
         }
     }
@@ -57,8 +54,7 @@ impl FromStr for Cidr {
     fn from_str(text: &str) -> Result<Cidr, CidrError> {
         let malformed = || CidrError::Malformed(text.to_owned());
         let (address, prefix) = text.split_once('/').ok_or_else(malformed)?;
-        let digits =
-            !prefix.is_empty() && prefix.len() <= 2 && prefix.bytes().all(|b| b.is_ascii_digit());
+        let digits = !prefix.is_empty() && prefix.len() <= 2 && prefix.bytes().all(|b| b.is_ascii_digit());
         let address: Ipv4Addr = address.parse().map_err(|_| malformed())?;
         let prefix: u8 = if digits {
             prefix.parse().map_err(|_| malformed())?
@@ -69,11 +65,7 @@ impl FromStr for Cidr {
             return Err(malformed());
         }
         let canonical = Cidr::covering(address, prefix);
-        if canonical.first == u32::from(address) {
-            Ok(canonical)
-        } else {
-            Err(CidrError::HostBits { canonical })
-        }
+        if canonical.first == u32::from(address) { Ok(canonical) } else { Err(CidrError::HostBits { canonical }) }
     }
 }
 
@@ -85,9 +77,7 @@ impl Serialize for Cidr {
 
 impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -95,10 +85,7 @@ impl Cidr {
     /// The range of `prefix` bits that holds `address`; a prefix above 32 is taken as 32.
     pub fn covering(address: Ipv4Addr, prefix: u8) -> Cidr {
         let prefix = prefix.min(32);
-        Cidr {
-            first: u32::from(address) & mask(prefix),
-            prefix,
-        }
+        Cidr { first: u32::from(address) & mask(prefix), prefix }
     }
 
     /// The first address: the network's own.
@@ -171,16 +158,10 @@ impl Cidr {
     /// The first address after `after` (from the start again behind the
     /// end) that is neither reserved nor taken. Walking on keeps addresses
     /// of the recently terminated out of use for as long as possible.
-    pub fn next_free_after(
-        self,
-        after: Option<Ipv4Addr>,
-        taken: &BTreeSet<Ipv4Addr>,
-    ) -> Option<Ipv4Addr> {
+    pub fn next_free_after(self, after: Option<Ipv4Addr>, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
         let low = u64::from(self.first) + RESERVED_AT_START;
         let high = u64::from(self.first) + RESERVED_AT_START + self.usable();
-        let start = after.map_or(low, |after| {
-            (u64::from(u32::from(after)) + 1).clamp(low, high.max(low))
-        });
+        let start = after.map_or(low, |after| (u64::from(u32::from(after)) + 1).clamp(low, high.max(low)));
         first_gap(start, high, taken).or_else(|| first_gap(low, start, taken))
     }
 }
@@ -199,11 +180,7 @@ fn first_gap(low: u64, high: u64, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr
         }
         candidate += 1;
     }
-    if candidate < high {
-        address(candidate)
-    } else {
-        None
-    }
+    if candidate < high { address(candidate) } else { None }
 }
 
 fn mask(prefix: u8) -> u32 {
@@ -228,29 +205,12 @@ mod tests {
         for text in ["10.0.0.0/16", "0.0.0.0/0", "1.2.3.4/32", "172.31.16.0/20"] {
             assert_eq!(cidr(text).to_string(), text);
         }
-        for text in [
-            "",
-            "10.0.0.0",
-            "10.0.0.0/",
-            "10.0.0.0/33",
-            "10.0.0/8",
-            "10.0.0.0/+8",
-            "10.0.0.0/008",
-            "a/8",
-            "::/0",
-        ] {
-            assert_eq!(
-                text.parse::<Cidr>(),
-                Err(CidrError::Malformed(text.to_owned())),
-                "{text}"
-            );
+        for text in
+            ["", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/+8", "10.0.0.0/008", "a/8", "::/0"]
+        {
+            assert_eq!(text.parse::<Cidr>(), Err(CidrError::Malformed(text.to_owned())), "{text}");
         }
-        assert_eq!(
-            "10.0.0.1/16".parse::<Cidr>(),
-            Err(CidrError::HostBits {
-                canonical: cidr("10.0.0.0/16")
-            })
-        );
+        assert_eq!("10.0.0.1/16".parse::<Cidr>(), Err(CidrError::HostBits { canonical: cidr("10.0.0.0/16") }));
     }
 
     /// Containment, overlap and position.
@@ -265,11 +225,7 @@ mod tests {
             ("172.32.0.0/16", false, false),
             ("0.0.0.0/0", false, true),
         ] {
-            assert_eq!(
-                (vpc.covers(cidr(other)), vpc.overlaps(cidr(other))),
-                (covers, overlaps),
-                "{other}"
-            );
+            assert_eq!((vpc.covers(cidr(other)), vpc.overlaps(cidr(other))), (covers, overlaps), "{other}");
         }
         assert_eq!(vpc.nth(65_535), Some(ip("172.31.255.255")));
         assert_eq!(vpc.nth(65_536), None);
@@ -284,10 +240,8 @@ mod tests {
     #[test]
     fn five_addresses_are_reserved() {
         let subnet = cidr("10.0.0.0/28");
-        let free: Vec<u8> = (0..16)
-            .filter(|n| !subnet.reserves(subnet.nth(*n).expect("inside")))
-            .map(|n| n as u8)
-            .collect();
+        let free: Vec<u8> =
+            (0..16).filter(|n| !subnet.reserves(subnet.nth(*n).expect("inside"))).map(|n| n as u8).collect();
         assert_eq!(free, (4..15).collect::<Vec<u8>>());
         assert_eq!(subnet.usable(), 11);
         assert_eq!(cidr("10.0.0.0/20").usable(), 4091);
@@ -309,33 +263,14 @@ mod tests {
         assert_eq!(subnet.next_free_after(Some(ip("10.0.0.9")), &taken), None);
         taken.remove(&ip("10.0.0.7"));
         assert_eq!(subnet.next_free(&taken), Some(ip("10.0.0.7")));
-        assert_eq!(
-            subnet.next_free_after(Some(ip("10.0.0.9")), &taken),
-            Some(ip("10.0.0.7"))
-        );
+        assert_eq!(subnet.next_free_after(Some(ip("10.0.0.9")), &taken), Some(ip("10.0.0.7")));
         taken.clear();
-        for (after, next) in [
-            ("10.0.0.9", 10),
-            ("10.0.0.14", 4),
-            ("10.0.0.15", 4),
-            ("10.0.0.1", 4),
-            ("9.0.0.0", 4),
-        ] {
-            assert_eq!(
-                subnet.next_free_after(Some(ip(after)), &taken),
-                Some(Ipv4Addr::new(10, 0, 0, next))
-            );
+        for (after, next) in [("10.0.0.9", 10), ("10.0.0.14", 4), ("10.0.0.15", 4), ("10.0.0.1", 4), ("9.0.0.0", 4)] {
+            assert_eq!(subnet.next_free_after(Some(ip(after)), &taken), Some(Ipv4Addr::new(10, 0, 0, next)));
         }
         for tiny in ["10.0.0.0/29", "10.0.0.0/30", "10.0.0.0/31", "10.0.0.0/32"] {
-            assert_eq!(
-                cidr(tiny).next_free(&taken).is_some(),
-                tiny.ends_with("29"),
-                "{tiny}"
-            );
+            assert_eq!(cidr(tiny).next_free(&taken).is_some(), tiny.ends_with("29"), "{tiny}");
         }
-        assert_eq!(
-            cidr("255.255.255.0/24").next_free(&taken),
-            Some(ip("255.255.255.4"))
-        );
+        assert_eq!(cidr("255.255.255.0/24").next_free(&taken), Some(ip("255.255.255.4")));
     }
 }

@@ -23,11 +23,8 @@ pub enum AdjustmentType {
 
 impl AdjustmentType {
     /// Every type, in AWS's order.
-    pub const ALL: [AdjustmentType; 3] = [
-        AdjustmentType::ChangeInCapacity,
-        AdjustmentType::ExactCapacity,
-        AdjustmentType::PercentChangeInCapacity,
-    ];
+    pub const ALL: [AdjustmentType; 3] =
+        [AdjustmentType::ChangeInCapacity, AdjustmentType::ExactCapacity, AdjustmentType::PercentChangeInCapacity];
 
     /// AWS's word.
     pub const fn name(self) -> &'static str {
@@ -40,22 +37,14 @@ impl AdjustmentType {
 
     /// The type that AWS calls `name`.
     pub fn from_name(name: &str) -> Option<AdjustmentType> {
-        AdjustmentType::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        AdjustmentType::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
 /// The capacity after an adjustment of `current`, within `bounds`. A
 /// percentage is rounded towards zero, but never to zero unless it is zero.
 /// `min_magnitude` is the least change that a percentage makes.
-pub fn adjust(
-    kind: AdjustmentType,
-    current: u32,
-    adjustment: i32,
-    min_magnitude: Option<u32>,
-    bounds: Bounds,
-) -> u32 {
+pub fn adjust(kind: AdjustmentType, current: u32, adjustment: i32, min_magnitude: Option<u32>, bounds: Bounds) -> u32 {
     let current_wide = i64::from(current);
     let target = match kind {
         AdjustmentType::ChangeInCapacity => current_wide + i64::from(adjustment),
@@ -75,11 +64,7 @@ fn percent_delta(current: i64, percent: i64, min_magnitude: Option<u32>) -> i64 
         _ => hundredths / 100,
     };
     let least = i64::from(min_magnitude.unwrap_or(0));
-    if rounded.abs() < least {
-        percent.signum() * least
-    } else {
-        rounded
-    }
+    if rounded.abs() < least { percent.signum() * least } else { rounded }
 }
 
 /// Whether a simple scaling policy may act now.
@@ -100,12 +85,7 @@ pub enum Gate {
 /// ExecutePolicy with HonorCooldown. `last_activity_end` is when the last
 /// instance finished launching or terminating; `cooldown` the policy's, else
 /// the group's.
-pub fn simple_allowed(
-    now: Time,
-    last_activity_end: Option<Time>,
-    cooldown: Span,
-    activity_in_progress: bool,
-) -> Gate {
+pub fn simple_allowed(now: Time, last_activity_end: Option<Time>, cooldown: Span, activity_in_progress: bool) -> Gate {
     if activity_in_progress {
         return Gate::ActivityInProgress;
     }
@@ -146,18 +126,10 @@ impl std::fmt::Display for StepsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             StepsError::Count => "at least one and at most 20 step adjustments are allowed",
-            StepsError::Empty => {
-                "a step adjustment needs a bound, and its upper bound must be above its lower bound"
-            }
-            StepsError::NotContiguous => {
-                "step adjustment intervals must not overlap or leave a gap"
-            }
-            StepsError::NoLowest => {
-                "a negative lower bound requires a step adjustment without a lower bound"
-            }
-            StepsError::NoHighest => {
-                "a positive upper bound requires a step adjustment without an upper bound"
-            }
+            StepsError::Empty => "a step adjustment needs a bound, and its upper bound must be above its lower bound",
+            StepsError::NotContiguous => "step adjustment intervals must not overlap or leave a gap",
+            StepsError::NoLowest => "a negative lower bound requires a step adjustment without a lower bound",
+            StepsError::NoHighest => "a positive upper bound requires a step adjustment without an upper bound",
         })
     }
 }
@@ -174,18 +146,11 @@ pub fn check_steps(steps: &[Step]) -> Result<(), StepsError> {
     }
     let mut ranges: Vec<(f64, f64)> = steps
         .iter()
-        .map(|step| {
-            (
-                step.lower.unwrap_or(f64::NEG_INFINITY),
-                step.upper.unwrap_or(f64::INFINITY),
-            )
-        })
+        .map(|step| (step.lower.unwrap_or(f64::NEG_INFINITY), step.upper.unwrap_or(f64::INFINITY)))
         .collect();
     ranges.sort_by(|a, b| a.0.total_cmp(&b.0));
     let whole_line = |(lower, upper): &(f64, f64)| lower.is_infinite() && upper.is_infinite();
-    if ranges.iter().any(|range| {
-        range.0.is_nan() || range.1.is_nan() || range.0 >= range.1 || whole_line(range)
-    }) {
+    if ranges.iter().any(|range| range.0.is_nan() || range.1.is_nan() || range.0 >= range.1 || whole_line(range)) {
         return Err(StepsError::Empty);
     }
     if ranges.windows(2).any(|pair| pair[0].1 != pair[1].0) {
@@ -208,11 +173,7 @@ pub fn step_for(steps: &[Step], metric: f64, threshold: f64) -> Option<&Step> {
     steps.iter().find(|step| {
         let lower = step.lower.unwrap_or(f64::NEG_INFINITY);
         let upper = step.upper.unwrap_or(f64::INFINITY);
-        if over >= 0.0 {
-            lower <= over && over < upper
-        } else {
-            lower < over && over <= upper
-        }
+        if over >= 0.0 { lower <= over && over < upper } else { lower < over && over <= upper }
     })
 }
 
@@ -241,25 +202,11 @@ pub fn step_target(
     count: Headcount,
     scale_in_blocked: bool,
 ) -> Option<u32> {
-    let out = adjust(
-        kind,
-        count.contributing,
-        adjustment,
-        min_magnitude,
-        count.bounds,
-    );
-    let down = adjust(
-        kind,
-        count.with_terminating,
-        adjustment,
-        min_magnitude,
-        count.bounds,
-    );
+    let out = adjust(kind, count.contributing, adjustment, min_magnitude, count.bounds);
+    let down = adjust(kind, count.with_terminating, adjustment, min_magnitude, count.bounds);
     let grows = match kind {
         AdjustmentType::ExactCapacity => out > count.desired,
-        AdjustmentType::ChangeInCapacity | AdjustmentType::PercentChangeInCapacity => {
-            adjustment > 0
-        }
+        AdjustmentType::ChangeInCapacity | AdjustmentType::PercentChangeInCapacity => adjustment > 0,
     };
     if grows {
         (out > count.desired).then_some(out)
@@ -273,13 +220,7 @@ pub fn step_target(
 /// produced `metric`; those that warm up count as part of `desired`. With no
 /// contributing instance nothing can be said of the load, hence `None`. A
 /// sum per target such as ALBRequestCountPerTarget follows the same formula.
-pub fn target_tracking_out(
-    contributing: u32,
-    metric: f64,
-    target: f64,
-    desired: u32,
-    bounds: Bounds,
-) -> Option<u32> {
+pub fn target_tracking_out(contributing: u32, metric: f64, target: f64, desired: u32, bounds: Bounds) -> Option<u32> {
     let wanted = bounds.clamp(needed(contributing, metric, target)?);
     (wanted > desired).then_some(wanted)
 }
@@ -310,11 +251,7 @@ fn needed(capacity: u32, metric: f64, target: f64) -> Option<u32> {
     /// Well above the relative error of one multiplication and one division
     /// (3e-16), well below what a metric can mean.
     const ROUNDING: f64 = 1e-12;
-    if !metric.is_finite()
-        || !target.is_finite()
-        || target <= 0.0
-        || (capacity == 0 && metric > 0.0)
-    {
+    if !metric.is_finite() || !target.is_finite() || target <= 0.0 || (capacity == 0 && metric > 0.0) {
         return None;
     }
     let exact = f64::from(capacity) * metric / target;
@@ -328,8 +265,7 @@ fn needed(capacity: u32, metric: f64, target: f64) -> Option<u32> {
 /// `(n - 1) / n` within those limits, rounded down to 0.05.
 pub fn low_threshold(target: f64, desired: u32) -> f64 {
     // In twentieths, so that the rounding is exact.
-    let twentieths =
-        (20 * u64::from(desired.saturating_sub(1)) / u64::from(desired.max(1))).clamp(14, 18);
+    let twentieths = (20 * u64::from(desired.saturating_sub(1)) / u64::from(desired.max(1))).clamp(14, 18);
     target * twentieths as f64 / 20.0
 }
 
@@ -350,10 +286,7 @@ pub fn merge(candidates: &[Candidate]) -> Option<u32> {
 
 /// The candidate that `merge` follows: the first of those with the largest capacity.
 pub fn winner(candidates: &[Candidate]) -> Option<&Candidate> {
-    candidates
-        .iter()
-        .rev()
-        .max_by_key(|candidate| candidate.capacity)
+    candidates.iter().rev().max_by_key(|candidate| candidate.capacity)
 }
 
 /// Whether an instance still warms up. One that is not in service yet does.
@@ -410,11 +343,7 @@ mod tests {
             (ChangeInCapacity, 4, 1, Some(2), (0, 9), 5),
         ] {
             let bounds = Bounds { min, max };
-            assert_eq!(
-                adjust(kind, current, adjustment, magnitude, bounds),
-                capacity,
-                "{kind:?} {adjustment}"
-            );
+            assert_eq!(adjust(kind, current, adjustment, magnitude, bounds), capacity, "{kind:?} {adjustment}");
         }
     }
 
@@ -426,31 +355,17 @@ mod tests {
         for (last, busy, gate) in [
             (None, false, Gate::Open),
             (None, true, Gate::ActivityInProgress),
-            (
-                ago(299),
-                false,
-                Gate::Cooldown {
-                    until: now + Span::from_secs(1),
-                },
-            ),
+            (ago(299), false, Gate::Cooldown { until: now + Span::from_secs(1) }),
             (ago(300), false, Gate::Open),
             (ago(900), true, Gate::ActivityInProgress),
         ] {
-            assert_eq!(
-                simple_allowed(now, last, cooldown, busy),
-                gate,
-                "{last:?} {busy}"
-            );
+            assert_eq!(simple_allowed(now, last, cooldown, busy), gate, "{last:?} {busy}");
         }
         assert_eq!(simple_allowed(now, ago(0), Span::ZERO, false), Gate::Open);
     }
 
     fn step(lower: Option<f64>, upper: Option<f64>, adjustment: i32) -> Step {
-        Step {
-            lower,
-            upper,
-            adjustment,
-        }
+        Step { lower, upper, adjustment }
     }
 
     fn documented_steps() -> [Step; 6] {
@@ -479,11 +394,7 @@ mod tests {
             (30.0, Some(-30)),
             (-5.0, Some(-30)),
         ] {
-            assert_eq!(
-                step_for(&steps, metric, 50.0).map(|step| step.adjustment),
-                adjustment,
-                "{metric}"
-            );
+            assert_eq!(step_for(&steps, metric, 50.0).map(|step| step.adjustment), adjustment, "{metric}");
         }
         assert_eq!(step_for(&steps[1..2], 50.0, 50.0), None);
         assert_eq!(step_for(&steps, f64::NAN, 50.0), None);
@@ -501,23 +412,11 @@ mod tests {
             (vec![], Err(StepsError::Count)),
             (vec![up(0.0, None); 21], Err(StepsError::Count)),
             (vec![step(None, None, 1)], Err(StepsError::Empty)),
-            (
-                vec![up(5.0, Some(5.0)), up(5.0, None)],
-                Err(StepsError::Empty),
-            ),
+            (vec![up(5.0, Some(5.0)), up(5.0, None)], Err(StepsError::Empty)),
             (vec![up(f64::NAN, None)], Err(StepsError::Empty)),
-            (
-                vec![up(0.0, Some(10.0)), up(11.0, None)],
-                Err(StepsError::NotContiguous),
-            ),
-            (
-                vec![up(0.0, Some(10.0)), up(9.0, None)],
-                Err(StepsError::NotContiguous),
-            ),
-            (
-                vec![up(0.0, None), up(0.0, None)],
-                Err(StepsError::NotContiguous),
-            ),
+            (vec![up(0.0, Some(10.0)), up(11.0, None)], Err(StepsError::NotContiguous)),
+            (vec![up(0.0, Some(10.0)), up(9.0, None)], Err(StepsError::NotContiguous)),
+            (vec![up(0.0, None), up(0.0, None)], Err(StepsError::NotContiguous)),
             (vec![up(-5.0, Some(0.0))], Err(StepsError::NoLowest)),
             (vec![up(0.0, Some(5.0))], Err(StepsError::NoHighest)),
         ] {
@@ -526,12 +425,7 @@ mod tests {
     }
 
     fn head(desired: u32, contributing: u32, with_terminating: u32) -> Headcount {
-        Headcount {
-            desired,
-            contributing,
-            with_terminating,
-            bounds: WIDE,
-        }
+        Headcount { desired, contributing, with_terminating, bounds: WIDE }
     }
 
     /// The guide's examples: warming instances count once, blocked scale-in, terminating instances count.
@@ -551,37 +445,19 @@ mod tests {
             let got = step_target(PercentChangeInCapacity, adjustment, None, count, blocked);
             assert_eq!(got, target, "{adjustment} {count:?}");
         }
-        assert_eq!(
-            step_target(ExactCapacity, 12, None, head(10, 8, 10), true),
-            Some(12)
-        );
-        assert_eq!(
-            step_target(ExactCapacity, 5, None, head(10, 8, 10), true),
-            None
-        );
-        assert_eq!(
-            step_target(ExactCapacity, 5, None, head(10, 8, 10), false),
-            Some(5)
-        );
+        assert_eq!(step_target(ExactCapacity, 12, None, head(10, 8, 10), true), Some(12));
+        assert_eq!(step_target(ExactCapacity, 5, None, head(10, 8, 10), true), None);
+        assert_eq!(step_target(ExactCapacity, 5, None, head(10, 8, 10), false), Some(5));
     }
 
     /// The largest resulting capacity wins, growing and shrinking (-3 against -25 % of 8).
     #[test]
     fn autoscaling_7_6_several_policies() {
-        let candidate = |policy: &str, capacity| Candidate {
-            policy: policy.to_owned(),
-            capacity,
-        };
+        let candidate = |policy: &str, capacity| Candidate { policy: policy.to_owned(), capacity };
         assert_eq!(merge(&[]), None);
-        assert_eq!(
-            merge(&[candidate("by three", 5), candidate("a quarter", 6)]),
-            Some(6)
-        );
+        assert_eq!(merge(&[candidate("by three", 5), candidate("a quarter", 6)]), Some(6));
         let tied = [candidate("first", 6), candidate("second", 6)];
-        assert_eq!(
-            winner(&tied).map(|candidate| candidate.policy.as_str()),
-            Some("first")
-        );
+        assert_eq!(winner(&tied).map(|candidate| candidate.policy.as_str()), Some("first"));
     }
 
     /// An instance warms up from its coming into service.

@@ -32,18 +32,9 @@ pub const RECENTLY_ACTIVE: Span = Span::from_mins(180);
 /// last hours in minutes; PutMetricData accepts two weeks, so that what was
 /// accepted can be read.
 const TIERS: [Tier; 3] = [
-    Tier {
-        step: Span::from_mins(1),
-        keep: Span::from_mins(3 * 60),
-    },
-    Tier {
-        step: Span::from_mins(5),
-        keep: Span::from_mins(3 * 24 * 60),
-    },
-    Tier {
-        step: Span::from_mins(60),
-        keep: Span::from_mins(15 * 24 * 60),
-    },
+    Tier { step: Span::from_mins(1), keep: Span::from_mins(3 * 60) },
+    Tier { step: Span::from_mins(5), keep: Span::from_mins(3 * 24 * 60) },
+    Tier { step: Span::from_mins(60), keep: Span::from_mins(15 * 24 * 60) },
 ];
 
 struct Tier {
@@ -68,10 +59,7 @@ impl MetricId {
         MetricId {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            dimensions: dimensions
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
+            dimensions: dimensions.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         }
     }
 }
@@ -128,22 +116,12 @@ pub struct StatisticSet {
 impl StatisticSet {
     /// One sample.
     pub const fn of(value: f64) -> StatisticSet {
-        StatisticSet {
-            count: 1.0,
-            sum: value,
-            min: value,
-            max: value,
-        }
+        StatisticSet { count: 1.0, sum: value, min: value, max: value }
     }
 
     /// `count` samples of the same value.
     pub const fn repeated(value: f64, count: f64) -> StatisticSet {
-        StatisticSet {
-            count,
-            sum: value * count,
-            min: value,
-            max: value,
-        }
+        StatisticSet { count, sum: value * count, min: value, max: value }
     }
 
     /// Adds the samples of `other`.
@@ -172,13 +150,8 @@ pub enum Statistic {
 
 impl Statistic {
     /// Every statistic.
-    pub const ALL: [Statistic; 5] = [
-        Statistic::SampleCount,
-        Statistic::Average,
-        Statistic::Sum,
-        Statistic::Minimum,
-        Statistic::Maximum,
-    ];
+    pub const ALL: [Statistic; 5] =
+        [Statistic::SampleCount, Statistic::Average, Statistic::Sum, Statistic::Minimum, Statistic::Maximum];
 
     /// AWS's word.
     pub const fn name(self) -> &'static str {
@@ -193,9 +166,7 @@ impl Statistic {
 
     /// The statistic that AWS calls `name`.
     pub fn from_name(name: &str) -> Option<Statistic> {
-        Statistic::ALL
-            .into_iter()
-            .find(|statistic| statistic.name() == name)
+        Statistic::ALL.into_iter().find(|statistic| statistic.name() == name)
     }
 
     /// Its value for a set; an empty set has the average 0.
@@ -274,30 +245,18 @@ impl MetricStore {
 
     /// Adds samples taken at `at`. When the store is full, the stream that
     /// went longest without a put gives way to a new one.
-    pub fn put(
-        &mut self,
-        id: MetricId,
-        unit: Unit,
-        at: Time,
-        set: StatisticSet,
-        now: Time,
-    ) -> Result<(), PutError> {
+    pub fn put(&mut self, id: MetricId, unit: Unit, at: Time, set: StatisticSet, now: Time) -> Result<(), PutError> {
         if at < now - AGE_MAX {
             return Err(PutError::TooOld);
         }
         if at > now + AHEAD_MAX {
             return Err(PutError::TooFarAhead);
         }
-        let finite = [set.count, set.sum, set.min, set.max]
-            .iter()
-            .all(|number| number.is_finite());
+        let finite = [set.count, set.sum, set.min, set.max].iter().all(|number| number.is_finite());
         if !finite || set.count <= 0.0 || set.min > set.max {
             return Err(PutError::NotANumber);
         }
-        let known = self
-            .metrics
-            .get(&id)
-            .is_some_and(|units| units.contains_key(&unit));
+        let known = self.metrics.get(&id).is_some_and(|units| units.contains_key(&unit));
         if !known {
             if self.streams >= STREAMS_MAX {
                 self.evict();
@@ -330,17 +289,10 @@ impl MetricStore {
         let Some(units) = self.metrics.get(id) else {
             return Vec::new();
         };
-        for (_, stream) in units
-            .iter()
-            .filter(|(had, _)| unit.is_none_or(|unit| unit == **had))
-        {
+        for (_, stream) in units.iter().filter(|(had, _)| unit.is_none_or(|unit| unit == **had)) {
             for (at, set) in stream.between(start, end) {
-                let bucket =
-                    start + Span((at - start).millis() / period.millis() * period.millis());
-                buckets
-                    .entry(bucket)
-                    .and_modify(|sum| sum.merge(set))
-                    .or_insert(*set);
+                let bucket = start + Span((at - start).millis() / period.millis() * period.millis());
+                buckets.entry(bucket).and_modify(|sum| sum.merge(set)).or_insert(*set);
             }
         }
         buckets.into_iter().collect()
@@ -348,23 +300,16 @@ impl MetricStore {
 
     /// Units in which a metric has data.
     pub fn units(&self, id: &MetricId) -> Vec<Unit> {
-        self.metrics
-            .get(id)
-            .map_or_else(Vec::new, |units| units.keys().copied().collect())
+        self.metrics.get(id).map_or_else(Vec::new, |units| units.keys().copied().collect())
     }
 
     /// Metrics that match, in order. Those without a datum in the two weeks
     /// before `now` are not listed.
     pub fn list(&self, filter: &MetricFilter<'_>, now: Time) -> Vec<&MetricId> {
-        let since = filter
-            .active_since
-            .unwrap_or(now - AGE_MAX)
-            .max(now - AGE_MAX);
+        let since = filter.active_since.unwrap_or(now - AGE_MAX).max(now - AGE_MAX);
         self.metrics
             .iter()
-            .filter(|(id, units)| {
-                filter.matches(id) && units.values().any(|stream| stream.newest >= since)
-            })
+            .filter(|(id, units)| filter.matches(id) && units.values().any(|stream| stream.newest >= since))
             .map(|(id, _)| id)
             .collect()
     }
@@ -390,11 +335,7 @@ impl MetricStore {
         let oldest = self
             .metrics
             .iter()
-            .flat_map(|(id, units)| {
-                units
-                    .iter()
-                    .map(move |(unit, stream)| (stream.last_put, id, *unit))
-            })
+            .flat_map(|(id, units)| units.iter().map(move |(unit, stream)| (stream.last_put, id, *unit)))
             .min_by_key(|(last_put, _, _)| *last_put)
             .map(|(_, id, unit)| (id.clone(), unit));
         let Some((id, unit)) = oldest else { return };
@@ -410,13 +351,10 @@ impl MetricStore {
 
 impl MetricFilter<'_> {
     fn matches(&self, id: &MetricId) -> bool {
-        self.namespace
-            .is_none_or(|namespace| namespace == id.namespace)
+        self.namespace.is_none_or(|namespace| namespace == id.namespace)
             && self.name.is_none_or(|name| name == id.name)
             && self.dimensions.iter().all(|(key, value)| {
-                id.dimensions
-                    .get(key)
-                    .is_some_and(|had| value.as_ref().is_none_or(|value| value == had))
+                id.dimensions.get(key).is_some_and(|had| value.as_ref().is_none_or(|value| value == had))
             })
     }
 }
@@ -426,12 +364,8 @@ impl Stream {
         self.newest = self.newest.max(at);
         for (index, tier) in TIERS.iter().enumerate() {
             // Aligned to the next tier's step, so that no bucket of that is half here.
-            let align = TIERS
-                .get(index + 1)
-                .map_or(tier.step, |coarser| coarser.step);
-            let from = (now - tier.keep)
-                .floor(align)
-                .max(self.complete_from[index]);
+            let align = TIERS.get(index + 1).map_or(tier.step, |coarser| coarser.step);
+            let from = (now - tier.keep).floor(align).max(self.complete_from[index]);
             self.complete_from[index] = from;
             let ring = &mut self.rings[index];
             while ring.front().is_some_and(|(bucket, _)| *bucket < from) {
@@ -447,17 +381,11 @@ impl Stream {
     /// Buckets in a range, each from the finest tier that is complete there.
     fn between(&self, start: Time, end: Time) -> impl Iterator<Item = (Time, &StatisticSet)> {
         TIERS.iter().enumerate().rev().flat_map(move |(index, _)| {
-            let until = if index == 0 {
-                end
-            } else {
-                end.min(self.complete_from[index - 1])
-            };
+            let until = if index == 0 { end } else { end.min(self.complete_from[index - 1]) };
             let from = start.max(self.complete_from[index]);
             let ring = &self.rings[index];
             let first = ring.partition_point(|(bucket, _)| *bucket < from);
-            ring.range(first..)
-                .take_while(move |(bucket, _)| *bucket < until)
-                .map(|(bucket, set)| (*bucket, set))
+            ring.range(first..).take_while(move |(bucket, _)| *bucket < until).map(|(bucket, set)| (*bucket, set))
         })
     }
 }

@@ -62,10 +62,7 @@ const fn t2(name: &'static str, vcpus: u32, memory_mib: u32) -> InstanceType {
 }
 
 const fn burstable(name: &'static str, vcpus: u32, memory_mib: u32) -> InstanceType {
-    InstanceType {
-        burstable: true,
-        ..fixed(name, vcpus, memory_mib)
-    }
+    InstanceType { burstable: true, ..fixed(name, vcpus, memory_mib) }
 }
 
 const fn fixed(name: &'static str, vcpus: u32, memory_mib: u32) -> InstanceType {
@@ -167,11 +164,7 @@ mod tests {
             ("r5.xlarge", 4, 32_768, false),
         ] {
             let kind = instance_type(name).expect(name);
-            assert_eq!(
-                (kind.vcpus, kind.memory_mib, kind.burstable),
-                (vcpus, memory_mib, burstable),
-                "{name}"
-            );
+            assert_eq!((kind.vcpus, kind.memory_mib, kind.burstable), (vcpus, memory_mib, burstable), "{name}");
         }
         assert_eq!(instance_type("t4g.micro"), None);
     }
@@ -190,12 +183,7 @@ mod tests {
                 "r" => 8,
                 _ => continue,
             };
-            assert_eq!(
-                kind.memory_mib,
-                kind.vcpus * gib_a_vcpu * GIB,
-                "{}",
-                kind.name
-            );
+            assert_eq!(kind.memory_mib, kind.vcpus * gib_a_vcpu * GIB, "{}", kind.name);
         }
     }
 }

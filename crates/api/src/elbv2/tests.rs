@@ -306,7 +306,9 @@ fn health_of_a_target() {
     ask!(lab, Elbv2DeregisterTargets, deregister).expect("registered or not");
     assert_eq!(health(&mut lab, &web, &[]), state("draining", "Target.DeregistrationInProgress"));
     register(&mut lab, &web, id).expect("it still runs");
-    assert_eq!(health(&mut lab, &web, &[]), state("initial", "Elb.RegistrationInProgress"));
+    // One that was draining starts anew as soon as the data plane says so.
+    lab.facts(vec![Fact::Proxy(ProxyFact::Health { target, health: TargetHealth::Initial })]);
+    assert_eq!(health(&mut lab, &web, &[]), state("initial", "Elb.InitialHealthChecking"));
     stop(&mut lab, id);
     assert_eq!(health(&mut lab, &web, &[]), state("unused", "Target.InvalidState"));
 }

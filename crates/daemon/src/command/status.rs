@@ -9,8 +9,8 @@ use crate::data_dir::{DataDir, Problem};
 pub fn run(command: &Status) -> Result<(), Problem> {
     let daemon = Daemon::find(&DataDir::existing(&command.place.path()?)?)?;
     let bytes = daemon.request("GET", "/_elastane/status")?;
-    let status: admin::Status = serde_json::from_slice(&bytes)
-        .map_err(|err| Problem::because("cannot understand the daemon's status", err))?;
+    let status: admin::Status =
+        serde_json::from_slice(&bytes).map_err(|err| Problem::because("cannot understand the daemon's status", err))?;
     if command.json {
         let text = serde_json::to_string_pretty(&status).expect("plain data has a JSON form");
         println!("{text}");
@@ -34,7 +34,14 @@ fn render(status: &admin::Status) -> String {
     table(&mut out, &["GROUP", "MIN/DESIRED/MAX", "IN SERVICE", "MOVING", "REGION"], groups.collect());
     let instances = status.instances.iter().map(|one| {
         let group = one.group.clone().unwrap_or_else(|| "-".to_string());
-        vec![one.id.clone(), one.state.clone(), one.instance_type.clone(), one.private_ip.clone(), one.zone.clone(), group]
+        vec![
+            one.id.clone(),
+            one.state.clone(),
+            one.instance_type.clone(),
+            one.private_ip.clone(),
+            one.zone.clone(),
+            group,
+        ]
     });
     table(&mut out, &["INSTANCE", "STATE", "TYPE", "ADDRESS", "ZONE", "GROUP"], instances.collect());
     let balancers = status.load_balancers.iter().map(|one| {

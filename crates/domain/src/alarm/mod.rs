@@ -58,9 +58,7 @@ impl Comparison {
 
     /// The comparison that AWS calls `name`.
     pub fn from_name(name: &str) -> Option<Comparison> {
-        Comparison::ALL
-            .into_iter()
-            .find(|comparison| comparison.name() == name)
+        Comparison::ALL.into_iter().find(|comparison| comparison.name() == name)
     }
 
     /// Whether `value` breaches `threshold`.
@@ -90,12 +88,8 @@ pub enum MissingData {
 
 impl MissingData {
     /// Every treatment.
-    pub const ALL: [MissingData; 4] = [
-        MissingData::Missing,
-        MissingData::Ignore,
-        MissingData::Breaching,
-        MissingData::NotBreaching,
-    ];
+    pub const ALL: [MissingData; 4] =
+        [MissingData::Missing, MissingData::Ignore, MissingData::Breaching, MissingData::NotBreaching];
 
     /// AWS's word.
     pub const fn name(self) -> &'static str {
@@ -109,9 +103,7 @@ impl MissingData {
 
     /// The treatment that AWS calls `name`.
     pub fn from_name(name: &str) -> Option<MissingData> {
-        MissingData::ALL
-            .into_iter()
-            .find(|treatment| treatment.name() == name)
+        MissingData::ALL.into_iter().find(|treatment| treatment.name() == name)
     }
 }
 
@@ -129,11 +121,7 @@ pub enum AlarmState {
 
 impl AlarmState {
     /// Every state.
-    pub const ALL: [AlarmState; 3] = [
-        AlarmState::Ok,
-        AlarmState::Alarm,
-        AlarmState::InsufficientData,
-    ];
+    pub const ALL: [AlarmState; 3] = [AlarmState::Ok, AlarmState::Alarm, AlarmState::InsufficientData];
 
     /// AWS's word.
     pub const fn name(self) -> &'static str {
@@ -146,9 +134,7 @@ impl AlarmState {
 
     /// The state that AWS calls `name`.
     pub fn from_name(name: &str) -> Option<AlarmState> {
-        AlarmState::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
+        AlarmState::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 
@@ -179,8 +165,7 @@ impl AlarmRule {
 
     /// M.
     fn to_alarm(&self) -> usize {
-        self.datapoints_to_alarm
-            .map_or(self.needed(), |m| (m.max(1) as usize).min(self.needed()))
+        self.datapoints_to_alarm.map_or(self.needed(), |m| (m.max(1) as usize).min(self.needed()))
     }
 
     fn breaches(&self, datapoint: &Datapoint) -> bool {
@@ -215,11 +200,7 @@ pub struct Verdict {
 /// periods as `evaluate` wants. The window slides: it is not aligned to
 /// multiples of the period.
 pub fn evaluation_window(rule: &AlarmRule, now: Time) -> (Time, Time) {
-    let step = if rule.period < Span::from_mins(1) {
-        Span::from_secs(10)
-    } else {
-        Span::from_mins(1)
-    };
+    let step = if rule.period < Span::from_mins(1) { Span::from_secs(10) } else { Span::from_mins(1) };
     let end = now.floor(step);
     let periods = i64::from(rule.evaluation_periods.max(1)) + i64::from(EXTRA_PERIODS);
     (end - rule.period * periods, end)
@@ -228,25 +209,12 @@ pub fn evaluation_window(rule: &AlarmRule, now: Time) -> (Time, Time) {
 /// The window as `evaluate` wants it: one slot per period from `start`, oldest
 /// first, filled from sets stamped with their period's start
 /// (`MetricStore::get` over `evaluation_window` with the alarm's period).
-pub fn window(
-    rule: &AlarmRule,
-    start: Time,
-    sets: &[(Time, StatisticSet)],
-) -> Vec<Option<Datapoint>> {
+pub fn window(rule: &AlarmRule, start: Time, sets: &[(Time, StatisticSet)]) -> Vec<Option<Datapoint>> {
     let mut slots = vec![None; rule.needed() + EXTRA_PERIODS as usize];
     for (at, set) in sets {
-        let index = (*at - start)
-            .millis()
-            .div_euclid(rule.period.millis().max(1));
-        if let Some(slot) = usize::try_from(index)
-            .ok()
-            .and_then(|index| slots.get_mut(index))
-        {
-            *slot = Some(Datapoint {
-                at: *at,
-                value: rule.statistic.of(set),
-                samples: set.count,
-            });
+        let index = (*at - start).millis().div_euclid(rule.period.millis().max(1));
+        if let Some(slot) = usize::try_from(index).ok().and_then(|index| slots.get_mut(index)) {
+            *slot = Some(Datapoint { at: *at, value: rule.statistic.of(set), samples: set.count });
         }
     }
     slots
@@ -256,20 +224,11 @@ pub fn window(
 /// one slot per period, oldest first, `evaluation_periods + EXTRA_PERIODS` long.
 pub fn evaluate(rule: &AlarmRule, window: &[Option<Datapoint>], current: AlarmState) -> Verdict {
     let newest_first = window.iter().rev().enumerate();
-    let real: Vec<(usize, &Datapoint)> = newest_first
-        .filter_map(|(slot, datapoint)| Some((slot + 1, datapoint.as_ref()?)))
-        .collect();
+    let real: Vec<(usize, &Datapoint)> =
+        newest_first.filter_map(|(slot, datapoint)| Some((slot + 1, datapoint.as_ref()?))).collect();
     let state = state(rule, &real, current);
-    let evaluated: Vec<Datapoint> = real
-        .iter()
-        .take(rule.needed())
-        .map(|(_, datapoint)| **datapoint)
-        .collect();
-    Verdict {
-        state,
-        reason: reason::text(rule, &evaluated, state),
-        reason_data: ReasonData::new(rule, &evaluated),
-    }
+    let evaluated: Vec<Datapoint> = real.iter().take(rule.needed()).map(|(_, datapoint)| **datapoint).collect();
+    Verdict { state, reason: reason::text(rule, &evaluated, state), reason_data: ReasonData::new(rule, &evaluated) }
 }
 
 /// `real` is newest first, each datapoint with the age of its slot in
@@ -277,16 +236,9 @@ pub fn evaluate(rule: &AlarmRule, window: &[Option<Datapoint>], current: AlarmSt
 fn state(rule: &AlarmRule, real: &[(usize, &Datapoint)], current: AlarmState) -> AlarmState {
     let (needed, to_alarm) = (rule.needed(), rule.to_alarm());
     let counted = &real[..real.len().min(needed)];
-    let breaching = counted
-        .iter()
-        .filter(|(_, datapoint)| rule.breaches(datapoint))
-        .count();
+    let breaching = counted.iter().filter(|(_, datapoint)| rule.breaches(datapoint)).count();
     let alarm_if = |alarm: bool| {
-        if alarm {
-            AlarmState::Alarm
-        } else {
-            AlarmState::Ok
-        }
+        if alarm { AlarmState::Alarm } else { AlarmState::Ok }
     };
     if real.len() >= needed {
         return alarm_if(breaching >= to_alarm);
@@ -306,9 +258,7 @@ fn state(rule: &AlarmRule, real: &[(usize, &Datapoint)], current: AlarmState) ->
         MissingData::Missing | MissingData::Ignore if breaching < real.len() => AlarmState::Ok,
         // All that is known breaches, but it is too little. It alarms once
         // the data would have been enough had it kept coming.
-        MissingData::Missing if real.last().is_some_and(|(age, _)| *age >= to_alarm) => {
-            AlarmState::Alarm
-        }
+        MissingData::Missing if real.last().is_some_and(|(age, _)| *age >= to_alarm) => AlarmState::Alarm,
         MissingData::Missing | MissingData::Ignore => current,
     }
 }

@@ -17,10 +17,7 @@ pub(super) fn text(rule: &AlarmRule, evaluated: &[Datapoint], state: AlarmState)
             if unknown(rule, state, evaluated) =>
         {
             let missing = rule.needed() - evaluated.len();
-            format!(
-                "Insufficient Data: {} unknown.",
-                count_was(missing, "datapoint")
-            )
+            format!("Insufficient Data: {} unknown.", count_was(missing, "datapoint"))
         }
         (_, true) => filled(rule),
         (_, false) => crossed(rule, evaluated, state),
@@ -28,10 +25,7 @@ pub(super) fn text(rule: &AlarmRule, evaluated: &[Datapoint], state: AlarmState)
 }
 
 fn unknown(rule: &AlarmRule, state: AlarmState, evaluated: &[Datapoint]) -> bool {
-    let counts_missing = matches!(
-        rule.treat_missing,
-        MissingData::Breaching | MissingData::NotBreaching
-    );
+    let counts_missing = matches!(rule.treat_missing, MissingData::Breaching | MissingData::NotBreaching);
     state == AlarmState::InsufficientData || (evaluated.is_empty() && !counts_missing)
 }
 
@@ -46,48 +40,29 @@ fn filled(rule: &AlarmRule) -> String {
 }
 
 fn treated(rule: &AlarmRule, missing: usize) -> String {
-    let word = if rule.treat_missing == MissingData::Breaching {
-        "Breaching"
-    } else {
-        "NonBreaching"
-    };
-    format!(
-        "{} treated as [{word}]",
-        count_was(missing, "missing datapoint")
-    )
+    let word = if rule.treat_missing == MissingData::Breaching { "Breaching" } else { "NonBreaching" };
+    format!("{} treated as [{word}]", count_was(missing, "missing datapoint"))
 }
 
 fn crossed(rule: &AlarmRule, evaluated: &[Datapoint], state: AlarmState) -> String {
     let alarm = state == AlarmState::Alarm;
     let counted: Vec<&Datapoint> = match rule.datapoints_to_alarm {
-        Some(_) => evaluated
-            .iter()
-            .filter(|datapoint| rule.breaches(datapoint) == alarm)
-            .collect(),
+        Some(_) => evaluated.iter().filter(|datapoint| rule.breaches(datapoint) == alarm).collect(),
         None => evaluated.iter().collect(),
     };
     let number = counted.len();
     if number == 0 {
         // Only missing datapoints speak for the state.
-        return format!(
-            "Threshold Crossed: {}.",
-            treated(rule, rule.needed() - evaluated.len())
-        );
+        return format!("Threshold Crossed: {}.", treated(rule, rule.needed() - evaluated.len()));
     }
     let subject = match rule.datapoints_to_alarm {
         Some(_) => format!("{number} out of the last {} datapoints", evaluated.len()),
         None => format!("{number} {}", plural(number, "datapoint")),
     };
     let tail = rule.datapoints_to_alarm.map_or_else(String::new, |_| {
-        let (minimum, transition) = if alarm {
-            (rule.to_alarm(), "OK -> ALARM")
-        } else {
-            (rule.needed() - rule.to_alarm() + 1, "ALARM -> OK")
-        };
-        format!(
-            " (minimum {minimum} {} for {transition} transition)",
-            plural(minimum, "datapoint")
-        )
+        let (minimum, transition) =
+            if alarm { (rule.to_alarm(), "OK -> ALARM") } else { (rule.needed() - rule.to_alarm() + 1, "ALARM -> OK") };
+        format!(" (minimum {minimum} {} for {transition} transition)", plural(minimum, "datapoint"))
     });
     format!(
         "Threshold Crossed: {subject} [{}] {}{} {} the threshold ({}){tail}.",
@@ -103,13 +78,7 @@ fn listed(datapoints: &[&Datapoint]) -> String {
     let shown: Vec<String> = datapoints
         .iter()
         .take(LISTED_MAX)
-        .map(|datapoint| {
-            format!(
-                "{} ({})",
-                java_double(datapoint.value),
-                day_first(datapoint.at)
-            )
-        })
+        .map(|datapoint| format!("{} ({})", java_double(datapoint.value), day_first(datapoint.at)))
         .collect();
     shown.join(", ")
 }
@@ -124,29 +93,18 @@ fn operator(comparison: Comparison) -> &'static str {
 }
 
 fn plural(number: usize, word: &str) -> String {
-    if number == 1 {
-        word.to_owned()
-    } else {
-        format!("{word}s")
-    }
+    if number == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
 fn count_was(number: usize, word: &str) -> String {
-    format!(
-        "{number} {} {}",
-        plural(number, word),
-        if number == 1 { "was" } else { "were" }
-    )
+    format!("{number} {} {}", plural(number, word), if number == 1 { "was" } else { "were" })
 }
 
 /// `25/09/22 18:49:00`
 fn day_first(at: Time) -> String {
     let c = Civil::from(at);
     let year = c.year.rem_euclid(100);
-    format!(
-        "{:02}/{:02}/{year:02} {:02}:{:02}:{:02}",
-        c.day, c.month, c.hour, c.minute, c.second
-    )
+    format!("{:02}/{:02}/{year:02} {:02}:{:02}:{:02}", c.day, c.month, c.hour, c.minute, c.second)
 }
 
 /// `2025-07-03T08:34:06.300+0000`
@@ -196,21 +154,11 @@ impl ReasonData {
 
     /// StateReasonData: JSON text; `query_date` is when the alarm was evaluated.
     pub fn json(&self, query_date: Time) -> String {
-        let mut out = format!(
-            "{{\"version\":\"1.0\",\"queryDate\":\"{}\"",
-            zoned(query_date)
-        );
+        let mut out = format!("{{\"version\":\"1.0\",\"queryDate\":\"{}\"", zoned(query_date));
         if let Some(oldest) = self.datapoints.first() {
-            push(
-                &mut out,
-                format_args!(",\"startDate\":\"{}\"", zoned(oldest.at)),
-            );
+            push(&mut out, format_args!(",\"startDate\":\"{}\"", zoned(oldest.at)));
         }
-        let recent: Vec<String> = self
-            .datapoints
-            .iter()
-            .map(|datapoint| number(datapoint.value))
-            .collect();
+        let recent: Vec<String> = self.datapoints.iter().map(|datapoint| number(datapoint.value)).collect();
         push(
             &mut out,
             format_args!(
@@ -239,15 +187,10 @@ impl ReasonData {
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text)
-        .expect("writing to a String cannot fail");
+    out.write_fmt(text).expect("writing to a String cannot fail");
 }
 
 /// A JSON number; the store admits finite ones only, others become null.
 fn number(value: f64) -> String {
-    if value.is_finite() {
-        java_double(value)
-    } else {
-        "null".to_owned()
-    }
+    if value.is_finite() { java_double(value) } else { "null".to_owned() }
 }

@@ -25,18 +25,9 @@ fn pictured(picture: &str) -> Vec<Option<Datapoint>> {
             'X' => 6.0,
             _ => return None,
         };
-        Some(Datapoint {
-            at: START + Span::from_mins(1) * index as i64,
-            value,
-            samples: 1.0,
-        })
+        Some(Datapoint { at: START + Span::from_mins(1) * index as i64, value, samples: 1.0 })
     };
-    picture
-        .chars()
-        .filter(|letter| *letter != ' ')
-        .enumerate()
-        .map(slot)
-        .collect()
+    picture.chars().filter(|letter| *letter != ' ').enumerate().map(slot).collect()
 }
 
 /// The documented table (N = 3 of 5): picture, M, and the states for missing,
@@ -66,11 +57,7 @@ fn cloudwatch_5_3_check_table() {
         for (treatment, expected) in MissingData::ALL.into_iter().zip(states) {
             for current in AlarmState::ALL {
                 let verdict = evaluate(&rule(3, Some(m), treatment), &pictured(picture), current);
-                assert_eq!(
-                    verdict.state,
-                    expected.unwrap_or(current),
-                    "{picture} {m} {treatment:?} from {current:?}"
-                );
+                assert_eq!(verdict.state, expected.unwrap_or(current), "{picture} {m} {treatment:?} from {current:?}");
             }
         }
     }
@@ -81,11 +68,7 @@ fn cloudwatch_5_3_check_table() {
 fn cloudwatch_5_3_premature_alarms() {
     for picture in ["- - - - X", "- - - X -"] {
         for current in [AlarmState::Ok, AlarmState::InsufficientData] {
-            let verdict = evaluate(
-                &rule(3, Some(3), MissingData::Missing),
-                &pictured(picture),
-                current,
-            );
+            let verdict = evaluate(&rule(3, Some(3), MissingData::Missing), &pictured(picture), current);
             assert_eq!(verdict.state, current, "{picture}");
         }
     }
@@ -94,15 +77,8 @@ fn cloudwatch_5_3_premature_alarms() {
 /// Without DatapointsToAlarm all periods must breach.
 #[test]
 fn all_periods_must_breach_by_default() {
-    for (picture, state) in [
-        ("X X 0 X X", AlarmState::Ok),
-        ("0 0 X X X", AlarmState::Alarm),
-    ] {
-        let verdict = evaluate(
-            &rule(3, None, MissingData::Missing),
-            &pictured(picture),
-            AlarmState::Ok,
-        );
+    for (picture, state) in [("X X 0 X X", AlarmState::Ok), ("0 0 X X X", AlarmState::Alarm)] {
+        let verdict = evaluate(&rule(3, None, MissingData::Missing), &pictured(picture), AlarmState::Ok);
         assert_eq!(verdict.state, state, "{picture}");
     }
 }
@@ -177,27 +153,9 @@ fn cloudwatch_5_6_reasons() {
 fn cloudwatch_5_6_reasons_of_missing_data() {
     use MissingData::*;
     check_reasons(&[
-        (
-            3,
-            Some(2),
-            Breaching,
-            "- - - - 0",
-            "Threshold Crossed: 2 missing datapoints were treated as [Breaching].",
-        ),
-        (
-            1,
-            None,
-            Missing,
-            "- - -",
-            "Insufficient Data: 1 datapoint was unknown.",
-        ),
-        (
-            2,
-            None,
-            Missing,
-            "- - - -",
-            "Insufficient Data: 2 datapoints were unknown.",
-        ),
+        (3, Some(2), Breaching, "- - - - 0", "Threshold Crossed: 2 missing datapoints were treated as [Breaching]."),
+        (1, None, Missing, "- - -", "Insufficient Data: 1 datapoint was unknown."),
+        (2, None, Missing, "- - - -", "Insufficient Data: 2 datapoints were unknown."),
         (
             1,
             None,
@@ -220,11 +178,7 @@ fn cloudwatch_5_6_reasons_of_missing_data() {
 /// StateReasonData has the observed members and forms.
 #[test]
 fn cloudwatch_5_6_reason_data() {
-    let verdict = evaluate(
-        &rule(2, None, MissingData::Missing),
-        &pictured("- X - X"),
-        AlarmState::Ok,
-    );
+    let verdict = evaluate(&rule(2, None, MissingData::Missing), &pictured("- X - X"), AlarmState::Ok);
     assert_eq!(verdict.reason_data.newest_value(), Some(6.0));
     assert_eq!(
         verdict.reason_data.json(Time(1_664_131_980_300)),
@@ -234,27 +188,15 @@ fn cloudwatch_5_6_reason_data() {
          {\"timestamp\":\"2022-09-25T18:52:00.000+0000\",\"sampleCount\":1.0,\"value\":6.0},\
          {\"timestamp\":\"2022-09-25T18:50:00.000+0000\",\"sampleCount\":1.0,\"value\":6.0}]}"
     );
-    let none = evaluate(
-        &rule(2, None, MissingData::Missing),
-        &pictured("- - - -"),
-        AlarmState::Ok,
-    );
-    assert!(
-        none.reason_data
-            .json(START)
-            .contains("\"recentDatapoints\":[],")
-    );
+    let none = evaluate(&rule(2, None, MissingData::Missing), &pictured("- - - -"), AlarmState::Ok);
+    assert!(none.reason_data.json(START).contains("\"recentDatapoints\":[],"));
 }
 
 /// Reasons stay short however many periods there are (StateReason is at most 1023 characters).
 #[test]
 fn reasons_are_bounded() {
     let picture = "X".repeat(102);
-    let verdict = evaluate(
-        &rule(100, Some(100), MissingData::Missing),
-        &pictured(&picture),
-        AlarmState::Ok,
-    );
+    let verdict = evaluate(&rule(100, Some(100), MissingData::Missing), &pictured(&picture), AlarmState::Ok);
     assert_eq!(verdict.state, AlarmState::Alarm);
     assert!(verdict.reason.len() <= 1023, "{}", verdict.reason.len());
 }
@@ -267,18 +209,10 @@ fn cloudwatch_5_2_window() {
     let now = START + Span::from_mins(20) + Span::from_secs(59);
     let (start, end) = evaluation_window(&rule, now);
     assert_eq!((start, end), (START, START + Span::from_mins(20)));
-    let sets = [
-        (START, StatisticSet::of(1.0)),
-        (
-            START + Span::from_mins(15),
-            StatisticSet::repeated(4.0, 2.0),
-        ),
-    ];
+    let sets = [(START, StatisticSet::of(1.0)), (START + Span::from_mins(15), StatisticSet::repeated(4.0, 2.0))];
     let window = window(&rule, start, &sets);
-    let values: Vec<Option<(f64, f64)>> = window
-        .iter()
-        .map(|slot| slot.map(|datapoint| (datapoint.value, datapoint.samples)))
-        .collect();
+    let values: Vec<Option<(f64, f64)>> =
+        window.iter().map(|slot| slot.map(|datapoint| (datapoint.value, datapoint.samples))).collect();
     assert_eq!(values, [Some((1.0, 1.0)), None, None, Some((4.0, 2.0))]);
 }
 
@@ -298,10 +232,6 @@ fn cloudwatch_5_5_actions() {
         (Alarm, Alarm, None, true, true),
         (Alarm, Ok, ago(5), false, true),
     ] {
-        assert_eq!(
-            action_due(old, new, last, now, auto_scaling),
-            due,
-            "{old:?} {new:?} {last:?}"
-        );
+        assert_eq!(action_due(old, new, last, now, auto_scaling), due, "{old:?} {new:?} {last:?}");
     }
 }

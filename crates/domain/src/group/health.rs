@@ -23,9 +23,7 @@ fn cause(view: &GroupView, member: &Member, now: Time) -> Option<UnhealthyCause>
         return Some(UnhealthyCause::Ec2State);
     }
     let in_service = member.lifecycle == LifecycleState::InService;
-    let grace_ended = member
-        .in_service_since
-        .is_some_and(|since| now >= since + view.health_grace);
+    let grace_ended = member.in_service_since.is_some_and(|since| now >= since + view.health_grace);
     if !in_service || !grace_ended {
         None
     } else if member.status_impaired {

@@ -15,9 +15,7 @@ mod why;
 
 pub use health::examine;
 pub use plan::{LAUNCH_BATCH_MAX, TERMINATE_BATCH_MAX, plan};
-pub use why::{
-    DesiredChange, Why, launch_description, launch_failed_description, terminate_description,
-};
+pub use why::{DesiredChange, Why, launch_description, launch_failed_description, terminate_description};
 
 use crate::capacity::Bounds;
 use crate::id::{GroupName, InstanceId, LaunchTemplateId, Zone};
@@ -134,9 +132,7 @@ impl TerminationPolicy {
 
     /// The policy that AWS calls `name`; `None` also for AWS's policies that are not implemented.
     pub fn from_name(name: &str) -> Option<TerminationPolicy> {
-        TerminationPolicy::ALL
-            .into_iter()
-            .find(|policy| policy.name() == name)
+        TerminationPolicy::ALL.into_iter().find(|policy| policy.name() == name)
     }
 }
 
@@ -188,18 +184,12 @@ pub enum Blocked {
 impl GroupView {
     /// The capacity that the group should have.
     pub fn wanted(&self) -> u32 {
-        if self.deleting {
-            0
-        } else {
-            self.bounds.clamp(self.desired)
-        }
+        if self.deleting { 0 } else { self.bounds.clamp(self.desired) }
     }
 
     /// The members that count as capacity.
     pub fn counted(&self) -> impl Iterator<Item = &Member> {
-        self.members
-            .iter()
-            .filter(|member| member.lifecycle.counts_as_capacity())
+        self.members.iter().filter(|member| member.lifecycle.counts_as_capacity())
     }
 
     /// The next time after `now` at which `examine` or `plan` may answer

@@ -72,24 +72,15 @@ impl<'a> Round<'a> {
     }
 
     fn unhealthy(&self) -> impl Iterator<Item = (&'a Member, UnhealthyCause)> {
-        self.view
-            .counted()
-            .filter_map(|member| Some((member, member.marked_unhealthy?)))
+        self.view.counted().filter_map(|member| Some((member, member.marked_unhealthy?)))
     }
 
     fn delete(&self) -> Plan {
-        let actions = self
-            .view
-            .counted()
-            .take(TERMINATE_BATCH_MAX as usize)
-            .map(|member| Action::Terminate {
-                instance: member.instance.clone(),
-                why: Why::GroupDeleted { from: self.counted },
-            });
-        Plan {
-            actions: actions.collect(),
-            blocked: None,
-        }
+        let actions = self.view.counted().take(TERMINATE_BATCH_MAX as usize).map(|member| Action::Terminate {
+            instance: member.instance.clone(),
+            why: Why::GroupDeleted { from: self.counted },
+        });
+        Plan { actions: actions.collect(), blocked: None }
     }
 
     /// Terminates unhealthy members and launches as many in the same round,
@@ -100,14 +91,8 @@ impl<'a> Round<'a> {
     fn replace_unhealthy(&self) -> Plan {
         let at_once = |cause| matches!(cause, UnhealthyCause::Ec2State | UnhealthyCause::User);
         let surplus = self.counted.saturating_sub(self.wanted);
-        let mut paced_left = surplus
-            + if self.backoff_until.is_some() {
-                0
-            } else {
-                self.pace()
-            };
-        let (now_ones, others): (Vec<_>, Vec<_>) =
-            self.unhealthy().partition(|(_, cause)| at_once(*cause));
+        let mut paced_left = surplus + if self.backoff_until.is_some() { 0 } else { self.pace() };
+        let (now_ones, others): (Vec<_>, Vec<_>) = self.unhealthy().partition(|(_, cause)| at_once(*cause));
         paced_left = paced_left.saturating_sub(count(now_ones.iter()).min(surplus));
         let chosen: Vec<(&Member, UnhealthyCause)> = now_ones
             .into_iter()
@@ -123,16 +108,9 @@ impl<'a> Round<'a> {
         let replacements = self.wanted.saturating_sub(self.counted - going).min(going);
         let mut actions: Vec<Action> = chosen
             .iter()
-            .map(|(member, cause)| Action::Terminate {
-                instance: member.instance.clone(),
-                why: Why::Unhealthy(*cause),
-            })
+            .map(|(member, cause)| Action::Terminate { instance: member.instance.clone(), why: Why::Unhealthy(*cause) })
             .collect();
-        let blocked = if replacements == 0 {
-            None
-        } else {
-            self.launch_obstacle()
-        };
+        let blocked = if replacements == 0 { None } else { self.launch_obstacle() };
         if blocked.is_none() {
             actions.extend(self.launches(replacements, &mut zones, &Why::Replacement));
         }
@@ -146,13 +124,10 @@ impl<'a> Round<'a> {
         let warmup = self.view.default_instance_warmup.unwrap_or_default();
         let under_way = self.view.counted().filter(|member| {
             member.marked_unhealthy.is_none()
-                && (member.lifecycle == LifecycleState::Pending
-                    || warming(member.in_service_since, warmup, self.now))
+                && (member.lifecycle == LifecycleState::Pending || warming(member.in_service_since, warmup, self.now))
         });
         let lacking = self.wanted.saturating_sub(self.counted);
-        (self.wanted / TENTH)
-            .max(1)
-            .saturating_sub(count(under_way) + lacking)
+        (self.wanted / TENTH).max(1).saturating_sub(count(under_way) + lacking)
     }
 
     fn follow_wanted(&self, draw: Draw) -> Plan {
@@ -161,40 +136,23 @@ impl<'a> Round<'a> {
         }
         // An unhealthy surplus has gone before: this one is healthy.
         let surplus = self.counted - self.wanted;
-        if surplus > 0 {
-            self.scale_in(surplus, draw)
-        } else {
-            Plan::default()
-        }
+        if surplus > 0 { self.scale_in(surplus, draw) } else { Plan::default() }
     }
 
     fn scale_out(&self) -> Plan {
         if let Some(obstacle) = self.launch_obstacle() {
-            return Plan {
-                actions: Vec::new(),
-                blocked: Some(obstacle),
-            };
+            return Plan { actions: Vec::new(), blocked: Some(obstacle) };
         }
         let launches = (self.wanted - self.counted).min(LAUNCH_BATCH_MAX);
-        let why = Why::BelowDesired {
-            from: self.counted,
-            to: self.counted + launches,
-        };
-        Plan {
-            actions: self.launches(launches, &mut self.zone_counts(), &why),
-            blocked: None,
-        }
+        let why = Why::BelowDesired { from: self.counted, to: self.counted + launches };
+        Plan { actions: self.launches(launches, &mut self.zone_counts(), &why), blocked: None }
     }
 
     fn scale_in(&self, surplus: u32, draw: Draw) -> Plan {
         let in_service = count(self.view.counted().filter(|member| serves(member)));
-        let allowed = surplus
-            .min(in_service.saturating_sub(self.wanted))
-            .min(TERMINATE_BATCH_MAX);
+        let allowed = surplus.min(in_service.saturating_sub(self.wanted)).min(TERMINATE_BATCH_MAX);
         let mut victims = Victims::new(self.view, self.now, draw);
-        let chosen: Vec<&Member> = std::iter::from_fn(|| victims.next())
-            .take(allowed as usize)
-            .collect();
+        let chosen: Vec<&Member> = std::iter::from_fn(|| victims.next()).take(allowed as usize).collect();
         let blocked = if !chosen.is_empty() {
             None
         } else if allowed == 0 {
@@ -202,16 +160,10 @@ impl<'a> Round<'a> {
         } else {
             Some(Blocked::AllProtected)
         };
-        let why = Why::AboveDesired {
-            from: self.counted,
-            to: self.counted - count(chosen.iter()),
-        };
+        let why = Why::AboveDesired { from: self.counted, to: self.counted - count(chosen.iter()) };
         let actions = chosen
             .into_iter()
-            .map(|member| Action::Terminate {
-                instance: member.instance.clone(),
-                why: why.clone(),
-            })
+            .map(|member| Action::Terminate { instance: member.instance.clone(), why: why.clone() })
             .collect();
         Plan { actions, blocked }
     }
@@ -250,23 +202,16 @@ impl<'a> Round<'a> {
             movable.entry(from).and_modify(|left| *left -= 1);
             zones.entry(from).and_modify(|count| *count -= 1);
             *zones.entry(emptiest).or_default() += 1;
-            actions.push(Action::Launch {
-                zone: emptiest.clone(),
-                why: Why::Rebalance,
-            });
+            actions.push(Action::Launch { zone: emptiest.clone(), why: Why::Rebalance });
         }
-        Plan {
-            actions,
-            blocked: None,
-        }
+        Plan { actions, blocked: None }
     }
 
     fn launch_obstacle(&self) -> Option<Blocked> {
         if self.view.zones.is_empty() {
             return Some(Blocked::NoZone);
         }
-        self.backoff_until
-            .map(|until| Blocked::LaunchBackoff { until })
+        self.backoff_until.map(|until| Blocked::LaunchBackoff { until })
     }
 
     fn launches(&self, number: u32, zones: &mut BTreeMap<&'a Zone, u32>, why: &Why) -> Vec<Action> {
@@ -276,20 +221,14 @@ impl<'a> Round<'a> {
                 break;
             };
             *zones.entry(zone).or_default() += 1;
-            actions.push(Action::Launch {
-                zone: zone.clone(),
-                why: why.clone(),
-            });
+            actions.push(Action::Launch { zone: zone.clone(), why: why.clone() });
         }
         actions
     }
 
     /// The enabled zone with the fewest instances, the first of these.
     fn emptiest(&self, zones: &BTreeMap<&'a Zone, u32>) -> Option<&'a Zone> {
-        self.view
-            .zones
-            .iter()
-            .min_by_key(|zone| zones.get(zone).copied().unwrap_or(0))
+        self.view.zones.iter().min_by_key(|zone| zones.get(zone).copied().unwrap_or(0))
     }
 
     fn zone_counts(&self) -> BTreeMap<&'a Zone, u32> {

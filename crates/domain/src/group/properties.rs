@@ -38,11 +38,7 @@ fn random_member(random: &mut Random, index: u64) -> Member {
         in_service_since: (lifecycle != LifecycleState::Pending).then_some(NOW - age),
         launched_at: NOW - age,
         protected: random.one_in(4),
-        ec2: if random.one_in(12) {
-            InstanceState::Terminated
-        } else {
-            InstanceState::Running
-        },
+        ec2: if random.one_in(12) { InstanceState::Terminated } else { InstanceState::Running },
         elb: Some(!random.one_in(8)),
         launch_template_version: Some(("lt-1".into(), random.below(3))),
         ..member(&format!("i-{index}"), zone)
@@ -53,15 +49,10 @@ fn random_group(random: &mut Random) -> GroupView {
     let min = random.below(6) as u32;
     let max = min + random.below(25) as u32;
     let number = random.below(30);
-    let members = (0..number)
-        .map(|index| random_member(random, index))
-        .collect();
+    let members = (0..number).map(|index| random_member(random, index)).collect();
     let mut view = group(min + random.below(u64::from(max - min) + 1) as u32, members);
     view.bounds = Bounds { min, max };
-    view.zones = ["a", "b", "c"][..1 + random.below(3) as usize]
-        .iter()
-        .map(|zone| (*zone).into())
-        .collect();
+    view.zones = ["a", "b", "c"][..1 + random.below(3) as usize].iter().map(|zone| (*zone).into()).collect();
     view.health_grace = Span::from_secs(random.below(600) as i64);
     view.default_instance_warmup = random.one_in(3).then_some(Span::from_secs(120));
     if random.one_in(10) {
@@ -77,11 +68,7 @@ fn random_group(random: &mut Random) -> GroupView {
 
 fn mark(view: &mut GroupView, now: Time) {
     for (instance, cause) in examine(view, now) {
-        let member = view
-            .members
-            .iter_mut()
-            .find(|member| member.instance == instance)
-            .expect("a member");
+        let member = view.members.iter_mut().find(|member| member.instance == instance).expect("a member");
         member.marked_unhealthy = Some(cause);
     }
 }
@@ -91,19 +78,12 @@ fn counted(view: &GroupView) -> u32 {
 }
 
 fn launches(plan: &Plan) -> u32 {
-    plan.actions
-        .iter()
-        .filter(|action| matches!(action, Action::Launch { .. }))
-        .count() as u32
+    plan.actions.iter().filter(|action| matches!(action, Action::Launch { .. })).count() as u32
 }
 
 fn terminated<'a>(view: &'a GroupView, plan: &'a Plan) -> Vec<(&'a Member, &'a Why)> {
-    let find = |instance: &InstanceId| {
-        view.members
-            .iter()
-            .find(|member| member.instance == *instance)
-            .expect("a member")
-    };
+    let find =
+        |instance: &InstanceId| view.members.iter().find(|member| member.instance == *instance).expect("a member");
     plan.actions
         .iter()
         .filter_map(|action| match action {
@@ -129,15 +109,8 @@ fn carry_out(view: &mut GroupView, plan: &Plan, now: Time, names: &mut u64) {
                 });
             }
             Action::Terminate { instance, .. } => {
-                let member = view
-                    .members
-                    .iter_mut()
-                    .find(|member| member.instance == *instance)
-                    .expect("a member");
-                assert!(
-                    member.lifecycle.counts_as_capacity(),
-                    "{instance} was leaving already"
-                );
+                let member = view.members.iter_mut().find(|member| member.instance == *instance).expect("a member");
+                assert!(member.lifecycle.counts_as_capacity(), "{instance} was leaving already");
                 member.lifecycle = LifecycleState::Terminating;
             }
         }
@@ -146,13 +119,8 @@ fn carry_out(view: &mut GroupView, plan: &Plan, now: Time, names: &mut u64) {
 
 /// Time passes: what was launched comes into service, what was terminated is gone.
 fn settle(view: &mut GroupView, now: Time) {
-    view.members
-        .retain(|member| member.lifecycle.counts_as_capacity());
-    for member in view
-        .members
-        .iter_mut()
-        .filter(|member| member.lifecycle == LifecycleState::Pending)
-    {
+    view.members.retain(|member| member.lifecycle.counts_as_capacity());
+    for member in view.members.iter_mut().filter(|member| member.lifecycle == LifecycleState::Pending) {
         if !member.ec2.has_left_running() {
             member.lifecycle = LifecycleState::InService;
             member.in_service_since = Some(now);
@@ -182,36 +150,21 @@ fn one_plan_keeps_the_rules() {
         let plan = plan(&view, NOW, random.below(u64::MAX));
         let (before, launched, gone) = (counted(&view), launches(&plan), terminated(&view, &plan));
         let after = before + launched - gone.len() as u32;
-        let rebalances = plan.actions.iter().any(|action| {
-            matches!(
-                action,
-                Action::Launch {
-                    why: Why::Rebalance,
-                    ..
-                }
-            )
-        });
+        let rebalances = plan.actions.iter().any(|action| matches!(action, Action::Launch { why: Why::Rebalance, .. }));
         let max = if view.deleting { 0 } else { view.bounds.max };
         let overshoot = if rebalances { (max / 10).max(1) } else { 0 };
-        assert!(
-            launched == 0 || after <= max + overshoot,
-            "round {round}: {plan:?}"
-        );
+        assert!(launched == 0 || after <= max + overshoot, "round {round}: {plan:?}");
         assert!(launched <= LAUNCH_BATCH_MAX);
         if view.launch_backoff_until.is_some() {
             assert_eq!(launched, 0, "round {round}");
         }
-        let names: BTreeSet<&InstanceId> =
-            gone.iter().map(|(member, _)| &member.instance).collect();
+        let names: BTreeSet<&InstanceId> = gone.iter().map(|(member, _)| &member.instance).collect();
         assert_eq!(names.len(), gone.len(), "round {round}: twice the same");
         for (member, why) in &gone {
             assert!(member.lifecycle.counts_as_capacity());
             match why {
                 Why::AboveDesired { .. } => {
-                    assert!(
-                        !member.protected && member.marked_unhealthy.is_none(),
-                        "round {round}"
-                    );
+                    assert!(!member.protected && member.marked_unhealthy.is_none(), "round {round}");
                     assert!(after >= view.wanted(), "round {round}: below desired");
                 }
                 Why::Unhealthy(cause) => assert_eq!(member.marked_unhealthy, Some(*cause)),
@@ -221,10 +174,7 @@ fn one_plan_keeps_the_rules() {
         }
         for action in &plan.actions {
             if let Action::Launch { zone, .. } = action {
-                assert!(
-                    view.zones.contains(zone),
-                    "round {round}: {zone} is not enabled"
-                );
+                assert!(view.zones.contains(zone), "round {round}: {zone} is not enabled");
             }
         }
     }
@@ -253,22 +203,11 @@ fn plans_converge() {
             mark(&mut view, now);
             let plan = plan(&view, now, random.below(u64::MAX));
             carry_out(&mut view, &plan, now, &mut names);
-            let over = if view.deleting {
-                0
-            } else {
-                (view.bounds.max / 10).max(1)
-            };
-            assert!(
-                launches(&plan) == 0 || counted(&view) <= view.bounds.max + over,
-                "round {round}"
-            );
+            let over = if view.deleting { 0 } else { (view.bounds.max / 10).max(1) };
+            assert!(launches(&plan) == 0 || counted(&view) <= view.bounds.max + over, "round {round}");
             settle(&mut view, now);
             now += Span::from_secs(60);
-            quiet = if plan.actions.is_empty() {
-                quiet + 1
-            } else {
-                0
-            };
+            quiet = if plan.actions.is_empty() { quiet + 1 } else { 0 };
             // Longer than any grace period, warm-up and back-off.
             if quiet > 15 {
                 break;
@@ -276,27 +215,12 @@ fn plans_converge() {
         }
         assert!(quiet > 15, "round {round} never rests: {view:?}");
         let protected = view.counted().filter(|member| member.protected).count() as u32;
-        let most = if view.deleting {
-            0
-        } else {
-            view.wanted().max(protected)
-        };
-        assert!(
-            (view.wanted()..=most).contains(&counted(&view)),
-            "round {round}: {view:?}"
-        );
-        assert!(
-            view.counted()
-                .all(|member| member.marked_unhealthy.is_none()),
-            "round {round}"
-        );
+        let most = if view.deleting { 0 } else { view.wanted().max(protected) };
+        assert!((view.wanted()..=most).contains(&counted(&view)), "round {round}: {view:?}");
+        assert!(view.counted().all(|member| member.marked_unhealthy.is_none()), "round {round}");
         if protected == 0 {
             assert!(imbalance(&view) <= 1, "round {round}: {view:?}");
-            assert!(
-                view.counted()
-                    .all(|member| view.zones.contains(&member.zone)),
-                "round {round}"
-            );
+            assert!(view.counted().all(|member| view.zones.contains(&member.zone)), "round {round}");
         }
     }
 }
@@ -308,10 +232,7 @@ fn scaling_keeps_zones_balanced() {
     for round in 0..GROUPS {
         let mut view = group(0, Vec::new());
         view.bounds.max = 60;
-        view.zones = ["a", "b", "c"][..1 + random.below(3) as usize]
-            .iter()
-            .map(|zone| (*zone).into())
-            .collect();
+        view.zones = ["a", "b", "c"][..1 + random.below(3) as usize].iter().map(|zone| (*zone).into()).collect();
         let mut names = 0;
         for _ in 0..4 {
             view.desired = random.below(60) as u32;

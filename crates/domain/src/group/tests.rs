@@ -40,12 +40,7 @@ pub(super) fn group(desired: u32, members: Vec<Member>) -> GroupView {
 /// A group with a member per letter, named `i-0`, `i-1` and so on, in the zone of that letter.
 fn spread(desired: u32, zones: &str) -> GroupView {
     let members = zones.chars().enumerate();
-    group(
-        desired,
-        members
-            .map(|(index, zone)| member(&format!("i-{index}"), &zone.to_string()))
-            .collect(),
-    )
+    group(desired, members.map(|(index, zone)| member(&format!("i-{index}"), &zone.to_string())).collect())
 }
 
 /// The plan in short: `+a` launches in zone a, `-i-1` terminates.
@@ -80,19 +75,10 @@ fn autoscaling_1_2_what_counts_as_capacity() {
 /// What is missing is launched, each in the zone with the fewest instances, ties in zone order.
 #[test]
 fn autoscaling_1_4_launch_zones() {
-    for (zones, desired, plan) in [
-        ("", 3, "+a +b +a"),
-        ("a", 2, "+b"),
-        ("aa", 4, "+b +b"),
-        ("b", 4, "+a +a +b"),
-        ("ab", 2, ""),
-        ("", 0, ""),
-    ] {
-        assert_eq!(
-            short(&spread(desired, zones)),
-            plan,
-            "{zones:?} to {desired}"
-        );
+    for (zones, desired, plan) in
+        [("", 3, "+a +b +a"), ("a", 2, "+b"), ("aa", 4, "+b +b"), ("b", 4, "+a +a +b"), ("ab", 2, ""), ("", 0, "")]
+    {
+        assert_eq!(short(&spread(desired, zones)), plan, "{zones:?} to {desired}");
     }
 }
 
@@ -114,16 +100,8 @@ fn launches_come_in_batches() {
     view.bounds.max = 300;
     let plan = plan(&view, NOW, 0);
     assert_eq!(plan.actions.len(), LAUNCH_BATCH_MAX as usize);
-    let Action::Launch { why, .. } = &plan.actions[0] else {
-        panic!("{plan:?}")
-    };
-    assert_eq!(
-        *why,
-        Why::BelowDesired {
-            from: 0,
-            to: LAUNCH_BATCH_MAX
-        }
-    );
+    let Action::Launch { why, .. } = &plan.actions[0] else { panic!("{plan:?}") };
+    assert_eq!(*why, Why::BelowDesired { from: 0, to: LAUNCH_BATCH_MAX });
 }
 
 /// Nothing is launched while launches fail or without a zone, and the plan says so.
@@ -132,13 +110,7 @@ fn launches_wait_for_the_backoff() {
     let mut view = spread(2, "a");
     view.launch_backoff_until = Some(NOW + Span(1));
     let until = NOW + Span(1);
-    assert_eq!(
-        plan(&view, NOW, 0),
-        Plan {
-            actions: vec![],
-            blocked: Some(Blocked::LaunchBackoff { until })
-        }
-    );
+    assert_eq!(plan(&view, NOW, 0), Plan { actions: vec![], blocked: Some(Blocked::LaunchBackoff { until }) });
     assert_eq!(view.wake(NOW), Some(until));
     view.launch_backoff_until = Some(NOW);
     assert_eq!(short(&view), "+b");
@@ -159,13 +131,7 @@ fn autoscaling_5_1_scale_in_zone_then_policy() {
     view.members[0].protected = true;
     assert_eq!(short(&view), "-i-2", "zone a has nothing that may go");
     view.members[2].protected = true;
-    assert_eq!(
-        plan(&view, NOW, 0),
-        Plan {
-            actions: vec![],
-            blocked: Some(Blocked::AllProtected)
-        }
-    );
+    assert_eq!(plan(&view, NOW, 0), Plan { actions: vec![], blocked: Some(Blocked::AllProtected) });
 }
 
 /// Several victims of one plan keep the zones balanced.
@@ -184,12 +150,8 @@ fn autoscaling_5_1_repeats_per_instance() {
 fn autoscaling_5_3_policies() {
     use TerminationPolicy::*;
     // Minutes since launch, launch template.
-    let members = [
-        (600, Some(("lt-1", 3))),
-        (130, Some(("lt-1", 2))),
-        (59, Some(("lt-1", 3))),
-        (20, Some(("lt-2", 9))),
-    ];
+    let members =
+        [(600, Some(("lt-1", 3))), (130, Some(("lt-1", 2))), (59, Some(("lt-1", 3))), (20, Some(("lt-2", 9)))];
     for (policies, victim) in [
         (vec![OldestInstance], "-i-0"),
         (vec![NewestInstance], "-i-3"),
@@ -216,13 +178,7 @@ fn autoscaling_5_3_policies() {
 fn autoscaling_5_2_default_policy() {
     let mut view = spread(4, "aaaaa");
     view.zones = vec!["a".into()];
-    let templates = [
-        None,
-        Some(("lt-2", 1)),
-        Some(("lt-1", 1)),
-        Some(("lt-1", 2)),
-        Some(("lt-1", 2)),
-    ];
+    let templates = [None, Some(("lt-2", 1)), Some(("lt-1", 1)), Some(("lt-1", 2)), Some(("lt-1", 2))];
     for (index, template) in templates.into_iter().enumerate() {
         view.members[index].launch_template_version =
             template.map(|(id, version)| (LaunchTemplateId::from(id), version));
@@ -230,8 +186,7 @@ fn autoscaling_5_2_default_policy() {
     view.members[4].launched_at = NOW - Span::from_mins(59);
     for victim in ["i-0", "i-1", "i-2", "i-4", "i-3"] {
         assert_eq!(short(&view), format!("-{victim}"));
-        view.members
-            .retain(|member| member.instance.as_str() != victim);
+        view.members.retain(|member| member.instance.as_str() != victim);
         view.desired = view.desired.saturating_sub(1);
     }
 }
@@ -242,13 +197,7 @@ fn scale_in_waits_for_launches() {
     let mut view = spread(2, "abab");
     view.members[2].lifecycle = LifecycleState::Pending;
     view.members[3].lifecycle = LifecycleState::Pending;
-    assert_eq!(
-        plan(&view, NOW, 0),
-        Plan {
-            actions: vec![],
-            blocked: Some(Blocked::Launching)
-        }
-    );
+    assert_eq!(plan(&view, NOW, 0), Plan { actions: vec![], blocked: Some(Blocked::Launching) });
     view.desired = 1;
     assert_eq!(plan(&view, NOW, 0).actions.len(), 1);
     view.desired = 0;
@@ -269,22 +218,8 @@ fn autoscaling_4_1_and_4_3_sources_and_grace() {
         (Running, true, None, false, Some(StatusCheck), None),
         (Stopping, false, None, false, Some(Ec2State), Some(Ec2State)),
         (Stopped, false, None, false, Some(Ec2State), Some(Ec2State)),
-        (
-            ShuttingDown,
-            false,
-            None,
-            false,
-            Some(Ec2State),
-            Some(Ec2State),
-        ),
-        (
-            Terminated,
-            true,
-            Some(false),
-            true,
-            Some(Ec2State),
-            Some(Ec2State),
-        ),
+        (ShuttingDown, false, None, false, Some(Ec2State), Some(Ec2State)),
+        (Terminated, true, Some(false), true, Some(Ec2State), Some(Ec2State)),
     ] {
         let mut view = spread(1, "a");
         view.health_grace = grace;
@@ -295,15 +230,8 @@ fn autoscaling_4_1_and_4_3_sources_and_grace() {
         for (in_service_for, cause) in [(grace, after_grace), (Span(grace.0 - 1), within_grace)] {
             let since = NOW - in_service_for;
             view.members[0].in_service_since = Some(since);
-            let got: Vec<UnhealthyCause> = examine(&view, NOW)
-                .into_iter()
-                .map(|(_, cause)| cause)
-                .collect();
-            assert_eq!(
-                got,
-                cause.into_iter().collect::<Vec<_>>(),
-                "{ec2:?} {impaired} {elb:?}"
-            );
+            let got: Vec<UnhealthyCause> = examine(&view, NOW).into_iter().map(|(_, cause)| cause).collect();
+            assert_eq!(got, cause.into_iter().collect::<Vec<_>>(), "{ec2:?} {impaired} {elb:?}");
         }
     }
 }
@@ -316,10 +244,7 @@ fn autoscaling_4_1_only_members_in_service() {
     view.members[0].lifecycle = LifecycleState::Pending;
     assert!(examine(&view, NOW).is_empty());
     view.members[0].ec2 = InstanceState::Terminated;
-    assert_eq!(
-        examine(&view, NOW),
-        [("i-0".into(), UnhealthyCause::Ec2State)]
-    );
+    assert_eq!(examine(&view, NOW), [("i-0".into(), UnhealthyCause::Ec2State)]);
     view.members[0].marked_unhealthy = Some(UnhealthyCause::User);
     assert!(examine(&view, NOW).is_empty());
     view.members[0].marked_unhealthy = None;
@@ -400,17 +325,11 @@ fn autoscaling_4_4_a_short_group_keeps_what_runs() {
 fn autoscaling_1_5_balance_launches_first() {
     let mut view = spread(3, "aaa");
     assert_eq!(short(&view), "+b");
-    view.members.push(Member {
-        lifecycle: LifecycleState::Pending,
-        in_service_since: None,
-        ..member("i-3", "b")
-    });
+    view.members.push(Member { lifecycle: LifecycleState::Pending, in_service_since: None, ..member("i-3", "b") });
     assert_eq!(short(&view), "");
     view.members[3].lifecycle = LifecycleState::InService;
     view.members[3].in_service_since = Some(NOW);
-    let Action::Terminate { instance, .. } = &plan(&view, NOW, 3).actions[0] else {
-        panic!("no termination")
-    };
+    let Action::Terminate { instance, .. } = &plan(&view, NOW, 3).actions[0] else { panic!("no termination") };
     assert_ne!(instance.as_str(), "i-3");
     view.members.remove(0);
     assert_eq!(short(&view), "");
@@ -418,11 +337,7 @@ fn autoscaling_1_5_balance_launches_first() {
         member.zone = "a".into();
         member.protected = true;
     }
-    assert_eq!(
-        short(&view),
-        "",
-        "nothing may go, so nothing is launched for it"
-    );
+    assert_eq!(short(&view), "", "nothing may go, so nothing is launched for it");
 }
 
 /// Zones are balanced only while every instance does its work.
@@ -456,11 +371,7 @@ fn autoscaling_15_causes() {
     let instance: InstanceId = "i-1".into();
     let led_by = DesiredChange::Created.sentence(NOW, 0, 2);
     assert_eq!(
-        Why::BelowDesired { from: 0, to: 2 }.cause(
-            NOW + Span::from_secs(9),
-            Some(&instance),
-            Some(&led_by)
-        ),
+        Why::BelowDesired { from: 0, to: 2 }.cause(NOW + Span::from_secs(9), Some(&instance), Some(&led_by)),
         "At 2026-01-01T10:00:00Z a user request created an AutoScalingGroup changing the desired capacity from 0 to 2.  \
          At 2026-01-01T10:00:09Z an instance was started in response to a difference between desired and actual \
          capacity, increasing the capacity from 0 to 2."
@@ -488,25 +399,17 @@ fn autoscaling_15_causes() {
             Why::Unhealthy(UnhealthyCause::User),
             "an instance was taken out of service in response to a user health-check",
         ),
-        (
-            Why::Replacement,
-            "an instance was launched in response to an unhealthy instance needing to be replaced",
-        ),
+        (Why::Replacement, "an instance was launched in response to an unhealthy instance needing to be replaced"),
         (
             Why::UserTerminated { shrinking: None },
             "instance i-1 was taken out of service in response to a user request",
         ),
         (
-            Why::UserTerminated {
-                shrinking: Some((2, 1)),
-            },
+            Why::UserTerminated { shrinking: Some((2, 1)) },
             "instance i-1 was taken out of service in response to a user request, shrinking the capacity from 2 to 1",
         ),
     ] {
-        assert_eq!(
-            why.cause(NOW, Some(&instance), None),
-            format!("At 2026-01-01T10:00:00Z {text}.")
-        );
+        assert_eq!(why.cause(NOW, Some(&instance), None), format!("At 2026-01-01T10:00:00Z {text}."));
     }
 }
 
@@ -514,31 +417,16 @@ fn autoscaling_15_causes() {
 #[test]
 fn autoscaling_15_changes_of_desired() {
     for (change, text) in [
+        (DesiredChange::Set, "a user request explicitly set group desired capacity"),
         (
-            DesiredChange::Set,
-            "a user request explicitly set group desired capacity",
-        ),
-        (
-            DesiredChange::Updated {
-                min: 1,
-                max: 4,
-                desired: 2,
-            },
+            DesiredChange::Updated { min: 1, max: 4, desired: 2 },
             "a user request update of AutoScalingGroup constraints to min: 1, max: 4, desired: 2",
         ),
         (
-            DesiredChange::Policy {
-                alarm: "high".into(),
-                policy: "out".to_owned(),
-            },
+            DesiredChange::Policy { alarm: "high".into(), policy: "out".to_owned() },
             "a monitor alarm high in state ALARM triggered policy out",
         ),
-        (
-            DesiredChange::Executed {
-                policy: "out".to_owned(),
-            },
-            "a user request executed policy out",
-        ),
+        (DesiredChange::Executed { policy: "out".to_owned() }, "a user request executed policy out"),
     ] {
         assert_eq!(
             change.sentence(NOW, 1, 2),
@@ -551,14 +439,8 @@ fn autoscaling_15_changes_of_desired() {
 #[test]
 fn autoscaling_15_descriptions() {
     let instance: InstanceId = "i-1".into();
-    assert_eq!(
-        launch_description(&instance),
-        "Launching a new EC2 instance: i-1"
-    );
-    assert_eq!(
-        terminate_description(&instance, false),
-        "Terminating EC2 instance: i-1"
-    );
+    assert_eq!(launch_description(&instance), "Launching a new EC2 instance: i-1");
+    assert_eq!(terminate_description(&instance, false), "Terminating EC2 instance: i-1");
     assert_eq!(
         terminate_description(&instance, true),
         "Terminating EC2 instance: i-1 - Waiting For ELB Connection Draining"

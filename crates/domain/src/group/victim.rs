@@ -45,26 +45,13 @@ pub(super) struct Victims<'a> {
 
 impl<'a> Victims<'a> {
     pub(super) fn new(view: &'a GroupView, now: Time, draw: Draw) -> Victims<'a> {
-        let candidates = view
-            .counted()
-            .filter(|member| serves(member) && !member.protected)
-            .collect();
-        Victims {
-            view,
-            now,
-            draw,
-            zones: zone_counts(view),
-            candidates,
-        }
+        let candidates = view.counted().filter(|member| serves(member) && !member.protected).collect();
+        Victims { view, now, draw, zones: zone_counts(view), candidates }
     }
 
     /// The next instance to go; it is no candidate afterwards.
     pub(super) fn next(&mut self) -> Option<&'a Member> {
-        let fullest = self
-            .candidates
-            .iter()
-            .map(|member| self.fullness(&member.zone))
-            .max()?;
+        let fullest = self.candidates.iter().map(|member| self.fullness(&member.zone)).max()?;
         let mut tied: Vec<usize> = (0..self.candidates.len())
             .filter(|index| self.fullness(&self.candidates[*index].zone) == fullest)
             .collect();
@@ -94,17 +81,12 @@ impl<'a> Victims<'a> {
         }
         let chosen = tied[self.draw.below(tied.len())];
         let member = self.candidates.remove(chosen);
-        self.zones
-            .entry(&member.zone)
-            .and_modify(|count| *count -= 1);
+        self.zones.entry(&member.zone).and_modify(|count| *count -= 1);
         Some(member)
     }
 
     fn fullness(&self, zone: &Zone) -> (bool, u32) {
-        (
-            !self.view.zones.contains(zone),
-            self.zones.get(zone).copied().unwrap_or(0),
-        )
+        (!self.view.zones.contains(zone), self.zones.get(zone).copied().unwrap_or(0))
     }
 
     fn keep_least<K: Ord>(&self, tied: &mut Vec<usize>, key: impl Fn(&Self, &Member) -> K) {
@@ -117,10 +99,7 @@ impl<'a> Victims<'a> {
     /// Smaller is more outdated: no launch template at all (told apart only if
     /// `apart`), another launch template, an old version of the group's own.
     fn outdated(&self, member: &Member, apart: bool) -> (u8, u64) {
-        match (
-            &member.launch_template_version,
-            &self.view.current_launch_template,
-        ) {
+        match (&member.launch_template_version, &self.view.current_launch_template) {
             (None, Some(_)) => (if apart { 0 } else { 1 }, 0),
             (Some((template, version)), Some(current)) if template == current => (2, *version),
             (Some(_), Some(_)) => (1, 0),

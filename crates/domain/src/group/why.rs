@@ -51,13 +51,8 @@ impl Why {
     pub fn cause(&self, at: Time, instance: Option<&InstanceId>, led_by: Option<&str>) -> String {
         let mut sentences: Vec<String> = led_by.into_iter().map(str::to_owned).collect();
         sentences.push(sentence(at, &self.text(instance)));
-        if let (Why::AboveDesired { .. } | Why::GroupDeleted { .. }, Some(instance)) =
-            (self, instance)
-        {
-            sentences.push(sentence(
-                at,
-                &format!("instance {instance} was selected for termination"),
-            ));
+        if let (Why::AboveDesired { .. } | Why::GroupDeleted { .. }, Some(instance)) = (self, instance) {
+            sentences.push(sentence(at, &format!("instance {instance} was selected for termination")));
         }
         sentences.join("  ")
     }
@@ -145,14 +140,9 @@ impl DesiredChange {
             DesiredChange::Executed { policy } => {
                 format!("a user request executed policy {policy}")
             }
-            DesiredChange::Deleted => {
-                "a user request force deleted the AutoScalingGroup".to_owned()
-            }
+            DesiredChange::Deleted => "a user request force deleted the AutoScalingGroup".to_owned(),
         };
-        sentence(
-            at,
-            &format!("{what} changing the desired capacity from {from} to {to}"),
-        )
+        sentence(at, &format!("{what} changing the desired capacity from {from} to {to}"))
     }
 }
 
@@ -174,10 +164,6 @@ pub fn launch_failed_description(reason: &str) -> String {
 /// `Description` of an activity that terminates `instance`; `draining` while
 /// its target groups still let requests finish.
 pub fn terminate_description(instance: &InstanceId, draining: bool) -> String {
-    let tail = if draining {
-        " - Waiting For ELB Connection Draining"
-    } else {
-        ""
-    };
+    let tail = if draining { " - Waiting For ELB Connection Draining" } else { "" };
     format!("Terminating EC2 instance: {instance}{tail}")
 }

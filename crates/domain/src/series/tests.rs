@@ -15,17 +15,13 @@ fn store(values: &[(i64, f64)]) -> MetricStore {
     let mut store = MetricStore::new();
     for (ago, value) in values {
         let at = NOW - minutes(*ago);
-        store
-            .put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(*value), at)
-            .expect("accepted");
+        store.put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(*value), at).expect("accepted");
     }
     store
 }
 
 fn sums(got: &[(Time, StatisticSet)]) -> Vec<(i64, f64)> {
-    got.iter()
-        .map(|(at, set)| ((*at - NOW).seconds() / 60, set.sum))
-        .collect()
+    got.iter().map(|(at, set)| ((*at - NOW).seconds() / 60, set.sum)).collect()
 }
 
 /// Every statistic of a merged set.
@@ -33,20 +29,8 @@ fn sums(got: &[(Time, StatisticSet)]) -> Vec<(i64, f64)> {
 fn cloudwatch_2_1_statistics() {
     let mut set = StatisticSet::of(2.0);
     set.merge(&StatisticSet::repeated(8.0, 2.0));
-    let got: Vec<(&str, f64)> = Statistic::ALL
-        .iter()
-        .map(|statistic| (statistic.name(), statistic.of(&set)))
-        .collect();
-    assert_eq!(
-        got,
-        [
-            ("SampleCount", 3.0),
-            ("Average", 6.0),
-            ("Sum", 18.0),
-            ("Minimum", 2.0),
-            ("Maximum", 8.0)
-        ]
-    );
+    let got: Vec<(&str, f64)> = Statistic::ALL.iter().map(|statistic| (statistic.name(), statistic.of(&set))).collect();
+    assert_eq!(got, [("SampleCount", 3.0), ("Average", 6.0), ("Sum", 18.0), ("Minimum", 2.0), ("Maximum", 8.0)]);
 }
 
 /// Two weeks back and two hours ahead are accepted, no more; numbers must be finite and fit together.
@@ -60,31 +44,11 @@ fn cloudwatch_2_what_is_refused() {
         (NOW + AHEAD_MAX, good, Ok(())),
         (NOW + AHEAD_MAX + Span(1), good, Err(PutError::TooFarAhead)),
         (NOW, StatisticSet::of(f64::NAN), Err(PutError::NotANumber)),
-        (
-            NOW,
-            StatisticSet::of(f64::INFINITY),
-            Err(PutError::NotANumber),
-        ),
-        (
-            NOW,
-            StatisticSet::repeated(1.0, 0.0),
-            Err(PutError::NotANumber),
-        ),
-        (
-            NOW,
-            StatisticSet {
-                min: 3.0,
-                max: 2.0,
-                ..good
-            },
-            Err(PutError::NotANumber),
-        ),
+        (NOW, StatisticSet::of(f64::INFINITY), Err(PutError::NotANumber)),
+        (NOW, StatisticSet::repeated(1.0, 0.0), Err(PutError::NotANumber)),
+        (NOW, StatisticSet { min: 3.0, max: 2.0, ..good }, Err(PutError::NotANumber)),
     ] {
-        assert_eq!(
-            store.put(cpu("i-1"), Unit::Percent, at, set, NOW),
-            result,
-            "{at:?} {set:?}"
-        );
+        assert_eq!(store.put(cpu("i-1"), Unit::Percent, at, set, NOW), result, "{at:?} {set:?}");
     }
 }
 
@@ -100,20 +64,10 @@ fn cloudwatch_2_2_buckets() {
         (4, 0, 1, vec![]),
     ] {
         let start = NOW - minutes(start) + Span::from_secs(59);
-        let got = store.get(
-            &cpu("i-1"),
-            start,
-            NOW - minutes(end),
-            minutes(period),
-            None,
-        );
+        let got = store.get(&cpu("i-1"), start, NOW - minutes(end), minutes(period), None);
         assert_eq!(sums(&got), expected, "{start:?} {period}");
     }
-    assert!(
-        store
-            .get(&cpu("i-2"), NOW - minutes(60), NOW, minutes(1), None)
-            .is_empty()
-    );
+    assert!(store.get(&cpu("i-2"), NOW - minutes(60), NOW, minutes(1), None).is_empty());
 }
 
 /// Data of one minute is one set, whatever its order and resolution.
@@ -122,17 +76,9 @@ fn samples_of_a_minute_are_merged() {
     let mut store = MetricStore::new();
     for (second, value) in [(119, 4.0), (5, 1.0), (61, 2.0), (0, 3.0)] {
         let at = NOW + Span::from_secs(second);
-        store
-            .put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(value), NOW)
-            .expect("accepted");
+        store.put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(value), NOW).expect("accepted");
     }
-    let got = store.get(
-        &cpu("i-1"),
-        NOW,
-        NOW + minutes(5),
-        Span::from_secs(10),
-        None,
-    );
+    let got = store.get(&cpu("i-1"), NOW, NOW + minutes(5), Span::from_secs(10), None);
     assert_eq!(sums(&got), [(0, 4.0), (1, 6.0)]);
 }
 
@@ -140,34 +86,12 @@ fn samples_of_a_minute_are_merged() {
 #[test]
 fn cloudwatch_2_units_are_apart() {
     let mut store = store(&[(1, 1.0)]);
-    store
-        .put(
-            cpu("i-1"),
-            Unit::Count,
-            NOW - minutes(1),
-            StatisticSet::of(2.0),
-            NOW,
-        )
-        .expect("accepted");
-    for (unit, sum) in [
-        (Some(Unit::Percent), 1.0),
-        (Some(Unit::Count), 2.0),
-        (None, 3.0),
-    ] {
+    store.put(cpu("i-1"), Unit::Count, NOW - minutes(1), StatisticSet::of(2.0), NOW).expect("accepted");
+    for (unit, sum) in [(Some(Unit::Percent), 1.0), (Some(Unit::Count), 2.0), (None, 3.0)] {
         let got = store.get(&cpu("i-1"), NOW - minutes(5), NOW, minutes(1), unit);
         assert_eq!(sums(&got), [(-1, sum)], "{unit:?}");
     }
-    assert!(
-        store
-            .get(
-                &cpu("i-1"),
-                NOW - minutes(5),
-                NOW,
-                minutes(1),
-                Some(Unit::Bytes)
-            )
-            .is_empty()
-    );
+    assert!(store.get(&cpu("i-1"), NOW - minutes(5), NOW, minutes(1), Some(Unit::Bytes)).is_empty());
     assert_eq!(store.units(&cpu("i-1")), [Unit::Percent, Unit::Count]);
     assert_eq!(Unit::from_name("Bytes/Second"), Some(Unit::BytesPerSecond));
     assert_eq!(Unit::ALL.len(), 27);
@@ -181,31 +105,18 @@ fn old_data_is_rolled_up() {
     let first = NOW - minutes(days * 24 * 60);
     for minute in 0..days * 24 * 60 {
         let at = first + minutes(minute);
-        store
-            .put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(1.0), at)
-            .expect("accepted");
+        store.put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(1.0), at).expect("accepted");
     }
     let id = cpu("i-1");
     for hours in [2, 3, 4, 24, 72, 80, 200, 14 * 24] {
         let got = store.get(&id, NOW - minutes(hours * 60), NOW, minutes(60), None);
-        assert!(
-            got.iter().all(|(_, set)| set.count == 60.0),
-            "{hours} h: {got:?}"
-        );
+        assert!(got.iter().all(|(_, set)| set.count == 60.0), "{hours} h: {got:?}");
         assert_eq!(got.len() as i64, hours, "{hours} h");
     }
-    assert_eq!(
-        store
-            .get(&id, NOW - minutes(120), NOW, minutes(1), None)
-            .len(),
-        120
-    );
+    assert_eq!(store.get(&id, NOW - minutes(120), NOW, minutes(1), None).len(), 120);
     let stream = &store.metrics[&id][&Unit::Percent];
     let kept: Vec<usize> = stream.rings.iter().map(VecDeque::len).collect();
-    assert!(
-        kept[0] <= 190 && kept[1] <= 64 + 12 * 72 && kept[2] <= 15 * 24 + 2,
-        "{kept:?}"
-    );
+    assert!(kept[0] <= 190 && kept[1] <= 64 + 12 * 72 && kept[2] <= 15 * 24 + 2, "{kept:?}");
 }
 
 /// Late data within two weeks is kept at the resolution of its age.
@@ -214,21 +125,9 @@ fn late_data_is_kept() {
     let mut store = store(&[(0, 1.0)]);
     for days in [1, 10] {
         let at = NOW - minutes(days * 24 * 60 - 7);
-        store
-            .put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(5.0), NOW)
-            .expect("accepted");
-        let got = store.get(
-            &cpu("i-1"),
-            at.floor(minutes(60)),
-            at + minutes(60),
-            minutes(60),
-            None,
-        );
-        assert_eq!(
-            got.iter().map(|(_, set)| set.sum).sum::<f64>(),
-            5.0,
-            "{days}"
-        );
+        store.put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(5.0), NOW).expect("accepted");
+        let got = store.get(&cpu("i-1"), at.floor(minutes(60)), at + minutes(60), minutes(60), None);
+        assert_eq!(got.iter().map(|(_, set)| set.sum).sum::<f64>(), 5.0, "{days}");
     }
 }
 
@@ -238,22 +137,10 @@ fn the_number_of_streams_is_bounded() {
     let mut store = MetricStore::new();
     let name = |index: usize| cpu(&format!("i-{index:05}"));
     for index in 0..STREAMS_MAX {
-        store
-            .put(name(index), Unit::Percent, NOW, StatisticSet::of(1.0), NOW)
-            .expect("accepted");
+        store.put(name(index), Unit::Percent, NOW, StatisticSet::of(1.0), NOW).expect("accepted");
     }
-    store
-        .put(name(0), Unit::Percent, NOW, StatisticSet::of(1.0), NOW)
-        .expect("accepted");
-    store
-        .put(
-            name(STREAMS_MAX),
-            Unit::Percent,
-            NOW,
-            StatisticSet::of(1.0),
-            NOW,
-        )
-        .expect("accepted");
+    store.put(name(0), Unit::Percent, NOW, StatisticSet::of(1.0), NOW).expect("accepted");
+    store.put(name(STREAMS_MAX), Unit::Percent, NOW, StatisticSet::of(1.0), NOW).expect("accepted");
     assert_eq!(store.len(), STREAMS_MAX);
     let has = |index: usize| !store.units(&name(index)).is_empty();
     assert!(has(0) && !has(1) && has(2) && has(STREAMS_MAX));
@@ -266,41 +153,20 @@ fn the_number_of_streams_is_bounded() {
 fn cloudwatch_3_list_metrics() {
     let mut store = store(&[(240, 1.0)]);
     for (id, ago) in [
-        (
-            MetricId::new("AWS/EC2", "NetworkIn", &[("InstanceId", "i-1")]),
-            1,
-        ),
-        (
-            MetricId::new(
-                "AWS/EC2",
-                "CPUUtilization",
-                &[("AutoScalingGroupName", "web")],
-            ),
-            1,
-        ),
+        (MetricId::new("AWS/EC2", "NetworkIn", &[("InstanceId", "i-1")]), 1),
+        (MetricId::new("AWS/EC2", "CPUUtilization", &[("AutoScalingGroupName", "web")]), 1),
         (MetricId::new("App", "Jobs", &[]), 1),
     ] {
         let at = NOW - minutes(ago);
-        store
-            .put(id, Unit::Count, at, StatisticSet::of(1.0), NOW)
-            .expect("accepted");
+        store.put(id, Unit::Count, at, StatisticSet::of(1.0), NOW).expect("accepted");
     }
     let any_instance = [("InstanceId".to_owned(), None)];
     let one_instance = [("InstanceId".to_owned(), Some("i-2".to_owned()))];
     let all = MetricFilter::default();
-    let namespace = |namespace| MetricFilter {
-        namespace: Some(namespace),
-        ..all
-    };
-    let name = MetricFilter {
-        name: Some("CPUUtilization"),
-        ..all
-    };
+    let namespace = |namespace| MetricFilter { namespace: Some(namespace), ..all };
+    let name = MetricFilter { name: Some("CPUUtilization"), ..all };
     let with = |dimensions| MetricFilter { dimensions, ..all };
-    let active = MetricFilter {
-        active_since: Some(NOW - RECENTLY_ACTIVE),
-        ..all
-    };
+    let active = MetricFilter { active_since: Some(NOW - RECENTLY_ACTIVE), ..all };
     for (filter, number) in [
         (all, 4),
         (namespace("AWS/EC2"), 3),
