@@ -7,7 +7,7 @@ use crate::row::*;
 use crate::scope::Scope;
 use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn};
 use elastane_domain::machine::{CommandOutcome, Generation, MachineState};
-use elastane_domain::routing::{self, Snapshot, TargetHealth, TargetKey};
+use elastane_domain::routing::{self, Admission, Snapshot, TargetHealth, TargetKey};
 use elastane_domain::series::MetricStore;
 use elastane_domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +79,8 @@ pub struct Seen {
     pub commands: BTreeMap<(CommandId, InstanceId), CommandOutcome>,
     /// Health of targets.
     pub health: BTreeMap<TargetKey, TargetHealth>,
+    /// Targets that drain by the newest routing snapshot.
+    pub draining: BTreeSet<TargetKey>,
     /// Draining targets without requests in flight.
     pub drained: BTreeSet<TargetKey>,
     /// Where listeners accept connections, or why they do not.
@@ -109,6 +111,7 @@ impl Seen {
     /// Drops what was seen of targets and listeners that are no more.
     pub(crate) fn forget_unrouted(&mut self, snapshot: &Snapshot) {
         let mut targets = BTreeSet::new();
+        self.draining.clear();
         for group in &snapshot.target_groups {
             let key = |target: &routing::Target| TargetKey {
                 group: group.arn.clone(),
@@ -116,6 +119,8 @@ impl Seen {
                 address: target.address,
             };
             targets.extend(group.targets.iter().map(key));
+            let drains = |target: &&routing::Target| matches!(target.admission, Admission::Draining { .. });
+            self.draining.extend(group.targets.iter().filter(drains).map(key));
         }
         self.health.retain(|key, _| targets.contains(key));
         self.drained.retain(|key| targets.contains(key));

@@ -10,7 +10,7 @@ use elastane_domain::series::StatisticSet;
 use elastane_domain::time::{Span, Time};
 use elastane_engine::Rng;
 use elastane_engine::telemetry::{Counts, CpuSample, Traffic};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// An application answers so long after its machine booted.
@@ -47,7 +47,8 @@ impl Load {
 #[derive(Default)]
 pub struct Plane {
     in_force: Arc<Snapshot>,
-    waiting: Option<(Time, Arc<Snapshot>)>,
+    /// Snapshots on their way, in their order.
+    waiting: VecDeque<(Time, Arc<Snapshot>)>,
     health: BTreeMap<TargetKey, TargetHealth>,
     drains: BTreeMap<TargetKey, Time>,
     told: BTreeSet<TargetKey>,
@@ -62,23 +63,30 @@ fn key(group: &TargetGroup, target: &Target) -> TargetKey {
 impl Plane {
     /// Accepts a snapshot; it is in force a little later.
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, rng: &mut Rng) {
-        let at = self.waiting.as_ref().map_or(now + Span(rng.below(1_500) as i64), |(at, _)| *at);
-        self.waiting = Some((at, snapshot));
+        let at = now + Span(rng.below(1_500) as i64);
+        let last = self.waiting.back().map_or(at, |(last, _)| *last);
+        self.waiting.push_back((at.max(last), snapshot));
     }
 
     /// When it next does something of its own.
     pub fn next(&self) -> Option<Time> {
-        let apply = self.waiting.as_ref().map(|(at, _)| *at);
+        let apply = self.waiting.front().map(|(at, _)| *at);
         let drain = self.drains.iter().filter(|(key, _)| !self.told.contains(*key)).map(|(_, at)| *at).min();
         [apply, drain].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub fn advance(&mut self, now: Time, host: &Host, rng: &mut Rng) {
-        if let Some((_, snapshot)) = self.waiting.take_if(|(at, _)| *at <= now) {
+        while let Some((_, snapshot)) = self.waiting.pop_front_if(|(at, _)| *at <= now) {
             self.facts.push(ProxyFact::Applied { generation: snapshot.generation });
             self.in_force = snapshot;
+            self.look(now, host, rng);
         }
+        self.look(now, host, rng);
+    }
+
+    /// Looks at all targets of the snapshot in force.
+    fn look(&mut self, now: Time, host: &Host, rng: &mut Rng) {
         let snapshot = self.in_force.clone();
         let mut known = BTreeSet::new();
         for group in &snapshot.target_groups {

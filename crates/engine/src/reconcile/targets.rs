@@ -50,6 +50,10 @@ fn forget(tx: &mut Tx<'_>, target: &Target) {
     }
 }
 
+fn drain_was_routed(tx: &Tx<'_>, target: &Target) -> bool {
+    key(tx, target).is_some_and(|key| tx.state.seen.draining.contains(&key))
+}
+
 fn forget_drain(tx: &mut Tx<'_>, target: &Target) {
     if let Some(key) = key(tx, target) {
         tx.state.seen.drained.remove(&key);
@@ -69,14 +73,14 @@ pub fn key(tables: &Tables, target: &Target) -> Option<TargetKey> {
     Some(TargetKey { group: target.group.clone(), vpc, address: SocketAddrV4::new(address, target.port) })
 }
 
-/// Registers a target. One that drains starts anew, which the data plane
-/// notices by itself; of one that is new nothing can have been seen.
+/// Registers a target. One that drains starts anew; but when the data plane
+/// was not told of the drain, it will not tell the target's health again.
 pub fn register(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
     let target = Target { group: group.clone(), id: id.to_string(), port, phase: TargetPhase::Registered };
     match tx.get::<Target>(&target.id()).map(|old| old.phase) {
         Some(TargetPhase::Registered) => return,
-        Some(TargetPhase::Draining { .. }) => forget_drain(tx, &target),
-        None => forget(tx, &target),
+        Some(TargetPhase::Draining { .. }) if !drain_was_routed(tx, &target) => forget_drain(tx, &target),
+        Some(TargetPhase::Draining { .. }) | None => forget(tx, &target),
     }
     tx.put(target);
 }
