@@ -2,11 +2,14 @@
 //! behind a safe function. Nothing here knows about instances.
 #![allow(unsafe_code)]
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 /// Inherited descriptors are first moved here, out of the way of their final numbers.
 const PARKED_FD_MIN: RawFd = 200;
@@ -369,4 +372,16 @@ pub fn readiness(pidfd: std::sync::Arc<OwnedFd>) -> io::Result<tokio::io::unix::
     // SAFETY: the descriptor stays open and the same while the shared owner
     // lives, and the registration holds it.
     unsafe { tokio::io::unix::AsyncFd::register(pidfd) }.map_err(io::Error::from)
+}
+
+/// Limits this process and those that it starts.
+pub fn limit(resource: Resource, value: u64) -> io::Result<()> {
+    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).map_err(io::Error::from)
+}
+
+/// Limits what `command` will run, and what that starts.
+pub fn limit_child(command: &mut Command, resource: Resource, value: u64) {
+    // SAFETY: between fork and exec it makes one system call, allocates
+    // nothing and takes no lock.
+    unsafe { command.pre_exec(move || limit(resource, value)) };
 }

@@ -6,6 +6,8 @@
 use super::InitSpec;
 use super::output::Output;
 use crate::error::{Context, HostError};
+use crate::sys;
+use rustix::process::Resource;
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -159,6 +161,11 @@ pub fn command(spec: &InitSpec, program: &Path) -> Command {
         true => command.env("HOME", "/root").current_dir("/"),
         false => command.env("HOME", root.join("root")).env("TMPDIR", root.join("tmp")).current_dir(&root),
     };
+    if !spec.make.is_sandbox() {
+        // Each process of the instance by itself: no more can be had without
+        // control groups. Not this one, whose allocator reserves more than it uses.
+        sys::limit_child(&mut command, Resource::Data, u64::from(spec.memory_mib) << 20);
+    }
     // A group of its own lets a timeout end all that a script started.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command

@@ -16,6 +16,7 @@ mod root;
 use crate::error::{Context, HostError};
 use crate::make::Make;
 use crate::{probe, router, sys};
+use rustix::process::Resource;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs;
@@ -150,7 +151,7 @@ fn start(boot: &mut UnixStream) -> Result<InitSpec, HostError> {
         root::build(&spec)?;
     } else {
         sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).context(|| "become the reaper".to_owned())?;
-        limit_process(&spec)?;
+        limit_process()?;
     }
     ask_mapping(boot, &spec)?;
     if spec.make.is_sandbox() {
@@ -159,15 +160,10 @@ fn start(boot: &mut UnixStream) -> Result<InitSpec, HostError> {
     Ok(spec)
 }
 
-/// In the process make nothing but these limits can be set; each holds for
-/// one process, not for the instance.
-fn limit_process(spec: &InitSpec) -> Result<(), HostError> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let set = |resource, value, what: &str| {
-        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).context(|| format!("limit {what}"))
-    };
-    set(Resource::Core, 0, "core dumps")?;
-    set(Resource::Data, u64::from(spec.memory_mib) << 20, "a process's memory")
+/// In the process make nothing but this and the memory of each process
+/// ([`boot::command`]) can be limited.
+fn limit_process() -> Result<(), HostError> {
+    sys::limit(Resource::Core, 0).context(|| "forbid core dumps".to_owned())
 }
 
 /// Leaves the daemon's user namespace, and waits until the daemon has mapped
