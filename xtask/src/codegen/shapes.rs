@@ -131,7 +131,7 @@ fn table(service: &Service, shape: &Value) -> Result<String, String> {
         "structure" => struct_table(service, shape),
         "list" => {
             let item = shape["member"]["locationName"].as_str().unwrap_or("member");
-            let item = (!flattened).then(|| format!("Some({item:?})")).unwrap_or_else(|| "None".into());
+            let item = if flattened { "None".to_owned() } else { format!("Some({item:?})") };
             let query = if service.is_ec2() { "None" } else { &item };
             let member = target("member");
             format!("Shape::List(List {{ member: {member}, query_item: {query}, xml_item: {item}, length: {length} }})")

@@ -108,8 +108,6 @@ pub fn private_dns_name(view: &View<'_>, instance: &Instance) -> String {
 /// reached from the machine they run on.
 pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
     let gone = matches!(instance.phase, Phase::Terminated { .. });
-    let kind = instance_type(&instance.instance_type);
-    let cores = kind.map_or(1, |kind| kind.cores);
     let groups = if gone { Vec::new() } else { groups(view, instance) };
     let launched = Timestamp(instance.launched_at.millis());
     let dns_name = if gone { String::new() } else { private_dns_name(view, instance) };
@@ -123,11 +121,7 @@ pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
             ..Default::default()
         }),
         client_token: Some(instance.client_token.clone().unwrap_or_default()),
-        cpu_options: Some(wire::CpuOptions {
-            core_count: i32::try_from(cores).ok(),
-            threads_per_core: kind.and_then(|kind| i32::try_from(kind.vcpus / kind.cores.max(1)).ok()),
-            ..Default::default()
-        }),
+        cpu_options: Some(cpu_options(instance)),
         ebs_optimized: Some(instance.ebs_optimized),
         ena_support: Some(true),
         enclave_options: Some(wire::EnclaveOptions { enabled: Some(false) }),
@@ -177,6 +171,15 @@ pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
         usage_operation_update_time: Some(launched),
         virtualization_type: word("hvm"),
         vpc_id: (!gone).then(|| instance.vpc.to_string()),
+        ..Default::default()
+    }
+}
+
+fn cpu_options(instance: &Instance) -> wire::CpuOptions {
+    let kind = instance_type(&instance.instance_type);
+    wire::CpuOptions {
+        core_count: i32::try_from(kind.map_or(1, |kind| kind.cores)).ok(),
+        threads_per_core: kind.and_then(|kind| i32::try_from(kind.vcpus / kind.cores.max(1)).ok()),
         ..Default::default()
     }
 }
