@@ -367,10 +367,15 @@ impl Engine {
         }
     }
 
-    /// Keeps the newest boot's fact: one of an older boot is ignored.
+    /// Keeps the newest boot's fact: one of an older boot is ignored, and so is
+    /// a late one that says that a boot lives which has ended.
     fn observe_machine(&mut self, instance: InstanceId, generation: Generation, state: MachineState) {
         let machines = &mut self.state.seen.machines;
-        if machines.get(&instance).is_none_or(|seen| seen.generation <= generation) {
+        let news = machines.get(&instance).is_none_or(|seen| match seen.state {
+            MachineState::Running => seen.generation <= generation,
+            MachineState::Stopped => seen.generation < generation,
+        });
+        if news {
             machines.insert(instance, SeenMachine { generation, state });
         }
     }

@@ -8,6 +8,9 @@ use elastane_domain::time::Span;
 use elastane_engine::row::{ImagePhase, Phase};
 use elastane_engine::{Rng, Scope, Tables};
 
+/// An alarm that clients put and delete at random: its action may be any policy.
+pub const CONTRARY_ALARM: &str = "own";
+
 /// A mix of faults: each kind is absent in half of all worlds, so that each
 /// is also seen without the others.
 pub fn draw_faults(rng: &mut Rng) -> Faults {
@@ -137,7 +140,7 @@ fn scale_someone(world: &mut World) {
         7 => group.zip(member).map(|(arn, id)| client::register_target(&arn, &id)),
         8 => member.map(|id| client::protect(&id, coin)),
         9 => Some(client::put_simple_policy(if coin { 2 } else { -1 }, 30 + rng.below(300) as i32)),
-        10 => policy.map(|arn| client::put_alarm("own", coin, rng.below(60) as f64, &arn)),
+        10 => policy.map(|arn| client::put_alarm(CONTRARY_ALARM, coin, rng.below(60) as f64, &arn)),
         11 | 12 => alarm.map(|name| client::set_alarm_state(&name, if coin { "ALARM" } else { "OK" })),
         13 => alarm.filter(|name| !name.starts_with("TargetTracking")).map(|name| client::delete_alarm(&name)),
         14 => Some(client::create_template_version()),

@@ -163,6 +163,9 @@ fn put_simple_policies(
 fn come_to_rest(world: &mut World, calm: Span) -> Result<(), Violation> {
     world.faults = Faults::default();
     world.load = Load { peak: 0, period: Span::from_mins(60), silent: true };
+    // An alarm of the clients' that works against the group's own policies
+    // would keep it moving for ever, as it would on AWS.
+    world.submit(World::scope(), client::delete_alarm(chaos::CONTRARY_ALARM));
     let end = world.now + calm;
     while world.now < end {
         world.advance(end)?;
