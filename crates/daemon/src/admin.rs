@@ -3,12 +3,11 @@
 //! service `elastane`).
 
 use crate::server::{Server, plain};
-use elastane_domain::routing::{TargetHealth, TargetKey};
-use elastane_engine::row::{Phase, TargetPhase, TargetType};
-use elastane_engine::{Scope, State, Tables};
+use elastane_domain::routing::TargetHealth;
+use elastane_engine::row::{Phase, TargetPhase};
+use elastane_engine::{Scope, State, Tables, targets};
 use elastane_wire::HttpResponse;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 /// A reset that takes longer than this has failed.
@@ -268,14 +267,7 @@ fn target_group(
             counted.draining += 1;
             continue;
         }
-        let (vpc, address) = match (row.target_type, tables.instances.get(&target.id)) {
-            (TargetType::Instance, Some(instance)) => (instance.vpc.clone(), Some(instance.private_ip)),
-            (TargetType::Instance, None) => continue,
-            (TargetType::Ip, _) => (row.vpc.clone(), target.id.parse().ok()),
-        };
-        let Some(address) = address else { continue };
-        let address = SocketAddrV4::new(address, target.port);
-        let key = TargetKey { group: row.arn.clone(), vpc: Some(vpc), address };
+        let Some(key) = targets::key(tables, target) else { continue };
         match state.seen.health.get(&key) {
             Some(TargetHealth::Healthy) => counted.healthy += 1,
             Some(TargetHealth::Unhealthy(_)) => counted.unhealthy += 1,

@@ -164,6 +164,13 @@ pub enum UnhealthyReason {
     FailedHealthChecks,
 }
 
+impl TargetGroup {
+    /// The name of one of its targets.
+    pub fn key(&self, target: &Target) -> TargetKey {
+        TargetKey { group: self.arn.clone(), vpc: target.vpc.clone(), address: target.address }
+    }
+}
+
 /// Names a target within all target groups.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetKey {

@@ -113,11 +113,7 @@ impl Seen {
         let mut targets = BTreeSet::new();
         self.draining.clear();
         for group in &snapshot.target_groups {
-            let key = |target: &routing::Target| TargetKey {
-                group: group.arn.clone(),
-                vpc: target.vpc.clone(),
-                address: target.address,
-            };
+            let key = |target| group.key(target);
             targets.extend(group.targets.iter().map(key));
             let drains = |target: &&routing::Target| matches!(target.admission, Admission::Draining { .. });
             self.draining.extend(group.targets.iter().filter(drains).map(key));

@@ -2,17 +2,17 @@
 //! counters of the data plane, under AWS's names and dimensions
 //! (cloudwatch.md 8, alb.md 11).
 
+use crate::reconcile::targets;
 use crate::row::*;
 use crate::scope::Scope;
 use crate::state::{State, Tables};
 use elastane_domain::id::{InstanceId, LoadBalancerArn, TargetGroupArn, Zone};
 use elastane_domain::lifecycle::LifecycleState;
-use elastane_domain::routing::{TargetHealth, TargetKey};
+use elastane_domain::routing::TargetHealth;
 use elastane_domain::scaling::warming;
 use elastane_domain::series::{MetricId, MetricStore, StatisticSet, Unit};
 use elastane_domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
 
 /// CPU use of one instance over a minute.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,16 +118,12 @@ fn count_hosts(state: &State, tables: &Tables, group: &TargetGroup) -> BTreeMap<
     let prefix = format!("{}|", group.arn);
     let of_group = tables.targets.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
     for target in of_group.map(|(_, target)| target).filter(|target| target.phase == TargetPhase::Registered) {
-        let (vpc, address, zone) = match (group.target_type, tables.instances.get(&target.id)) {
-            (TargetType::Instance, Some(row)) => (row.vpc.clone(), row.private_ip, row.zone.clone()),
-            (TargetType::Ip, _) => match target.id.parse() {
-                Ok(address) => (group.vpc.clone(), address, Zone::from("all")),
-                Err(_) => continue,
-            },
-            (TargetType::Instance, None) => continue,
+        let Some(key) = targets::key(tables, target) else { continue };
+        let zone = match group.target_type {
+            TargetType::Instance => tables.instances.get(&target.id).map(|row| row.zone.clone()),
+            TargetType::Ip => None,
         };
-        let address = SocketAddrV4::new(address, target.port);
-        let key = TargetKey { group: group.arn.clone(), vpc: Some(vpc), address };
+        let zone = zone.unwrap_or_else(|| Zone::from("all"));
         let (healthy, unhealthy): &mut (u32, u32) = hosts.entry(zone).or_default();
         match state.seen.health.get(&key) {
             Some(TargetHealth::Healthy) => *healthy += 1,

@@ -250,7 +250,7 @@ impl Registry {
     ) -> Arc<TargetState> {
         let pages = self.pages();
         let (target, sequence) = (&group.targets[index], self.sequence);
-        let key = TargetKey { group: group.arn.clone(), vpc: target.vpc.clone(), address: target.address };
+        let key = group.key(target);
         let ids = &mut self.ids;
         let entry = self.targets.entry(key.clone()).or_insert_with(|| {
             *ids += 1;

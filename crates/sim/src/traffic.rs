@@ -56,10 +56,6 @@ pub struct Plane {
     minute: Option<Time>,
 }
 
-fn key(group: &TargetGroup, target: &Target) -> TargetKey {
-    TargetKey { group: group.arn.clone(), vpc: target.vpc.clone(), address: target.address }
-}
-
 impl Plane {
     /// Accepts a snapshot; it is in force a little later.
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, rng: &mut Rng) {
@@ -91,7 +87,7 @@ impl Plane {
         let mut known = BTreeSet::new();
         for group in &snapshot.target_groups {
             for target in &group.targets {
-                let key = key(group, target);
+                let key = group.key(target);
                 known.insert(key.clone());
                 self.look_at(key, group, target, now, host, rng);
             }
@@ -180,7 +176,7 @@ impl Plane {
             .targets
             .iter()
             .filter(|target| target.admission == Admission::Registered)
-            .filter(|target| self.health.get(&key(group, target)) == Some(&TargetHealth::Healthy))
+            .filter(|target| self.health.get(&group.key(target)) == Some(&TargetHealth::Healthy))
             .filter_map(|target| target.instance.clone())
             .collect()
     }

@@ -1,6 +1,6 @@
 //! Compiles the routing snapshot from rows.
 
-use super::targets::{DEREGISTRATION_DELAY, deregistration_delay};
+use super::targets::deregistration_delay;
 use crate::engine::Plant;
 use crate::row::*;
 use crate::state::{State, Tables};
@@ -70,7 +70,6 @@ fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool)
         Some("least_outstanding_requests") => Algorithm::LeastOutstandingRequests,
         Some(_) | None => Algorithm::RoundRobin,
     };
-    debug_assert!(deregistration_delay(row) <= DEREGISTRATION_DELAY * 12, "the API allows an hour");
     routing::TargetGroup {
         arn: row.arn.clone(),
         dimension: row.dimension().to_string(),
