@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -208,8 +209,9 @@ class Daemon:
         environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
         return environment
 
-    def client(self, service, region=None, **config):
-        """A boto3 client. No retries: a failure is to be seen, not smoothed over."""
+    def client(self, service, region=None, credentials=None, **config):
+        """A boto3 client, of an instance's role when its `credentials` are given. No retries: a failure is to be seen,
+        not smoothed over."""
         import boto3
         from botocore.config import Config
 
@@ -217,8 +219,11 @@ class Daemon:
             service,
             region_name=region or self.exports["AWS_DEFAULT_REGION"],
             endpoint_url=self.url,
-            aws_access_key_id=self.exports["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.exports["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=credentials["AccessKeyId"] if credentials else self.exports["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=(
+                credentials["SecretAccessKey"] if credentials else self.exports["AWS_SECRET_ACCESS_KEY"]
+            ),
+            aws_session_token=credentials["Token"] if credentials else None,
             config=Config(retries={"total_max_attempts": 1}, read_timeout=CALL_LIMIT_S, **config),
         )
 
@@ -250,6 +255,35 @@ class Daemon:
             assert got["Status"] == "Success", got
             output[instance] = got["StandardOutputContent"]
         return output
+
+
+class Listener:
+    """A port of this machine that writes down who connects."""
+
+    def __init__(self, address):
+        self.socket = socket.create_server((address, 0))
+        self.address, self.port = self.socket.getsockname()
+        self.seen = set()
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, (peer, _) = self.socket.accept()
+            except OSError:
+                return
+            self.seen.add(peer)
+            connection.close()
+
+    def peers(self):
+        """Addresses that have connected."""
+        return set(self.seen)
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(10)
 
 
 def until(look, limit_s, what, poll_s=0.1):

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Packages of the black-box tests.
 pub const TEST_REQUIREMENTS: &str = "tests/requirements.txt";
+/// Ansible, a client of the black-box tests with an environment of its own.
+pub const ANSIBLE_REQUIREMENTS: &str = "tests/ansible/requirements.txt";
 /// Packages of the program that the benches compare with.
 pub const BENCH_REQUIREMENTS: &str = "xtask/src/bench/requirements.txt";
 
@@ -25,6 +27,12 @@ impl Python {
             Some(folder) => job.env("PYTHONPATH", folder),
             None => job,
         }
+    }
+
+    /// Where a program of its packages is.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let folder = self.packages.as_deref().map(|folder| folder.join("bin"));
+        folder.unwrap_or_else(|| self.interpreter.with_file_name("")).join(name)
     }
 
     /// Runs a module of it.

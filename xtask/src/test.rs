@@ -5,7 +5,7 @@
 
 use crate::Part;
 use crate::fetch;
-use crate::python::{self, TEST_REQUIREMENTS};
+use crate::python::{self, ANSIBLE_REQUIREMENTS, TEST_REQUIREMENTS};
 use crate::run::{Job, minutes, root, target_directory};
 use crate::tally::{Tally, closing_line};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub const FRESH_SEEDS: u32 = 100;
 const RECORDED_SEEDS: &str = "crates/sim/seeds.txt";
 
 /// Programs that the tests call, and the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 12] = [
     // Instances run the host's own Python, not one that the tests brought.
     ("/usr/bin/python3", "python3"),
     ("curl", "curl"),
@@ -27,6 +27,11 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("newuidmap", "uidmap"),
     ("git", "git"),
+    // Instances that people log in to run the host's own.
+    ("ssh", "openssh-client"),
+    ("/usr/sbin/sshd", "openssh-server"),
+    // Run inside instances, against the metadata service.
+    ("cloud-init", "cloud-init"),
 ];
 
 /// Runs all parts, or `only` one. An error when any test failed.
@@ -137,11 +142,13 @@ fn recorded_seeds() -> Result<Vec<u64>, String> {
 
 fn clients(binary: &Path, pytest: &[String]) -> Result<Tally, String> {
     let python = python::environment(TEST_REQUIREMENTS)?;
+    let ansible = python::environment(ANSIBLE_REQUIREMENTS)?;
     println!("--- the real clients");
     let mut job = python
         .module("pytest")
         .args(["-p", "no:cacheprovider", "--durations=10", "-rs"])
         .env("ELASTANE_BIN", binary)
+        .env("ANSIBLE_PLAYBOOK", ansible.program("ansible-playbook"))
         .limit(minutes(25));
     if !pytest.iter().any(|arg| arg.starts_with("tests")) {
         job = job.args(["tests"]);
@@ -194,6 +201,8 @@ fn provide_programs() {
             .args(["-qq", "-y"])
             .args(args)
             .env("DEBIAN_FRONTEND", "noninteractive")
+            // Where no systemd runs, services that packages bring are not started.
+            .env("RUNLEVEL", "1")
             .limit(minutes(10))
             .run()
     };

@@ -7,15 +7,17 @@ pub mod autoscaling;
 pub mod cloudwatch;
 pub mod ec2;
 pub mod elbv2;
+pub mod iam;
 pub mod page;
 pub mod ssm;
 pub mod sts;
 #[cfg(test)]
 mod testing;
 
-use elastane_domain::id::{AccountId, InstanceId};
-use elastane_engine::{Tx, View};
-use elastane_wire::{ApiError, Input, Output};
+use elastane_domain::id::{AccountId, InstanceId, Region};
+use elastane_engine::row::IAM_REGION;
+use elastane_engine::{Scope, Tx, View};
+use elastane_wire::{ApiError, Input, Operation, Output, Service};
 use std::ops::{Deref, DerefMut};
 
 /// Who calls.
@@ -86,6 +88,20 @@ impl<'b> Deref for Change<'_, 'b> {
 impl<'b> DerefMut for Change<'_, 'b> {
     fn deref_mut(&mut self) -> &mut Tx<'b> {
         self.tx
+    }
+}
+
+/// The scope in which an operation runs that was signed for a region: IAM's
+/// rows belong to the account as a whole.
+pub fn scope_of(operation: Operation, account: AccountId, region: Region) -> Scope {
+    match operation.service() {
+        Service::Iam => Scope { account, region: Region::from(IAM_REGION) },
+        Service::Ec2
+        | Service::AutoScaling
+        | Service::Elbv2
+        | Service::CloudWatch
+        | Service::Ssm
+        | Service::Sts => Scope { account, region },
     }
 }
 

@@ -2,9 +2,14 @@
 //! the rest for whoever holds the installation's credentials (SigV4 with
 //! service `elastane`).
 
+use crate::credentials::ACCOUNT;
+use crate::imports;
 use crate::server::{Server, plain};
+use crate::troubles::{self, CHAOS_PATH};
+use elastane_domain::id::AccountId;
+use elastane_domain::machine::Initialization;
 use elastane_domain::routing::TargetHealth;
-use elastane_engine::row::{Phase, TargetPhase};
+use elastane_engine::row::{Instance, Phase, TargetPhase};
 use elastane_engine::{Scope, State, Tables, targets};
 use elastane_wire::HttpResponse;
 use serde::{Deserialize, Serialize};
@@ -12,6 +17,12 @@ use std::time::{Duration, Instant};
 
 /// A reset that takes longer than this has failed.
 const RESET_LIMIT: Duration = Duration::from_secs(30);
+
+/// Our own paths besides those below [`IMAGES`] that need credentials.
+const PATHS: [&str; 3] = ["/_elastane/status", "/_elastane/reset", "/_elastane/down"];
+
+/// Imports of images: POST begins one, GET of its number says how far it is.
+pub const IMAGES: &str = "/_elastane/images";
 
 /// What a daemon says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,6 +81,9 @@ pub struct InstanceStatus {
     pub group: Option<String>,
     /// Its first process on the host, while it runs.
     pub pid: Option<i32>,
+    /// How far boot scripts and user data of its boot are.
+    #[serde(default)]
+    pub initialization: Initialization,
 }
 
 /// An Auto Scaling group.
@@ -132,12 +146,23 @@ pub struct AlarmStatus {
     pub reason: String,
 }
 
+/// A request to one of our own paths.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its path.
+    pub path: &'a str,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
 /// Answers a request to one of our own paths.
 /// `granted`: it was signed with the installation's credentials.
-pub async fn respond(server: &Server, method: &str, path: &str, granted: bool) -> HttpResponse {
-    match (method, path) {
+pub async fn respond(server: &Server, request: Request<'_>, granted: bool) -> HttpResponse {
+    match (request.method, request.path) {
         ("GET", "/_elastane/health") => json(&server.about.version),
-        (_, "/_elastane/status" | "/_elastane/reset" | "/_elastane/down") if !granted => {
+        (_, path) if !granted && (PATHS.contains(&path) || path.starts_with(IMAGES) || path.starts_with(CHAOS_PATH)) => {
             plain(403, "sign the request with the installation's credentials, for the service `elastane`\n")
         }
         ("GET", "/_elastane/status") => json(&status(server)),
@@ -146,11 +171,17 @@ pub async fn respond(server: &Server, method: &str, path: &str, granted: bool) -
             server.down.notify_one();
             json(&"stopping")
         }
+        ("POST", path) if let Some(rest) = path.strip_prefix(CHAOS_PATH) => troubles::make(server, rest).await,
+        ("POST", IMAGES) => imports::begin(server, &AccountId::from(ACCOUNT), request.body).await,
+        ("GET", path) if let Some(number) = path.strip_prefix(IMAGES).and_then(|rest| rest.strip_prefix('/')) => {
+            imports::look(server, number)
+        }
         _ => plain(404, "there is no such path; try GET /_elastane/health\n"),
     }
 }
 
-fn json<T: Serialize>(value: &T) -> HttpResponse {
+/// An answer in JSON.
+pub fn json<T: Serialize>(value: &T) -> HttpResponse {
     HttpResponse {
         status: 200,
         headers: vec![("content-type", "application/json".into())],
@@ -185,7 +216,7 @@ fn status(server: &Server) -> Status {
         alarms: Vec::new(),
     };
     for (scope, tables) in &state.scopes {
-        add_instances(&mut status, server, scope, tables);
+        add_instances(&mut status, server, state, scope, tables);
         add_groups(&mut status, scope, tables);
         add_load_balancers(&mut status, state, scope, tables);
         status.target_groups.extend(tables.target_groups.values().map(|row| target_group(state, scope, tables, row)));
@@ -199,7 +230,13 @@ fn status(server: &Server) -> Status {
     status
 }
 
-fn add_instances(status: &mut Status, server: &Server, scope: &Scope, tables: &Tables) {
+/// Of the boot that is in force; under way when nothing was heard of it.
+fn initialization(state: &State, row: &Instance) -> Initialization {
+    let told = state.seen.initialized.get(&row.id).filter(|(generation, _)| *generation == row.generation);
+    told.map(|(_, told)| told.clone()).unwrap_or_default()
+}
+
+fn add_instances(status: &mut Status, server: &Server, state: &State, scope: &Scope, tables: &Tables) {
     let live = tables.instances.values().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
     status.instances.extend(live.map(|row| InstanceStatus {
         id: row.id.to_string(),
@@ -210,6 +247,7 @@ fn add_instances(status: &mut Status, server: &Server, scope: &Scope, tables: &T
         private_ip: row.private_ip.to_string(),
         group: row.membership.as_ref().map(|membership| membership.group.to_string()),
         pid: server.world.host.pid(&row.id),
+        initialization: initialization(state, row),
     }));
 }
 

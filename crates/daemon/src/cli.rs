@@ -36,6 +36,10 @@ enum Command {
     Down(Down),
     /// Remove everything that was made since the first start: instances, images, groups, metrics.
     Reset(Where),
+    /// Import, build, list and remove images.
+    Image(command::image::Image),
+    /// Make trouble: cut off a zone, interrupt a spot instance.
+    Chaos(Chaos),
     /// Run the simulator: the same decisions on a virtual clock, with faults and checkers.
     Sim(elastane_sim::cli::Sim),
 }
@@ -85,6 +89,11 @@ pub struct Up {
     /// four vCPUs fit]
     #[arg(long, value_name = "CORES", value_parser = vcpu_share)]
     pub vcpu_share: Option<f64>,
+    /// Let instances with a route to the internet beyond this machine: turns on forwarding and adds one
+    /// nftables table here until the daemon stops. Without it they reach this machine as 198.18.0.1 and
+    /// nothing further. Needs root.
+    #[arg(long)]
+    pub internet: bool,
 }
 
 /// How instances are isolated.
@@ -116,6 +125,9 @@ pub struct Doctor {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Install what is missing for networks (nftables, by apt-get, as root), saying what is done.
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// How to print.
@@ -140,6 +152,50 @@ pub struct Down {
     pub all: bool,
 }
 
+/// What trouble to make.
+#[derive(Args, Clone, Debug)]
+pub struct Chaos {
+    /// Which installation.
+    #[command(flatten)]
+    pub place: Where,
+    /// The trouble.
+    #[command(subcommand)]
+    pub trouble: Trouble,
+}
+
+/// A trouble.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Trouble {
+    /// Cut a zone off: nothing passes to or from its subnets, and nothing is launched in it.
+    ZoneOutage {
+        /// The zone, such as us-east-1a.
+        zone: String,
+        /// How long, in service time: 90, 60s, 5m or 2h. Without it, until --end.
+        #[arg(long = "for", value_name = "TIME", value_parser = seconds, conflicts_with = "end")]
+        span: Option<u32>,
+        /// Make the zone whole again.
+        #[arg(long)]
+        end: bool,
+    },
+    /// Tell a spot instance that it will be interrupted in two minutes of service time, and do it then.
+    SpotInterruption {
+        /// The instance.
+        instance: String,
+    },
+}
+
+/// `90`, `60s`, `5m` or `2h` in seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let wrong = || "must be a time such as 90, 60s, 5m or 2h".to_string();
+    let (number, factor) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3_600),
+        Some(_) | None => (text, 1),
+    };
+    number.parse::<u32>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(wrong)
+}
+
 /// A factor from 1 to `clock::SCALE_MAX`.
 pub fn time_scale(text: &str) -> Result<f64, String> {
     let max = crate::clock::SCALE_MAX;
@@ -162,6 +218,8 @@ pub fn run() -> ExitCode {
         Command::Status(status) => command::status::run(&status),
         Command::Down(down) => command::down::run(&down),
         Command::Reset(place) => command::reset::run(&place),
+        Command::Image(image) => command::image::run(&image),
+        Command::Chaos(chaos) => command::chaos::run(&chaos),
         Command::Sim(sim) => command::sim::run(&sim),
     };
     match result {

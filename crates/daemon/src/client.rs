@@ -49,7 +49,12 @@ impl Daemon {
 
     /// Sends a signed request to one of our own paths and returns the answer's body.
     pub fn request(&self, method: &'static str, path: &str) -> Result<Vec<u8>, Problem> {
-        let request = ClientRequest { method, target: path.to_string(), headers: Vec::new(), body: Vec::new() };
+        self.request_with(method, path, Vec::new())
+    }
+
+    /// The same with a body.
+    pub fn request_with(&self, method: &'static str, path: &str, body: Vec<u8>) -> Result<Vec<u8>, Problem> {
+        let request = ClientRequest { method, target: path.to_string(), headers: Vec::new(), body };
         let (status, body) = self.send(request, OWN_SERVICE)?;
         match status {
             200 => Ok(body),

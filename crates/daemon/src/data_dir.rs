@@ -121,6 +121,11 @@ impl DataDir {
         self.write_file(name, value, File::sync_all)
     }
 
+    /// Writes a file likewise that is not JSON.
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        self.write_whole(name, bytes, File::sync_all)
+    }
+
     /// The same for a file that means nothing after a crash: it is not synced.
     pub fn write_passing<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Problem> {
         self.write_file(name, value, |_| Ok(()))
@@ -132,12 +137,21 @@ impl DataDir {
         value: &T,
         sync: impl Fn(&File) -> std::io::Result<()>,
     ) -> Result<(), Problem> {
-        let (path, temporary) = (self.file(name), self.file(&format!("{name}.new")));
         let bytes = serde_json::to_vec_pretty(value).expect("plain data has a JSON form");
+        self.write_whole(name, &bytes, sync)
+    }
+
+    fn write_whole(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        sync: impl Fn(&File) -> std::io::Result<()>,
+    ) -> Result<(), Problem> {
+        let (path, temporary) = (self.file(name), self.file(&format!("{name}.new")));
         let write = || -> std::io::Result<()> {
             let mut options = OpenOptions::new();
             let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
-            file.write_all(&bytes)?;
+            file.write_all(bytes)?;
             sync(&file)?;
             fs::rename(&temporary, &path)
         };

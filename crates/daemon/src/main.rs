@@ -9,10 +9,14 @@ mod clock;
 mod command;
 mod credentials;
 mod data_dir;
+mod imports;
+mod instance_credentials;
+mod instance_identity;
 mod server;
 mod shell;
 mod store;
 mod telemetry;
+mod troubles;
 mod world;
 
 use std::process::ExitCode;

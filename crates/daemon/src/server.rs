@@ -2,7 +2,8 @@
 //! connections for load balancers, told apart by their first Host header.
 
 use crate::admin;
-use crate::auth::{Auth, Granted};
+use crate::auth::Auth;
+use crate::imports::Imports;
 use crate::shell::Shell;
 use crate::world::RealWorld;
 use elastane_api::Caller;
@@ -50,6 +51,8 @@ pub struct Server {
     pub requests: AtomicU64,
     /// Tells the ids of this run from those of another.
     pub run_id: u64,
+    /// Imports of images that are under way.
+    pub imports: Imports,
     /// Asked to be let down by `elastane down`.
     pub down: tokio::sync::Notify,
     /// Driver, URL and the like, for `elastane status`.
@@ -150,7 +153,10 @@ async fn respond(server: &Server, request: Request<Incoming>) -> Response<Full<B
         Err(_) => return finish(plain(400, "the body ended early\n")),
     };
     finish(match route(server, &parts, target, &body) {
-        Routed::Own { granted } => admin::respond(server, parts.method.as_str(), parts.uri.path(), granted).await,
+        Routed::Own { granted } => {
+            let request = admin::Request { method: parts.method.as_str(), path: parts.uri.path(), body: &body };
+            admin::respond(server, request, granted).await
+        }
         Routed::Aws(Ok(call)) => answer(server, *call, &request_id).await,
         Routed::Aws(Err(WireError { form, error })) => encode_error(form, &error, &request_id),
     })
@@ -185,11 +191,12 @@ struct Prepared {
 fn prepare(server: &Server, request: &HttpRequest<'_>) -> Result<Prepared, WireError> {
     let identified = identify(request)?;
     let form = identified.reply_form();
-    let granted = server.auth.check(request, form);
-    let Granted { access_key, account, region } = granted.map_err(|error| WireError { form, error })?;
+    let wire_error = |error| WireError { form, error };
+    let granted = server.auth.check(request, form).map_err(wire_error)?;
+    granted.permit(identified.operation, form).map_err(wire_error)?;
     let input = decode(&identified, request)?;
-    let caller = Caller::root(&account, &access_key);
-    Ok(Prepared { identified, scope: Scope { account, region }, caller, input })
+    let scope = elastane_api::scope_of(identified.operation, granted.caller.account.clone(), granted.region);
+    Ok(Prepared { identified, scope, caller: granted.caller, input })
 }
 
 async fn answer(server: &Server, call: Prepared, request_id: &str) -> HttpResponse {

@@ -8,7 +8,7 @@
 use crate::clock::Clock;
 use elastane_api::{Caller, World};
 use elastane_engine::store::Store;
-use elastane_engine::{Effect, Engine, Fact, Scope};
+use elastane_engine::{Chaos, ChaosError, Effect, Engine, Fact, Scope, Tx};
 use elastane_wire::{ApiError, Input, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -30,10 +30,15 @@ const SCOPES_MAX: usize = 100;
 /// The engine is called at least this often, in wall time.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// A change of rows that is no call of a client.
+type OwnChange = Box<dyn FnOnce(&mut Tx<'_>) -> Result<String, ApiError> + Send>;
+
 /// What is sent to the writer.
 enum Message {
     Call { scope: Scope, caller: Caller, input: Input, reply: oneshot::Sender<Result<Output, ApiError>> },
+    Change { scope: Scope, change: OwnChange, reply: oneshot::Sender<Result<String, ApiError>> },
     Fact(Fact),
+    Chaos { chaos: Chaos, reply: oneshot::Sender<Result<(), ChaosError>> },
     Reset { reply: oneshot::Sender<()> },
     Stop,
 }
@@ -130,6 +135,21 @@ impl Shell {
         Err(ApiError::new("OptInRequired", message).with_status(403))
     }
 
+    /// Carries out a change of our own through the writer; the answer comes
+    /// when it is durable.
+    pub async fn change(
+        &self,
+        scope: Scope,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<String, ApiError> + Send + 'static,
+    ) -> Result<String, ApiError> {
+        self.check_scope(&scope)?;
+        let stopping = || ApiError::new("InternalError", "The daemon is stopping.").with_status(500);
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Change { scope, change: Box::new(change), reply };
+        self.queue.send(message).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
     async fn write(&self, scope: Scope, caller: Caller, input: Input) -> Result<Output, ApiError> {
         let stopping = || ApiError::new("InternalError", "The daemon is stopping.").with_status(500);
         let (reply, answer) = oneshot::channel();
@@ -160,6 +180,14 @@ impl Shell {
             // An error means that the writer stopped, and with it everything else.
             let _ = done.await;
         }
+    }
+
+    /// Makes a trouble; it is durable when this returns. `None` when the daemon
+    /// is on its way out.
+    pub async fn trouble(&self, chaos: Chaos) -> Option<Result<(), ChaosError>> {
+        let (reply, done) = oneshot::channel();
+        self.queue.send(Message::Chaos { chaos, reply }).ok()?;
+        done.await.ok()
     }
 
     /// Ends the writer after what waits.
@@ -199,6 +227,7 @@ impl Writer {
     fn round(&mut self, batch: Vec<Message>, actuator: &dyn Actuator) -> Duration {
         let now = self.clock.now();
         let (mut facts, mut answers, mut resets) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut changed, mut troubles) = (Vec::new(), Vec::new());
         let mut engine = self.engine.write().expect("only this thread writes, and it did not panic");
         for message in batch {
             match message {
@@ -206,7 +235,11 @@ impl Writer {
                     let result = engine.transact(&scope, now, |tx| elastane_api::call(tx, &caller, actuator, &input));
                     answers.push((reply, result));
                 }
+                Message::Change { scope, change, reply } => {
+                    changed.push((reply, engine.transact(&scope, now, change)));
+                }
                 Message::Fact(fact) => facts.push(fact),
+                Message::Chaos { chaos, reply } => troubles.push((reply, engine.trouble(now, &chaos))),
                 Message::Reset { reply } => {
                     engine.reset();
                     resets.push(reply);
@@ -225,6 +258,13 @@ impl Writer {
         drop(engine);
         for (reply, result) in answers {
             // A client that went away does not want its answer.
+            let _ = reply.send(result);
+        }
+        for (reply, result) in troubles {
+            // Whoever asked may have gone away.
+            let _ = reply.send(result);
+        }
+        for (reply, result) in changed {
             let _ = reply.send(result);
         }
         for effect in step.effects {

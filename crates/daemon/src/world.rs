@@ -1,6 +1,8 @@
 //! The real world behind the engine: effects go to the host and the data
 //! plane; their facts come back through the shell's queue.
 
+use crate::instance_credentials::{self, InstanceSecrets};
+use crate::instance_identity::Signer;
 use crate::shell::{Actuator, Shell};
 use arc_swap::ArcSwap;
 use elastane_api::World;
@@ -9,10 +11,9 @@ use elastane_domain::routing::Snapshot;
 use elastane_engine::launch::decode_user_data;
 use elastane_engine::row::Instance;
 use elastane_engine::{Effect, metadata};
-use elastane_host::{Host, MetadataDocument, MetadataOptions, MetadataSource, SocketMaker};
-use elastane_proxy::{Connector, Proxy};
-use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use elastane_host::{Host, Leaf, MetadataDocument, MetadataOptions, MetadataSource, SocketMaker};
+use elastane_proxy::{Connector, Proxy, Way};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,8 @@ impl Actuator for RealWorld {
                 self.host.run_command(&command, &instance, script, directory, timeout);
             }
             Effect::Route(snapshot) => self.route(snapshot),
+            Effect::Network(plan) => self.host.apply_network(plan),
+            Effect::EndNetwork { vpc } => self.host.end_network(&vpc),
         }
     }
 }
@@ -66,32 +69,58 @@ impl RealWorld {
 pub struct VpcConnector(pub SocketMaker);
 
 impl Connector for VpcConnector {
-    fn socket(&self, vpc: Option<&VpcId>, _address: SocketAddrV4) -> std::io::Result<OwnedFd> {
+    fn socket(&self, way: Way<'_>) -> std::io::Result<OwnedFd> {
         // Targets of every kind live in the VPC of their group.
-        self.0.tcp_socket(vpc.unwrap_or(&VpcId::from("")))
+        let nowhere = VpcId::from("");
+        let vpc = way.vpc.unwrap_or(&nowhere);
+        self.0.tcp_socket_from(vpc, way.source)
     }
 }
 
-/// Serves instance metadata from rows.
-pub struct RowMetadata(pub std::sync::OnceLock<Shell>);
+/// Serves instance metadata from rows, with the credentials and signatures
+/// that need secrets.
+pub struct RowMetadata {
+    /// Where the rows are.
+    pub shell: Shell,
+    /// What credentials are derived from.
+    pub secrets: Arc<InstanceSecrets>,
+    /// What signs identity documents.
+    pub signer: Signer,
+}
 
 impl MetadataSource for RowMetadata {
     fn document(&self, instance: &InstanceId) -> Option<MetadataDocument> {
-        let shell = self.0.get()?;
-        let engine = shell.engine();
-        let now = shell.clock().now();
+        let engine = self.shell.engine();
+        let now = self.shell.clock().now();
         let scope =
             engine.state().scopes.iter().find(|(_, tables)| tables.instances.contains_key(instance.as_str()))?.0;
         let view = engine.view(scope, now)?;
         let row = view.get::<Instance>(instance.as_str())?;
+        let rows = metadata::entries(&view, row);
+        let mut entries = self.signatures(rows.get(metadata::IDENTITY_DOCUMENT)?);
+        entries.extend(rows.into_iter().map(|(path, text)| (path, Leaf::Text(text))));
+        let credentials = instance_credentials::entries(&view, row, &self.secrets);
+        entries.extend(credentials.into_iter().map(|(path, text)| (path, Leaf::Text(text))));
         Some(MetadataDocument {
             options: MetadataOptions {
                 http_endpoint: row.metadata.endpoint,
                 tokens_required: row.metadata.tokens_required,
                 hop_limit: row.metadata.hop_limit,
             },
-            entries: metadata::entries(&view, row),
+            entries,
             user_data: row.user_data.as_deref().and_then(|text| decode_user_data(text).ok()),
         })
+    }
+}
+
+impl RowMetadata {
+    /// The forms of signature beside an identity document, made when asked for.
+    fn signatures(&self, document: &str) -> BTreeMap<String, Leaf> {
+        let leaf = |name: &str, sign: fn(&Signer, &str) -> String| {
+            let (signer, document) = (self.signer.clone(), document.to_string());
+            let path = format!("dynamic/instance-identity/{name}");
+            (path, Leaf::Made(Arc::new(move || sign(&signer, &document))))
+        };
+        BTreeMap::from([leaf("signature", Signer::signature), leaf("rsa2048", Signer::message)])
     }
 }

@@ -18,4 +18,5 @@ pub mod scaling;
 pub mod series;
 pub mod time;
 pub mod types;
+pub mod vpc;
 pub mod wildcard;

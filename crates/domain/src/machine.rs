@@ -44,6 +44,13 @@ pub struct LaunchSpec {
     /// Public key for the login user's `authorized_keys`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_public_key: Option<String>,
+    /// Name servers for its resolver configuration; empty for the VPC's own
+    /// (DHCP options `domain-name-servers`, `AmazonProvidedDNS`).
+    #[serde(default)]
+    pub name_servers: Vec<Ipv4Addr>,
+    /// Domain that short names are searched in: `ec2.internal`; empty for none.
+    #[serde(default)]
+    pub search_domain: String,
 }
 
 /// What a host says of one machine that it holds.
@@ -64,6 +71,20 @@ pub struct Machine {
     pub generation: Generation,
     /// Whether it lives.
     pub state: MachineState,
+    /// How far its boot scripts and user data are.
+    pub initialization: Initialization,
+}
+
+/// How far the boot scripts and user data of a boot are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Initialization {
+    /// They run, which may take as long as the instance lives.
+    #[default]
+    UnderWay,
+    /// All ended well.
+    Done,
+    /// Something of them failed: what, in a sentence.
+    Failed(String),
 }
 
 /// What a host found out, sent to the engine.
@@ -77,6 +98,15 @@ pub enum HostFact {
         instance: InstanceId,
         /// The boot that succeeded.
         generation: Generation,
+    },
+    /// The boot scripts and user data of a boot have ended.
+    Initialized {
+        /// The instance.
+        instance: InstanceId,
+        /// The boot.
+        generation: Generation,
+        /// How they ended.
+        initialization: Initialization,
     },
     /// The machine could not be made; nothing of it is left.
     LaunchFailed {
@@ -112,6 +142,15 @@ pub enum HostFact {
         image: ImageId,
         /// What went wrong, in a sentence.
         reason: String,
+    },
+    /// A VPC's network plan is in force, or could not be.
+    Network {
+        /// The VPC.
+        vpc: VpcId,
+        /// The plan's generation.
+        generation: u64,
+        /// What of it is not in force and why; empty when all of it is.
+        problem: String,
     },
     /// All images that the host has layers of, at start, after the first
     /// inventory: those that nobody knows are deleted.

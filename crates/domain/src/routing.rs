@@ -103,6 +103,9 @@ pub struct Target {
     pub address: SocketAddrV4,
     /// The network that the address is meant in; `None` is the host's own.
     pub vpc: Option<VpcId>,
+    /// The load balancer's address in that network, which connections and
+    /// health checks come from; `None` leaves it to the network.
+    pub source: Option<Ipv4Addr>,
     /// Its zone, for metrics.
     pub zone: Zone,
     /// Whether it takes new requests.

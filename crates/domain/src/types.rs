@@ -48,6 +48,27 @@ pub fn all() -> &'static [InstanceType] {
     TYPES
 }
 
+impl InstanceType {
+    /// How many network interfaces an instance may have, and how many private
+    /// addresses each of them (EC2 User Guide, "IP addresses per network
+    /// interface"): a matter of the size, and of the family below `xlarge`.
+    pub fn interface_limits(&self) -> (u16, u16) {
+        let (family, size) = self.name.split_once('.').unwrap_or((self.name, ""));
+        let previous = family == "t2";
+        match (size, self.burstable) {
+            ("nano" | "micro", _) => (2, 2),
+            ("small", _) => (3, 4),
+            ("medium", _) => (3, 6),
+            ("large", true) => (3, 12),
+            ("large", false) => (3, 10),
+            ("xlarge" | "2xlarge", _) if previous => (3, 15),
+            ("xlarge" | "2xlarge", _) => (4, 15),
+            ("4xlarge" | "8xlarge" | "9xlarge" | "12xlarge", _) => (8, 30),
+            _ => (15, 50),
+        }
+    }
+}
+
 const fn t2(name: &'static str, vcpus: u32, memory_mib: u32) -> InstanceType {
     InstanceType {
         name,
@@ -150,6 +171,23 @@ const TYPES: &[InstanceType] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Interfaces, and addresses of each, as AWS publishes them.
+    #[test]
+    fn interfaces_of_known_types() {
+        for (name, limits) in [
+            ("t2.micro", (2, 2)),
+            ("t2.2xlarge", (3, 15)),
+            ("t3.small", (3, 4)),
+            ("t3.large", (3, 12)),
+            ("t3.2xlarge", (4, 15)),
+            ("m5.large", (3, 10)),
+            ("c5.9xlarge", (8, 30)),
+            ("r5.24xlarge", (15, 50)),
+        ] {
+            assert_eq!(instance_type(name).map(InstanceType::interface_limits), Some(limits), "{name}");
+        }
+    }
 
     /// Well-known figures.
     #[test]

@@ -1,18 +1,21 @@
 //! The engine: facts in, writes and effects out.
 
+use crate::chaos;
 use crate::network::{self, AddressPlan};
-use crate::reconcile::{self, Memory};
+use crate::reconcile::{self, Memory, News, Touched};
 use crate::rng::Rng;
-use crate::row::{Command, ImagePhase, Invocation, Kind, Phase};
+use crate::row::{Command, ImagePhase, Instance, Invocation, Kind, Phase};
 use crate::scope::Scope;
 use crate::secret::Entropy;
 use crate::state::{Change, SeenMachine, State, Tx, View};
 use crate::store::{RowError, StoreKey, StoreWrite, read};
 use crate::telemetry::{self, CpuSample, Traffic};
-use elastane_domain::id::{CommandId, ImageId, InstanceId};
-use elastane_domain::machine::{Generation, HostFact, LaunchSpec, MachineState};
+use crate::upgrade;
+use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
+use elastane_domain::machine::{Generation, HostFact, LaunchSpec, Machine, MachineState};
 use elastane_domain::routing::{ProxyFact, Snapshot};
 use elastane_domain::time::{Span, Time};
+use elastane_domain::vpc::NetworkPlan;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -72,6 +75,22 @@ pub enum Plant {
     CapacityAboveMax,
     /// A draining target still takes requests.
     TargetRoutedAfterDrain,
+    /// Launches come before the network that they need.
+    LaunchBeforeNetwork,
+    /// Changes of security groups do not reach the network.
+    NetworkStale,
+    /// Interfaces that are gone stay in the plans.
+    GoneInterfacePlanned,
+    /// Public addresses of instances are given to others as well.
+    PublicAddressTwice,
+    /// Elastic IPs stay associated with interfaces that are gone.
+    AddressKept,
+    /// Interfaces stay attached to terminated instances.
+    InterfaceKept,
+    /// A stop moves the instance to another private address.
+    PrivateAddressMoved,
+    /// Layers go although instances or snapshots have them.
+    LayerDropped,
 }
 
 /// What the world reports.
@@ -137,6 +156,14 @@ pub enum Effect {
     },
     /// Route by this snapshot from now on.
     Route(Arc<Snapshot>),
+    /// Run a VPC's network by this plan from now on. It comes before the
+    /// launches that need it.
+    Network(Arc<NetworkPlan>),
+    /// A VPC has no interface any more: end its network.
+    EndNetwork {
+        /// The VPC.
+        vpc: VpcId,
+    },
 }
 
 /// The result of a round: commit `writes`, then answer, then do `effects`.
@@ -153,7 +180,12 @@ pub struct Step {
 /// Whether a change of such a row can change the routing snapshot.
 fn concerns_routing(kind: Kind) -> bool {
     match kind {
-        Kind::Instance | Kind::LoadBalancer | Kind::Listener | Kind::TargetGroup | Kind::Target => true,
+        Kind::Instance
+        | Kind::LoadBalancer
+        | Kind::Listener
+        | Kind::TargetGroup
+        | Kind::Target
+        | Kind::NetworkInterface => true,
         Kind::Vpc
         | Kind::Subnet
         | Kind::SecurityGroup
@@ -164,7 +196,21 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::Activity
         | Kind::Policy
         | Kind::Alarm
-        | Kind::Command => false,
+        | Kind::Command
+        | Kind::InternetGateway
+        | Kind::RouteTable
+        | Kind::Address
+        | Kind::NatGateway
+        | Kind::DhcpOptions
+        | Kind::PrefixList
+        | Kind::PlacementGroup
+        | Kind::FlowLog
+        | Kind::Outage
+        | Kind::SpotRequest
+        | Kind::Snapshot
+        | Kind::Role
+        | Kind::InstanceProfile
+        | Kind::AccountSettings => false,
     }
 }
 
@@ -183,14 +229,15 @@ impl Engine {
     /// An engine over the rows of a store. `seed` feeds its random numbers.
     pub fn open(config: Config, seed: u64, rows: Vec<(String, Vec<u8>)>) -> Result<Engine, RowError> {
         let mut state = State::default();
-        for (key, bytes) in rows {
-            let (key, row) = read(&key, &bytes)?;
+        for (key, bytes) in &rows {
+            let (key, row) = read(key, bytes)?;
             row.insert(key.id, state.scopes.entry(key.scope).or_default());
         }
         let touched = state.scopes.keys().cloned().collect();
         let memory = Memory::default();
-        let rng = Rng::new(seed).with_entropy(config.entropy.as_ref());
-        Ok(Engine { state, config, rng, changes: Vec::new(), touched, wakes: BTreeMap::new(), memory })
+        let mut rng = Rng::new(seed).with_entropy(config.entropy.as_ref());
+        let changes = upgrade::complete(&mut state, &mut rng, &config, &rows);
+        Ok(Engine { state, config, rng, changes, touched, wakes: BTreeMap::new(), memory })
     }
 
     /// Everything it knows.
@@ -209,7 +256,8 @@ impl Engine {
         Some(View { state: &self.state, tables, scope, now })
     }
 
-    /// Runs `change` as a transaction: when it fails, the rows are as before.
+    /// Runs `change` as a transaction: when it fails, the rows are as before,
+    /// unless it says with [`Tx::keep`] that a part was done.
     /// A scope's first transaction makes its default network.
     pub fn transact<T, E>(
         &mut self,
@@ -221,6 +269,7 @@ impl Engine {
             let index = self.state.scopes.len();
             let mut tx = Tx::new(&mut self.state, scope.clone(), now, &mut self.rng, &self.config);
             network::ensure(&mut tx, &self.config, index);
+            chaos::inherit_outages(&mut tx);
             self.changes.append(&mut tx.changes);
         }
         let mut tx = Tx::new(&mut self.state, scope.clone(), now, &mut self.rng, &self.config);
@@ -229,6 +278,11 @@ impl Engine {
                 self.changes.append(&mut tx.changes);
                 self.touched.insert(scope.clone());
                 Ok(value)
+            }
+            Err(err) if tx.kept => {
+                self.changes.append(&mut tx.changes);
+                self.touched.insert(scope.clone());
+                Err(err)
             }
             Err(err) => {
                 tx.roll_back();
@@ -270,7 +324,13 @@ impl Engine {
         }
         self.touched.clear();
         let rerouted = self.changes.iter().any(|change| concerns_routing(change.kind));
-        let effects = reconcile::effects(&self.state, &self.config, &mut self.memory, now, rerouted);
+        let news = News { rerouted, touched: Touched::by(&self.changes, self.config.plant) };
+        let effects = reconcile::effects(&self.state, &self.config, &mut self.memory, now, &news);
+        for effect in &effects {
+            if let Effect::EndNetwork { vpc } = effect {
+                self.state.seen.networks.remove(vpc);
+            }
+        }
         if let Some(snapshot) = self.memory.route().filter(|_| rerouted) {
             self.state.seen.forget_unrouted(snapshot);
         }
@@ -318,6 +378,8 @@ impl Engine {
         match fact {
             HostFact::Inventory(machines) => {
                 seen.inventoried = true;
+                let told = |m: &Machine| (m.instance.clone(), (m.generation, m.initialization.clone()));
+                seen.initialized = machines.iter().map(told).collect();
                 seen.machines = machines
                     .into_iter()
                     .map(|m| (m.instance, SeenMachine { generation: m.generation, state: m.state }))
@@ -334,6 +396,7 @@ impl Engine {
             HostFact::Removed { instance } => {
                 seen.machines.remove(&instance);
                 seen.launch_failures.remove(&instance);
+                seen.initialized.remove(&instance);
                 if self.state.instance(&instance).is_some_and(|row| row.phase == Phase::ShuttingDown) {
                     self.memory.removed.insert(instance);
                 }
@@ -346,6 +409,21 @@ impl Engine {
                 let mut rows = self.state.scopes.values().filter_map(|tables| tables.commands.get(command.as_str()));
                 if rows.any(|row| waits(row)) {
                     self.state.seen.commands.insert((command, instance), outcome);
+                }
+            }
+            HostFact::Initialized { instance, generation, initialization } => {
+                // One that is on its way out may be gone already.
+                let stays = |row: &Instance| !matches!(row.phase, Phase::ShuttingDown | Phase::Terminated { .. });
+                let row = self.state.instance(&instance).filter(|row| row.generation == generation);
+                if row.is_some_and(|row| stays(row)) {
+                    self.state.seen.initialized.insert(instance, (generation, initialization));
+                }
+            }
+            HostFact::Network { vpc, generation, problem } => {
+                let newest = self.memory.networks.plan(&vpc).is_some_and(|plan| generation <= plan.generation);
+                let seen = &mut self.state.seen.networks;
+                if newest && seen.get(&vpc).is_none_or(|(last, _)| *last <= generation) {
+                    seen.insert(vpc, (generation, problem));
                 }
             }
             HostFact::Layers(images) => self.memory.layers.extend(images),

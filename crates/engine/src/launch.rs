@@ -2,14 +2,19 @@
 //! EC2's checks, codes and texts. RunInstances and Auto Scaling groups come
 //! through here alike.
 
-use crate::network;
+mod interfaces;
+pub mod placement;
+mod resolve;
+mod spot;
+
+pub use resolve::{check_tag_keys, profile};
+
 use crate::row::*;
 use crate::state::{Tx, View};
 use base64::Engine as _;
 use elastane_domain::id::*;
 use elastane_domain::machine::{Generation, LaunchSpec};
-use elastane_domain::types::{InstanceType, instance_type};
-use std::collections::BTreeSet;
+use elastane_domain::types::instance_type;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -73,25 +78,34 @@ pub struct Request {
     pub group: Option<(GroupName, bool)>,
 }
 
-/// What the data means in this scope, checked.
-struct Resolved<'a> {
-    image: &'a Image,
-    instance_type: &'static InstanceType,
-    subnet: &'a Subnet,
-    security_groups: Vec<SecurityGroupId>,
-}
-
-/// Launches instances and returns their ids, all of one reservation.
+/// Launches instances and returns their ids, all of one reservation: as many
+/// of `count_max` as there is room for, or none.
 pub fn launch(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<InstanceId>, Refusal> {
     let view = tx.view();
     check_counts(&view, request)?;
-    let resolved = resolve(&view, &request.data)?;
-    let addresses = free_addresses(&view, resolved.subnet, request)?;
+    let data = &request.data;
+    let resolved = resolve::all(&view, data)?;
+    interfaces::check_single(&resolved.cards, request.count_max)?;
+    let wanted = (resolved.instance_type.name, request.count_min);
+    let room = placement::room(&view, resolved.zone(), resolved.group, wanted)?;
+    let counts = (request.count_min, request.count_max.min(room));
+    let addresses = interfaces::addresses(&view, &resolved.cards, counts)?;
     let template = instance_template(&view, &resolved, request);
+    let cards = resolved.cards.clone();
+    let group = resolved.group.cloned();
     let reservation = tx.rng.id("r-");
-    let ids = addresses.into_iter().enumerate().map(|(index, private_ip)| {
+    let mut ids = Vec::new();
+    for (index, addresses) in addresses.into_iter().enumerate() {
         let id = InstanceId::from(tx.rng.id(InstanceId::PREFIX));
-        let (interface, root_volume) = (tx.rng.id("eni-"), tx.rng.id("vol-"));
+        let private_ip = addresses[0][0];
+        let mut made = cards.iter().zip(addresses).map(|(card, addresses)| interfaces::put(tx, &id, card, addresses));
+        let interface = made.next().expect("a launch has a primary interface");
+        made.for_each(drop);
+        let root_volume = tx.rng.id("vol-");
+        let partition =
+            group.as_ref().and_then(|group| placement::partition(&tx.view(), group, data.placement.partition));
+        let profile = template.profile.clone().map(|own| ProfileAssociation { id: tx.rng.id("iip-assoc-"), ..own });
+        let spot_request = data.spot.as_ref().map(|choice| spot::put_active(tx, choice, data, &id));
         tx.put(Instance {
             id: id.clone(),
             reservation: reservation.clone(),
@@ -99,17 +113,20 @@ pub fn launch(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<InstanceId>, Ref
             private_ip,
             interface,
             root_volume,
+            partition,
+            profile,
+            spot_request,
             ..template.clone()
         });
-        id
-    });
-    Ok(ids.collect())
+        ids.push(id);
+    }
+    Ok(ids)
 }
 
-/// Whether a call with this data would be accepted, with nothing changed: what
-/// a group checks when its template is set.
+/// Whether a call with this data would be accepted, capacity aside, with
+/// nothing changed: what a group checks when its template is set.
 pub fn check(view: &View<'_>, data: &LaunchData) -> Result<(), Refusal> {
-    resolve(view, data).map(|_| ())
+    resolve::all(view, data).map(|_| ())
 }
 
 fn check_counts(view: &View<'_>, request: &Request) -> Result<(), Refusal> {
@@ -134,50 +151,7 @@ fn check_counts(view: &View<'_>, request: &Request) -> Result<(), Refusal> {
             ),
         ));
     }
-    if request.data.private_ip.is_some() && request.count_max > 1 {
-        return Err(Refusal::new(
-            "InvalidParameterCombination",
-            "Only one instance can be launched when a private IP address is specified.",
-        ));
-    }
     Ok(())
-}
-
-fn resolve<'a>(view: &View<'a>, data: &LaunchData) -> Result<Resolved<'a>, Refusal> {
-    let image = resolve_image(view, data.image.as_ref())?;
-    let name = data.instance_type.as_deref().unwrap_or(DEFAULT_TYPE);
-    let instance_type = instance_type(name)
-        .ok_or_else(|| Refusal::new("InvalidParameterValue", format!("Invalid value '{name}' for InstanceType.")))?;
-    if let Some(key) = &data.key_name
-        && view.get::<KeyPair>(key).is_none()
-    {
-        return Err(Refusal::new("InvalidKeyPair.NotFound", format!("The key pair '{key}' does not exist")));
-    }
-    if let Some(text) = &data.user_data {
-        decode_user_data(text)?;
-    }
-    let subnet = resolve_subnet(view, data)?;
-    let security_groups = resolve_security_groups(view, data, &subnet.vpc)?;
-    Ok(Resolved { image, instance_type, subnet, security_groups })
-}
-
-fn resolve_image<'a>(view: &View<'a>, id: Option<&ImageId>) -> Result<&'a Image, Refusal> {
-    let Some(id) = id else {
-        return Err(Refusal::new("MissingParameter", "The request must contain the parameter ImageId"));
-    };
-    if !well_formed(ImageId::PREFIX, id.as_str()) {
-        return Err(Refusal::new("InvalidAMIID.Malformed", format!("Invalid id: \"{id}\" (expecting \"ami-...\")")));
-    }
-    let not_found = || Refusal::new("InvalidAMIID.NotFound", format!("The image id '[{id}]' does not exist"));
-    let image = view.get::<Image>(id.as_str()).ok_or_else(not_found)?;
-    match &image.phase {
-        ImagePhase::Available { .. } => Ok(image),
-        ImagePhase::Deregistered => Err(not_found()),
-        ImagePhase::Pending | ImagePhase::Failed { .. } => Err(Refusal::new(
-            "InvalidAMIID.Unavailable",
-            format!("The image ID '{id}' is not available: wait until its state is 'available'"),
-        )),
-    }
 }
 
 /// Raw user data of its base64 form, within EC2's limit.
@@ -191,88 +165,8 @@ pub fn decode_user_data(text: &str) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-fn resolve_subnet<'a>(view: &View<'a>, data: &LaunchData) -> Result<&'a Subnet, Refusal> {
-    if let Some(id) = &data.subnet {
-        return view
-            .get::<Subnet>(id.as_str())
-            .map(AsRef::as_ref)
-            .ok_or_else(|| Refusal::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist")));
-    }
-    let zones = network::zones(&view.scope.region);
-    let zone = match &data.zone {
-        Some(zone) if !zones.contains(zone) => {
-            return Err(Refusal::new(
-                "InvalidParameterValue",
-                format!("Invalid availability zone: [{zone}]; this region has {}", join(&zones)),
-            ));
-        }
-        Some(zone) => zone.clone(),
-        None => zones[0].clone(),
-    };
-    network::default_subnet(view, &zone).ok_or_else(|| {
-        Refusal::new("MissingInput", format!("No default subnet for availability zone: '{zone}'. Name a SubnetId."))
-    })
-}
-
-fn join(zones: &[Zone]) -> String {
-    zones.iter().map(Zone::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn resolve_security_groups(view: &View<'_>, data: &LaunchData, vpc: &VpcId) -> Result<Vec<SecurityGroupId>, Refusal> {
-    let mut found = BTreeSet::new();
-    for id in &data.security_groups {
-        match view.get::<SecurityGroup>(id.as_str()) {
-            Some(group) if group.vpc == *vpc => found.insert(id.clone()),
-            Some(_) | None => {
-                let message = format!("The security group '{id}' does not exist in VPC '{vpc}'");
-                return Err(Refusal::new("InvalidGroup.NotFound", message));
-            }
-        };
-    }
-    for name in &data.security_group_names {
-        let group = view.all::<SecurityGroup>().find(|group| group.vpc == *vpc && group.name == *name);
-        let message = || format!("The security group '{name}' does not exist in VPC '{vpc}'");
-        found.insert(group.ok_or_else(|| Refusal::new("InvalidGroup.NotFound", message()))?.id.clone());
-    }
-    if found.is_empty() {
-        found.extend(network::default_security_group(view, vpc).map(|group| group.id.clone()));
-    }
-    Ok(found.into_iter().collect())
-}
-
-/// One address an instance: as many as fit, if that is enough.
-fn free_addresses(view: &View<'_>, subnet: &Subnet, request: &Request) -> Result<Vec<Ipv4Addr>, Refusal> {
-    let mut taken = network::taken(view, &subnet.id);
-    if let Some(address) = request.data.private_ip {
-        if !subnet.cidr.contains(address) || subnet.cidr.reserves(address) {
-            let message = format!("Address {address} does not fall within the subnet's address range");
-            return Err(Refusal::new("InvalidParameterValue", message));
-        }
-        if taken.contains(&address) {
-            return Err(Refusal::new("InvalidIPAddress.InUse", format!("Address {address} is in use.")));
-        }
-        return Ok(vec![address]);
-    }
-    let mut free = Vec::new();
-    while free.len() < request.count_max.min(LAUNCH_MAX) as usize {
-        let Some(address) = subnet.cidr.next_free_after(free.last().copied(), &taken) else { break };
-        taken.insert(address);
-        free.push(address);
-    }
-    if free.len() < request.count_min as usize {
-        return Err(Refusal::new(
-            "InsufficientFreeAddressesInSubnet",
-            format!(
-                "There are not enough free addresses in subnet '{}' to satisfy the requested number of instances.",
-                subnet.id
-            ),
-        ));
-    }
-    Ok(free)
-}
-
 /// An instance with everything but its own identity.
-fn instance_template(view: &View<'_>, resolved: &Resolved<'_>, request: &Request) -> Instance {
+fn instance_template(view: &View<'_>, resolved: &resolve::Resolved<'_>, request: &Request) -> Instance {
     let data = &request.data;
     let mut tags = data.tags.get("instance").cloned().unwrap_or_default();
     if let Some((template, version)) = &request.template {
@@ -289,29 +183,41 @@ fn instance_template(view: &View<'_>, resolved: &Resolved<'_>, request: &Request
         image: resolved.image.id.clone(),
         layers: resolved.image.layers.clone(),
         instance_type: resolved.instance_type.name.to_string(),
-        vpc: resolved.subnet.vpc.clone(),
-        subnet: resolved.subnet.id.clone(),
-        zone: resolved.subnet.zone.clone(),
+        vpc: interfaces::vpc(&resolved.cards).clone(),
+        subnet: resolved.cards[0].subnet.clone(),
+        zone: resolved.zone().clone(),
         private_ip: Ipv4Addr::UNSPECIFIED,
         interface: String::new(),
         root_volume: String::new(),
-        security_groups: resolved.security_groups.clone(),
         key_name: data.key_name.clone(),
         user_data: data.user_data.clone(),
         launched_at: view.now,
         tags,
         volume_tags: data.tags.get("volume").cloned().unwrap_or_default(),
-        interface_tags: data.tags.get("network-interface").cloned().unwrap_or_default(),
         client_token: request.client_token.clone(),
         request_digest: request.request_digest.clone(),
         launch_template: request.template.clone(),
-        metadata: metadata_options(&data.metadata),
+        metadata: resolved.metadata,
         monitoring: data.monitoring.unwrap_or(false),
         disable_api_termination: data.disable_api_termination.unwrap_or(false),
+        disable_api_stop: data.disable_api_stop.unwrap_or(false),
         shutdown_behavior: data.shutdown_behavior.unwrap_or_default(),
         ebs_optimized: data.ebs_optimized.unwrap_or(false),
         cpu_credits: data.cpu_credits.clone(),
-        root_device: data.block_devices.first().cloned().unwrap_or_default(),
+        spot_request: None,
+        placement_group: resolved.group.map(|group| group.name.clone()),
+        partition: None,
+        profile: resolved.profile.map(|profile| ProfileAssociation {
+            id: String::new(),
+            profile: profile.name.clone(),
+            since: view.now,
+        }),
+        interruption: None,
+        root_device: resolve::root_device(resolved.image, data),
+        volume_change: None,
+        private_dns: resolved.private_dns,
+        no_auto_recovery: data.auto_recovery == Some(false),
+        no_capacity_reservation: data.capacity_reservation.as_deref() == Some("none"),
         goal: Goal::Run,
         phase: Phase::Pending,
         generation: Generation(1),
@@ -325,17 +231,6 @@ fn instance_template(view: &View<'_>, resolved: &Resolved<'_>, request: &Request
             unhealthy: None,
             activity: None,
         }),
-    }
-}
-
-/// The options in force when some were chosen (ec2-imds.md 1): tokens are
-/// optional and one hop is enough, unless the call says otherwise.
-fn metadata_options(choice: &MetadataChoice) -> MetadataOptions {
-    MetadataOptions {
-        endpoint: choice.endpoint.unwrap_or(true),
-        tokens_required: choice.tokens_required.unwrap_or(false),
-        hop_limit: choice.hop_limit.unwrap_or(1),
-        tags: choice.tags.unwrap_or(false),
     }
 }
 
@@ -354,12 +249,20 @@ pub fn spec(view: &View<'_>, instance: &Instance) -> Option<LaunchSpec> {
         vpc: instance.vpc.clone(),
         subnet_cidr: (subnet.cidr.network(), subnet.cidr.prefix()),
         private_ip: instance.private_ip,
-        hostname: host_name(instance.private_ip),
+        hostname: short_name(instance),
         cpu_millicores: 0,
         memory_mib: kind.memory_mib,
         user_data: instance.user_data.as_deref().and_then(|text| decode_user_data(text).ok()),
         ssh_public_key: key.map(|key| key.public_key.clone()),
+        name_servers: Vec::new(),
+        search_domain: view.scope.private_domain(),
     })
+}
+
+/// The instance's host name without a domain: its id where that was chosen,
+/// else one made of its private address (EC2 User Guide, "Hostname types").
+pub fn short_name(instance: &Instance) -> String {
+    if instance.private_dns.resource_name { instance.id.to_string() } else { host_name(instance.private_ip) }
 }
 
 /// Enforced CPU of a type, in thousandths of a core.

@@ -10,7 +10,10 @@
 //! their answers are sent; a row that says `Terminated` never says anything
 //! else again; no effect is issued before the first inventory.
 
+mod chaos;
 mod engine;
+pub mod images;
+pub mod identity;
 pub mod launch;
 pub mod metadata;
 pub mod network;
@@ -24,10 +27,14 @@ pub mod store;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
+pub use chaos::{Chaos, ChaosError, OUTAGE_MAX};
 pub use engine::{Config, Effect, Engine, Fact, Plant, Step};
 pub use reconcile::groups;
 pub use reconcile::instances;
+pub use reconcile::network as plans;
+pub use reconcile::outages;
 pub use reconcile::policy::{self, PolicyError};
 pub use reconcile::targets;
 pub use rng::Rng;

@@ -3,6 +3,7 @@
 
 use elastane_domain::id::{AccountId, Region};
 use std::fmt;
+use std::net::Ipv4Addr;
 
 /// One account in one region.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +30,15 @@ impl Scope {
         match self.region.as_str() {
             "us-east-1" => "ec2.internal".to_string(),
             region => format!("{region}.compute.internal"),
+        }
+    }
+
+    /// The name of a public address (Amazon VPC User Guide, "DNS attributes for your VPC").
+    pub fn public_name(&self, address: Ipv4Addr) -> String {
+        let [a, b, c, d] = address.octets();
+        match self.region.as_str() {
+            "us-east-1" => format!("ec2-{a}-{b}-{c}-{d}.compute-1.amazonaws.com"),
+            region => format!("ec2-{a}-{b}-{c}-{d}.{region}.compute.amazonaws.com"),
         }
     }
 }

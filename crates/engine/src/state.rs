@@ -5,9 +5,9 @@ use crate::engine::Config;
 use crate::rng::Rng;
 use crate::row::*;
 use crate::scope::Scope;
-use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn};
-use elastane_domain::machine::{CommandOutcome, Generation, MachineState};
-use elastane_domain::routing::{self, Admission, Snapshot, TargetHealth, TargetKey};
+use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn, VpcId};
+use elastane_domain::machine::{CommandOutcome, Generation, Initialization, MachineState};
+use elastane_domain::routing::{self, Admission, TargetHealth, TargetKey};
 use elastane_domain::series::MetricStore;
 use elastane_domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +53,36 @@ pub struct Tables {
     pub targets: Table<Target>,
     /// Run Command invocations.
     pub commands: Table<Command>,
+    /// Internet gateways.
+    pub internet_gateways: Table<InternetGateway>,
+    /// Route tables.
+    pub route_tables: Table<RouteTable>,
+    /// Network interfaces.
+    pub interfaces: Table<NetworkInterface>,
+    /// Elastic IP addresses.
+    pub addresses: Table<Address>,
+    /// NAT gateways, deleted ones for an hour.
+    pub nat_gateways: Table<NatGateway>,
+    /// DHCP options.
+    pub dhcp_options: Table<DhcpOptions>,
+    /// Managed prefix lists.
+    pub prefix_lists: Table<PrefixList>,
+    /// Placement groups by name.
+    pub placement_groups: Table<PlacementGroup>,
+    /// Flow logs.
+    pub flow_logs: Table<FlowLog>,
+    /// Zones that are cut off.
+    pub outages: Table<Outage>,
+    /// Spot instance requests.
+    pub spot_requests: Table<SpotRequest>,
+    /// Snapshots.
+    pub snapshots: Table<Snapshot>,
+    /// Roles by name; in the scope of `IAM_REGION` only.
+    pub roles: Table<Role>,
+    /// Instance profiles by name; in the scope of `IAM_REGION` only.
+    pub instance_profiles: Table<InstanceProfile>,
+    /// Settings of the account in this region: at most one row.
+    pub account_settings: Table<AccountSettings>,
 }
 
 /// The last fact from the world about one machine.
@@ -73,6 +103,10 @@ pub struct Seen {
     pub machines: BTreeMap<InstanceId, SeenMachine>,
     /// Boots that failed, with the reason.
     pub launch_failures: BTreeMap<InstanceId, (Generation, String)>,
+    /// How far boot scripts and user data are, by the boot that they are of.
+    pub initialized: BTreeMap<InstanceId, (Generation, Initialization)>,
+    /// The network plan in force in each VPC, and what of it is not in force.
+    pub networks: BTreeMap<VpcId, (u64, String)>,
     /// Images whose capture ended: their size, or why there is none.
     pub captures: BTreeMap<ImageId, Result<u64, String>>,
     /// Run Command scripts that ended.
@@ -109,7 +143,7 @@ impl State {
 
 impl Seen {
     /// Drops what was seen of targets and listeners that are no more.
-    pub(crate) fn forget_unrouted(&mut self, snapshot: &Snapshot) {
+    pub(crate) fn forget_unrouted(&mut self, snapshot: &routing::Snapshot) {
         let mut targets = BTreeSet::new();
         self.draining.clear();
         for group in &snapshot.target_groups {
@@ -189,13 +223,20 @@ pub struct Tx<'a> {
     /// What differs from installation to installation.
     pub config: &'a Config,
     pub(crate) changes: Vec<Change>,
+    pub(crate) kept: bool,
     undo: Vec<Undo>,
 }
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(state: &'a mut State, scope: Scope, now: Time, rng: &'a mut Rng, config: &'a Config) -> Tx<'a> {
         state.scopes.entry(scope.clone()).or_default();
-        Tx { state, scope, now, rng, config, changes: Vec::new(), undo: Vec::new() }
+        Tx { state, scope, now, rng, config, changes: Vec::new(), kept: false, undo: Vec::new() }
+    }
+
+    /// Keeps what was written, although the call ends in an error: a few of
+    /// AWS's calls do a part of what was asked and then refuse.
+    pub fn keep(&mut self) {
+        self.kept = true;
     }
 
     /// Whose rows it changes.

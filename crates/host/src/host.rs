@@ -5,6 +5,9 @@
 use crate::agent_client;
 use crate::cgroup::{Groups, Hierarchy};
 use crate::error::{Context, HostError};
+use crate::image::import::Imported;
+use crate::image::owners::Owners;
+use crate::image::unpack::Progress;
 use crate::imds::MetadataSource;
 use crate::imds::server::{self, Service};
 use crate::init::{Answer, Ask, ExecRequest};
@@ -13,17 +16,21 @@ use crate::launch::Base;
 use crate::layout::{Layout, is_safe_name};
 use crate::make::Make;
 use crate::record::{Phase, Record};
-use crate::router::{METADATA, RESOLVER, Router};
+use crate::network::Networks;
+use crate::router::Router;
 use crate::sockets::SocketMaker;
-use crate::{dns, image, launch, make, process, recovery, sys};
+use crate::{image, launch, make, process, recovery, sys};
 use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
-use elastane_domain::machine::{CommandEnd, CommandOutcome, Generation, HostFact, LaunchSpec, Machine, MachineState};
+use elastane_domain::machine::{
+    CommandEnd, CommandOutcome, Generation, HostFact, Initialization, LaunchSpec, Machine, MachineState,
+};
+use elastane_domain::vpc::NetworkPlan;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -61,6 +68,10 @@ pub struct HostConfig {
     pub source: Arc<dyn MetadataSource>,
     /// Where facts go.
     pub facts: Facts,
+    /// Whether instances with a way to the internet reach beyond this
+    /// machine: forwarding and one nftables table in the host's own network
+    /// namespace, until the host is closed. Root make only.
+    pub internet: bool,
 }
 
 /// The instances of one data directory. Dropping it leaves them running.
@@ -79,17 +90,13 @@ pub(crate) struct Entry {
     pub memory_kills_told: u64,
 }
 
-/// A VPC's network in use.
-struct Vpc {
-    router: Arc<Router>,
-    tasks: Vec<AbortHandle>,
-}
-
 /// Who has which address.
 #[derive(Default)]
 pub(crate) struct Addresses {
     /// (VPC, private address) to instance and the address where it is reached.
     known: Mutex<HashMap<(VpcId, Ipv4Addr), (InstanceId, Ipv4Addr)>>,
+    /// The DNS domain of instances in a VPC.
+    domains: Mutex<HashMap<VpcId, String>>,
 }
 
 /// What all threads share.
@@ -102,9 +109,9 @@ pub(crate) struct Inner {
     pub base: OnceLock<Result<Base, String>>,
     pub addresses: Arc<Addresses>,
     pub io: tokio::runtime::Handle,
-    service: Arc<Service>,
+    pub service: Arc<Service>,
     machines: Mutex<BTreeMap<InstanceId, Entry>>,
-    vpcs: Mutex<BTreeMap<VpcId, Vpc>>,
+    pub networks: Networks,
     jobs: Jobs,
     commands: Arc<Semaphore>,
     _lock: File,
@@ -115,6 +122,8 @@ impl Addresses {
     pub fn add(&self, record: &Record) {
         let key = (record.spec.vpc.clone(), record.spec.private_ip);
         let value = (record.spec.instance.clone(), record.address);
+        let domain = launch::domain(&record.spec);
+        self.domains.lock().expect("no code panics under this lock").insert(key.0.clone(), domain);
         self.known.lock().expect("no code panics under this lock").insert(key, value);
     }
 
@@ -130,6 +139,12 @@ impl Addresses {
     pub fn find(&self, vpc: &VpcId, address: Ipv4Addr) -> Option<InstanceId> {
         let known = self.known.lock().expect("no code panics under this lock");
         known.get(&(vpc.clone(), address)).map(|(instance, _)| instance.clone())
+    }
+
+    /// The domain of names of a VPC's instances; that of the first region for a VPC without any.
+    pub fn domain(&self, vpc: &VpcId) -> String {
+        let domains = self.domains.lock().expect("no code panics under this lock");
+        domains.get(vpc).cloned().unwrap_or_else(|| "ec2.internal".to_owned())
     }
 
     /// Where the instance with this private address is reached.
@@ -161,6 +176,7 @@ impl Host {
         let mut notes = limits_of_make(config.make);
         let hierarchy = hierarchy(config.make, &layout, &mut notes);
         let service = Arc::new(Service::open(&layout, config.source)?);
+        let networks = Networks::new(config.make, &layout, config.internet);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -182,7 +198,7 @@ impl Host {
             io,
             service,
             machines: Mutex::default(),
-            vpcs: Mutex::default(),
+            networks,
             jobs: Jobs::default(),
             commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
             _lock: lock,
@@ -246,6 +262,25 @@ impl Host {
             };
             (inner.facts)(fact);
         });
+    }
+
+    /// Unpacks a root file system (a tar archive, an OCI layout or an archive
+    /// of one) to an image's layer, and says now and then how far it is.
+    /// Blocks until the layer is complete on disk, or nothing of it is left.
+    pub fn import_image(
+        &self,
+        image: &ImageId,
+        source: &Path,
+        tell: &dyn Fn(Progress),
+    ) -> Result<Imported, HostError> {
+        let inner = &self.inner;
+        if !inner.make.is_sandbox() {
+            let why = "images can be imported with the sandbox driver only: \
+                       instances of the process driver share the host's files";
+            return Err(HostError::Refused(why.to_owned()));
+        }
+        let owners = Owners::of(inner.make, launch::base(inner)?.owner);
+        image::import::import(&inner.layout, image.as_str(), source, owners, tell)
     }
 
     /// Removes an image's layer. Instances that run from it keep it until
@@ -340,8 +375,28 @@ impl Host {
                 Phase::Launching | Phase::Running => MachineState::Running,
                 Phase::Stopped => MachineState::Stopped,
             },
+            initialization: entry.record.initialization.clone(),
         };
         machines.values().map(line).collect()
+    }
+
+    /// Runs a VPC's network by this plan from now on, unless a newer one is
+    /// known. Returns at once; `Network` follows, and launches in the VPC wait
+    /// until the newest plan is in force.
+    pub fn apply_network(&self, plan: Arc<NetworkPlan>) {
+        self.inner.take_plan(plan);
+    }
+
+    /// Forgets a VPC's plan. The network ends when no machine is in it.
+    pub fn end_network(&self, vpc: &VpcId) {
+        self.inner.drop_plan(vpc);
+    }
+
+    /// Before the program ends: applies no more plans, ends the networks in
+    /// which nothing runs, and takes back what was changed in the host's own
+    /// network namespace for `internet`. Dropping the host does it too.
+    pub fn leave_networks(&self) {
+        self.inner.close_networks();
     }
 
     /// Makes sockets inside VPCs.
@@ -351,7 +406,9 @@ impl Host {
 
     /// What is enforced, and what is not possible here, for the log and `elastane doctor`.
     pub fn notes(&self) -> Vec<String> {
-        self.inner.notes.lock().expect("no code panics under this lock").clone()
+        let mut notes = self.inner.network_notes();
+        notes.extend(self.inner.notes.lock().expect("no code panics under this lock").iter().cloned());
+        notes
     }
 
     /// Terminates all instances, ends all networks, and waits for it: for the
@@ -365,7 +422,7 @@ impl Host {
             std::thread::sleep(Duration::from_millis(5));
         }
         let done = self.inner.machines().is_empty();
-        self.inner.end_networks(|_| true);
+        self.inner.end_networks(true, |_| true);
         if let Some(hierarchy) = self.inner.hierarchy.as_ref().filter(|_| done) {
             hierarchy.retire();
         }
@@ -383,6 +440,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.inner.jobs.close();
+        self.inner.close_networks();
         drop(self.io_stop.take());
         if let Some(thread) = self.io_thread.take() {
             // A panic there was reported by the panic hook.
@@ -412,15 +470,14 @@ fn lock(layout: &Layout) -> Result<File, HostError> {
     }
 }
 
-/// What is not the same as on EC2 because of the make.
+/// What is not the same as on EC2 because of the make, besides its networks.
 fn limits_of_make(make: Make) -> Vec<String> {
     let text = match make {
-        Make::Root => "security groups are not enforced between instances",
-        Make::Rootless => {
-            "security groups are not enforced; an instance has one user id, so programs that change their user fail"
-        }
+        Make::Root => return Vec::new(),
+        Make::Rootless => "an instance has one user id, so programs that change their user fail",
         Make::Process => {
-            "instances are not isolated: they share the host's files, users and network, and security groups mean nothing"
+            "instances are not isolated: they share the host's files, users and network, and SECURITY GROUPS, routes \
+             and public addresses mean nothing"
         }
     };
     vec![text.to_owned()]
@@ -458,16 +515,18 @@ fn undeliverable(why: &str) -> CommandOutcome {
     CommandOutcome { end: CommandEnd::Undeliverable, stdout: String::new(), stderr: why.to_owned() }
 }
 
+/// Asks an instance's agent and waits for its answer.
+async fn talk(directory: &Path, request: &Ask) -> std::io::Result<Answer> {
+    let (_open, path) = agent_client::socket_path(directory)?;
+    let mut stream = tokio::net::UnixStream::connect(path).await?;
+    stream.write_all(&agent_client::line(request)).await?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(agent_client::ANSWER_BYTES_MAX)).read_line(&mut answer).await?;
+    agent_client::parse(&answer)
+}
+
 async fn execute(directory: PathBuf, request: Ask, limit: Duration) -> CommandOutcome {
-    let talk = async {
-        let (_open, path) = agent_client::socket_path(&directory)?;
-        let mut stream = tokio::net::UnixStream::connect(path).await?;
-        stream.write_all(&agent_client::line(&request)).await?;
-        let mut answer = String::new();
-        BufReader::new(stream.take(agent_client::ANSWER_BYTES_MAX)).read_line(&mut answer).await?;
-        agent_client::parse(&answer)
-    };
-    match tokio::time::timeout(limit, talk).await {
+    match tokio::time::timeout(limit, talk(&directory, &request)).await {
         Ok(Ok(Answer::Executed { end, stdout, stderr })) => CommandOutcome { end, stdout, stderr },
         Ok(Ok(_)) => undeliverable("the instance gave an unexpected answer"),
         Ok(Err(err)) => undeliverable(&format!("the instance does not answer: {err}")),
@@ -489,38 +548,7 @@ impl Inner {
     }
 
     pub fn router(&self, vpc: &VpcId) -> Option<Arc<Router>> {
-        self.vpcs.lock().expect("no code panics under this lock").get(vpc).map(|vpc| vpc.router.clone())
-    }
-
-    /// The VPC's network, made or found if need be, with its services.
-    pub fn open_router(&self, id: &VpcId) -> Result<Arc<Router>, HostError> {
-        let mut vpcs = self.vpcs.lock().expect("no code panics under this lock");
-        match vpcs.get(id) {
-            Some(vpc) if vpc.router.lives() => return Ok(vpc.router.clone()),
-            Some(vpc) => vpc.tasks.iter().for_each(AbortHandle::abort),
-            None => {}
-        }
-        let router = Arc::new(Router::open(&self.layout, id.as_str())?);
-        let metadata =
-            router.listen(SocketAddrV4::new(METADATA, 80)).context(|| "open the metadata service".to_owned())?;
-        let resolver = router.bind_udp(SocketAddrV4::new(RESOLVER, 53)).context(|| "open the resolver".to_owned())?;
-        let (addresses, vpc) = (self.addresses.clone(), id.clone());
-        let finder: server::Finder = Arc::new(move |address| addresses.find(&vpc, address));
-        let known = finder.clone();
-        let service = self.service.clone();
-        let serving = self.io.spawn(async move {
-            if let Ok(listener) = tokio::net::TcpListener::from_std(metadata) {
-                server::serve(listener, service, finder).await;
-            }
-        });
-        let resolving = self.io.spawn(async move {
-            if let Ok(socket) = tokio::net::UdpSocket::from_std(resolver) {
-                resolve(socket, known).await;
-            }
-        });
-        let tasks = vec![serving.abort_handle(), resolving.abort_handle()];
-        vpcs.insert(id.clone(), Vpc { router: router.clone(), tasks });
-        Ok(router)
+        self.networks.router(vpc)
     }
 
     /// Serves metadata on a loopback address for the instance that has it.
@@ -533,21 +561,6 @@ impl Inner {
             }
         });
         task.abort_handle()
-    }
-
-    /// Ends networks that no machine is in and that `which` names.
-    pub fn end_networks(&self, which: impl Fn(&VpcId) -> bool) {
-        let mut vpcs = self.vpcs.lock().expect("no code panics under this lock");
-        let machines = self.machines();
-        let used = |id: &VpcId| machines.values().any(|entry| entry.record.spec.vpc == *id);
-        let unused: Vec<VpcId> = vpcs.keys().filter(|id| which(id) && !used(id)).cloned().collect();
-        drop(machines);
-        for id in unused {
-            if let Some(vpc) = vpcs.remove(&id) {
-                vpc.tasks.iter().for_each(AbortHandle::abort);
-                vpc.router.end();
-            }
-        }
     }
 
     fn launch_job(self: &Arc<Self>, spec: LaunchSpec) {
@@ -611,7 +624,7 @@ impl Inner {
         let entry = self.machines().remove(instance);
         if let Some(entry) = entry {
             self.addresses.remove(&entry.record);
-            self.end_networks(|vpc| *vpc == entry.record.spec.vpc);
+            self.end_networks(false, |vpc| *vpc == entry.record.spec.vpc);
         }
     }
 
@@ -670,6 +683,40 @@ impl Inner {
         task.abort_handle()
     }
 
+    /// Waits for the end of a boot's scripts and user data, writes it down and
+    /// sends `Initialized`; after the boot's own fact, since it takes its turn.
+    pub fn watch_initialization(self: &Arc<Self>, instance: &InstanceId, generation: Generation) -> AbortHandle {
+        let (weak, id) = (Arc::downgrade(self), instance.clone());
+        let directory = self.layout.instance(instance.as_str());
+        let task = self.io.spawn(async move {
+            // An instance that ends before has no result.
+            let Ok(Answer::Initialized { generation: of, initialization }) = talk(&directory, &Ask::Initialization).await
+            else {
+                return;
+            };
+            let Some(inner) = weak.upgrade().filter(|_| of == generation.0) else { return };
+            let jobs = inner.jobs.clone();
+            jobs.submit(id.clone().as_str(), move || inner.initialized(id, generation, initialization));
+        });
+        task.abort_handle()
+    }
+
+    fn initialized(&self, instance: InstanceId, generation: Generation, initialization: Initialization) {
+        let record = {
+            let mut machines = self.machines();
+            let Some(entry) = machines.get_mut(&instance).filter(|entry| entry.record.spec.generation == generation)
+            else {
+                return;
+            };
+            entry.record.initialization = initialization.clone();
+            entry.record.clone()
+        };
+        if let Err(err) = record.save(&self.layout) {
+            self.note(err.sentence());
+        }
+        (self.facts)(HostFact::Initialized { instance, generation, initialization });
+    }
+
     /// Writes into the console how often the memory limit killed a process.
     fn tell_memory_kills(&self, instance: &InstanceId) {
         let mut machines = self.machines();
@@ -704,15 +751,4 @@ pub(crate) fn stopped(layout: &Layout, record: &Record) -> Record {
     }
     record.groups.remove();
     Record { phase: Phase::Stopped, process: None, groups: Groups::default(), ..record.clone() }
-}
-
-async fn resolve(socket: tokio::net::UdpSocket, known: server::Finder) {
-    let mut query = [0u8; 600];
-    loop {
-        let Ok((length, from)) = socket.recv_from(&mut query).await else { continue };
-        if let Some(reply) = dns::answer(&query[..length], |address| known(address).is_some()) {
-            // A lost answer is asked for again.
-            let _ = socket.send_to(&reply, from).await;
-        }
-    }
 }

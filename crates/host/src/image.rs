@@ -1,4 +1,11 @@
-//! Images: captured writable layers, one directory each, complete or absent.
+//! Images: captured writable layers and imported root file systems, one
+//! directory each, there as a whole or absent.
+
+pub mod import;
+mod oci;
+pub mod owners;
+mod stream;
+pub mod unpack;
 
 use crate::error::{Context, HostError};
 use crate::layout::{Layout, TOP, is_safe_name, make_private};
@@ -24,7 +31,10 @@ const INSTANCE_ONLY: [&str; 10] = [
 
 fn excluded(path: &Path, kind: FileType) -> bool {
     let logs = path.starts_with("var/log") && kind == FileType::RegularFile;
-    logs || INSTANCE_ONLY.iter().any(|name| Path::new(name) == path)
+    // The next instance makes its own; a key that two have is no secret.
+    let host_keys = path.parent() == Some(Path::new("etc/ssh"))
+        && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ssh_host_"));
+    logs || host_keys || INSTANCE_ONLY.iter().any(|name| Path::new(name) == path)
 }
 
 /// Copies the writable layer of an instance to a new image; returns its size
@@ -111,6 +121,8 @@ mod tests {
             ("var/lib/cloud/instances", FileType::Directory, true),
             ("var/lib/cloud/scripts", FileType::Directory, false),
             ("usr/local/bin/app", FileType::RegularFile, false),
+            ("etc/ssh/ssh_host_rsa_key.pub", FileType::RegularFile, true),
+            ("etc/ssh/sshd_config", FileType::RegularFile, false),
         ] {
             assert_eq!(excluded(Path::new(path), kind), want, "{path}");
         }

@@ -10,10 +10,11 @@ use crate::host::{Entry, Inner, stopped};
 use crate::init::{AGENT_FD, BOOT_FD, INIT_ARGUMENT, InitSpec};
 use crate::layout::{BASES, TOP, make_private};
 use crate::make::{Make, SHIFT, SHIFT_COUNT};
+use crate::network::Station;
 use crate::record::{Phase, ProcessName, Record};
 use crate::sys::{self, Spawn};
 use crate::{image, mask, tree};
-use elastane_domain::machine::LaunchSpec;
+use elastane_domain::machine::{Initialization, LaunchSpec};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -33,6 +34,7 @@ const LAYERS_MAX: usize = 64;
 const METADATA_PORT: u16 = 8169;
 
 /// What all instances of this daemon stand on.
+#[derive(Clone)]
 pub struct Base {
     /// Directory of the mask, relative to the data directory.
     pub mask: String,
@@ -40,6 +42,17 @@ pub struct Base {
     pub directories: Vec<(String, String)>,
     /// Owner of instances' files on the host; `None` without a user namespace of their own.
     pub owner: Option<u32>,
+}
+
+impl Base {
+    /// What an image stands on: nothing of the host's when it is a whole root
+    /// file system.
+    fn below(&self, complete: bool) -> Base {
+        match complete {
+            true => Base { mask: String::new(), directories: Vec::new(), owner: self.owner },
+            false => self.clone(),
+        }
+    }
 }
 
 /// Boots `spec` and enters it into the machines.
@@ -56,6 +69,7 @@ pub fn launch(inner: &Arc<Inner>, spec: LaunchSpec) -> Result<(), HostError> {
         booted_before,
         mask: String::new(),
         metadata_port: None,
+        initialization: Initialization::UnderWay,
         spec,
     };
     let placeholder = Entry { record: record.clone(), pidfd: None, tasks: Vec::new(), memory_kills_told: 0 };
@@ -66,8 +80,11 @@ pub fn launch(inner: &Arc<Inner>, spec: LaunchSpec) -> Result<(), HostError> {
         Ok((pidfd, mut tasks)) => {
             let pidfd = Arc::new(pidfd);
             tasks.push(inner.watch(&id, pidfd.clone()));
+            tasks.push(inner.watch_initialization(&id, attempt.record.spec.generation));
             let record = attempt.record;
+            let station = Station::of(&record);
             inner.machines().insert(id, Entry { record, pidfd: Some(pidfd), tasks, memory_kills_told: 0 });
+            station.into_iter().for_each(|station| inner.check_cards(&station));
             Ok(())
         }
         Err(err) => {
@@ -88,6 +105,14 @@ fn address(inner: &Inner, spec: &LaunchSpec) -> Ipv4Addr {
     let free =
         |address: &Ipv4Addr| *address != Ipv4Addr::LOCALHOST && !inner.addresses.is_taken(*address, &spec.instance);
     candidates.into_iter().find(free).unwrap_or(Ipv4Addr::new(127, b, c, d))
+}
+
+/// The DNS domain of an instance's private name.
+pub fn domain(spec: &LaunchSpec) -> String {
+    match spec.region.as_str() {
+        "us-east-1" => "ec2.internal".to_owned(),
+        region => format!("{region}.compute.internal"),
+    }
 }
 
 /// Unmounts the host's directories from the data directory; instances have
@@ -118,19 +143,14 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn run(&mut self) -> Result<(OwnedFd, Vec<tokio::task::AbortHandle>), HostError> {
         let (inner, spec) = (self.inner, self.record.spec.clone());
-        let base = base(inner)?;
+        let base = &base(inner)?.below(image::import::is_complete(&inner.layout, &spec.layers));
         self.record.mask.clone_from(&base.mask);
         self.directories(base)?;
-        let router = match inner.make.is_sandbox() {
-            true => Some(inner.open_router(&spec.vpc)?),
-            false => None,
-        };
         let mut tasks = Vec::new();
         let init = self.init_spec(base, &mut tasks)?;
         let (boot, pid) = self.start()?;
-        if let Some(router) = router {
-            let connected = router.connect(spec.instance.as_str(), pid, spec.private_ip, init.gateway);
-            connected.context(|| "connect the instance to its network".to_owned())?;
+        if let Some(station) = Station::of(&self.record).filter(|_| inner.make.is_sandbox()) {
+            inner.connect(&station)?;
         }
         if let Some(hierarchy) = &inner.hierarchy {
             let limits = Limits { cpu_millicores: spec.cpu_millicores, memory_mib: spec.memory_mib };
@@ -153,6 +173,11 @@ impl Attempt<'_> {
         }
         if let Some(missing) = spec.layers.iter().find(|layer| !inner.layout.image(layer.as_str()).is_dir()) {
             return Err(HostError::Refused(format!("the layer of image {missing} is not on this host")));
+        }
+        if !inner.make.is_sandbox() && image::import::is_complete(&inner.layout, &spec.layers) {
+            let why = "the image is a whole root file system, which takes the sandbox driver: \
+                       instances of the process driver share the host's files";
+            return Err(HostError::Refused(why.to_owned()));
         }
         let directory = inner.layout.instance(spec.instance.as_str());
         make_private(&directory)?;
@@ -195,10 +220,7 @@ impl Attempt<'_> {
             instance: spec.instance.as_str().to_owned(),
             generation: spec.generation.0,
             hostname: spec.hostname.clone(),
-            domain: match spec.region.as_str() {
-                "us-east-1" => "ec2.internal".to_owned(),
-                region => format!("{region}.compute.internal"),
-            },
+            domain: domain(spec),
             address: self.record.address,
             gateway: Ipv4Addr::from(u32::from(network).wrapping_add(1)),
             prefix,
@@ -209,6 +231,8 @@ impl Attempt<'_> {
             memory_mib: spec.memory_mib,
             user_data: spec.user_data.clone(),
             ssh_public_key: spec.ssh_public_key.clone(),
+            name_servers: spec.name_servers.clone(),
+            search_domain: spec.search_domain.clone(),
             metadata_endpoint,
         })
     }

@@ -11,7 +11,6 @@
 
 mod agent_client;
 mod cgroup;
-mod dns;
 mod error;
 mod host;
 mod image;
@@ -22,23 +21,32 @@ mod launch;
 mod layout;
 mod make;
 mod mask;
-mod netlink;
+mod network;
 mod probe;
 mod process;
 mod record;
 mod recovery;
-mod router;
 mod sockets;
 mod sys;
 mod tree;
 
+use network::{netlink, router};
+
 pub use error::HostError;
 pub use host::{Facts, Host, HostConfig};
-pub use imds::{MetadataDocument, MetadataOptions, MetadataSource};
+pub use image::import::Imported;
+pub use image::unpack::Progress;
+pub use imds::{Leaf, MetadataDocument, MetadataOptions, MetadataSource};
 pub use init::run_helper;
 pub use make::{Entered, Make, SHIFT, enter_best, enter_private_namespaces};
 pub use probe::{Finding, doctor, probe};
+pub use recovery::sweep;
 pub use sockets::SocketMaker;
+
+/// The `nft` program that networks are driven with; `None` when it is not installed.
+pub fn packet_filter_program() -> Option<std::path::PathBuf> {
+    network::packet_filter_program()
+}
 
 /// Hardware address of the instance with this private address, as the
 /// metadata service and DescribeInstances write it.

@@ -120,6 +120,8 @@ fn spec() -> LaunchSpec {
         memory_mib: 256,
         user_data: None,
         ssh_public_key: None,
+        name_servers: Vec::new(),
+        search_domain: String::new(),
     }
 }
 
@@ -131,6 +133,7 @@ fn try_boot(make: Make, directory: &Path) -> Result<Vec<String>, HostError> {
         make,
         source: Arc::new(NoMetadata),
         facts: Arc::new(move |fact| drop(sender.send(fact))),
+        internet: false,
     })?;
     let result = boot_and_run(&host, &facts);
     host.shutdown_all();

@@ -6,7 +6,7 @@ use crate::cgroup::Groups;
 use crate::error::{Context, HostError};
 use crate::layout::{Layout, write_private};
 use crate::make::Make;
-use elastane_domain::machine::LaunchSpec;
+use elastane_domain::machine::{Initialization, LaunchSpec};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -116,6 +116,9 @@ pub struct Record {
     pub mask: String,
     /// Port of the metadata service in the process make: the instance was told.
     pub metadata_port: Option<u16>,
+    /// How far the boot scripts and user data of the last boot came.
+    #[serde(default)]
+    pub initialization: Initialization,
 }
 
 impl Record {

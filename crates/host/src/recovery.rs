@@ -6,9 +6,12 @@ use crate::error::HostError;
 use crate::host::{Entry, Inner, stopped};
 use crate::init::{Answer, Ask};
 use crate::launch::listen_near;
+use crate::layout::Layout;
 use crate::make::Make;
+use crate::network::{Networks, Station};
 use crate::record::{self, Phase, ProcessName, Record};
-use crate::{cgroup, router, sys, tree};
+use crate::{cgroup, network, router, sys, tree};
+use elastane_domain::machine::Initialization;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd;
@@ -48,7 +51,7 @@ fn empty_trash(inner: &Inner) {
 fn take_over(inner: &Arc<Inner>, record: Record) {
     let living = record.process.filter(ProcessName::lives);
     let ours = record.make == inner.make && (record.phase == Phase::Running || has_booted(inner, &record));
-    if let (Some(process), true) = (living, ours && network_lives(inner, &record))
+    if let (Some(process), true) = (living, ours)
         && adopt(inner, record.clone(), process).is_ok()
     {
         return;
@@ -81,12 +84,6 @@ fn has_booted(inner: &Inner, record: &Record) -> bool {
     matches!(answer, Ok(Answer::Pong { generation, .. }) if generation == record.spec.generation.0)
 }
 
-/// An instance whose network is gone is of no use: it is stopped.
-fn network_lives(inner: &Inner, record: &Record) -> bool {
-    let path = inner.layout.vpc(record.spec.vpc.as_str());
-    !inner.make.is_sandbox() || record::holder(&path).is_some_and(|holder| holder.lives())
-}
-
 fn adopt(inner: &Arc<Inner>, mut record: Record, process: ProcessName) -> Result<(), HostError> {
     let id = record.spec.instance.clone();
     let gone = |_| HostError::Refused(format!("{id} ended meanwhile"));
@@ -96,7 +93,7 @@ fn adopt(inner: &Arc<Inner>, mut record: Record, process: ProcessName) -> Result
     }
     let mut tasks = Vec::new();
     if inner.make.is_sandbox() {
-        inner.open_router(&record.spec.vpc)?;
+        Station::of(&record).map_or(Ok(()), |station| inner.reconnect(&station))?;
     } else {
         let listener = listen_near(record.address, record.metadata_port)?;
         tasks.push(inner.serve_metadata(listener, &id));
@@ -107,7 +104,13 @@ fn adopt(inner: &Arc<Inner>, mut record: Record, process: ProcessName) -> Result
     inner.addresses.add(&record);
     tasks.push(inner.watch(&id, pidfd.clone()));
     let memory_kills_told = record.groups.memory_kills();
-    inner.machines().insert(id, Entry { record, pidfd: Some(pidfd), tasks, memory_kills_told });
+    let unfinished = (record.initialization == Initialization::UnderWay).then_some(record.spec.generation);
+    inner.machines().insert(id.clone(), Entry { record, pidfd: Some(pidfd), tasks, memory_kills_told });
+    // Its result finds the entry that it belongs to.
+    let waiting = unfinished.map(|generation| inner.watch_initialization(&id, generation));
+    if let Some(entry) = inner.machines().get_mut(&id) {
+        entry.tasks.extend(waiting);
+    }
     Ok(())
 }
 
@@ -123,15 +126,40 @@ fn kill(process: ProcessName) {
 fn end_unused_networks(inner: &Inner) {
     let used: BTreeSet<PathBuf> = {
         let machines = inner.machines();
-        machines.values().map(|entry| inner.layout.vpc(entry.record.spec.vpc.as_str())).collect()
+        let running = machines.values().filter(|entry| !inner.make.is_sandbox() || entry.pidfd.is_some());
+        running.map(|entry| inner.layout.vpc(entry.record.spec.vpc.as_str())).collect()
     };
-    let Ok(entries) = fs::read_dir(inner.layout.at("vpcs")) else { return };
+    for problem in end_networks_but(&inner.layout, used, &inner.networks) {
+        inner.note(problem);
+    }
+}
+
+/// Ends what a killed daemon of this data directory has left in the way of
+/// networks: all in which no instance runs, and what was changed in the
+/// host's own network namespace. For use when no daemon runs and none is
+/// started; the next one does it by itself.
+pub fn sweep(data_dir: &std::path::Path) {
+    let layout = Layout::new(data_dir);
+    let running = record::all(&layout).into_iter().flatten();
+    let running = running.filter(|record| record.process.is_some_and(|process| process.lives()));
+    let used = running.map(|record| layout.vpc(record.spec.vpc.as_str())).collect();
+    let make = if sys::effective_user() == 0 { Make::Root } else { Make::Rootless };
+    end_networks_but(&layout, used, &Networks::new(make, &layout, false));
+}
+
+/// Ends all networks but those whose record is named. Returns what failed.
+fn end_networks_but(layout: &Layout, used: BTreeSet<PathBuf>, networks: &Networks) -> Vec<String> {
+    let edge = layout.vpc(network::EDGE_RECORD);
+    let problems = networks.recover(layout, !used.is_empty());
+    let used: BTreeSet<PathBuf> = used.into_iter().chain([edge]).collect();
+    let Ok(entries) = fs::read_dir(layout.at("vpcs")) else { return problems };
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| !used.contains(path)) {
         match record::holder(&path) {
             Some(holder) => router::end_holder(&path, holder),
             None => drop(fs::remove_file(&path)),
         }
     }
+    problems
 }
 
 fn remove_unused_groups(inner: &Inner) {

@@ -2,11 +2,11 @@
 //! right network. They are usable by any thread.
 
 use crate::host::Inner;
-use crate::router;
+use crate::{router, sys};
 use elastane_domain::id::VpcId;
 use std::io;
-use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Weak;
 
 /// Makes sockets inside VPCs. Cheap to clone; it does not keep the host open.
@@ -24,12 +24,31 @@ impl SocketMaker {
     /// `NotFound` when the VPC has no instance on this host, `BrokenPipe` when
     /// the host is closed.
     pub fn tcp_socket(&self, vpc: &VpcId) -> io::Result<OwnedFd> {
+        self.tcp_socket_from(vpc, None)
+    }
+
+    /// The same, bound to a source address of the VPC's router (a load
+    /// balancer's interface of the plan in force), so that the packet filter
+    /// knows whose connection it is; the port is chosen when it connects. The
+    /// process make has no such addresses and ignores it.
+    ///
+    /// # Errors
+    /// As `tcp_socket`, and `AddrNotAvailable` when no plan in force gives
+    /// the address to a load balancer.
+    pub fn tcp_socket_from(&self, vpc: &VpcId, source: Option<Ipv4Addr>) -> io::Result<OwnedFd> {
         let host = self.host.upgrade().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         if !host.make.is_sandbox() {
             return router::tcp_socket_here();
         }
         match host.router(vpc) {
-            Some(router) => router.tcp_socket(),
+            Some(router) => {
+                let socket = router.tcp_socket()?;
+                if let Some(source) = source {
+                    sys::bind_address_no_port(socket.as_fd())?;
+                    rustix::net::bind(&socket, &SocketAddrV4::new(source, 0))?;
+                }
+                Ok(socket)
+            }
             None => Err(io::Error::from(io::ErrorKind::NotFound)),
         }
     }

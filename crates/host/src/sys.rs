@@ -374,6 +374,19 @@ pub fn readiness(pidfd: std::sync::Arc<OwnedFd>) -> io::Result<tokio::io::unix::
     unsafe { tokio::io::unix::AsyncFd::register(pidfd) }.map_err(io::Error::from)
 }
 
+/// Lets a socket be bound to an address alone: the kernel chooses the port
+/// when it connects, and then one that is free towards that peer.
+pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value lives through the call and its size is passed with it.
+    check(i64::from(unsafe {
+        let value = (&raw const on).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, value, size)
+    }))
+    .map(drop)
+}
+
 /// Limits this process and those that it starts.
 pub fn limit(resource: Resource, value: u64) -> io::Result<()> {
     setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).map_err(io::Error::from)

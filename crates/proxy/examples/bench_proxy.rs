@@ -30,6 +30,7 @@ fn group(port: u16) -> TargetGroup {
             instance: None,
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
             vpc: None,
+            source: None,
             zone: "us-east-1a".into(),
             admission: Admission::Registered,
         }],

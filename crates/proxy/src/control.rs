@@ -7,7 +7,7 @@ use crate::probe::probe;
 use crate::registry::{Counters, Opening, Probe, Registry};
 use crate::sockets;
 use crate::thread::{self, Command, Handed, Setup};
-use crate::upstream::Connector;
+use crate::upstream::{Connector, Way};
 use elastane_domain::health::CheckResult;
 use elastane_domain::id::ListenerArn;
 use elastane_domain::routing::{ProxyFact, Snapshot};
@@ -265,8 +265,8 @@ fn carry_out_due(shared: &Arc<Shared>, events: &mpsc::UnboundedSender<Event>) {
     for due in due.probes {
         let (shared, events) = (shared.clone(), events.clone());
         tokio::task::spawn_local(async move {
-            let key = &due.key;
-            let result = probe(&*shared.connector, key.vpc.as_ref(), key.address, &due.check).await;
+            let way = Way { vpc: due.key.vpc.as_ref(), address: due.key.address, source: due.source };
+            let result = probe(&*shared.connector, way, &due.check).await;
             let _ = events.send(Event::Checked { probe: due, result });
         });
     }

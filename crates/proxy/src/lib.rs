@@ -27,4 +27,4 @@ pub use clock::{Clock, WallClock};
 pub use control::{FactSink, Overloaded, Proxy, ProxyConfig};
 pub use metrics::{Count, Report, ResponseTime};
 pub use registry::{BalancerReport, Counters, GroupReport, TargetReport};
-pub use upstream::{Connector, HostConnector};
+pub use upstream::{Connector, HostConnector, Way};

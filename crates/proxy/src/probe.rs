@@ -3,9 +3,8 @@
 
 use crate::http::response::{self, ResponseContext};
 use crate::http::{Parsed, RESPONSE_HEAD_MAX};
-use crate::upstream::{Connector, connect};
+use crate::upstream::{Connector, Way, connect};
 use elastane_domain::health::CheckResult;
-use elastane_domain::id::VpcId;
 use elastane_domain::routing::{HealthCheck, UnhealthyReason};
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -17,15 +16,10 @@ const READ_BYTES: usize = 4096;
 const INTERIM_MAX: usize = 8;
 
 /// Checks one target once. Ends within the check's timeout.
-pub(crate) async fn probe(
-    connector: &dyn Connector,
-    vpc: Option<&VpcId>,
-    target: SocketAddrV4,
-    check: &HealthCheck,
-) -> CheckResult {
-    let address = SocketAddrV4::new(*target.ip(), check.port.unwrap_or(target.port()));
+pub(crate) async fn probe(connector: &dyn Connector, way: Way<'_>, check: &HealthCheck) -> CheckResult {
+    let address = SocketAddrV4::new(*way.address.ip(), check.port.unwrap_or(way.address.port()));
     let limit = Duration::from_secs(u64::from(check.timeout_secs));
-    let status = match tokio::time::timeout(limit, ask(connector, vpc, address, &check.path)).await {
+    let status = match tokio::time::timeout(limit, ask(connector, Way { address, ..way }, &check.path)).await {
         Ok(status) => status.ok_or(UnhealthyReason::FailedHealthChecks)?,
         Err(_) => return Err(UnhealthyReason::Timeout),
     };
@@ -34,8 +28,9 @@ pub(crate) async fn probe(
 }
 
 /// The status that the target answers; `None` without a connection or without HTTP.
-async fn ask(connector: &dyn Connector, vpc: Option<&VpcId>, address: SocketAddrV4, path: &str) -> Option<u16> {
-    let mut stream = connect(connector, vpc, address).await.ok()?;
+async fn ask(connector: &dyn Connector, way: Way<'_>, path: &str) -> Option<u16> {
+    let address = way.address;
+    let mut stream = connect(connector, way).await.ok()?;
     // The protocol's own port is not named (alb.md 5.1).
     let host = match address.port() {
         80 => address.ip().to_string(),

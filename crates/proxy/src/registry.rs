@@ -108,6 +108,7 @@ enum Drain {
 /// A check to carry out.
 pub(crate) struct Probe {
     pub(crate) key: TargetKey,
+    pub(crate) source: Option<Ipv4Addr>,
     pub(crate) life: u64,
     pub(crate) check: HealthCheck,
 }
@@ -266,6 +267,7 @@ impl Registry {
             }
         });
         entry.entry.gone = false;
+        entry.entry.state.set_source(target.source);
         entry.admission = target.admission;
         let was_probed = entry.probed;
         entry.probed = group.checked && target.admission == Admission::Registered;
@@ -313,7 +315,8 @@ impl Registry {
                 if target.due.is_none_or(|due| due <= now) {
                     target.schedule(now, check.interval);
                     self.checking += 1;
-                    due.probes.push(Probe { key: key.clone(), life: target.life, check: check.clone() });
+                    let source = target.entry.state.source();
+                    due.probes.push(Probe { key: key.clone(), source, life: target.life, check: check.clone() });
                 }
             }
             let (Admission::Draining { until }, Drain::Since { sequence, cut }) = (target.admission, target.drain)

@@ -6,8 +6,9 @@ use crate::metrics::Ledger;
 use elastane_domain::id::TargetGroupArn;
 use elastane_domain::routing::{LoadBalancer, TargetGroup, TargetHealth, TargetKey, UnhealthyReason};
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// A load balancer's identity.
 pub(crate) struct BalancerState {
@@ -39,11 +40,24 @@ pub(crate) struct TargetState {
     pub(crate) group: Arc<GroupState>,
     pub(crate) ledger: Ledger,
     health: AtomicU8,
+    /// The address that connections to it come from, as bits; 0 for any.
+    source: AtomicU32,
 }
 
 impl TargetState {
     pub(crate) fn new(id: u64, key: TargetKey, group: Arc<GroupState>, threads: usize) -> TargetState {
-        TargetState { id, key, group, ledger: Ledger::new(threads, false), health: AtomicU8::new(0) }
+        TargetState { id, key, group, ledger: Ledger::new(threads, false), health: AtomicU8::new(0), source: AtomicU32::new(0) }
+    }
+
+    /// Where connections to it come from; `None` leaves it to the network.
+    pub(crate) fn source(&self) -> Option<Ipv4Addr> {
+        let bits = self.source.load(Ordering::Relaxed);
+        (bits != 0).then(|| Ipv4Addr::from(bits))
+    }
+
+    /// From the next connection on, they come from there.
+    pub(crate) fn set_source(&self, source: Option<Ipv4Addr>) {
+        self.source.store(source.map_or(0, u32::from), Ordering::Relaxed);
     }
 
     /// The health as far as the choice of targets cares: the reason for being

@@ -7,7 +7,7 @@ use elastane_domain::id::VpcId;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Waker};
 use tokio::net::{TcpSocket, TcpStream};
@@ -24,34 +24,42 @@ const POOL_IDLE_MS: u64 = 50_000;
 /// Makes sockets towards targets. A socket belongs to the network that its
 /// maker's thread is in, so sockets into a VPC must come from there.
 pub trait Connector: Send + Sync {
-    /// A TCP socket over IPv4 that is neither bound nor connected, non-blocking and closed on exec.
+    /// A TCP socket over IPv4 that is not connected, non-blocking and closed on
+    /// exec; bound to the way's source and no port where it names one.
     ///
     /// Called on data threads: it must not block for longer than a system
     /// call takes. An error is answered with 502 and counted as a target
     /// connection error.
-    fn socket(&self, vpc: Option<&VpcId>, address: SocketAddrV4) -> io::Result<OwnedFd>;
+    fn socket(&self, way: Way<'_>) -> io::Result<OwnedFd>;
 }
 
-/// Makes sockets in the process's own network, whatever the VPC.
+/// The way to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way<'a> {
+    /// The network that the addresses are meant in; `None` is the host's own.
+    pub vpc: Option<&'a VpcId>,
+    /// Where the target is.
+    pub address: SocketAddrV4,
+    /// The load balancer's own address in that network, if it has one.
+    pub source: Option<Ipv4Addr>,
+}
+
+/// Makes sockets in the process's own network, whatever the VPC and the source.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostConnector;
 
 impl Connector for HostConnector {
-    fn socket(&self, _vpc: Option<&VpcId>, _address: SocketAddrV4) -> io::Result<OwnedFd> {
+    fn socket(&self, _way: Way<'_>) -> io::Result<OwnedFd> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         Ok(socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?)
     }
 }
 
 /// Connects a new socket to a target. Not limited in time.
-pub(crate) async fn connect(
-    connector: &dyn Connector,
-    vpc: Option<&VpcId>,
-    address: SocketAddrV4,
-) -> io::Result<TcpStream> {
-    let socket = connector.socket(vpc, address)?;
+pub(crate) async fn connect(connector: &dyn Connector, way: Way<'_>) -> io::Result<TcpStream> {
+    let socket = connector.socket(way)?;
     let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
-    let stream = socket.connect(SocketAddr::V4(address)).await?;
+    let stream = socket.connect(SocketAddr::V4(way.address)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -75,7 +83,8 @@ pub(crate) async fn checkout(
         return Ok((stream, true));
     }
     let key = &target.state.key;
-    let connecting = connect(connector, key.vpc.as_ref(), key.address);
+    let way = Way { vpc: key.vpc.as_ref(), address: key.address, source: target.state.source() };
+    let connecting = connect(connector, way);
     match watch.guard(connecting).await {
         Ok(Ok(stream)) => Ok((stream, false)),
         Ok(Err(_)) => Err(ConnectError::Failed),

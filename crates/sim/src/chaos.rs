@@ -2,6 +2,7 @@
 
 use crate::client;
 use crate::host::HostFaults;
+use crate::network_acts;
 use crate::run::Violation;
 use crate::world::{Faults, World};
 use elastane_domain::time::Span;
@@ -21,6 +22,9 @@ pub fn draw_faults(rng: &mut Rng) -> Faults {
             boot_slow: maybe(300),
             capture_fails: maybe(300),
             fact_twice: maybe(300),
+            network_fails: maybe(300),
+            network_slow: maybe(300),
+            user_data_fails: maybe(300),
         },
         commit_fails: maybe(20),
         commit_unheard: maybe(20),
@@ -48,8 +52,9 @@ pub fn act(world: &mut World) -> Result<(), Violation> {
                 }
             }
         }
-        25..32 => elsewhere(world),
-        32..52 => scale_someone(world),
+        25..30 => elsewhere(world),
+        30..48 => scale_someone(world),
+        48..72 => network_acts::act(world)?,
         _ => call_someone(world),
     }
     Ok(())
@@ -153,12 +158,12 @@ fn scale_someone(world: &mut World) {
     }
 }
 
-fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> Option<T> {
+pub(crate) fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> Option<T> {
     let index = rng.below(from.len() as u64) as usize;
     from.get(index).cloned()
 }
 
-fn ids(world: &World, scope: &Scope, of: impl Fn(&Tables) -> Vec<String>) -> Vec<String> {
+pub(crate) fn ids(world: &World, scope: &Scope, of: impl Fn(&Tables) -> Vec<String>) -> Vec<String> {
     world.engine.state().scopes.get(scope).map_or_else(Vec::new, of)
 }
 

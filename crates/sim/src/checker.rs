@@ -3,6 +3,7 @@
 //! as the outcome.
 
 use crate::host::Host;
+use crate::network_rules::{self, Networks};
 use crate::run::Violation;
 use crate::watch::Watch;
 use elastane_domain::id::{GroupName, ImageId, InstanceId, TargetGroupArn, Zone};
@@ -39,6 +40,8 @@ pub struct Checker {
     drained: BTreeSet<TargetKey>,
     /// What is checked within a round.
     pub watch: Watch,
+    /// Rules of networks.
+    networks: Networks,
     /// Commits seen.
     pub commits: u64,
 }
@@ -84,7 +87,7 @@ impl Checker {
                 return broken("an instance's row goes after it was terminated", now, &write.key.id);
             }
         } else {
-            forget(tables, write);
+            tables.remove(write.key.kind, &write.key.id);
         }
         Ok(())
     }
@@ -131,6 +134,12 @@ impl Checker {
         }
     }
 
+    /// Another daemon: what it did and knew is gone.
+    pub fn restarted(&mut self) {
+        self.watch.restarted();
+        self.networks.restarted();
+    }
+
     /// Everything goes, and is meant to.
     pub fn reset(&mut self) {
         self.watch.restarted();
@@ -141,14 +150,17 @@ impl Checker {
     }
 
     /// An effect starts: the row that calls for it is durable.
-    pub fn effect(&self, effect: &Effect, host: &Host, now: Time) -> Checked {
+    pub fn effect(&mut self, effect: &Effect, host: &Host, now: Time) -> Checked {
         match effect {
             Effect::Launch(spec) => {
                 let row = self.durable_instance(&spec.instance);
                 let called_for = row.is_some_and(|row| {
                     row.generation == spec.generation && row.goal == Goal::Run && row.private_ip == spec.private_ip
                 });
-                if called_for { Ok(()) } else { broken("no effect before its commit", now, format!("{effect:?}")) }
+                if !called_for {
+                    return broken("no effect before its commit", now, format!("{effect:?}"));
+                }
+                self.networks.launched(spec, now)
             }
             Effect::Stop { instance, .. } => {
                 let row = self.durable_instance(instance);
@@ -173,6 +185,8 @@ impl Checker {
                 if row.is_some() { Ok(()) } else { broken("no effect before its commit", now, format!("{effect:?}")) }
             }
             Effect::Route(snapshot) => self.routed(snapshot, now),
+            Effect::Network(plan) => self.networks.planned(&self.durable, plan, now),
+            Effect::EndNetwork { vpc } => self.networks.ended(&self.durable, vpc, now),
         }
     }
 
@@ -210,7 +224,12 @@ impl Checker {
             .filter(|row| !matches!(row.phase, Phase::Terminated { .. }))
             .find(|row| row.layers.contains(image));
         match user {
-            Some(row) => broken("no layer goes that an instance stands on", now, row.id.as_str()),
+            Some(row) => return broken("no layer goes that an instance stands on", now, row.id.as_str()),
+            None => {}
+        }
+        let mut snapshots = self.durable.values().flat_map(|tables| tables.snapshots.values());
+        match snapshots.find(|row| row.layers.contains(image)) {
+            Some(row) => broken("no layer goes that a snapshot holds", now, row.id.as_str()),
             None => Ok(()),
         }
     }
@@ -243,6 +262,7 @@ impl Checker {
             activities_are_sound(tables, now)?;
             targets_have_groups(tables, now)?;
         }
+        self.networks.look(engine, host, now)?;
         if let Some(((instance, generation), count)) = host.boots.iter().find(|(_, count)| **count > 1) {
             return broken("no boot happens twice", now, format!("{instance} {generation:?} {count} times"));
         }
@@ -289,6 +309,7 @@ impl Checker {
             }
         }
         nothing_leaks(engine, host, now)?;
+        network_rules::settled(engine, host, now)?;
         match host.machines.keys().find(|id| !owned.contains(id)) {
             Some(orphan) => broken("what nobody owns is reaped", now, orphan.as_str()),
             None => Ok(()),
@@ -304,28 +325,6 @@ fn still_terminated(terminated: &mut BTreeSet<InstanceId>, row: &Instance, now: 
         }
         _ if terminated.contains(&row.id) => broken("terminated is final", now, row.id.as_str()),
         _ => Ok(()),
-    }
-}
-
-fn forget(tables: &mut Tables, write: &StoreWrite) {
-    let id = &write.key.id;
-    match write.key.kind {
-        Kind::Vpc => drop(tables.vpcs.remove(id)),
-        Kind::Subnet => drop(tables.subnets.remove(id)),
-        Kind::SecurityGroup => drop(tables.security_groups.remove(id)),
-        Kind::KeyPair => drop(tables.key_pairs.remove(id)),
-        Kind::Image => drop(tables.images.remove(id)),
-        Kind::LaunchTemplate => drop(tables.launch_templates.remove(id)),
-        Kind::Instance => drop(tables.instances.remove(id)),
-        Kind::Group => drop(tables.groups.remove(id)),
-        Kind::Activity => drop(tables.activities.remove(id)),
-        Kind::Policy => drop(tables.policies.remove(id)),
-        Kind::Alarm => drop(tables.alarms.remove(id)),
-        Kind::LoadBalancer => drop(tables.load_balancers.remove(id)),
-        Kind::Listener => drop(tables.listeners.remove(id)),
-        Kind::TargetGroup => drop(tables.target_groups.remove(id)),
-        Kind::Target => drop(tables.targets.remove(id)),
-        Kind::Command => drop(tables.commands.remove(id)),
     }
 }
 
@@ -460,6 +459,12 @@ fn nothing_leaks(engine: &Engine, host: &Host, now: Time) -> Checked {
     if let Some(key) = seen.health.keys().chain(&seen.drained).find(|key| !keys.contains(key)) {
         return broken("nothing is remembered of targets that are gone", now, format!("{key:?}"));
     }
+    if let Some(id) = seen.initialized.keys().find(|id| !host.machines.contains_key(*id)) {
+        return broken("nothing is remembered of machines that are gone", now, id.as_str());
+    }
+    if let Some(vpc) = seen.networks.keys().find(|vpc| !host.networks.contains_key(*vpc)) {
+        return broken("nothing is remembered of networks that ended", now, vpc.as_str());
+    }
     if !seen.captures.is_empty() || !seen.commands.is_empty() {
         return broken("nothing is remembered of what was taken in", now, "captures or commands");
     }
@@ -468,7 +473,11 @@ fn nothing_leaks(engine: &Engine, host: &Host, now: Time) -> Checked {
         state
             .scopes
             .values()
-            .any(|tables| tables.images.contains_key(id.as_str()) || tables.instances.values().any(|row| stands(row)))
+            .any(|tables| {
+                tables.images.contains_key(id.as_str())
+                    || tables.snapshots.values().any(|row| row.layers.contains(id))
+                    || tables.instances.values().any(|row| stands(row))
+            })
     };
     match host.layers.iter().find(|id| !known(id)) {
         Some(id) => broken("a layer that nobody knows goes", now, id.as_str()),

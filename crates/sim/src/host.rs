@@ -1,11 +1,16 @@
 //! A simulated host: machines that take time to boot, fail to, die, and
 //! outlive the daemon. Facts on their way to a daemon that crashes are lost.
 
-use elastane_domain::id::{CommandId, ImageId, InstanceId};
-use elastane_domain::machine::{CommandEnd, CommandOutcome, Generation, HostFact, LaunchSpec, Machine, MachineState};
+use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
+use elastane_domain::machine::{
+    CommandEnd, CommandOutcome, Generation, HostFact, Initialization, LaunchSpec, Machine, MachineState,
+};
 use elastane_domain::time::{Span, Time};
+use elastane_domain::vpc::NetworkPlan;
 use elastane_engine::Rng;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// How badly a host behaves, in parts of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +23,12 @@ pub struct HostFaults {
     pub capture_fails: u64,
     /// Facts that come twice.
     pub fact_twice: u64,
+    /// Network plans that cannot be applied.
+    pub network_fails: u64,
+    /// Network plans that take a minute.
+    pub network_slow: u64,
+    /// User data that fails.
+    pub user_data_fails: u64,
 }
 
 /// What a host will do.
@@ -28,6 +39,9 @@ enum Job {
     Remove(InstanceId),
     Capture(ImageId, InstanceId),
     Command(CommandId, InstanceId),
+    Initialize(InstanceId, Generation),
+    Network(Arc<NetworkPlan>),
+    EndNetwork(VpcId),
 }
 
 /// A machine that the host holds.
@@ -41,6 +55,8 @@ pub struct Held {
     pub booted_at: Time,
     /// Where it is.
     pub spec: LaunchSpec,
+    /// How far its user data is.
+    pub initialization: Initialization,
 }
 
 /// The host.
@@ -52,6 +68,8 @@ pub struct Host {
     pub layers: BTreeSet<ImageId>,
     /// Every (instance, generation) that ever booted, to find what boots twice.
     pub boots: BTreeMap<(InstanceId, Generation), u32>,
+    /// Networks by the plans in force.
+    pub networks: BTreeMap<VpcId, Arc<NetworkPlan>>,
     /// How often a command was run on an instance, to find what runs twice.
     pub executions: BTreeMap<(CommandId, InstanceId), u32>,
     /// Outcomes that machines remember, `None` while the command runs.
@@ -100,6 +118,19 @@ impl Host {
     /// Accepts a removal.
     pub fn terminate(&mut self, instance: InstanceId, now: Time) {
         self.plan(now + Span::from_secs(1), Job::Remove(instance));
+    }
+
+    /// Accepts a network plan. Plans of a VPC are applied in their order.
+    pub fn apply(&mut self, plan: Arc<NetworkPlan>, now: Time, rng: &mut Rng, faults: &HostFaults) {
+        let slow = rng.below(1000) < faults.network_slow;
+        let at = now + if slow { Span::from_secs(1 + rng.below(60) as i64) } else { Span(rng.below(50) as i64) };
+        self.plan(at, Job::Network(plan));
+    }
+
+    /// Accepts the end of a network.
+    pub fn end_network(&mut self, vpc: VpcId, now: Time) {
+        self.jobs.retain(|_, job| !matches!(job, Job::Network(plan) if plan.vpc == vpc));
+        self.plan(now + Span(20), Job::EndNetwork(vpc));
     }
 
     /// Accepts a capture.
@@ -152,6 +183,21 @@ impl Host {
                 self.machines.remove(&instance);
                 Some(HostFact::Removed { instance })
             }
+            Job::Initialize(instance, generation) => {
+                let held = self.machines.get_mut(&instance)?;
+                if held.generation != generation || held.state != MachineState::Running {
+                    return None;
+                }
+                let failed = rng.below(1000) < faults.user_data_fails;
+                held.initialization =
+                    if failed { Initialization::Failed("it exits with 1".to_string()) } else { Initialization::Done };
+                Some(HostFact::Initialized { instance, generation, initialization: held.initialization.clone() })
+            }
+            Job::Network(plan) => Some(self.network(plan, rng, faults)),
+            Job::EndNetwork(vpc) => {
+                self.networks.remove(&vpc);
+                None
+            }
             Job::Capture(image, instance) => {
                 if !self.machines.contains_key(&instance) || rng.below(1000) < faults.capture_fails {
                     return Some(HostFact::CaptureFailed { image, reason: "the disk is full".to_string() });
@@ -169,13 +215,35 @@ impl Host {
         }
     }
 
+    /// Applies a plan; one that is older than what is in force is passed over.
+    fn network(&mut self, plan: Arc<NetworkPlan>, rng: &mut Rng, faults: &HostFaults) -> HostFact {
+        let (vpc, generation) = (plan.vpc.clone(), plan.generation);
+        if rng.below(1000) < faults.network_fails {
+            return HostFact::Network { vpc, generation, problem: "the packet filter says no".to_string() };
+        }
+        let in_force = self.networks.entry(vpc.clone()).or_insert_with(|| plan.clone());
+        if in_force.generation < generation {
+            *in_force = plan;
+        }
+        let generation = in_force.generation;
+        HostFact::Network { vpc, generation, problem: String::new() }
+    }
+
+    /// Whether a zone outage keeps traffic from an address.
+    pub fn cut(&self, vpc: &VpcId, address: Ipv4Addr) -> bool {
+        let subnets = self.networks.get(vpc).map_or(&[][..], |plan| plan.subnets.as_slice());
+        subnets.iter().any(|subnet| subnet.cut && subnet.cidr.contains(address))
+    }
+
     fn boot(&mut self, spec: LaunchSpec, now: Time, rng: &mut Rng, faults: &HostFaults) -> HostFact {
         let (instance, generation) = (spec.instance.clone(), spec.generation);
         if rng.below(1000) < faults.boot_fails {
             return HostFact::LaunchFailed { instance, generation, reason: "no room".to_string() };
         }
         *self.boots.entry((instance.clone(), generation)).or_default() += 1;
-        let held = Held { generation, state: MachineState::Running, booted_at: now, spec };
+        let initialization = Initialization::UnderWay;
+        let held = Held { generation, state: MachineState::Running, booted_at: now, spec, initialization };
+        self.plan(now + Span::from_secs(1 + rng.below(20) as i64), Job::Initialize(instance.clone(), generation));
         self.machines.insert(instance.clone(), held);
         HostFact::Booted { instance, generation }
     }
@@ -200,7 +268,7 @@ impl Host {
     /// as they run in the machines.
     pub fn restart(&mut self) -> Vec<HostFact> {
         self.facts.clear();
-        self.jobs.retain(|_, job| matches!(job, Job::Command(..)));
+        self.jobs.retain(|_, job| matches!(job, Job::Command(..) | Job::Initialize(..)));
         vec![self.inventory(), HostFact::Layers(self.layers.iter().cloned().collect())]
     }
 
@@ -208,6 +276,7 @@ impl Host {
     /// it goes down too.
     pub fn power_fails(&mut self) {
         self.jobs.clear();
+        self.networks.clear();
         for held in self.machines.values_mut() {
             held.state = MachineState::Stopped;
         }
@@ -224,6 +293,7 @@ impl Host {
             instance: instance.clone(),
             generation: held.generation,
             state: held.state,
+            initialization: held.initialization.clone(),
         };
         HostFact::Inventory(self.machines.iter().map(line).collect())
     }

@@ -12,6 +12,8 @@ pub mod cli;
 mod client;
 mod disk;
 mod host;
+mod network_acts;
+mod network_rules;
 mod run;
 mod traffic;
 mod watch;

@@ -2,6 +2,7 @@
 
 use crate::chaos;
 use crate::client;
+use crate::network_acts;
 use crate::traffic::Load;
 use crate::world::{Faults, World};
 use elastane_domain::time::{Span, Time};
@@ -166,6 +167,7 @@ fn come_to_rest(world: &mut World, calm: Span) -> Result<(), Violation> {
     // An alarm of the clients' that works against the group's own policies
     // would keep it moving for ever, as it would on AWS.
     world.submit(World::scope(), client::delete_alarm(chaos::CONTRARY_ALARM));
+    network_acts::end_troubles(world)?;
     let end = world.now + calm;
     while world.now < end {
         world.advance(end)?;

@@ -186,6 +186,9 @@ impl Plane {
 fn probe(target: &Target, now: Time, host: &Host) -> TargetHealth {
     let held: Option<&Held> = target.instance.as_ref().and_then(|instance| host.machines.get(instance));
     match held.filter(|held| host.living().any(|(id, _)| *id == held.spec.instance)) {
+        Some(held) if host.cut(&held.spec.vpc, held.spec.private_ip) => {
+            TargetHealth::Unhealthy(UnhealthyReason::FailedHealthChecks)
+        }
         Some(held) if now >= held.booted_at + WARM_UP => TargetHealth::Healthy,
         Some(_) => TargetHealth::Initial,
         None => TargetHealth::Unhealthy(UnhealthyReason::FailedHealthChecks),

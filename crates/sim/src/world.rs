@@ -10,7 +10,7 @@ use elastane_api::{Caller, World as ApiWorld};
 use elastane_domain::id::{AccountId, InstanceId};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::store::Store;
-use elastane_engine::{Config, Effect, Engine, Entropy, Fact, Plant, Rng, Scope, Step};
+use elastane_engine::{Chaos, Config, Effect, Engine, Entropy, Fact, Plant, Rng, Scope, Step};
 use elastane_wire::{ApiError, Input, Output};
 use std::sync::Arc;
 
@@ -233,6 +233,8 @@ impl World {
                 Effect::DeleteImage { image } => self.host.delete_image(&image),
                 Effect::RunCommand { command, instance, .. } => self.host.run_command(command, instance, now),
                 Effect::Route(snapshot) => self.plane.apply(Arc::clone(&snapshot), now, &mut self.rng),
+                Effect::Network(plan) => self.host.apply(plan, now, &mut self.rng, &self.faults.host),
+                Effect::EndNetwork { vpc } => self.host.end_network(vpc, now),
             }
         }
         Ok(())
@@ -249,7 +251,7 @@ impl World {
         self.plane = Plane::default();
         self.calls.clear();
         self.now += Span::from_secs(1 + self.rng.below(20) as i64);
-        self.checker.watch.restarted();
+        self.checker.restarted();
         let facts = self.host.restart();
         self.round(facts.into_iter().map(Fact::Host).collect())
     }
@@ -266,6 +268,13 @@ impl World {
     pub fn jump(&mut self, ahead: Span) {
         self.note(&format!("{} jump", self.now.millis()));
         self.now += ahead;
+    }
+
+    /// Fate strikes as `elastane chaos` does it; what cannot be done is not done.
+    pub fn trouble(&mut self, chaos: &Chaos) -> Result<(), Violation> {
+        self.note(&format!("{} trouble {chaos:?}", self.now.millis()));
+        let done = self.engine.trouble(self.now, chaos).is_ok();
+        if done { self.round(Vec::new()) } else { Ok(()) }
     }
 
     /// All rows of all scopes go, as `elastane reset` does it.

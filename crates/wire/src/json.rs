@@ -10,6 +10,22 @@ use crate::value::{Place, Record, View};
 use std::borrow::Cow;
 use std::fmt::Write;
 
+/// A record as JSON by its members' names, to be kept; what is not set and
+/// empty lists are left out.
+pub fn to_json(shape: &Shape, record: &dyn Record) -> String {
+    let mut out = String::new();
+    write_record(&mut out, shape.members(), record, false);
+    out
+}
+
+/// Fills `record` from what [`to_json`] wrote.
+///
+/// # Errors
+/// When the text is no such object.
+pub fn from_json(shape: &Shape, text: &str, record: &mut dyn Record) -> Result<(), DecodeError> {
+    read(text.as_bytes(), shape, record, Limits::RESPONSE)
+}
+
 /// Appends an object with the record's members. Empty lists and maps are
 /// written with `keep_empty`, as answers need it.
 pub(crate) fn write_record(out: &mut String, members: &[Member], record: &dyn Record, keep_empty: bool) {

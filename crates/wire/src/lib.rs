@@ -33,9 +33,10 @@ mod xml;
 
 pub use decode::DecodeError;
 pub use error::ApiError;
-pub use generated::{autoscaling, cloudwatch, ec2, elbv2, ssm, sts};
+pub use generated::{autoscaling, cloudwatch, ec2, elbv2, iam, ssm, sts};
 pub use http::{ClientRequest, Headers, HttpRequest, HttpResponse};
 pub use identify::{Identified, Protocol, ReplyForm, WireError, identify};
+pub use json::{from_json, to_json};
 pub use operation::{Input, Operation, Output, Service};
 pub use protocol::{
     ResponseError, client_protocol, decode, decode_response, encode_error, encode_request, encode_response,

@@ -94,6 +94,8 @@ pub enum AuthError {
     Expired(String),
     /// The signature is another one than the secret gives.
     Mismatch(String),
+    /// The time of the session token is over.
+    TokenExpired,
 }
 
 impl AuthError {
@@ -122,6 +124,11 @@ impl AuthError {
                 ApiError::new(code, "The security token included in the request is invalid.").with_status(status)
             }
             AuthError::Expired(text) if ec2 => ApiError::new("RequestExpired", text),
+            AuthError::TokenExpired if ec2 => ApiError::new("RequestExpired", "Request has expired."),
+            AuthError::TokenExpired => {
+                let (code, status) = if json { ("ExpiredTokenException", 400) } else { ("ExpiredToken", 403) };
+                ApiError::new(code, "The security token included in the request is expired").with_status(status)
+            }
             AuthError::Expired(text) | AuthError::Mismatch(text) if json => {
                 ApiError::new("InvalidSignatureException", text)
             }
@@ -178,6 +185,17 @@ pub fn claimed_key(request: &HttpRequest<'_>) -> Option<Principal> {
         }
     };
     Some(principal(&claim))
+}
+
+/// The session token that comes with a request, in its header or, presigned,
+/// in its query.
+pub fn session_token<'a>(request: &HttpRequest<'a>) -> Option<Cow<'a, str>> {
+    const NAME: &str = "x-amz-security-token";
+    if let Some(token) = request.headers.first(NAME) {
+        return Some(Cow::Borrowed(token));
+    }
+    let mut parameters = QueryClaim::read(request.query()).parameters.into_iter();
+    parameters.find(|(key, _)| key.eq_ignore_ascii_case(NAME)).map(|(_, token)| Cow::Owned(token))
 }
 
 fn principal(claim: &Claim<'_>) -> Principal {

@@ -41,7 +41,7 @@ pub fn validate(service: Service, shape: &Shape, record: &dyn Record) -> Result<
 fn error(service: Service, found: &[Violation]) -> ApiError {
     let code = match service {
         Service::Ec2 | Service::CloudWatch => return single(service, &found[0]),
-        Service::AutoScaling | Service::Elbv2 | Service::Sts => "ValidationError",
+        Service::AutoScaling | Service::Elbv2 | Service::Sts | Service::Iam => "ValidationError",
         Service::Ssm => "ValidationException",
     };
     let errors = if found.len() == 1 { "error" } else { "errors" };

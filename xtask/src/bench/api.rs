@@ -133,7 +133,7 @@ impl Api {
 
 /// Contents of every element `name` that has no elements in it. The answers
 /// read here hold none of the characters that XML escapes.
-fn values<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+pub fn values<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let mut rest = xml;
     std::iter::from_fn(move || {

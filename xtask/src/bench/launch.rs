@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const FIRST_LINE_ROUNDS: usize = 15;
 const HUNDRED_ROUNDS: usize = 3;
-const USER_DATA: &str = "#!/bin/sh\necho USERDATA $(date +%s%N)\n";
+/// Prints its own time on the console.
+pub const USER_DATA: &str = "#!/bin/sh\necho USERDATA $(date +%s%N)\n";
 const POLL: Duration = Duration::from_millis(20);
 /// A run in which user data takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -43,8 +44,16 @@ pub fn hundred(options: &Options) -> Result<(), String> {
 /// them. Returns seconds from the call to the last script's own time.
 fn boot(api: &mut Api, count: usize) -> Result<f64, String> {
     let called = SystemTime::now();
-    let mut waiting = api.run_instances(&count.to_string(), Some(USER_DATA))?;
-    let launched = waiting.clone();
+    let launched = api.run_instances(&count.to_string(), Some(USER_DATA))?;
+    let passed = last_after(api, &launched, called)?;
+    api.terminate(&launched)?;
+    Ok(passed)
+}
+
+/// Waits for the user data of all `instances`. Returns seconds from `called`
+/// to the last script's own time.
+pub fn last_after(api: &mut Api, instances: &[String], called: SystemTime) -> Result<f64, String> {
+    let mut waiting = instances.to_vec();
     let deadline = Instant::now() + LIMIT;
     let mut last_nanos = 0;
     while let Some(id) = waiting.last() {
@@ -59,7 +68,6 @@ fn boot(api: &mut Api, count: usize) -> Result<f64, String> {
             None => std::thread::sleep(POLL),
         }
     }
-    api.terminate(&launched)?;
     let called_nanos = called.duration_since(UNIX_EPOCH).map_err(|err| err.to_string())?.as_nanos();
     Ok(last_nanos.saturating_sub(called_nanos) as f64 / 1e9)
 }

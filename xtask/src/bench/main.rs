@@ -6,6 +6,7 @@
 
 mod api;
 mod describe;
+mod fleet;
 mod http;
 mod launch;
 mod proxy;
@@ -43,6 +44,8 @@ enum Name {
     Userdata,
     /// A hundred instances in one call, until all have run their user data.
     Hundred,
+    /// Two hundred instances at once: launch rate, memory of each, how soon a security-group change bites.
+    Fleet,
     /// The load balancer's CPU a request, against nginx and HAProxy.
     Proxy,
 }
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             Name::Describe => describe::run(&options),
             Name::Userdata => launch::first_line(&options),
             Name::Hundred => launch::hundred(&options),
+            Name::Fleet => fleet::run(&options),
             Name::Proxy => proxy::run(&options),
         };
         if let Err(problem) = done {

@@ -63,7 +63,7 @@ pub fn check_launch(view: &View<'_>, template: &Template, placement: &Placement)
     let Some(version) = version else { return Ok(()) };
     let mut data = version.data.clone();
     data.subnet = placement.subnets.first().cloned();
-    data.zone = placement.zones.first().cloned();
+    (data.placement.zone, data.placement.zone_id) = (placement.zones.first().cloned(), None);
     launch::check(view, &data).map_err(errors::template)
 }
 

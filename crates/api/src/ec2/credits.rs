@@ -1,11 +1,10 @@
-//! DescribeInstanceCreditSpecifications: what was asked of burstable
-//! instances. Credits are not counted here: no instance is ever slowed down
-//! for the want of them.
+//! CPU credit options of burstable instances. Credits are counted and shown
+//! as metrics; no instance is ever slowed down for the want of them.
 
 use super::filter::Filters;
-use super::instances::named;
-use super::{errors, paging};
-use crate::Call;
+use super::instances::{named, one};
+use super::{errors, launch_data, paging};
+use crate::{Call, Change};
 use elastane_domain::types::instance_type;
 use elastane_engine::row::*;
 use elastane_wire::{ApiError, ec2 as wire};
@@ -46,6 +45,53 @@ pub fn describe_instance_credit_specifications(
         instance_credit_specifications: found.into_iter().map(shown).collect(),
         next_token,
     })
+}
+
+/// ModifyInstanceCreditSpecification: each instance for itself; what cannot be
+/// changed is told in the answer and is no error of the call.
+///
+/// # Errors
+/// `InvalidParameterValue` for a word that is no option.
+pub fn modify_instance_credit_specification(
+    change: &mut Change<'_, '_>,
+    input: &wire::ModifyInstanceCreditSpecificationRequest,
+) -> Result<wire::ModifyInstanceCreditSpecificationResult, ApiError> {
+    if input.instance_credit_specifications.is_empty() {
+        return Err(errors::missing("InstanceCreditSpecification"));
+    }
+    let mut result = wire::ModifyInstanceCreditSpecificationResult::default();
+    for one in &input.instance_credit_specifications {
+        let word = launch_data::cpu_credits(one.cpu_credits.as_deref().unwrap_or_default())?;
+        match changeable(change, one.instance_id.as_ref()) {
+            Ok(row) => {
+                change.update(row.id.as_str(), |row: &mut Instance| row.cpu_credits = Some(word));
+                let done = wire::SuccessfulInstanceCreditSpecificationItem { instance_id: one.instance_id.clone() };
+                result.successful_instance_credit_specifications.push(done);
+            }
+            Err(err) => {
+                let error = wire::UnsuccessfulInstanceCreditSpecificationItemError {
+                    code: Some(err.code.to_string()),
+                    message: Some(err.message),
+                };
+                let instance_id = one.instance_id.clone();
+                let failed = wire::UnsuccessfulInstanceCreditSpecificationItem { error: Some(error), instance_id };
+                result.unsuccessful_instance_credit_specifications.push(failed);
+            }
+        }
+    }
+    errors::dry_run(input.dry_run)?;
+    Ok(result)
+}
+
+fn changeable(change: &Change<'_, '_>, id: Option<&String>) -> Result<Arc<Instance>, ApiError> {
+    let row = one(&change.view(), id)?.clone();
+    credits(&row).ok_or_else(|| without_credits(&row))?;
+    match row.phase {
+        Phase::Running | Phase::Stopped | Phase::Pending => Ok(row),
+        Phase::Stopping | Phase::ShuttingDown | Phase::Terminated { .. } => {
+            Err(errors::incorrect_state(row.id.as_str(), "modified"))
+        }
+    }
 }
 
 /// As asked, else the default of the family: T2 is standard, later ones are
@@ -100,5 +146,25 @@ mod tests {
         }
         let all = scene.read(|call| describe_instance_credit_specifications(call, &Default::default()));
         assert_eq!(all.expect("described").instance_credit_specifications.len(), 2);
+        let burst = launch(&mut scene, "t3.micro", None);
+        let fixed = launch(&mut scene, "m5.large", None);
+        let specification = |id: &str| wire::InstanceCreditSpecificationRequest {
+            instance_id: Some(id.to_string()),
+            cpu_credits: Some("standard".to_string()),
+        };
+        let input = wire::ModifyInstanceCreditSpecificationRequest {
+            instance_credit_specifications: vec![
+                specification(&burst),
+                specification(&fixed),
+                specification("i-0123456789abcdef0"),
+            ],
+            ..Default::default()
+        };
+        let answer = scene.write(|change| modify_instance_credit_specification(change, &input)).expect("answered");
+        assert_eq!(answer.successful_instance_credit_specifications.len(), 1);
+        let failures = answer.unsuccessful_instance_credit_specifications;
+        let codes: Vec<_> = failures.into_iter().filter_map(|one| one.error?.code).collect();
+        assert_eq!(codes, ["InstanceCreditSpecification.NotSupported", "InvalidInstanceID.NotFound"]);
+        assert_eq!(scene.row::<Instance>(&burst).cpu_credits.as_deref(), Some("standard"));
     }
 }

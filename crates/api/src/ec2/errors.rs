@@ -27,7 +27,9 @@ pub fn unsupported(what: &str) -> ApiError {
 
 /// The error of the engine's launch checks as one of the API.
 pub fn refused(refusal: Refusal) -> ApiError {
-    ApiError::new(refusal.code, refusal.message)
+    let error = ApiError::new(refusal.code, refusal.message);
+    // A server's error: clients may try again elsewhere or later.
+    if refusal.code == "InsufficientInstanceCapacity" { error.with_status(500) } else { error }
 }
 
 /// The end of a write that was only to be tried: `DryRunOperation`, with

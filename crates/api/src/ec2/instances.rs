@@ -2,6 +2,7 @@
 
 use super::filter::Filters;
 use super::instances_shape::{self as shape, filter_values};
+use super::interface_shape::Cards;
 use super::{errors, paging};
 use crate::Call;
 use elastane_domain::id::InstanceId;
@@ -51,8 +52,9 @@ pub(super) fn select<'a>(
     ids: &[String],
     filters: &Filters<'_>,
 ) -> Result<Vec<&'a Arc<Instance>>, ApiError> {
+    let cards = Cards::of(view);
     let accepted = |instance: &&Arc<Instance>| {
-        filters.accept(&instance.tags, |name, emit| filter_values(view, instance, name, emit))
+        filters.accept(&instance.tags, |name, emit| filter_values(&cards, instance, name, emit))
     };
     if ids.is_empty() {
         return Ok(view.all::<Instance>().filter(accepted).collect());
@@ -80,6 +82,7 @@ pub fn describe_instances(
 
 /// Instances by the call that launched them.
 fn reservations(view: &View<'_>, instances: &[&Arc<Instance>]) -> Vec<wire::Reservation> {
+    let cards = Cards::of(view);
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut found: Vec<wire::Reservation> = Vec::new();
     for instance in instances {
@@ -87,7 +90,7 @@ fn reservations(view: &View<'_>, instances: &[&Arc<Instance>]) -> Vec<wire::Rese
             found.push(reservation(view, instance));
             found.len() - 1
         });
-        found[place].instances.push(shape::shown(view, instance));
+        found[place].instances.push(shape::shown(&cards, instance));
     }
     found
 }

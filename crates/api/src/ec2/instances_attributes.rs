@@ -1,11 +1,10 @@
 //! DescribeInstanceAttribute and ModifyInstanceAttribute, one attribute a call.
 
 use super::instances::one;
-use super::{errors, instances_shape as shape, launch_data, recast};
+use super::{errors, instances_shape as shape, launch_data, network_interfaces, recast};
 use crate::{Call, Change};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use elastane_domain::id::SecurityGroupId;
 use elastane_domain::types::instance_type;
 use elastane_engine::launch::decode_user_data;
 use elastane_engine::row::*;
@@ -29,14 +28,17 @@ pub fn describe_instance_attribute(
         "ramdisk" => answer.ramdisk_id = text(None),
         "userData" => answer.user_data = text(row.user_data.as_deref()),
         "disableApiTermination" => answer.disable_api_termination = yes(row.disable_api_termination),
-        "disableApiStop" => answer.disable_api_stop = yes(false),
+        "disableApiStop" => answer.disable_api_stop = yes(row.disable_api_stop),
         "instanceInitiatedShutdownBehavior" => {
             answer.instance_initiated_shutdown_behavior = text(Some(launch_data::shutdown_word(row.shutdown_behavior)));
         }
-        "rootDeviceName" => answer.root_device_name = text(Some(shape::ROOT_DEVICE)),
+        "rootDeviceName" => answer.root_device_name = text(Some(shape::root_device_name(row))),
         "blockDeviceMapping" => answer.block_device_mappings = vec![shape::root_device(row)],
         "productCodes" => {}
-        "sourceDestCheck" => answer.source_dest_check = yes(true),
+        "sourceDestCheck" => {
+            let interface = elastane_engine::network::primary_interface(&call.view, row);
+            answer.source_dest_check = yes(interface.is_none_or(|interface| interface.source_dest_check));
+        }
         "groupSet" => answer.groups = shape::groups(&call.view, row),
         "ebsOptimized" => answer.ebs_optimized = yes(row.ebs_optimized),
         "sriovNetSupport" => answer.sriov_net_support = text(None),
@@ -51,39 +53,53 @@ pub fn describe_instance_attribute(
 enum Edit {
     InstanceType(String),
     UserData(Option<String>),
-    Protection(bool),
+    TerminationProtection(bool),
+    StopProtection(bool),
     ShutdownBehavior(ShutdownBehavior),
     EbsOptimized(bool),
-    Groups(Vec<SecurityGroupId>),
+    SourceDestCheck(bool),
+    Groups(Vec<String>),
     /// What is asked for is so anyway.
     Nothing,
 }
 
 /// ModifyInstanceAttribute.
+///
+/// # Errors
+/// `InvalidInstanceID.*`, `InvalidParameterCombination` for no attribute or
+/// more than one, `IncorrectInstanceState` for what only a stopped instance
+/// takes or for one that is gone, `InvalidParameterValue`,
+/// `UnsupportedOperation`, those of groups.
 pub fn modify_instance_attribute(
     change: &mut Change<'_, '_>,
     input: &wire::ModifyInstanceAttributeRequest,
 ) -> Result<wire::ModifyInstanceAttributeOutput, ApiError> {
     let row = one(&change.view(), input.instance_id.as_ref())?.clone();
-    let edit = edit(input)?;
-    check(change, &row, &edit)?;
-    change.update(row.id.as_str(), |row: &mut Instance| match edit {
-        Edit::InstanceType(name) => row.instance_type = name,
-        Edit::UserData(text) => row.user_data = text,
-        Edit::Protection(on) => row.disable_api_termination = on,
-        Edit::ShutdownBehavior(behavior) => row.shutdown_behavior = behavior,
-        Edit::EbsOptimized(on) => row.ebs_optimized = on,
-        Edit::Groups(groups) => row.security_groups = groups,
+    let edit = edit(&row, input)?;
+    check(&row, &edit)?;
+    let id = row.id.as_str();
+    let mut set = |set: &mut dyn FnMut(&mut Instance)| change.update(id, |row: &mut Instance| set(row));
+    match edit {
+        Edit::InstanceType(name) => set(&mut |row| row.instance_type.clone_from(&name)),
+        Edit::UserData(text) => set(&mut |row| row.user_data.clone_from(&text)),
+        Edit::TerminationProtection(on) => set(&mut |row| row.disable_api_termination = on),
+        Edit::StopProtection(on) => set(&mut |row| row.disable_api_stop = on),
+        Edit::ShutdownBehavior(behavior) => set(&mut |row| row.shutdown_behavior = behavior),
+        Edit::EbsOptimized(on) => set(&mut |row| row.ebs_optimized = on),
+        Edit::SourceDestCheck(on) => network_interfaces::set_source_dest_check(change, &row.interface, on),
+        Edit::Groups(groups) => network_interfaces::set_groups(change, &row.interface, &groups)?,
         Edit::Nothing => {}
-    });
+    }
     errors::dry_run(input.dry_run)?;
     Ok(wire::ModifyInstanceAttributeOutput {})
 }
 
 /// The attribute that a call changes, in either of the two forms it may have.
-fn edit(input: &wire::ModifyInstanceAttributeRequest) -> Result<Edit, ApiError> {
+fn edit(row: &Instance, input: &wire::ModifyInstanceAttributeRequest) -> Result<Edit, ApiError> {
     const NAMES: &[&str] = &[
         "Attribute",
+        "BlockDeviceMappings",
+        "DisableApiStop",
         "DisableApiTermination",
         "DryRun",
         "EbsOptimized",
@@ -98,7 +114,7 @@ fn edit(input: &wire::ModifyInstanceAttributeRequest) -> Result<Edit, ApiError> 
     ];
     recast::only(&wire::MODIFY_INSTANCE_ATTRIBUTE_REQUEST, input, NAMES)?;
     let mut edits = Vec::new();
-    if let Some(attribute) = input.attribute.as_deref() {
+    if let Some(attribute) = input.attribute.as_deref().filter(|attribute| *attribute != "blockDeviceMapping") {
         edits.push(named_edit(attribute, input.value.as_deref())?);
     }
     let text =
@@ -108,22 +124,21 @@ fn edit(input: &wire::ModifyInstanceAttributeRequest) -> Result<Edit, ApiError> 
     if let Some(user_data) = &input.user_data {
         edits.push(user_data_edit(BASE64.encode(user_data.value.as_deref().unwrap_or_default())));
     }
-    edits.extend(flag(&input.disable_api_termination).map(Edit::Protection));
+    edits.extend(flag(&input.disable_api_termination).map(Edit::TerminationProtection));
+    edits.extend(flag(&input.disable_api_stop).map(Edit::StopProtection));
     if let Some(word) = text(&input.instance_initiated_shutdown_behavior) {
         edits.push(Edit::ShutdownBehavior(launch_data::shutdown_behavior(&word)?));
     }
     edits.extend(flag(&input.ebs_optimized).map(Edit::EbsOptimized));
-    if let Some(on) = flag(&input.source_dest_check) {
-        edits.push(source_dest_check(on)?);
+    edits.extend(flag(&input.source_dest_check).map(Edit::SourceDestCheck));
+    if let Some(on) = flag(&input.ena_support) {
+        edits.push(if on { Edit::Nothing } else { return Err(errors::unsupported("Turning EnaSupport off")) });
     }
-    if flag(&input.ena_support) == Some(false) {
-        return Err(errors::unsupported("Turning EnaSupport off"));
-    }
-    // Only what is so anyway is left of these two.
-    edits.extend(flag(&input.ena_support).map(|_| Edit::Nothing));
-    edits.extend(flag(&input.disable_api_stop).map(|_| Edit::Nothing));
     if !input.groups.is_empty() {
-        edits.push(Edit::Groups(input.groups.iter().map(|id| id.as_str().into()).collect()));
+        edits.push(Edit::Groups(input.groups.clone()));
+    }
+    if !input.block_device_mappings.is_empty() {
+        edits.push(device_edit(row, &input.block_device_mappings)?);
     }
     match (edits.pop(), edits.is_empty()) {
         (Some(edit), true) => Ok(edit),
@@ -146,12 +161,12 @@ fn named_edit(attribute: &str, value: Option<&str>) -> Result<Edit, ApiError> {
     match attribute {
         "instanceType" => Ok(Edit::InstanceType(value.to_string())),
         "userData" => Ok(user_data_edit(value.to_string())),
-        "disableApiTermination" => Ok(Edit::Protection(flag()?)),
+        "disableApiTermination" => Ok(Edit::TerminationProtection(flag()?)),
+        "disableApiStop" => Ok(Edit::StopProtection(flag()?)),
         "instanceInitiatedShutdownBehavior" => Ok(Edit::ShutdownBehavior(launch_data::shutdown_behavior(value)?)),
         "ebsOptimized" => Ok(Edit::EbsOptimized(flag()?)),
-        "sourceDestCheck" => source_dest_check(flag()?),
-        "groupSet" => Ok(Edit::Groups(vec![value.into()])),
-        "disableApiStop" if !flag()? => Ok(Edit::Nothing),
+        "sourceDestCheck" => Ok(Edit::SourceDestCheck(flag()?)),
+        "groupSet" => Ok(Edit::Groups(vec![value.to_string()])),
         "enaSupport" if flag()? => Ok(Edit::Nothing),
         other => Err(errors::unsupported(&format!("Changing the attribute '{other}' to '{value}'"))),
     }
@@ -161,11 +176,27 @@ fn user_data_edit(text: String) -> Edit {
     Edit::UserData(Some(text).filter(|text| !text.is_empty()))
 }
 
-fn source_dest_check(on: bool) -> Result<Edit, ApiError> {
-    if on { Ok(Edit::Nothing) } else { Err(errors::unsupported("Turning SourceDestCheck off")) }
+/// DeleteOnTermination of the root device: it goes with its instance.
+fn device_edit(row: &Instance, mappings: &[wire::InstanceBlockDeviceMappingSpecification]) -> Result<Edit, ApiError> {
+    for mapping in mappings {
+        let name = mapping.device_name.as_deref().unwrap_or_default();
+        if name != shape::root_device_name(row) {
+            let message = format!("No device is currently mapped at {name}");
+            return Err(ApiError::new("InvalidInstanceAttributeValue", message));
+        }
+        const NAMES: &[&str] = &["DeviceName", "Ebs"];
+        recast::only(&wire::INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION, mapping, NAMES)?;
+        if mapping.ebs.as_ref().and_then(|ebs| ebs.delete_on_termination) == Some(false) {
+            return Err(errors::unsupported("A root volume that outlives its instance (DeleteOnTermination false)"));
+        }
+    }
+    Ok(Edit::Nothing)
 }
 
-fn check(change: &Change<'_, '_>, row: &Instance, edit: &Edit) -> Result<(), ApiError> {
+fn check(row: &Instance, edit: &Edit) -> Result<(), ApiError> {
+    if matches!(row.phase, Phase::Terminated { .. }) {
+        return Err(errors::incorrect_state(row.id.as_str(), "modified"));
+    }
     let stopped = || {
         let message = format!("The instance '{}' is not in the 'stopped' state.", row.id);
         if row.phase == Phase::Stopped { Ok(()) } else { Err(ApiError::new("IncorrectInstanceState", message)) }
@@ -181,19 +212,17 @@ fn check(change: &Change<'_, '_>, row: &Instance, edit: &Edit) -> Result<(), Api
             stopped()
         }
         Edit::EbsOptimized(_) => stopped(),
-        Edit::Groups(groups) => {
-            let view = change.view();
-            let known =
-                |id: &SecurityGroupId| view.get::<SecurityGroup>(id.as_str()).is_some_and(|group| group.vpc == row.vpc);
-            match groups.iter().find(|id| !known(id)) {
-                Some(id) => Err(ApiError::new(
-                    "InvalidGroup.NotFound",
-                    format!("The security group '{id}' does not exist in VPC '{}'", row.vpc),
-                )),
-                None => Ok(()),
-            }
-        }
-        Edit::Protection(_) | Edit::ShutdownBehavior(_) | Edit::Nothing => Ok(()),
+        // Clients take the protection off before they terminate, and know this text.
+        Edit::TerminationProtection(true) if row.spot_request.is_some() => Err(ApiError::new(
+            "UnsupportedOperation",
+            "The attribute disableApiTermination is not supported for spot instances",
+        )),
+        Edit::TerminationProtection(_)
+        | Edit::StopProtection(_)
+        | Edit::ShutdownBehavior(_)
+        | Edit::SourceDestCheck(_)
+        | Edit::Groups(_)
+        | Edit::Nothing => Ok(()),
     }
 }
 
@@ -208,6 +237,22 @@ mod tests {
 
     fn flag(value: bool) -> Option<wire::AttributeBooleanValue> {
         Some(wire::AttributeBooleanValue { value: Some(value) })
+    }
+
+    fn root(id: &str, device: &str, delete: bool) -> wire::ModifyInstanceAttributeRequest {
+        let ebs = wire::EbsInstanceBlockDeviceSpecification {
+            delete_on_termination: Some(delete),
+            ..Default::default()
+        };
+        wire::ModifyInstanceAttributeRequest {
+            instance_id: Some(id.to_string()),
+            block_device_mappings: vec![wire::InstanceBlockDeviceMappingSpecification {
+                device_name: Some(device.to_string()),
+                ebs: Some(ebs),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
     }
 
     /// Each attribute, whether it may change while running, and how it reads back.
@@ -228,11 +273,11 @@ mod tests {
                 },
             ),
             ("", wire::ModifyInstanceAttributeRequest { source_dest_check: flag(true), ..empty() }),
-            (
-                "UnsupportedOperation",
-                wire::ModifyInstanceAttributeRequest { source_dest_check: flag(false), ..empty() },
-            ),
-            ("UnsupportedOperation", wire::ModifyInstanceAttributeRequest { disable_api_stop: flag(true), ..empty() }),
+            ("", wire::ModifyInstanceAttributeRequest { source_dest_check: flag(false), ..empty() }),
+            ("", wire::ModifyInstanceAttributeRequest { disable_api_stop: flag(true), ..empty() }),
+            ("", root(&id, "/dev/xvda", true)),
+            ("UnsupportedOperation", root(&id, "/dev/xvda", false)),
+            ("InvalidInstanceAttributeValue", root(&id, "/dev/sdb", true)),
             ("", wire::ModifyInstanceAttributeRequest { disable_api_stop: flag(false), ..empty() }),
             (
                 "IncorrectInstanceState",

@@ -8,6 +8,7 @@ use elastane_domain::id::InstanceId;
 use elastane_domain::lifecycle::InstanceState;
 use elastane_domain::machine::Generation;
 use elastane_domain::time::Civil;
+use elastane_engine::launch::placement;
 use elastane_engine::row::*;
 use elastane_engine::{Tx, instances as life};
 use elastane_wire::{ApiError, ec2 as wire};
@@ -50,6 +51,7 @@ pub fn start_instances(
         let before = row.phase.state();
         let after = before.on_start().map_err(|_| errors::incorrect_state(row.id.as_str(), "started"))?;
         if after != before {
+            check_room(change, &row)?;
             let now = change.now;
             change.update(row.id.as_str(), |row: &mut Instance| {
                 row.goal = Goal::Run;
@@ -66,19 +68,48 @@ pub fn start_instances(
     Ok(wire::StartInstancesResult { starting_instances })
 }
 
+/// A stopped instance needs room in its zone again.
+fn check_room(change: &Change<'_, '_>, row: &Instance) -> Result<(), ApiError> {
+    let view = change.view();
+    placement::room(&view, &row.zone, None, (&row.instance_type, 1)).map(drop).map_err(errors::refused)
+}
+
+/// A spot instance of a one-time request only ends.
+fn check_spot(change: &Change<'_, '_>, row: &Instance) -> Result<(), ApiError> {
+    let request = row.spot_request.as_ref().and_then(|id| change.get::<SpotRequest>(id));
+    if request.is_none_or(|request| request.persistent) {
+        return Ok(());
+    }
+    let message = format!(
+        "You can't stop the Spot Instance '{}' because it is associated with a one-time Spot Instance request. You can \
+         only stop Spot Instances associated with persistent Spot Instance requests.",
+        row.id
+    );
+    Err(ApiError::new("UnsupportedOperation", message))
+}
+
 /// StopInstances. Hibernation is not supported; Force and SkipOsShutdown ask
 /// for speed only.
 pub fn stop_instances(
     change: &mut Change<'_, '_>,
     input: &wire::StopInstancesRequest,
 ) -> Result<wire::StopInstancesResult, ApiError> {
-    if input.hibernate == Some(true) {
-        return Err(errors::unsupported("Hibernation"));
-    }
     let mut stopping_instances = Vec::new();
     let reason = user_initiated(change);
     for row in rows(change, &input.instance_ids)? {
         let before = row.phase.state();
+        if input.hibernate == Some(true) {
+            let message = format!("The instance '{}' is not configured for hibernation.", row.id);
+            return Err(ApiError::new("UnsupportedHibernationConfiguration", message));
+        }
+        check_spot(change, &row)?;
+        if row.disable_api_stop {
+            let message = format!(
+                "The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.",
+                row.id
+            );
+            return Err(ApiError::new("OperationNotPermitted", message));
+        }
         let after = before.on_stop().map_err(|_| errors::incorrect_state(row.id.as_str(), "stopped"))?;
         if after != before {
             change.update(row.id.as_str(), |row: &mut Instance| {
@@ -115,26 +146,24 @@ pub fn reboot_instances(
     Ok(wire::RebootInstancesOutput {})
 }
 
-/// TerminateInstances. When some are protected, those in zones without a
-/// protected one are terminated all the same on AWS; here nothing is, as a
-/// call that fails changes nothing.
+/// TerminateInstances. One wrong id and nothing is terminated. Instances in
+/// the zone of a protected one stay; those of other zones are terminated all
+/// the same (ec2-imds.md 6, rule 2).
+///
+/// # Errors
+/// `InvalidInstanceID.*`; `OperationNotPermitted` when one is protected.
 pub fn terminate_instances(
     change: &mut Change<'_, '_>,
     input: &wire::TerminateInstancesRequest,
 ) -> Result<wire::TerminateInstancesResult, ApiError> {
     let rows = rows(change, &input.instance_ids)?;
     let gone = |row: &Instance| matches!(row.phase, Phase::ShuttingDown | Phase::Terminated { .. });
-    let protected: BTreeSet<&str> =
-        rows.iter().filter(|row| row.disable_api_termination && !gone(row)).map(|row| row.id.as_str()).collect();
-    if let Some(id) = protected.first() {
-        let message = format!(
-            "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
-        );
-        return Err(ApiError::new("OperationNotPermitted", message));
-    }
+    let protected: Vec<&Arc<Instance>> =
+        rows.iter().filter(|row| row.disable_api_termination && !gone(row)).collect();
+    let spared: BTreeSet<&str> = protected.iter().map(|row| row.zone.as_str()).collect();
     let reason = user_initiated(change);
     let mut terminating_instances = Vec::new();
-    for row in &rows {
+    for row in rows.iter().filter(|row| !spared.contains(row.zone.as_str())) {
         let before = row.phase.state();
         if !gone(row) {
             life::end(change, row, BY_USER, &format!("{BY_USER}: User initiated shutdown"));
@@ -142,13 +171,22 @@ pub fn terminate_instances(
         }
         terminating_instances.push(changed(&row.id, before, before.on_terminate()));
     }
+    if let Some(first) = protected.iter().map(|row| &row.id).min() {
+        if input.dry_run != Some(true) {
+            change.keep();
+        }
+        let message = format!(
+            "The instance '{first}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
+        );
+        return Err(ApiError::new("OperationNotPermitted", message));
+    }
     errors::dry_run(input.dry_run)?;
     Ok(wire::TerminateInstancesResult { terminating_instances })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::scene::{Scene, run};
     use super::*;
 
     fn ids(ids: &[&str]) -> Vec<String> {
@@ -205,6 +243,50 @@ mod tests {
         assert_eq!(start(&mut scene, &[&id]).expect_err("gone").code, "IncorrectInstanceState");
     }
 
+    /// Stop protection and hibernation, with AWS's codes.
+    #[test]
+    fn what_cannot_be_stopped() {
+        let mut scene = Scene::new();
+        let id = scene.launch(1).remove(0);
+        scene.settle();
+        let input =
+            wire::StopInstancesRequest { instance_ids: vec![id.clone()], hibernate: Some(true), ..Default::default() };
+        let err = scene.write(|change| stop_instances(change, &input)).expect_err("no hibernation");
+        assert_eq!(err.code, "UnsupportedHibernationConfiguration");
+        let protect = |change: &mut Change<'_, '_>| {
+            change.update(&id, |row: &mut Instance| row.disable_api_stop = true);
+            Ok(())
+        };
+        scene.write(protect).expect("an update");
+        assert_eq!(stop(&mut scene, &[&id]).expect_err("protected").code, "OperationNotPermitted");
+        assert_eq!(scene.state(&id), "running");
+    }
+
+    /// A stopped instance does not start in a zone that is cut off.
+    #[test]
+    fn a_zone_that_is_cut_off_starts_nothing() {
+        let mut scene = Scene::new();
+        let id = scene.launch(1).remove(0);
+        scene.settle();
+        stop(&mut scene, &[&id]).expect("running");
+        scene.settle();
+        let cut = |change: &mut Change<'_, '_>| {
+            let since = change.now;
+            change.put(Outage { zone: "us-east-1a".into(), since, until: None });
+            Ok(())
+        };
+        scene.write(cut).expect("an outage");
+        let err = start(&mut scene, &[&id]).expect_err("no capacity");
+        assert_eq!((err.code.as_ref(), err.status), ("InsufficientInstanceCapacity", 500));
+        let mut named = run(1);
+        named.placement =
+            Some(wire::Placement { availability_zone: Some("us-east-1a".to_string()), ..Default::default() });
+        let err = scene.write(|change| super::super::run_instances(change, &named)).expect_err("cut off");
+        assert_eq!(err.code, "InsufficientInstanceCapacity");
+        let elsewhere = scene.launch(1).remove(0);
+        assert_eq!(scene.row::<Instance>(&elsewhere).zone.as_str(), "us-east-1b");
+    }
+
     /// A reboot is a new generation of a running instance, which stays running.
     #[test]
     fn ec2_6_reboot_keeps_the_state() {
@@ -219,9 +301,10 @@ mod tests {
         assert_eq!(scene.engine.state().seen.machines[&row.id].generation, Generation(2));
     }
 
-    /// One wrong id or one protected instance, and nothing is terminated.
+    /// One wrong id and nothing is terminated; a protected instance saves
+    /// those of its own zone and no others.
     #[test]
-    fn ec2_6_terminate_is_all_or_nothing() {
+    fn ec2_6_what_terminate_spares() {
         let mut scene = Scene::new();
         let two = scene.launch(2);
         for (id, code) in
@@ -239,6 +322,14 @@ mod tests {
         assert_eq!(err.code, "OperationNotPermitted");
         assert!(err.message.starts_with(&format!("The instance '{}' may not be terminated.", two[1])));
         assert_eq!(scene.state(&two[0]), "pending");
+        let mut elsewhere = run(1);
+        elsewhere.placement =
+            Some(wire::Placement { availability_zone: Some("us-east-1b".to_string()), ..Default::default() });
+        let launched = scene.write(|change| super::super::run_instances(change, &elsewhere)).expect("a launch");
+        let other = launched.instances[0].instance_id.clone().expect("an id");
+        let err = terminate(&mut scene, &[&two[0], &two[1], &other]).expect_err("protected");
+        assert_eq!((err.code.as_ref(), scene.state(&two[0])), ("OperationNotPermitted", "pending"));
+        assert_eq!(scene.state(&other), "shutting-down");
         let input = wire::TerminateInstancesRequest {
             instance_ids: vec![two[0].clone()],
             dry_run: Some(true),

@@ -1,8 +1,11 @@
 //! RunInstances: the call on top of its template, then the launch that Auto
 //! Scaling groups go through as well; once for each client token.
 
+use super::images::volume_gib;
 use super::instances::reservation;
-use super::{errors, instances_shape as shape, launch_data};
+use super::interface_shape::Cards;
+use super::launch_data::{self, Said};
+use super::{errors, instances_shape as shape};
 use crate::Change;
 use elastane_domain::id::LaunchTemplateId;
 use elastane_engine::View;
@@ -15,19 +18,15 @@ use std::sync::Arc;
 /// Characters of a client token (EC2 Developer Guide, "Ensuring idempotency").
 const TOKEN_MAX: usize = 64;
 
-/// Names by which images call their root device; other devices are volumes
-/// of their own.
-const ROOT_DEVICES: &[&str] = &[shape::ROOT_DEVICE, "/dev/sda1"];
-
 /// RunInstances.
 pub fn run_instances(
     change: &mut Change<'_, '_>,
     input: &wire::RunInstancesRequest,
 ) -> Result<wire::Reservation, ApiError> {
-    let said = launch_data::of_call(input)?;
+    let said = Said::by_call(input)?;
     let view = change.view();
     let (data, template) = merged(&view, input, said.clone())?;
-    check(&view, &data)?;
+    check_size(&view, &data)?;
     let token = launch_data::text(&input.client_token);
     let digest = token.as_ref().map(|_| digest(input, &said));
     if let Some(token) = &token
@@ -54,7 +53,8 @@ pub fn run_instances(
     let view = change.view();
     let mut rows = ids.iter().filter_map(|id| view.get::<Instance>(id.as_str())).peekable();
     let mut answer = rows.peek().map(|first| reservation(&view, first)).unwrap_or_default();
-    answer.instances = rows.map(|row| shape::shown(&view, row)).collect();
+    let cards = Cards::of(&view);
+    answer.instances = rows.map(|row| shape::shown(&cards, row)).collect();
     Ok(answer)
 }
 
@@ -62,28 +62,39 @@ pub fn run_instances(
 fn merged(
     view: &View<'_>,
     input: &wire::RunInstancesRequest,
-    said: LaunchData,
+    said: Said,
 ) -> Result<(LaunchData, Option<(LaunchTemplateId, u64)>), ApiError> {
-    let Some(named) = &input.launch_template else { return Ok((said, None)) };
-    let (id, name) = (named.launch_template_id.as_deref(), named.launch_template_name.as_deref());
-    let (template, version) = launch_data::find_template(view, id, name, named.version.as_deref())?;
-    Ok((launch_data::overlay(&version.data, said)?, Some((template.id.clone(), version.number))))
+    let (said, template) = match &input.launch_template {
+        None => (said, None),
+        Some(named) => {
+            let (id, name) = (named.launch_template_id.as_deref(), named.launch_template_name.as_deref());
+            let (template, version) = launch_data::find_template(view, id, name, named.version.as_deref())?;
+            (said.over(&launch_data::said(&version.data)), Some((template.id.clone(), version.number)))
+        }
+    };
+    let mut data = said.read()?;
+    if let Some(name) = &data.image_parameter {
+        data.image = launch_data::image_of_parameter(view, name);
+    }
+    Ok((data, template))
 }
 
-/// What launches of groups let pass and a call should not: it would get less
-/// than it asked for.
-fn check(view: &View<'_>, data: &LaunchData) -> Result<(), ApiError> {
-    if let Some(device) = data.block_devices.iter().find(|device| !ROOT_DEVICES.contains(&device.device.as_str())) {
-        return Err(errors::unsupported(&format!("A volume besides the root device ({})", device.device)));
+/// The root device is not smaller than its image's.
+fn check_size(view: &View<'_>, data: &LaunchData) -> Result<(), ApiError> {
+    let Some(image) = data.image.as_ref().and_then(|id| elastane_engine::images::find(view, id.as_str())) else {
+        return Ok(());
+    };
+    let least = i32::try_from(volume_gib(image.1)).unwrap_or(i32::MAX);
+    match data.block_devices.iter().filter_map(|device| device.size_gib).find(|size| *size < least) {
+        None => Ok(()),
+        Some(size) => {
+            let message = format!(
+                "Volume of size {size}GB is smaller than snapshot '{}', expect size >= {least}GB",
+                image.1.snapshot
+            );
+            Err(ApiError::new("InvalidBlockDeviceMapping", message))
+        }
     }
-    if let (Some(zone), Some(subnet)) = (&data.zone, &data.subnet)
-        && let Some(row) = view.get::<Subnet>(subnet.as_str())
-        && row.zone != *zone
-    {
-        let message = format!("The subnet '{subnet}' is in the availability zone '{}', not in '{zone}'", row.zone);
-        return Err(errors::invalid_combination(message));
-    }
-    Ok(())
 }
 
 /// An instance that the same token launched before. A token that names a
@@ -93,19 +104,21 @@ fn earlier<'a>(view: &View<'a>, token: &str, data: &LaunchData) -> Result<Option
         let message = format!("Client tokens have at most {TOKEN_MAX} ASCII characters.");
         return Err(ApiError::new("InvalidClientToken", message));
     }
-    let of_subnet = data.subnet.as_ref().and_then(|id| view.get::<Subnet>(id.as_str())).map(|subnet| &subnet.zone);
-    let zone = of_subnet.or(data.zone.as_ref());
+    let primary = data.interfaces.iter().find(|choice| choice.device == 0);
+    let subnet = data.subnet.as_ref().or_else(|| primary?.subnet.as_ref());
+    let of_subnet = subnet.and_then(|id| view.get::<Subnet>(id.as_str())).map(|subnet| &subnet.zone);
+    let zone = of_subnet.or(data.placement.zone.as_ref());
     Ok(view
         .all::<Instance>()
         .find(|row| row.client_token.as_deref() == Some(token) && zone.is_none_or(|zone| row.zone == *zone)))
 }
 
 /// A digest of what the call says, in a form that outlives this process.
-fn digest(input: &wire::RunInstancesRequest, said: &LaunchData) -> String {
+fn digest(input: &wire::RunInstancesRequest, said: &Said) -> String {
     use std::fmt::Write as _;
-    let said = serde_json::to_string(said).expect("rows have a JSON form");
     let mut hasher = Sha256::new();
-    hasher.update(said);
+    hasher.update(elastane_wire::to_json(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &said.data));
+    hasher.update(format!("{:?} {:?}", said.subnet, said.private_ip));
     let template = input.launch_template.clone().unwrap_or_default();
     for part in [template.launch_template_id, template.launch_template_name, template.version] {
         hasher.update([0]);
@@ -125,7 +138,8 @@ fn launched(view: &View<'_>, id: &str) -> wire::Reservation {
     let mut rows: Vec<&Arc<Instance>> = view.all::<Instance>().filter(|row| row.reservation == id).collect();
     rows.sort_unstable_by_key(|row| row.launch_index);
     let mut answer = rows.first().map(|first| reservation(view, first)).unwrap_or_default();
-    answer.instances = rows.iter().map(|row| shape::shown(view, row)).collect();
+    let cards = Cards::of(view);
+    answer.instances = rows.iter().map(|row| shape::shown(&cards, row)).collect();
     answer
 }
 
@@ -133,7 +147,6 @@ fn launched(view: &View<'_>, id: &str) -> wire::Reservation {
 mod tests {
     use super::super::scene::{Scene, run, tag};
     use super::*;
-    use elastane_domain::time::Time;
 
     fn launch(scene: &mut Scene, input: &wire::RunInstancesRequest) -> Result<wire::Reservation, ApiError> {
         scene.write(|change| run_instances(change, input))
@@ -143,34 +156,24 @@ mod tests {
         reservation.instances.iter().filter_map(|instance| instance.instance_id.clone()).collect()
     }
 
-    fn template(scene: &mut Scene, data: LaunchData) -> String {
-        let id = "lt-0123456789abcdef0";
-        let version = |number: u64, data: &LaunchData| LaunchTemplateVersion {
-            number,
-            description: None,
-            created_at: Time(0),
-            created_by: String::new(),
-            data: data.clone(),
-            client_token: None,
+    /// A template of two versions: the first as given, the second of another type.
+    fn template(scene: &mut Scene, data: wire::RequestLaunchTemplateData) -> String {
+        let first = wire::CreateLaunchTemplateRequest {
+            launch_template_name: Some("web".to_string()),
+            launch_template_data: Some(data),
+            ..Default::default()
         };
-        let small = LaunchData { instance_type: Some("t3.small".to_string()), ..data.clone() };
-        scene
-            .write(|change| {
-                change.put(LaunchTemplate {
-                    id: id.into(),
-                    name: "web".to_string(),
-                    created_at: Time(0),
-                    created_by: String::new(),
-                    default_version: 1,
-                    latest_version: 2,
-                    versions: vec![version(1, &data), version(2, &small)],
-                    tags: Tags::new(),
-                    client_token: None,
-                });
-                Ok(())
-            })
-            .expect("a template");
-        id.to_string()
+        let made = scene.write(|change| super::super::create_launch_template(change, &first)).expect("a template");
+        let id = made.launch_template.and_then(|template| template.launch_template_id);
+        let small = wire::RequestLaunchTemplateData { instance_type: Some("t3.small".into()), ..Default::default() };
+        let second = wire::CreateLaunchTemplateVersionRequest {
+            launch_template_id: id.clone(),
+            source_version: Some("1".to_string()),
+            launch_template_data: Some(small),
+            ..Default::default()
+        };
+        scene.write(|change| super::super::create_launch_template_version(change, &second)).expect("a version");
+        id.expect("an id")
     }
 
     /// Instances of one call share a reservation and are numbered; tags and
@@ -202,11 +205,14 @@ mod tests {
     #[test]
     fn ec2_7_launch_from_a_template() {
         let mut scene = Scene::new();
-        let data = LaunchData {
-            image: Some(elastane_engine::network::host_image()),
+        let data = wire::RequestLaunchTemplateData {
+            image_id: run(1).image_id,
             instance_type: Some("t3.nano".to_string()),
-            tags: [("instance".to_string(), Tags::from([("From".to_string(), "template".to_string())]))].into(),
-            ..LaunchData::default()
+            tag_specifications: vec![wire::LaunchTemplateTagSpecificationRequest {
+                resource_type: Some("instance".to_string()),
+                tags: vec![tag("From", "template")],
+            }],
+            ..Default::default()
         };
         let id = template(&mut scene, data);
         for (version, own_type, expected, number) in [
@@ -269,12 +275,92 @@ mod tests {
         assert_eq!(launch(&mut scene, &long).expect_err("too long").code, "InvalidClientToken");
     }
 
+    /// Several interfaces: new ones with secondary addresses and one that
+    /// exists; each has its device index, and the instance the primary address.
+    #[test]
+    fn interfaces_of_a_launch() {
+        let mut scene = Scene::new();
+        let view = scene.view();
+        let zone = elastane_domain::id::Zone::from("us-east-1b");
+        let subnet = elastane_engine::network::default_subnet(&view, &zone).expect("a subnet").id.to_string();
+        let made = wire::CreateNetworkInterfaceRequest { subnet_id: Some(subnet.clone()), ..Default::default() };
+        let made = scene.write(|change| super::super::create_network_interface(change, &made)).expect("made");
+        let existing = made.network_interface.and_then(|row| row.network_interface_id).expect("an id");
+        let mut input = run(1);
+        input.network_interfaces = vec![
+            wire::InstanceNetworkInterfaceSpecification {
+                device_index: Some(1),
+                network_interface_id: Some(existing.clone()),
+                ..Default::default()
+            },
+            wire::InstanceNetworkInterfaceSpecification {
+                device_index: Some(0),
+                subnet_id: Some(subnet),
+                secondary_private_ip_address_count: Some(1),
+                ..Default::default()
+            },
+        ];
+        let answer = launch(&mut scene, &input).expect("a launch");
+        let row = scene.row::<Instance>(&ids(&answer)[0]);
+        let view = scene.view();
+        let cards = elastane_engine::network::interfaces_of(&view, &row.id);
+        let shape: Vec<(u16, usize)> = cards
+            .iter()
+            .map(|card| (card.attachment.as_ref().expect("attached").device, card.addresses.len()))
+            .collect();
+        assert_eq!(shape, [(0, 2), (1, 1)]);
+        assert_eq!((row.private_ip, &row.interface), (cards[0].primary(), &cards[0].id));
+        assert_eq!((cards[1].id.as_str(), row.zone), (existing.as_str(), zone));
+        let err = launch(&mut scene, &input).expect_err("attached already");
+        assert_eq!(err.code, "InvalidNetworkInterface.InUse");
+    }
+
+    /// A spread group takes seven instances in a zone.
+    #[test]
+    fn spread_groups_are_limited() {
+        let mut scene = Scene::new();
+        let group = PlacementGroup {
+            name: "spread".to_string(),
+            id: "pg-1".to_string(),
+            strategy: "spread".to_string(),
+            partitions: None,
+            spread_level: None,
+            tags: Tags::new(),
+        };
+        scene
+            .write(|change| {
+                change.put(group);
+                Ok(())
+            })
+            .expect("a group");
+        let placed = |min: i32, max: i32| wire::RunInstancesRequest {
+            min_count: Some(min),
+            placement: Some(wire::Placement { group_name: Some("spread".to_string()), ..Default::default() }),
+            ..run(max)
+        };
+        let answer = launch(&mut scene, &placed(1, 9)).expect("as many as fit");
+        assert_eq!(answer.instances.len(), 7);
+        let shown = answer.instances[0].placement.clone().expect("a placement");
+        assert_eq!((shown.group_name.as_deref(), shown.availability_zone.as_deref()), (Some("spread"), Some("us-east-1a")));
+        let err = launch(&mut scene, &placed(1, 1)).expect_err("full");
+        assert_eq!((err.code.as_ref(), err.status), ("InsufficientInstanceCapacity", 500));
+    }
+
     /// What is refused, with which code; nothing is left behind.
     #[test]
     fn refused_launches_leave_nothing() {
         let mut scene = Scene::new();
         let interface = |index: i32| wire::InstanceNetworkInterfaceSpecification {
             device_index: Some(index),
+            ..Default::default()
+        };
+        let existing = |id: &str| wire::InstanceNetworkInterfaceSpecification {
+            network_interface_id: Some(id.to_string()),
+            ..interface(0)
+        };
+        let root = |size: i32| wire::BlockDeviceMapping {
+            device_name: Some("/dev/xvda".to_string()),
+            ebs: Some(wire::EbsBlockDevice { volume_size: Some(size), ..Default::default() }),
             ..Default::default()
         };
         let device = wire::BlockDeviceMapping { device_name: Some("/dev/sdb".to_string()), ..Default::default() };
@@ -290,9 +376,18 @@ mod tests {
             ("InvalidParameterValue", wire::RunInstancesRequest { min_count: Some(2), ..run(1) }),
             ("InvalidUserData.Malformed", wire::RunInstancesRequest { user_data: Some("#!/bin/sh".into()), ..run(1) }),
             ("InvalidKeyPair.NotFound", wire::RunInstancesRequest { key_name: Some("none".into()), ..run(1) }),
-            ("UnsupportedOperation", wire::RunInstancesRequest { network_interfaces: vec![interface(1)], ..run(1) }),
+            ("InvalidParameterValue", wire::RunInstancesRequest { network_interfaces: vec![interface(1)], ..run(1) }),
+            (
+                "AttachmentLimitExceeded",
+                wire::RunInstancesRequest { network_interfaces: (0..3).map(interface).collect(), ..run(1) },
+            ),
+            (
+                "InvalidNetworkInterfaceID.NotFound",
+                wire::RunInstancesRequest { network_interfaces: vec![existing("eni-0123456789abcdef0")], ..run(1) },
+            ),
+            ("InvalidBlockDeviceMapping", wire::RunInstancesRequest { block_device_mappings: vec![root(7)], ..run(1) }),
             ("UnsupportedOperation", wire::RunInstancesRequest { block_device_mappings: vec![device], ..run(1) }),
-            ("UnsupportedOperation", wire::RunInstancesRequest { iam_instance_profile: Some(profile), ..run(1) }),
+            ("InvalidParameterValue", wire::RunInstancesRequest { iam_instance_profile: Some(profile), ..run(1) }),
             (
                 "InvalidParameterCombination",
                 wire::RunInstancesRequest {

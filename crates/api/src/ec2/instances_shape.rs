@@ -1,16 +1,23 @@
 //! An instance as answers show it, and what filters see of it. Nothing is
 //! looked up twice, as DescribeInstances is what every client polls.
 
+use super::interface_shape::{self, Cards};
+use super::network::truth;
 use super::tag_rules;
 use elastane_domain::lifecycle::InstanceState;
 use elastane_domain::types::instance_type;
-use elastane_engine::launch::host_name;
+use elastane_engine::launch::short_name;
 use elastane_engine::row::*;
-use elastane_engine::{View, metadata};
+use elastane_engine::{View, identity, metadata};
 use elastane_wire::{Timestamp, ec2 as wire};
 
-/// The root device of every instance and image.
-pub const ROOT_DEVICE: &str = "/dev/xvda";
+/// The root device's name: its image's.
+pub fn root_device_name(instance: &Instance) -> &str {
+    match instance.root_device.device.as_str() {
+        "" => elastane_engine::images::ROOT_DEVICE,
+        name => name,
+    }
+}
 
 /// Names that [`filter_values`] answers.
 pub const FILTERS: &[&str] = &[
@@ -53,19 +60,46 @@ pub const FILTERS: &[&str] = &[
     "metadata-options.http-tokens",
     "metadata-options.instance-metadata-tags",
     "monitoring-state",
+    "network-interface.addresses.association.allocation-id",
+    "network-interface.addresses.association.association-id",
+    "network-interface.addresses.association.carrier-ip",
+    "network-interface.addresses.association.ip-owner-id",
+    "network-interface.addresses.association.owner-id",
+    "network-interface.addresses.association.public-dns-name",
+    "network-interface.addresses.association.public-ip",
     "network-interface.addresses.primary",
+    "network-interface.addresses.private-dns-name",
     "network-interface.addresses.private-ip-address",
+    "network-interface.association.allocation-id",
+    "network-interface.association.association-id",
+    "network-interface.association.carrier-ip",
+    "network-interface.association.ip-owner-id",
+    "network-interface.association.public-dns-name",
+    "network-interface.association.public-ip",
+    "network-interface.attachment.attach-time",
+    "network-interface.attachment.attachment-id",
+    "network-interface.attachment.delete-on-termination",
     "network-interface.attachment.device-index",
     "network-interface.attachment.instance-id",
+    "network-interface.attachment.instance-owner-id",
+    "network-interface.attachment.network-card-index",
     "network-interface.attachment.status",
     "network-interface.availability-zone",
+    "network-interface.availability-zone-id",
+    "network-interface.description",
     "network-interface.group-id",
     "network-interface.group-name",
+    "network-interface.interface-type",
+    "network-interface.ipv6-addresses.ipv6-address",
     "network-interface.mac-address",
     "network-interface.network-interface-id",
+    "network-interface.outpost-arn",
     "network-interface.owner-id",
     "network-interface.private-dns-name",
     "network-interface.private-ip-address",
+    "network-interface.public-dns-name",
+    "network-interface.requester-id",
+    "network-interface.requester-managed",
     "network-interface.source-dest-check",
     "network-interface.status",
     "network-interface.subnet-id",
@@ -100,24 +134,23 @@ pub fn state(state: InstanceState) -> wire::InstanceState {
 /// The instance's name within its region's private domain; empty once its
 /// address is released.
 pub fn private_dns_name(view: &View<'_>, instance: &Instance) -> String {
-    format!("{}.{}", host_name(instance.private_ip), view.scope.private_domain())
+    format!("{}.{}", short_name(instance), view.scope.private_domain())
 }
 
 /// The instance as DescribeInstances shows it. Addresses, devices and groups
-/// of a terminated one are gone. There is no public address: instances are
-/// reached from the machine they run on.
-pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
+/// of a terminated one are gone.
+pub fn shown(view: &Cards<'_>, instance: &Instance) -> wire::Instance {
     let gone = matches!(instance.phase, Phase::Terminated { .. });
     let groups = if gone { Vec::new() } else { groups(view, instance) };
     let launched = Timestamp(instance.launched_at.millis());
     let dns_name = if gone { String::new() } else { private_dns_name(view, instance) };
-    let address = instance.private_ip.to_string();
+    let public = view.public_of(instance);
     wire::Instance {
         ami_launch_index: i32::try_from(instance.launch_index).ok(),
         architecture: word("x86_64"),
         block_device_mappings: if gone { Vec::new() } else { vec![root_device(instance)] },
         capacity_reservation_specification: Some(wire::CapacityReservationSpecificationResponse {
-            capacity_reservation_preference: word("open"),
+            capacity_reservation_preference: word(if instance.no_capacity_reservation { "none" } else { "open" }),
             ..Default::default()
         }),
         client_token: Some(instance.client_token.clone().unwrap_or_default()),
@@ -127,41 +160,35 @@ pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
         enclave_options: Some(wire::EnclaveOptions { enabled: Some(false) }),
         hibernation_options: Some(wire::HibernationOptions { configured: Some(false) }),
         hypervisor: word("xen"),
+        iam_instance_profile: profile(view, instance).filter(|_| !gone),
         image_id: Some(instance.image.to_string()),
         instance_id: Some(instance.id.to_string()),
+        instance_lifecycle: instance.spot_request.as_ref().and_then(|_| word(SPOT)),
         instance_type: Some(instance.instance_type.clone()),
         key_name: instance.key_name.clone(),
         launch_time: Some(launched),
         maintenance_options: Some(wire::InstanceMaintenanceOptions {
-            auto_recovery: word("default"),
+            auto_recovery: word(auto_recovery(instance)),
             ..Default::default()
         }),
         metadata_options: Some(metadata_options(&instance.metadata)),
         monitoring: Some(wire::Monitoring { state: word(monitoring(instance)), ..Default::default() }),
-        network_interfaces: if gone {
-            Vec::new()
-        } else {
-            vec![interface(view, instance, &groups, (&address, &dns_name))]
-        },
-        placement: Some(wire::Placement {
-            availability_zone: Some(instance.zone.to_string()),
-            group_name: word(""),
-            tenancy: word("default"),
-            ..Default::default()
-        }),
+        network_interfaces: view
+            .interfaces(instance)
+            .map(|row| interface_shape::shown_on_instance(view, row))
+            .collect(),
+        placement: Some(placement(view, instance)),
         platform_details: word("Linux/UNIX"),
-        private_dns_name_options: (!gone).then(|| wire::PrivateDnsNameOptionsResponse {
-            enable_resource_name_dns_aaaa_record: Some(false),
-            enable_resource_name_dns_a_record: Some(false),
-            hostname_type: word("ip-name"),
-        }),
+        private_dns_name_options: (!gone).then(|| private_dns_options(instance)),
         private_dns_name: Some(dns_name),
-        private_ip_address: (!gone).then_some(address),
-        public_dns_name: word(""),
-        root_device_name: word(ROOT_DEVICE),
+        private_ip_address: (!gone).then(|| instance.private_ip.to_string()),
+        public_dns_name: word(public.as_ref().map_or("", |public| &public.dns_name)),
+        public_ip_address: public.map(|public| public.ip.to_string()),
+        root_device_name: word(root_device_name(instance)),
         root_device_type: word("ebs"),
         security_groups: groups,
-        source_dest_check: (!gone).then_some(true),
+        source_dest_check: view.interfaces(instance).next().map(|row| row.source_dest_check),
+        spot_instance_request_id: instance.spot_request.clone(),
         state: Some(state(instance.phase.state())),
         state_reason: state_reason(instance),
         state_transition_reason: Some(instance.transition_reason.clone()),
@@ -173,6 +200,48 @@ pub fn shown(view: &View<'_>, instance: &Instance) -> wire::Instance {
         vpc_id: (!gone).then(|| instance.vpc.to_string()),
         ..Default::default()
     }
+}
+
+/// `instanceLifecycle` of a spot instance; others have none.
+const SPOT: &str = "spot";
+
+fn auto_recovery(instance: &Instance) -> &'static str {
+    if instance.no_auto_recovery { "disabled" } else { "default" }
+}
+
+fn placement(view: &View<'_>, instance: &Instance) -> wire::Placement {
+    let group = instance.placement_group.as_deref();
+    wire::Placement {
+        availability_zone: Some(instance.zone.to_string()),
+        group_id: group.and_then(|name| view.get::<PlacementGroup>(name)).map(|group| group.id.clone()),
+        group_name: word(group.unwrap_or_default()),
+        partition_number: instance.partition,
+        tenancy: word("default"),
+        ..Default::default()
+    }
+}
+
+fn private_dns_options(instance: &Instance) -> wire::PrivateDnsNameOptionsResponse {
+    wire::PrivateDnsNameOptionsResponse {
+        enable_resource_name_dns_aaaa_record: Some(instance.private_dns.aaaa_record),
+        enable_resource_name_dns_a_record: Some(instance.private_dns.a_record),
+        hostname_type: word(if instance.private_dns.resource_name { "resource-name" } else { "ip-name" }),
+    }
+}
+
+/// ARN and id of an instance profile by its name; the ARN alone, with the
+/// default path, once the profile is gone.
+pub fn profile_shown(view: &View<'_>, name: &str) -> wire::IamInstanceProfile {
+    let row = identity::profile(view, name);
+    let gone = || format!("arn:aws:iam::{}:instance-profile/{name}", view.scope.account);
+    wire::IamInstanceProfile {
+        arn: Some(row.map_or_else(gone, |row| identity::profile_arn(&view.scope.account, row))),
+        id: row.map(|row| row.id.clone()),
+    }
+}
+
+fn profile(view: &View<'_>, instance: &Instance) -> Option<wire::IamInstanceProfile> {
+    instance.profile.as_ref().map(|association| profile_shown(view, &association.profile))
 }
 
 fn cpu_options(instance: &Instance) -> wire::CpuOptions {
@@ -202,19 +271,20 @@ fn state_reason(instance: &Instance) -> Option<wire::StateReason> {
     }
 }
 
+/// Ids of its primary interface's security groups.
+pub fn group_ids<'a>(view: &View<'a>, instance: &Instance) -> &'a [elastane_domain::id::SecurityGroupId] {
+    elastane_engine::network::primary_interface(view, instance).map_or(&[], |interface| interface.groups.as_slice())
+}
+
 /// Ids and names of its security groups.
 pub fn groups(view: &View<'_>, instance: &Instance) -> Vec<wire::GroupIdentifier> {
-    let one = |id: &elastane_domain::id::SecurityGroupId| wire::GroupIdentifier {
-        group_id: Some(id.to_string()),
-        group_name: view.get::<SecurityGroup>(id.as_str()).map(|group| group.name.clone()),
-    };
-    instance.security_groups.iter().map(one).collect()
+    interface_shape::groups(view, group_ids(view, instance))
 }
 
 /// Its root device.
 pub fn root_device(instance: &Instance) -> wire::InstanceBlockDeviceMapping {
     wire::InstanceBlockDeviceMapping {
-        device_name: word(ROOT_DEVICE),
+        device_name: word(root_device_name(instance)),
         ebs: Some(wire::EbsInstanceBlockDevice {
             attach_time: Some(Timestamp(instance.launched_at.millis())),
             delete_on_termination: Some(true),
@@ -225,7 +295,7 @@ pub fn root_device(instance: &Instance) -> wire::InstanceBlockDeviceMapping {
     }
 }
 
-fn metadata_options(options: &MetadataOptions) -> wire::InstanceMetadataOptionsResponse {
+pub fn metadata_options(options: &MetadataOptions) -> wire::InstanceMetadataOptionsResponse {
     let on = |on: bool| word(if on { "enabled" } else { "disabled" });
     wire::InstanceMetadataOptionsResponse {
         http_endpoint: on(options.endpoint),
@@ -241,46 +311,8 @@ fn tokens(options: &MetadataOptions) -> &'static str {
     if options.tokens_required { "required" } else { "optional" }
 }
 
-fn interface(
-    view: &View<'_>,
-    instance: &Instance,
-    groups: &[wire::GroupIdentifier],
-    (address, dns_name): (&str, &str),
-) -> wire::InstanceNetworkInterface {
-    wire::InstanceNetworkInterface {
-        attachment: Some(wire::InstanceNetworkInterfaceAttachment {
-            attach_time: Some(Timestamp(instance.launched_at.millis())),
-            attachment_id: Some(instance.interface.replacen("eni-", "eni-attach-", 1)),
-            delete_on_termination: Some(true),
-            device_index: Some(0),
-            network_card_index: Some(0),
-            status: word("attached"),
-            ..Default::default()
-        }),
-        description: word(""),
-        groups: groups.to_vec(),
-        interface_type: word("interface"),
-        mac_address: Some(metadata::mac(instance)),
-        network_interface_id: Some(instance.interface.clone()),
-        owner_id: Some(view.scope.account.to_string()),
-        private_dns_name: word(dns_name),
-        private_ip_addresses: vec![wire::InstancePrivateIpAddress {
-            primary: Some(true),
-            private_dns_name: word(dns_name),
-            private_ip_address: word(address),
-            ..Default::default()
-        }],
-        private_ip_address: word(address),
-        source_dest_check: Some(true),
-        status: word("in-use"),
-        subnet_id: Some(instance.subnet.to_string()),
-        vpc_id: Some(instance.vpc.to_string()),
-        ..Default::default()
-    }
-}
-
 /// Emits the values that an instance has for a filter's name.
-pub fn filter_values(view: &View<'_>, instance: &Instance, name: &str, emit: &mut dyn FnMut(&str)) {
+pub fn filter_values(view: &Cards<'_>, instance: &Instance, name: &str, emit: &mut dyn FnMut(&str)) {
     match name {
         "architecture" => emit("x86_64"),
         "client-token" => emit(instance.client_token.as_deref().unwrap_or_default()),
@@ -288,23 +320,26 @@ pub fn filter_values(view: &View<'_>, instance: &Instance, name: &str, emit: &mu
         "hypervisor" => emit("xen"),
         "image-id" => emit(instance.image.as_str()),
         "instance-id" => emit(instance.id.as_str()),
+        "instance-lifecycle" => instance.spot_request.iter().for_each(|_| emit(SPOT)),
         "instance-state-code" => emit(&instance.phase.state().code().to_string()),
         "instance-state-name" => emit(instance.phase.state().name()),
         "instance-type" => emit(&instance.instance_type),
         "key-name" => instance.key_name.iter().for_each(|key| emit(key)),
         "launch-index" => emit(&instance.launch_index.to_string()),
         "launch-time" => emit(&instance.launched_at.iso_millis()),
-        "maintenance-options.auto-recovery" => emit("default"),
+        "maintenance-options.auto-recovery" => emit(auto_recovery(instance)),
         "metadata-options.http-endpoint" => emit(if instance.metadata.endpoint { "enabled" } else { "disabled" }),
         "metadata-options.http-put-response-hop-limit" => emit(&instance.metadata.hop_limit.to_string()),
         "metadata-options.http-tokens" => emit(tokens(&instance.metadata)),
         "metadata-options.instance-metadata-tags" => emit(if instance.metadata.tags { "enabled" } else { "disabled" }),
         "monitoring-state" => emit(monitoring(instance)),
         "owner-id" => emit(view.scope.account.as_str()),
+        "placement-group-name" => instance.placement_group.iter().for_each(|name| emit(name)),
+        "spot-instance-request-id" => instance.spot_request.iter().for_each(|id| emit(id)),
         "platform-details" => emit("Linux/UNIX"),
         "reason" => emit(&instance.transition_reason),
         "reservation-id" => emit(&instance.reservation),
-        "root-device-name" => emit(ROOT_DEVICE),
+        "root-device-name" => emit(root_device_name(instance)),
         "root-device-type" => emit("ebs"),
         "state-reason-code" => instance.state_reason.iter().for_each(|reason| emit(&reason.code)),
         "state-reason-message" => instance.state_reason.iter().for_each(|reason| emit(&reason.message)),
@@ -319,39 +354,34 @@ pub fn filter_values(view: &View<'_>, instance: &Instance, name: &str, emit: &mu
     }
 }
 
-fn device_values(view: &View<'_>, instance: &Instance, name: &str, emit: &mut dyn FnMut(&str)) {
+fn device_values(view: &Cards<'_>, instance: &Instance, name: &str, emit: &mut dyn FnMut(&str)) {
+    if let Some(name) = name.strip_prefix("network-interface.") {
+        return view.interfaces(instance).for_each(|row| interface_shape::filter_values(view, row, name, emit));
+    }
     match name {
         "block-device-mapping.attach-time" => emit(&instance.launched_at.iso_millis()),
         "block-device-mapping.delete-on-termination" => emit("true"),
-        "block-device-mapping.device-name" => emit(ROOT_DEVICE),
-        "block-device-mapping.status" | "network-interface.attachment.status" => emit("attached"),
+        "block-device-mapping.device-name" => emit(root_device_name(instance)),
+        "block-device-mapping.status" => emit("attached"),
         "block-device-mapping.volume-id" => emit(&instance.root_volume),
-        "group-id" | "instance.group-id" | "network-interface.group-id" => {
-            instance.security_groups.iter().for_each(|id| emit(id.as_str()));
+        "dns-name" => view.public_of(instance).iter().for_each(|public| emit(&public.dns_name)),
+        "group-id" | "instance.group-id" => group_ids(view, instance).iter().for_each(|id| emit(id.as_str())),
+        "group-name" | "instance.group-name" => {
+            groups(view, instance).iter().filter_map(|group| group.group_name.as_deref()).for_each(emit);
         }
-        "group-name" | "instance.group-name" | "network-interface.group-name" => {
-            let found = |id: &elastane_domain::id::SecurityGroupId| view.get::<SecurityGroup>(id.as_str());
-            instance.security_groups.iter().filter_map(found).for_each(|group| emit(&group.name));
+        "iam-instance-profile.arn" => {
+            profile(view, instance).and_then(|profile| profile.arn).iter().for_each(|arn| emit(arn));
         }
-        "network-interface.addresses.primary" | "network-interface.source-dest-check" | "source-dest-check" => {
-            emit("true")
+        "iam-instance-profile.id" => {
+            profile(view, instance).and_then(|profile| profile.id).iter().for_each(|id| emit(id));
         }
-        "private-ip-address"
-        | "network-interface.private-ip-address"
-        | "network-interface.addresses.private-ip-address" => {
-            emit(&instance.private_ip.to_string());
-        }
-        "private-dns-name" | "network-interface.private-dns-name" => emit(&private_dns_name(view, instance)),
-        "network-interface.attachment.device-index" => emit("0"),
-        "network-interface.attachment.instance-id" => emit(instance.id.as_str()),
-        "network-interface.availability-zone" => emit(instance.zone.as_str()),
-        "network-interface.mac-address" => emit(&metadata::mac(instance)),
-        "network-interface.network-interface-id" => emit(&instance.interface),
-        "network-interface.owner-id" => emit(view.scope.account.as_str()),
-        "network-interface.status" => emit("in-use"),
-        "subnet-id" | "network-interface.subnet-id" => emit(instance.subnet.as_str()),
-        "vpc-id" | "network-interface.vpc-id" => emit(instance.vpc.as_str()),
-        // Names of what no instance here has: public addresses, profiles, hosts and the like.
+        "ip-address" => view.public_of(instance).iter().for_each(|public| emit(&public.ip.to_string())),
+        "private-dns-name" => emit(&private_dns_name(view, instance)),
+        "private-ip-address" => emit(&instance.private_ip.to_string()),
+        "source-dest-check" => view.interfaces(instance).take(1).for_each(|row| emit(truth(row.source_dest_check))),
+        "subnet-id" => emit(instance.subnet.as_str()),
+        "vpc-id" => emit(instance.vpc.as_str()),
+        // Names of what no instance here has: hosts and the like.
         _ => {}
     }
 }

@@ -1,28 +1,40 @@
-//! What a launch says, between its three wire shapes and the rows: launch
-//! template versions, RunInstances and what DescribeLaunchTemplateVersions
-//! shows are one [`LaunchData`].
+//! What a launch says, between its wire shapes and the rows: RunInstances,
+//! spot requests and launch templates all come down to launch template data,
+//! and that to one [`LaunchData`].
 
+use super::launch_network::{self, mixed};
 use super::{errors, recast, tag_rules};
 use elastane_domain::id::*;
+use elastane_domain::time::Time;
 use elastane_engine::View;
 use elastane_engine::launch::decode_user_data;
 use elastane_engine::row::*;
+use elastane_wire::schema::Shape;
+use elastane_wire::value::Record;
 use elastane_wire::{ApiError, ec2 as wire};
+use std::net::Ipv4Addr;
 
 /// Members of launch template data that are implemented.
 const SUPPORTED: &[&str] = &[
     "BlockDeviceMappings",
+    "CapacityReservationSpecification",
+    "CpuOptions",
     "CreditSpecification",
+    "DisableApiStop",
     "DisableApiTermination",
     "EbsOptimized",
+    "IamInstanceProfile",
     "ImageId",
     "InstanceInitiatedShutdownBehavior",
+    "InstanceMarketOptions",
     "InstanceType",
     "KeyName",
+    "MaintenanceOptions",
     "MetadataOptions",
     "Monitoring",
     "NetworkInterfaces",
     "Placement",
+    "PrivateDnsNameOptions",
     "SecurityGroupIds",
     "SecurityGroups",
     "TagSpecifications",
@@ -34,13 +46,72 @@ const SUPPORTED: &[&str] = &[
 const SUPPORTED_BY_CALL: &[&str] =
     &["ClientToken", "DryRun", "LaunchTemplate", "MaxCount", "MinCount", "PrivateIpAddress", "SubnetId"];
 
-/// Resource types whose tags a launch takes; all but the instance's are kept
-/// and shown only, as there is nothing else to put them on.
+/// Resource types whose tags a launch takes.
 const TAGGED: &[&str] = &["instance", "volume", "network-interface", "spot-instances-request"];
 
 /// The metadata hop limit's range (EC2 API Reference,
 /// "InstanceMetadataOptionsRequest").
 const HOP_LIMIT_MAX: i32 = 64;
+
+/// How an ImageId names a parameter that leads to an image.
+const PARAMETER_PREFIX: &str = "resolve:ssm:";
+
+/// What a call says: template data, and what only calls can say.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// What a template could say as well.
+    pub data: wire::RequestLaunchTemplateData,
+    /// SubnetId.
+    pub subnet: Option<String>,
+    /// PrivateIpAddress.
+    pub private_ip: Option<Ipv4Addr>,
+}
+
+impl Said {
+    /// What a RunInstances call says itself, its template aside.
+    ///
+    /// # Errors
+    /// `UnsupportedOperation` naming a member that is not implemented,
+    /// `InvalidParameterValue` for an address that is none.
+    pub fn by_call(input: &wire::RunInstancesRequest) -> Result<Said, ApiError> {
+        let supported: Vec<&str> = SUPPORTED.iter().chain(SUPPORTED_BY_CALL).copied().collect();
+        recast::only(&wire::RUN_INSTANCES_REQUEST, input, &supported)?;
+        let address = text(&input.private_ip_address).map(|address| launch_network::address(&address)).transpose()?;
+        Ok(Said {
+            data: as_template(&wire::RUN_INSTANCES_REQUEST, input),
+            subnet: text(&input.subnet_id),
+            private_ip: address,
+        })
+    }
+
+    /// The same on top of a template's data.
+    pub fn over(self, base: &wire::RequestLaunchTemplateData) -> Said {
+        Said { data: overlay(base, self.data), ..self }
+    }
+
+    /// What it means.
+    ///
+    /// # Errors
+    /// As [`of_template`]; `InvalidParameterCombination` when interfaces are
+    /// named beside a subnet or an address.
+    pub fn read(&self) -> Result<LaunchData, ApiError> {
+        let mut data = of_template(&self.data)?;
+        if !data.interfaces.is_empty() && (self.subnet.is_some() || self.private_ip.is_some()) {
+            return Err(mixed());
+        }
+        data.said.clear();
+        data.subnet = self.subnet.as_deref().map(SubnetId::from);
+        data.private_ip = self.private_ip;
+        Ok(data)
+    }
+}
+
+/// A record's members that launch template data has as well.
+pub fn as_template(shape: &Shape, record: &dyn Record) -> wire::RequestLaunchTemplateData {
+    let mut same = wire::RequestLaunchTemplateData::default();
+    recast::recast((shape, record), (&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &mut same));
+    same
+}
 
 /// What a launch template version says.
 ///
@@ -49,115 +120,110 @@ const HOP_LIMIT_MAX: i32 = 64;
 /// codes for values that no launch could use.
 pub fn of_template(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiError> {
     recast::only(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, data, SUPPORTED)?;
-    let mut found = LaunchData {
-        image: text(&data.image_id).map(ImageId::from),
+    if let Some(user_data) = text(&data.user_data) {
+        decode_user_data(&user_data).map_err(errors::refused)?;
+    }
+    if let Some(monitoring) = &data.monitoring {
+        recast::only(&wire::LAUNCH_TEMPLATES_MONITORING_REQUEST, monitoring, &["Enabled"])?;
+    }
+    let groups = !data.security_group_ids.is_empty() || !data.security_groups.is_empty();
+    if groups && !data.network_interfaces.is_empty() {
+        return Err(mixed());
+    }
+    let (image, image_parameter) = match text(&data.image_id) {
+        Some(text) => match text.strip_prefix(PARAMETER_PREFIX) {
+            Some(name) => (None, Some(name.to_string())),
+            None => (Some(ImageId::from(text)), None),
+        },
+        None => (None, None),
+    };
+    let credits = data.credit_specification.as_ref().and_then(|credits| text(&credits.cpu_credits));
+    Ok(LaunchData {
+        said: elastane_wire::to_json(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, data),
+        image,
+        image_parameter,
         instance_type: text(&data.instance_type),
         key_name: text(&data.key_name),
         user_data: text(&data.user_data),
         security_groups: data.security_group_ids.iter().map(|id| id.as_str().into()).collect(),
         security_group_names: data.security_groups.clone(),
+        subnet: None,
+        private_ip: None,
+        interfaces: launch_network::interfaces(&data.network_interfaces)?,
+        placement: launch_network::placement(data.placement.as_ref())?,
         monitoring: data.monitoring.as_ref().and_then(|monitoring| monitoring.enabled),
         disable_api_termination: data.disable_api_termination,
-        shutdown_behavior: data.instance_initiated_shutdown_behavior.as_deref().map(shutdown_behavior).transpose()?,
+        disable_api_stop: data.disable_api_stop,
+        shutdown_behavior: text(&data.instance_initiated_shutdown_behavior)
+            .map(|word| shutdown_behavior(&word))
+            .transpose()?,
         ebs_optimized: data.ebs_optimized,
-        cpu_credits: data.credit_specification.as_ref().and_then(|credits| text(&credits.cpu_credits)),
-        ..LaunchData::default()
-    };
-    if let Some(user_data) = &found.user_data {
-        decode_user_data(user_data).map_err(errors::refused)?;
-    }
-    if let Some(monitoring) = &data.monitoring {
-        recast::only(&wire::LAUNCH_TEMPLATES_MONITORING_REQUEST, monitoring, &["Enabled"])?;
-    }
-    if let Some(placement) = &data.placement {
-        recast::only(&wire::LAUNCH_TEMPLATE_PLACEMENT_REQUEST, placement, &["AvailabilityZone"])?;
-        found.zone = text(&placement.availability_zone).map(Zone::from);
-    }
-    if let Some(options) = &data.metadata_options {
-        found.metadata = metadata_choice(options)?;
-    }
-    found.tags = tags(&data.tag_specifications)?;
-    found.block_devices = data.block_device_mappings.iter().map(block_device).collect::<Result<_, _>>()?;
-    read_interfaces(&data.network_interfaces, &mut found)?;
-    Ok(found)
-}
-
-/// What a RunInstances call says itself, its template aside.
-///
-/// # Errors
-/// As [`of_template`].
-pub fn of_call(input: &wire::RunInstancesRequest) -> Result<LaunchData, ApiError> {
-    let supported: Vec<&str> = SUPPORTED.iter().chain(SUPPORTED_BY_CALL).copied().collect();
-    recast::only(&wire::RUN_INSTANCES_REQUEST, input, &supported)?;
-    let mut same = wire::RequestLaunchTemplateData::default();
-    recast::recast((&wire::RUN_INSTANCES_REQUEST, input), (&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &mut same));
-    let mut data = of_template(&same)?;
-    let (subnet, address) = (text(&input.subnet_id), text(&input.private_ip_address));
-    if data.by_interface && (subnet.is_some() || address.is_some()) {
-        return Err(mixed());
-    }
-    if let Some(subnet) = subnet {
-        data.subnet = Some(subnet.into());
-    }
-    if let Some(address) = address {
-        data.private_ip = Some(private_ip(&address)?);
-    }
-    Ok(data)
-}
-
-/// `over` on top of `base`: members of `over` replace those of `base` as a
-/// whole, block devices one by one by device name, tags by resource type
-/// (ec2-imds.md 7, rule 5).
-///
-/// # Errors
-/// `InvalidParameterCombination` when one names a network interface and the
-/// other a subnet or groups beside it.
-pub fn overlay(base: &LaunchData, over: LaunchData) -> Result<LaunchData, ApiError> {
-    let names_network = |data: &LaunchData| {
-        let groups = !data.security_groups.is_empty() || !data.security_group_names.is_empty();
-        groups || data.subnet.is_some() || data.private_ip.is_some()
-    };
-    if base.by_interface && !over.by_interface && names_network(&over) {
-        return Err(mixed());
-    }
-    if over.by_interface && !base.by_interface && names_network(base) {
-        return Err(mixed());
-    }
-    let named_groups = !over.security_groups.is_empty() || !over.security_group_names.is_empty();
-    let groups = if named_groups || over.by_interface { &over } else { base };
-    let network = if over.by_interface { &over } else { base };
-    Ok(LaunchData {
-        security_groups: groups.security_groups.clone(),
-        security_group_names: groups.security_group_names.clone(),
-        subnet: over.subnet.clone().or_else(|| network.subnet.clone()),
-        private_ip: over.private_ip.or(network.private_ip),
-        by_interface: base.by_interface || over.by_interface,
-        associate_public_ip: network.associate_public_ip,
-        interface_delete_on_termination: network.interface_delete_on_termination,
-        image: over.image.or_else(|| base.image.clone()),
-        instance_type: over.instance_type.or_else(|| base.instance_type.clone()),
-        key_name: over.key_name.or_else(|| base.key_name.clone()),
-        user_data: over.user_data.or_else(|| base.user_data.clone()),
-        zone: over.zone.or_else(|| base.zone.clone()),
-        monitoring: over.monitoring.or(base.monitoring),
-        disable_api_termination: over.disable_api_termination.or(base.disable_api_termination),
-        shutdown_behavior: over.shutdown_behavior.or(base.shutdown_behavior),
-        ebs_optimized: over.ebs_optimized.or(base.ebs_optimized),
-        cpu_credits: over.cpu_credits.or_else(|| base.cpu_credits.clone()),
-        metadata: MetadataChoice {
-            endpoint: over.metadata.endpoint.or(base.metadata.endpoint),
-            tokens_required: over.metadata.tokens_required.or(base.metadata.tokens_required),
-            hop_limit: over.metadata.hop_limit.or(base.metadata.hop_limit),
-            tags: over.metadata.tags.or(base.metadata.tags),
-        },
-        tags: base.tags.clone().into_iter().chain(over.tags).collect(),
-        block_devices: overlay_devices(&base.block_devices, over.block_devices),
+        cpu_credits: credits.map(|word| cpu_credits(&word)).transpose()?,
+        cpu_options: cpu_options(data.cpu_options.as_ref())?,
+        metadata: data.metadata_options.as_ref().map(metadata_choice).transpose()?.unwrap_or_default(),
+        private_dns: private_dns(data.private_dns_name_options.as_ref())?,
+        profile: profile(data.iam_instance_profile.as_ref())?,
+        spot: spot(data.instance_market_options.as_ref())?,
+        auto_recovery: auto_recovery(data.maintenance_options.as_ref())?,
+        capacity_reservation: capacity_reservation(data.capacity_reservation_specification.as_ref())?,
+        tags: tags(&data.tag_specifications)?,
+        block_devices: data.block_device_mappings.iter().map(block_device).collect::<Result<_, _>>()?,
     })
 }
 
-fn overlay_devices(base: &[BlockDevice], over: Vec<BlockDevice>) -> Vec<BlockDevice> {
-    let kept = base.iter().filter(|device| over.iter().all(|other| other.device != device.device));
-    kept.cloned().chain(over.iter().cloned()).collect()
+/// Template data as it was sent: nothing is filled in (terraform-calls.md 3).
+pub fn said(data: &LaunchData) -> wire::RequestLaunchTemplateData {
+    let mut found = wire::RequestLaunchTemplateData::default();
+    if !data.said.is_empty() {
+        let read = elastane_wire::from_json(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &data.said, &mut found);
+        read.expect("we wrote it ourselves");
+    }
+    found
+}
+
+/// The same in the shape of answers.
+pub fn shown(data: &LaunchData) -> wire::ResponseLaunchTemplateData {
+    let mut found = wire::ResponseLaunchTemplateData::default();
+    let said = said(data);
+    recast::recast(
+        (&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &said),
+        (&wire::RESPONSE_LAUNCH_TEMPLATE_DATA, &mut found),
+    );
+    found
+}
+
+/// The image that a public parameter leads to.
+pub fn image_of_parameter(view: &View<'_>, name: &str) -> Option<ImageId> {
+    crate::ssm::public_parameter(view, name)
+}
+
+/// `over` on top of `base`: members of `over` replace those of `base` as a
+/// whole, but metadata options one by one, block devices by device name, tags
+/// by resource type (ec2-imds.md 1 and 7, rule 5).
+pub fn overlay(
+    base: &wire::RequestLaunchTemplateData,
+    mut over: wire::RequestLaunchTemplateData,
+) -> wire::RequestLaunchTemplateData {
+    let mut base = base.clone();
+    if !over.security_group_ids.is_empty() || !over.security_groups.is_empty() {
+        base.security_group_ids.clear();
+        base.security_groups.clear();
+    }
+    let named = |device: &wire::LaunchTemplateBlockDeviceMappingRequest| {
+        over.block_device_mappings.iter().any(|other| other.device_name == device.device_name)
+    };
+    base.block_device_mappings.retain(|device| !named(device));
+    over.block_device_mappings.splice(0..0, std::mem::take(&mut base.block_device_mappings));
+    let tagged = |one: &wire::LaunchTemplateTagSpecificationRequest| {
+        over.tag_specifications.iter().any(|other| other.resource_type == one.resource_type)
+    };
+    base.tag_specifications.retain(|one| !tagged(one));
+    over.tag_specifications.splice(0..0, std::mem::take(&mut base.tag_specifications));
+    if let (Some(base), Some(over)) = (&base.metadata_options, &mut over.metadata_options) {
+        recast::fill(&wire::LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST, base, over);
+    }
+    recast::fill(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &base, &mut over);
+    over
 }
 
 /// The template and version that a launch names; no version is the default one.
@@ -234,38 +300,139 @@ pub fn text(value: &Option<String>) -> Option<String> {
     value.clone().filter(|text| !text.is_empty())
 }
 
-fn mixed() -> ApiError {
-    errors::invalid_combination(
-        "Network interfaces and an instance-level subnet ID, private IP address or security groups may not be specified on the same request",
-    )
+/// CreditSpecification's word.
+pub fn cpu_credits(word: &str) -> Result<String, ApiError> {
+    match word {
+        "standard" | "unlimited" => Ok(word.to_string()),
+        other => Err(errors::invalid_value(format!("Invalid value '{other}' for CpuCredits."))),
+    }
 }
 
-fn private_ip(address: &str) -> Result<std::net::Ipv4Addr, ApiError> {
-    address.parse().map_err(|_| errors::invalid_value(format!("Invalid IPv4 address: '{address}'")))
+/// One of two words, or none.
+pub fn choice(value: &Option<String>, (yes, no): (&str, &str), member: &str) -> Result<Option<bool>, ApiError> {
+    match text(value).as_deref() {
+        None => Ok(None),
+        Some(word) if word == yes => Ok(Some(true)),
+        Some(word) if word == no => Ok(Some(false)),
+        Some(word) => Err(errors::invalid_value(format!("Invalid value '{word}' for {member}."))),
+    }
+}
+
+/// A metadata hop limit in its range.
+pub fn hop_limit(hops: Option<i32>) -> Result<Option<u8>, ApiError> {
+    match hops {
+        None => Ok(None),
+        Some(hops) if (1..=HOP_LIMIT_MAX).contains(&hops) => Ok(u8::try_from(hops).ok()),
+        Some(hops) => Err(errors::invalid_value(format!(
+            "HttpPutResponseHopLimit is from 1 to {HOP_LIMIT_MAX}, found {hops}."
+        ))),
+    }
 }
 
 fn metadata_choice(options: &wire::LaunchTemplateInstanceMetadataOptionsRequest) -> Result<MetadataChoice, ApiError> {
     const NAMES: &[&str] = &["HttpEndpoint", "HttpPutResponseHopLimit", "HttpTokens", "InstanceMetadataTags"];
     recast::only(&wire::LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST, options, NAMES)?;
-    let choice = |value: &Option<String>, yes: &str, no: &str, member: &str| match text(value).as_deref() {
-        None => Ok(None),
-        Some(word) if word == yes => Ok(Some(true)),
-        Some(word) if word == no => Ok(Some(false)),
-        Some(word) => Err(errors::invalid_value(format!("Invalid value '{word}' for {member}."))),
-    };
-    let hop_limit = options.http_put_response_hop_limit.map(|hops| {
-        if (1..=HOP_LIMIT_MAX).contains(&hops) {
-            Ok(hops as u8)
-        } else {
-            Err(errors::invalid_value(format!("HttpPutResponseHopLimit is from 1 to {HOP_LIMIT_MAX}, found {hops}.")))
-        }
-    });
     Ok(MetadataChoice {
-        endpoint: choice(&options.http_endpoint, "enabled", "disabled", "HttpEndpoint")?,
-        tokens_required: choice(&options.http_tokens, "required", "optional", "HttpTokens")?,
-        hop_limit: hop_limit.transpose()?,
-        tags: choice(&options.instance_metadata_tags, "enabled", "disabled", "InstanceMetadataTags")?,
+        endpoint: choice(&options.http_endpoint, ("enabled", "disabled"), "HttpEndpoint")?,
+        tokens_required: choice(&options.http_tokens, ("required", "optional"), "HttpTokens")?,
+        hop_limit: hop_limit(options.http_put_response_hop_limit)?,
+        tags: choice(&options.instance_metadata_tags, ("enabled", "disabled"), "InstanceMetadataTags")?,
     })
+}
+
+fn private_dns(options: Option<&wire::LaunchTemplatePrivateDnsNameOptionsRequest>) -> Result<PrivateDnsChoice, ApiError> {
+    let Some(options) = options else { return Ok(PrivateDnsChoice::default()) };
+    Ok(PrivateDnsChoice {
+        resource_name: choice(&options.hostname_type, ("resource-name", "ip-name"), "HostnameType")?,
+        a_record: options.enable_resource_name_dns_a_record,
+        aaaa_record: options.enable_resource_name_dns_aaaa_record,
+    })
+}
+
+fn cpu_options(options: Option<&wire::LaunchTemplateCpuOptionsRequest>) -> Result<Option<(i32, i32)>, ApiError> {
+    let Some(options) = options else { return Ok(None) };
+    recast::only(&wire::LAUNCH_TEMPLATE_CPU_OPTIONS_REQUEST, options, &["CoreCount", "ThreadsPerCore"])?;
+    match (options.core_count, options.threads_per_core) {
+        (Some(cores), Some(threads)) => Ok(Some((cores, threads))),
+        (None, None) => Ok(None),
+        _ => Err(errors::missing("CpuOptions.CoreCount and CpuOptions.ThreadsPerCore")),
+    }
+}
+
+/// An instance profile's name or ARN.
+pub fn profile_text(name: &Option<String>, arn: &Option<String>) -> Result<Option<String>, ApiError> {
+    match (text(name), text(arn)) {
+        (Some(_), Some(_)) => Err(errors::invalid_combination(
+            "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'",
+        )),
+        (name, arn) => Ok(name.or(arn)),
+    }
+}
+
+fn profile(
+    named: Option<&wire::LaunchTemplateIamInstanceProfileSpecificationRequest>,
+) -> Result<Option<String>, ApiError> {
+    named.map_or(Ok(None), |named| profile_text(&named.name, &named.arn))
+}
+
+fn auto_recovery(
+    options: Option<&wire::LaunchTemplateInstanceMaintenanceOptionsRequest>,
+) -> Result<Option<bool>, ApiError> {
+    options.map_or(Ok(None), |options| choice(&options.auto_recovery, ("default", "disabled"), "AutoRecovery"))
+}
+
+/// CapacityReservationPreference: there are no reservations, so both words
+/// ask for what happens anyway.
+fn capacity_reservation(
+    specification: Option<&wire::LaunchTemplateCapacityReservationSpecificationRequest>,
+) -> Result<Option<String>, ApiError> {
+    let Some(specification) = specification else { return Ok(None) };
+    let shape = &wire::LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_REQUEST;
+    recast::only(shape, specification, &[])?;
+    Ok(text(&specification.capacity_reservation_preference))
+}
+
+fn spot(options: Option<&wire::LaunchTemplateInstanceMarketOptionsRequest>) -> Result<Option<SpotChoice>, ApiError> {
+    let Some(options) = options else { return Ok(None) };
+    match text(&options.market_type).as_deref() {
+        None => return Ok(None),
+        Some("spot") => {}
+        Some(other) => return Err(errors::unsupported(&format!("The market type '{other}'"))),
+    }
+    let Some(spot) = &options.spot_options else { return Ok(Some(SpotChoice::default())) };
+    const NAMES: &[&str] = &["InstanceInterruptionBehavior", "MaxPrice", "SpotInstanceType", "ValidUntil"];
+    recast::only(&wire::LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS_REQUEST, spot, NAMES)?;
+    let words = (&spot.spot_instance_type, &spot.instance_interruption_behavior, &spot.max_price);
+    spot_choice(words, spot.valid_until.map(|at| Time(at.millis()))).map(Some)
+}
+
+/// What a spot request asks for, of its words: type, interruption behaviour
+/// and the highest price.
+pub fn spot_choice(
+    (kind, behavior, price): (&Option<String>, &Option<String>, &Option<String>),
+    valid_until: Option<Time>,
+) -> Result<SpotChoice, ApiError> {
+    let persistent = choice(kind, ("persistent", "one-time"), "SpotInstanceType")?.unwrap_or(false);
+    let behavior = match text(behavior).as_deref() {
+        None | Some("terminate") => InterruptionBehavior::Terminate,
+        Some("stop") if persistent => InterruptionBehavior::Stop,
+        Some("stop") => {
+            return Err(errors::invalid_combination(
+                "The interruption behavior 'stop' needs a persistent Spot request.",
+            ));
+        }
+        Some("hibernate") => return Err(errors::unsupported("The interruption behavior 'hibernate'")),
+        Some(other) => {
+            return Err(errors::invalid_value(format!("Invalid value '{other}' for InstanceInterruptionBehavior.")));
+        }
+    };
+    let price = text(price);
+    if let Some(price) = &price
+        && !price.parse::<f64>().is_ok_and(|price| price.is_finite() && price > 0.0)
+    {
+        return Err(errors::invalid_value(format!("Invalid value '{price}' for the Spot price.")));
+    }
+    Ok(SpotChoice { persistent, behavior, price, valid_until })
 }
 
 fn tags(
@@ -284,7 +451,7 @@ fn block_device(mapping: &wire::LaunchTemplateBlockDeviceMappingRequest) -> Resu
     let Some(ebs) = &mapping.ebs else { return Ok(BlockDevice { device, ..BlockDevice::default() }) };
     const NAMES: &[&str] = &["DeleteOnTermination", "Encrypted", "Iops", "Throughput", "VolumeSize", "VolumeType"];
     recast::only(&wire::LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE_REQUEST, ebs, NAMES)?;
-    Ok(BlockDevice {
+    let found = BlockDevice {
         device,
         size_gib: ebs.volume_size,
         volume_type: text(&ebs.volume_type),
@@ -292,256 +459,7 @@ fn block_device(mapping: &wire::LaunchTemplateBlockDeviceMappingRequest) -> Resu
         encrypted: ebs.encrypted,
         iops: ebs.iops,
         throughput: ebs.throughput,
-    })
-}
-
-/// The primary interface; more than one are not supported.
-fn read_interfaces(
-    interfaces: &[wire::LaunchTemplateInstanceNetworkInterfaceSpecificationRequest],
-    data: &mut LaunchData,
-) -> Result<(), ApiError> {
-    const NAMES: &[&str] =
-        &["AssociatePublicIpAddress", "DeleteOnTermination", "DeviceIndex", "Groups", "PrivateIpAddress", "SubnetId"];
-    let interface = match interfaces {
-        [] => return Ok(()),
-        [interface] => interface,
-        _ => return Err(errors::unsupported("More than one network interface")),
     };
-    if !data.security_groups.is_empty() || !data.security_group_names.is_empty() {
-        return Err(mixed());
-    }
-    recast::only(&wire::LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST, interface, NAMES)?;
-    if interface.device_index.is_some_and(|index| index != 0) {
-        return Err(errors::unsupported("A network interface whose DeviceIndex is not 0"));
-    }
-    data.by_interface = true;
-    data.security_groups = interface.groups.iter().map(|id| id.as_str().into()).collect();
-    data.subnet = text(&interface.subnet_id).map(SubnetId::from);
-    data.private_ip = text(&interface.private_ip_address).map(|address| private_ip(&address)).transpose()?;
-    data.associate_public_ip = interface.associate_public_ip_address;
-    data.interface_delete_on_termination = interface.delete_on_termination;
-    Ok(())
-}
-
-/// Launch template data as it was sent: nothing is filled in (terraform-calls.md 3).
-pub fn shown(data: &LaunchData) -> wire::ResponseLaunchTemplateData {
-    let on_instance = !data.by_interface;
-    let metadata = &data.metadata;
-    let word = |choice: Option<bool>, yes: &str, no: &str| choice.map(|on| if on { yes } else { no }.to_string());
-    wire::ResponseLaunchTemplateData {
-        image_id: data.image.as_ref().map(ImageId::to_string),
-        instance_type: data.instance_type.clone(),
-        key_name: data.key_name.clone(),
-        user_data: data.user_data.clone(),
-        security_group_ids: if on_instance { strings(&data.security_groups) } else { Vec::new() },
-        security_groups: data.security_group_names.clone(),
-        monitoring: data
-            .monitoring
-            .map(|on| wire::LaunchTemplatesMonitoring { enabled: Some(on), ..Default::default() }),
-        disable_api_termination: data.disable_api_termination,
-        instance_initiated_shutdown_behavior: data
-            .shutdown_behavior
-            .map(|behavior| shutdown_word(behavior).to_string()),
-        ebs_optimized: data.ebs_optimized,
-        credit_specification: data
-            .cpu_credits
-            .clone()
-            .map(|credits| wire::CreditSpecification { cpu_credits: Some(credits) }),
-        placement: data.zone.as_ref().map(|zone| wire::LaunchTemplatePlacement {
-            availability_zone: Some(zone.to_string()),
-            ..Default::default()
-        }),
-        metadata_options: (*metadata != MetadataChoice::default()).then(|| {
-            wire::LaunchTemplateInstanceMetadataOptions {
-                http_endpoint: word(metadata.endpoint, "enabled", "disabled"),
-                http_tokens: word(metadata.tokens_required, "required", "optional"),
-                http_put_response_hop_limit: metadata.hop_limit.map(i32::from),
-                instance_metadata_tags: word(metadata.tags, "enabled", "disabled"),
-                ..Default::default()
-            }
-        }),
-        network_interfaces: if on_instance { Vec::new() } else { vec![interface_shown(data)] },
-        tag_specifications: data
-            .tags
-            .iter()
-            .map(|(kind, tags)| wire::LaunchTemplateTagSpecification {
-                resource_type: Some(kind.clone()),
-                tags: tag_rules::shown(tags),
-            })
-            .collect(),
-        block_device_mappings: data.block_devices.iter().map(device_shown).collect(),
-        ..Default::default()
-    }
-}
-
-fn strings<T: ToString>(items: &[T]) -> Vec<String> {
-    items.iter().map(T::to_string).collect()
-}
-
-fn interface_shown(data: &LaunchData) -> wire::LaunchTemplateInstanceNetworkInterfaceSpecification {
-    wire::LaunchTemplateInstanceNetworkInterfaceSpecification {
-        associate_public_ip_address: data.associate_public_ip,
-        delete_on_termination: data.interface_delete_on_termination,
-        device_index: Some(0),
-        groups: strings(&data.security_groups),
-        private_ip_address: data.private_ip.map(|address| address.to_string()),
-        subnet_id: data.subnet.as_ref().map(SubnetId::to_string),
-        ..Default::default()
-    }
-}
-
-fn device_shown(device: &BlockDevice) -> wire::LaunchTemplateBlockDeviceMapping {
-    let said = BlockDevice { device: device.device.clone(), ..BlockDevice::default() } != *device;
-    wire::LaunchTemplateBlockDeviceMapping {
-        device_name: Some(device.device.clone()),
-        ebs: said.then(|| wire::LaunchTemplateEbsBlockDevice {
-            delete_on_termination: device.delete_on_termination,
-            encrypted: device.encrypted,
-            iops: device.iops,
-            throughput: device.throughput,
-            volume_size: device.size_gib,
-            volume_type: device.volume_type.clone(),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::scene::tag;
-    use super::*;
-
-    fn full() -> wire::RequestLaunchTemplateData {
-        let text = |text: &str| Some(text.to_string());
-        wire::RequestLaunchTemplateData {
-            image_id: text("ami-0e1a57a9e00000001"),
-            instance_type: text("t3.micro"),
-            key_name: text("key"),
-            user_data: text("IyEvYmluL3NoCg=="),
-            monitoring: Some(wire::LaunchTemplatesMonitoringRequest { enabled: Some(false), ..Default::default() }),
-            placement: Some(wire::LaunchTemplatePlacementRequest {
-                availability_zone: text("us-east-1b"),
-                tenancy: text("default"),
-                ..Default::default()
-            }),
-            metadata_options: Some(wire::LaunchTemplateInstanceMetadataOptionsRequest {
-                http_tokens: text("required"),
-                http_put_response_hop_limit: Some(2),
-                ..Default::default()
-            }),
-            network_interfaces: vec![wire::LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
-                associate_public_ip_address: Some(true),
-                delete_on_termination: Some(true),
-                device_index: Some(0),
-                groups: vec!["sg-0123456789abcdef0".to_string()],
-                ..Default::default()
-            }],
-            tag_specifications: vec![wire::LaunchTemplateTagSpecificationRequest {
-                resource_type: text("instance"),
-                tags: vec![tag("Name", "web")],
-            }],
-            block_device_mappings: vec![wire::LaunchTemplateBlockDeviceMappingRequest {
-                device_name: text("/dev/xvda"),
-                ebs: Some(wire::LaunchTemplateEbsBlockDeviceRequest { volume_size: Some(20), ..Default::default() }),
-                ..Default::default()
-            }],
-            ..Default::default()
-        }
-    }
-
-    /// What a template says is shown as it was sent, and nothing else.
-    #[test]
-    fn terraform_3_template_data_is_shown_as_sent() {
-        let said = full();
-        let mut expected = wire::ResponseLaunchTemplateData::default();
-        recast::recast(
-            (&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &said),
-            (&wire::RESPONSE_LAUNCH_TEMPLATE_DATA, &mut expected),
-        );
-        // The default tenancy is what happens anyway and is not kept.
-        expected.placement.as_mut().expect("said").tenancy = None;
-        assert_eq!(shown(&of_template(&said).expect("all supported")), expected);
-        let nothing = of_template(&wire::RequestLaunchTemplateData::default()).expect("empty");
-        assert_eq!(shown(&nothing), wire::ResponseLaunchTemplateData::default());
-    }
-
-    /// RunInstances says the same in its own shape.
-    #[test]
-    fn a_call_says_what_a_template_says() {
-        let mut call = wire::RunInstancesRequest::default();
-        recast::recast((&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &full()), (&wire::RUN_INSTANCES_REQUEST, &mut call));
-        assert_eq!(of_call(&call), of_template(&full()));
-    }
-
-    /// Members of the call replace those of the template; devices go by name,
-    /// tags by resource type; interfaces and instance-level networks exclude each other.
-    #[test]
-    fn ec2_7_rules_5_and_6_overlay() {
-        let base = of_template(&full()).expect("all supported");
-        let device =
-            |name: &str, size: i32| BlockDevice { device: name.into(), size_gib: Some(size), ..Default::default() };
-        let over = LaunchData {
-            instance_type: Some("m5.large".into()),
-            metadata: MetadataChoice { hop_limit: Some(3), ..Default::default() },
-            tags: [("volume".to_string(), Tags::new())].into(),
-            block_devices: vec![device("/dev/xvda", 30), device("/dev/sdb", 1)],
-            ..Default::default()
-        };
-        let merged = overlay(&base, over.clone()).expect("no conflict");
-        assert_eq!(merged.block_devices, over.block_devices);
-        assert_eq!(merged.tags.keys().collect::<Vec<_>>(), ["instance", "volume"]);
-        assert_eq!(
-            merged.metadata,
-            MetadataChoice { hop_limit: Some(3), tokens_required: Some(true), ..Default::default() }
-        );
-        assert_eq!((merged.instance_type.as_deref(), merged.image == base.image), (Some("m5.large"), true));
-        assert_eq!((merged.by_interface, &merged.security_groups), (true, &base.security_groups));
-        let in_subnet = LaunchData { subnet: Some("subnet-01234567".into()), ..Default::default() };
-        for (base, over) in [(&base, &in_subnet), (&in_subnet, &base)] {
-            let err = overlay(base, over.clone()).expect_err("both");
-            assert_eq!(err.code, "InvalidParameterCombination");
-        }
-    }
-
-    /// Values that no launch could use are refused when the template is made.
-    #[test]
-    fn unusable_template_data_is_refused() {
-        let text = |text: &str| Some(text.to_string());
-        let none = wire::RequestLaunchTemplateData::default;
-        let metadata = |options| wire::RequestLaunchTemplateData { metadata_options: Some(options), ..none() };
-        let options = wire::LaunchTemplateInstanceMetadataOptionsRequest::default;
-        let interface = wire::LaunchTemplateInstanceNetworkInterfaceSpecificationRequest::default;
-        for (code, data) in [
-            ("InvalidUserData.Malformed", wire::RequestLaunchTemplateData { user_data: text("%"), ..none() }),
-            (
-                "InvalidParameterValue",
-                metadata(wire::LaunchTemplateInstanceMetadataOptionsRequest {
-                    http_tokens: text("maybe"),
-                    ..options()
-                }),
-            ),
-            (
-                "InvalidParameterValue",
-                metadata(wire::LaunchTemplateInstanceMetadataOptionsRequest {
-                    http_put_response_hop_limit: Some(65),
-                    ..options()
-                }),
-            ),
-            (
-                "UnsupportedOperation",
-                metadata(wire::LaunchTemplateInstanceMetadataOptionsRequest {
-                    http_protocol_ipv6: text("enabled"),
-                    ..options()
-                }),
-            ),
-            (
-                "UnsupportedOperation",
-                wire::RequestLaunchTemplateData { network_interfaces: vec![interface(), interface()], ..none() },
-            ),
-            ("UnsupportedOperation", wire::RequestLaunchTemplateData { disable_api_stop: Some(true), ..none() }),
-        ] {
-            assert_eq!(of_template(&data).expect_err(code).code, code);
-        }
-    }
+    super::volume_rules::check(&found)?;
+    Ok(found)
 }

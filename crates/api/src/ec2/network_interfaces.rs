@@ -1,192 +1,322 @@
-//! DescribeNetworkInterfaces: the primary interfaces of instances; there are
-//! no others. Load balancers answer on this machine without one.
+//! Network interfaces: made, shown, changed and deleted. How they are attached
+//! is in [`super::interface_attachments`], which addresses they have in
+//! [`super::interface_addresses`]. Interfaces that load balancers and NAT
+//! gateways have are shown like others, but only their services change them.
 
 use super::filter::Filters;
-use super::instances_shape as shape;
-use super::listing::IdKind;
-use super::network::truth;
-use super::{errors, paging, tag_rules};
-use crate::Call;
+use super::interface_addresses::{self as addresses, ADDRESSES_MAX, Wanted};
+use super::interface_shape::{self as shape, Cards};
+use super::listing::{IdKind, chosen};
+use super::network::{SUBNET_ID, given, named, required, tags_of};
+use super::{errors, paging, recast, security_groups};
+use crate::{Call, Change};
+use elastane_domain::id::{SecurityGroupId, VpcId};
 use elastane_engine::row::*;
-use elastane_engine::{View, metadata};
-use elastane_wire::{ApiError, Timestamp, ec2 as wire};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use elastane_engine::{View, network};
+use elastane_wire::{ApiError, ec2 as wire};
 
-const INTERFACE_ID: IdKind = IdKind {
+/// Ids of network interfaces.
+pub(super) const INTERFACE_ID: IdKind = IdKind {
     prefix: "eni-",
     malformed: "InvalidNetworkInterfaceId.Malformed",
     not_found: "InvalidNetworkInterfaceID.NotFound",
     noun: "The networkInterface ID",
 };
 
-const FILTERS: [&str; 26] = [
-    "addresses.primary",
-    "addresses.private-ip-address",
-    "association.allocation-id",
-    "association.public-ip",
-    "attachment.attach-time",
-    "attachment.attachment-id",
-    "attachment.delete-on-termination",
-    "attachment.device-index",
-    "attachment.instance-id",
-    "attachment.instance-owner-id",
-    "attachment.status",
-    "availability-zone",
-    "description",
-    "group-id",
-    "group-name",
-    "interface-type",
-    "mac-address",
-    "network-interface-id",
-    "owner-id",
-    "private-dns-name",
-    "private-ip-address",
-    "requester-managed",
-    "source-dest-check",
-    "status",
-    "subnet-id",
-    "vpc-id",
-];
+/// Interfaces of one account and region that users make themselves (Amazon
+/// VPC quotas, "Network interfaces per Region").
+const INTERFACES_MAX: usize = 5000;
 
-/// DescribeNetworkInterfaces. An interface goes with its instance. Errors:
-/// `InvalidNetworkInterfaceId.Malformed`, `InvalidNetworkInterfaceID.NotFound`,
-/// those of filters and pages.
+/// Security groups of one interface (Amazon VPC quotas).
+pub(super) const GROUPS_MAX: usize = 5;
+
+/// Characters of a description (EC2 API Reference, "CreateNetworkInterface").
+const DESCRIPTION_MAX: usize = 255;
+
+/// Characters of a client token (EC2 Developer Guide, "Ensuring idempotency").
+const TOKEN_MAX: usize = 64;
+
+/// A client token, if one was given: `InvalidClientToken` for a long one.
+pub(super) fn client_token(token: &Option<String>) -> Result<Option<String>, ApiError> {
+    let token = given(token);
+    if token.is_some_and(|token| token.len() > TOKEN_MAX || !token.is_ascii()) {
+        let message = format!("Client tokens have at most {TOKEN_MAX} ASCII characters.");
+        return Err(ApiError::new("InvalidClientToken", message));
+    }
+    Ok(token.map(str::to_string))
+}
+
+/// The interface of a service: nobody else may change it.
+pub(super) fn refuse_managed(row: &NetworkInterface) -> Result<(), ApiError> {
+    match row.owner {
+        InterfaceOwner::User => Ok(()),
+        InterfaceOwner::NatGateway(_) | InterfaceOwner::LoadBalancer(_) => {
+            Err(ApiError::new("AuthFailure", "You do not have permission to access the specified resource."))
+        }
+    }
+}
+
+/// Groups of a VPC by their ids, each once; the VPC's default one for none.
+///
+/// # Errors
+/// `InvalidGroup.NotFound`, `InvalidGroupId.Malformed`,
+/// `SecurityGroupsPerInterfaceLimitExceeded`.
+pub(super) fn checked_groups(view: &View<'_>, vpc: &VpcId, ids: &[String]) -> Result<Vec<SecurityGroupId>, ApiError> {
+    let mut found: Vec<SecurityGroupId> = Vec::new();
+    for id in ids {
+        let group = security_groups::find_group(view, Some(id), None)?;
+        if group.vpc != *vpc {
+            let message = format!("The security group '{id}' does not exist in VPC '{vpc}'");
+            return Err(ApiError::new("InvalidGroup.NotFound", message));
+        }
+        if !found.contains(&group.id) {
+            found.push(group.id.clone());
+        }
+    }
+    if found.len() > GROUPS_MAX {
+        let message = format!("The maximum number of security groups per interface ({GROUPS_MAX}) has been reached.");
+        return Err(ApiError::new("SecurityGroupsPerInterfaceLimitExceeded", message));
+    }
+    if ids.is_empty() {
+        found.extend(network::default_security_group(view, vpc).map(|group| group.id.clone()));
+    }
+    Ok(found)
+}
+
+/// Puts an instance's primary interface into other groups of its VPC. Errors:
+/// those of [`checked_groups`].
+pub(super) fn set_groups(change: &mut Change<'_, '_>, interface: &str, ids: &[String]) -> Result<(), ApiError> {
+    let Some(row) = change.get::<NetworkInterface>(interface) else { return Ok(()) };
+    let groups = checked_groups(&change.view(), &row.vpc, ids)?;
+    change.update(interface, |row: &mut NetworkInterface| row.groups = groups);
+    Ok(())
+}
+
+/// Sets `sourceDestCheck` of an instance's primary interface.
+pub(super) fn set_source_dest_check(change: &mut Change<'_, '_>, interface: &str, on: bool) {
+    change.update(interface, |row: &mut NetworkInterface| row.source_dest_check = on);
+}
+
+/// DescribeNetworkInterfaces. Errors: `InvalidNetworkInterfaceId.Malformed`,
+/// `InvalidNetworkInterfaceID.NotFound`, those of filters and pages.
 pub fn describe_network_interfaces(
     call: &Call<'_>,
     input: &wire::DescribeNetworkInterfacesRequest,
 ) -> Result<wire::DescribeNetworkInterfacesResult, ApiError> {
-    let filters = Filters::new(&input.filters, &FILTERS)?;
-    input.network_interface_ids.iter().try_for_each(|id| INTERFACE_ID.check(id))?;
-    let mut asked: BTreeSet<&str> = input.network_interface_ids.iter().map(String::as_str).collect();
-    let by_id = !asked.is_empty();
-    let live = call.all::<Instance>().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
-    let mut found: Vec<&Arc<Instance>> = live.filter(|row| !by_id || asked.remove(row.interface.as_str())).collect();
-    if let Some(id) = asked.first() {
-        return Err(INTERFACE_ID.unknown(id));
-    }
+    let filters = Filters::new(&input.filters, shape::FILTERS)?;
+    let rows = chosen::<NetworkInterface>(call, &input.network_interface_ids, &INTERFACE_ID)?;
     errors::dry_run(input.dry_run)?;
-    let view = &call.view;
-    found.retain(|row| filters.accept(&row.interface_tags, |name, emit| values(view, row, name, emit)));
-    found.sort_unstable_by(|a, b| a.interface.cmp(&b.interface));
+    let cards = Cards::of(&call.view);
+    let accepted =
+        |row: &NetworkInterface| filters.accept(&row.tags, |name, emit| shape::filter_values(&cards, row, name, emit));
+    let rows = rows.into_iter().filter(|row| accepted(row)).collect();
+    let limits = (paging::USUAL, !input.network_interface_ids.is_empty());
     let token = input.next_token.as_deref();
-    let limits = (paging::USUAL, by_id);
-    let (found, next_token) = paging::cut(found, input.max_results, token, limits, |row| row.interface.clone())?;
-    let network_interfaces = found.into_iter().map(|row| shown(view, row)).collect();
+    let (rows, next_token) = paging::cut(rows, input.max_results, token, limits, |row| row.id.clone())?;
+    let network_interfaces = rows.into_iter().map(|row| shape::shown(&cards, row)).collect();
     Ok(wire::DescribeNetworkInterfacesResult { network_interfaces, next_token })
 }
 
-fn values(view: &View<'_>, instance: &Instance, name: &str, emit: &mut dyn FnMut(&str)) {
-    match name {
-        "addresses.primary" | "attachment.delete-on-termination" | "source-dest-check" => emit(truth(true)),
-        "addresses.private-ip-address" | "private-ip-address" => emit(&instance.private_ip.to_string()),
-        "attachment.attach-time" => emit(&instance.launched_at.iso_millis()),
-        "attachment.attachment-id" => emit(&attachment_id(instance)),
-        "attachment.device-index" => emit("0"),
-        "attachment.instance-id" => emit(instance.id.as_str()),
-        "attachment.instance-owner-id" | "owner-id" => emit(view.scope.account.as_str()),
-        "attachment.status" => emit("attached"),
-        "availability-zone" => emit(instance.zone.as_str()),
-        "description" => emit(""),
-        "group-id" => instance.security_groups.iter().for_each(|id| emit(id.as_str())),
-        "group-name" => {
-            let groups = shape::groups(view, instance);
-            groups.iter().filter_map(|group| group.group_name.as_deref()).for_each(emit);
+/// CreateNetworkInterface.
+///
+/// # Errors
+/// `InvalidSubnetID.*`, those of [`checked_groups`] and of
+/// [`addresses::pick`], `InvalidParameterCombination` for two primary
+/// addresses, `NetworkInterfaceLimitExceeded`, `IdempotentParameterMismatch`,
+/// those of tags; `UnsupportedOperation` for IPv6, prefixes and other types.
+pub fn create_network_interface(
+    change: &mut Change<'_, '_>,
+    input: &wire::CreateNetworkInterfaceRequest,
+) -> Result<wire::CreateNetworkInterfaceResult, ApiError> {
+    const NAMES: &[&str] = &[
+        "ClientToken",
+        "Description",
+        "DryRun",
+        "Groups",
+        "PrivateIpAddress",
+        "PrivateIpAddresses",
+        "SecondaryPrivateIpAddressCount",
+        "SubnetId",
+        "TagSpecifications",
+    ];
+    recast::only(&wire::CREATE_NETWORK_INTERFACE_REQUEST, input, NAMES)?;
+    let view = change.view();
+    let subnet = named::<Subnet>(&view, (&input.subnet_id, "SubnetId"), &SUBNET_ID)?.clone();
+    let groups = checked_groups(&view, &subnet.vpc, &input.groups)?;
+    let description = checked_description(input.description.as_deref().unwrap_or_default())?;
+    let tags = tags_of(&input.tag_specifications, "network-interface")?;
+    let wanted = wanted(input)?;
+    let token = client_token(&input.client_token)?;
+    if let Some(token) = &token
+        && let Some(row) = view.all::<NetworkInterface>().find(|row| row.client_token.as_ref() == Some(token))
+    {
+        // What may have been changed since is not compared.
+        if row.subnet != subnet.id || wanted.primary.is_some_and(|address| address != row.primary()) {
+            return Err(errors::token_mismatch());
         }
-        "interface-type" => emit("interface"),
-        "mac-address" => emit(&metadata::mac(instance)),
-        "network-interface-id" => emit(&instance.interface),
-        "private-dns-name" => emit(&shape::private_dns_name(view, instance)),
-        "requester-managed" => emit(truth(false)),
-        "status" => emit("in-use"),
-        "subnet-id" => emit(instance.subnet.as_str()),
-        "vpc-id" => emit(instance.vpc.as_str()),
-        // Public addresses there are none.
-        _ => {}
+        errors::dry_run(input.dry_run)?;
+        return Ok(created(&view, row, Some(token.clone())));
     }
+    let addresses = addresses::pick(&view, &subnet, &wanted, ADDRESSES_MAX)?;
+    if view.all::<NetworkInterface>().filter(|row| row.owner == InterfaceOwner::User).count() >= INTERFACES_MAX {
+        let message = "The maximum number of network interfaces has been reached.";
+        return Err(ApiError::new("NetworkInterfaceLimitExceeded", message));
+    }
+    errors::dry_run(input.dry_run)?;
+    let row = network::new_interface(change, &subnet, InterfaceOwner::User, addresses);
+    let row = NetworkInterface { description, groups, client_token: token.clone(), tags, ..row };
+    change.put(row.clone());
+    Ok(created(&change.view(), &row, token))
 }
 
-/// As DescribeInstances shows it.
-fn attachment_id(instance: &Instance) -> String {
-    instance.interface.replacen("eni-", "eni-attach-", 1)
+fn created(view: &View<'_>, row: &NetworkInterface, token: Option<String>) -> wire::CreateNetworkInterfaceResult {
+    let shown = shape::shown(&Cards::of(view), row);
+    // Until it is described for the first time, AWS calls a new one pending.
+    let network_interface = Some(wire::NetworkInterface { status: Some("pending".to_string()), ..shown });
+    wire::CreateNetworkInterfaceResult { client_token: token, network_interface }
 }
 
-fn shown(view: &View<'_>, instance: &Instance) -> wire::NetworkInterface {
-    let word = |text: &str| Some(text.to_string());
-    let address = instance.private_ip.to_string();
-    let dns_name = shape::private_dns_name(view, instance);
-    wire::NetworkInterface {
-        attachment: Some(wire::NetworkInterfaceAttachment {
-            attach_time: Some(Timestamp(instance.launched_at.millis())),
-            attachment_id: Some(attachment_id(instance)),
-            delete_on_termination: Some(true),
-            device_index: Some(0),
-            instance_id: word(instance.id.as_str()),
-            instance_owner_id: word(view.scope.account.as_str()),
-            network_card_index: Some(0),
-            status: word("attached"),
-            ..Default::default()
-        }),
-        availability_zone: word(instance.zone.as_str()),
-        description: word(""),
-        groups: shape::groups(view, instance),
-        interface_type: word("interface"),
-        mac_address: Some(metadata::mac(instance)),
-        network_interface_id: Some(instance.interface.clone()),
-        owner_id: word(view.scope.account.as_str()),
-        private_dns_name: Some(dns_name.clone()),
-        private_ip_address: Some(address.clone()),
-        private_ip_addresses: vec![wire::NetworkInterfacePrivateIpAddress {
-            primary: Some(true),
-            private_dns_name: Some(dns_name),
-            private_ip_address: Some(address),
-            ..Default::default()
-        }],
-        requester_managed: Some(false),
-        source_dest_check: Some(true),
-        status: word("in-use"),
-        subnet_id: word(instance.subnet.as_str()),
-        tag_set: tag_rules::shown(&instance.interface_tags),
-        vpc_id: word(instance.vpc.as_str()),
+fn checked_description(text: &str) -> Result<String, ApiError> {
+    if text.chars().count() > DESCRIPTION_MAX {
+        let message = format!("Descriptions of network interfaces have at most {DESCRIPTION_MAX} characters.");
+        return Err(errors::invalid_value(message));
+    }
+    Ok(text.to_string())
+}
+
+/// The addresses that a call asks for.
+fn wanted(input: &wire::CreateNetworkInterfaceRequest) -> Result<Wanted, ApiError> {
+    let mut wanted = Wanted::default();
+    let mut primaries: Vec<&str> = given(&input.private_ip_address).into_iter().collect();
+    for specification in &input.private_ip_addresses {
+        let text = required(&specification.private_ip_address, "PrivateIpAddresses.PrivateIpAddress")?;
+        if specification.primary == Some(true) {
+            primaries.push(text);
+        } else {
+            wanted.further.push(addresses::parse(text)?);
+        }
+    }
+    if primaries.len() > 1 {
+        let message = "Only one primary private IP address can be specified.";
+        return Err(errors::invalid_combination(message));
+    }
+    if !input.private_ip_addresses.is_empty() && input.secondary_private_ip_address_count.is_some() {
+        let message = "secondaryPrivateIpAddressCount and privateIpAddresses may not be used on the same request.";
+        return Err(errors::invalid_combination(message));
+    }
+    wanted.primary = primaries.first().map(|text| addresses::parse(text)).transpose()?;
+    wanted.count = addresses::count(input.secondary_private_ip_address_count, "secondaryPrivateIpAddressCount")?;
+    Ok(wanted)
+}
+
+/// DeleteNetworkInterface: of one that is not attached. Errors:
+/// `InvalidNetworkInterfaceID.*`; `InvalidParameterValue` for one in use.
+pub fn delete_network_interface(
+    change: &mut Change<'_, '_>,
+    input: &wire::DeleteNetworkInterfaceRequest,
+) -> Result<wire::DeleteNetworkInterfaceOutput, ApiError> {
+    let view = change.view();
+    let row = named::<NetworkInterface>(&view, (&input.network_interface_id, "NetworkInterfaceId"), &INTERFACE_ID)?;
+    if row.attachment.is_some() || row.owner != InterfaceOwner::User {
+        let message = format!("Network interface '{}' is currently in use.", row.id);
+        return Err(errors::invalid_value(message));
+    }
+    errors::dry_run(input.dry_run)?;
+    let id = row.id.clone();
+    network::delete_interface(change, &id);
+    Ok(wire::DeleteNetworkInterfaceOutput {})
+}
+
+/// A change of one attribute.
+enum Edit {
+    Description(String),
+    Groups(Vec<SecurityGroupId>),
+    SourceDestCheck(bool),
+    DeleteOnTermination(bool),
+}
+
+/// ModifyNetworkInterfaceAttribute: one attribute a call.
+///
+/// # Errors
+/// `InvalidNetworkInterfaceID.*`, `InvalidAttachmentID.NotFound`, those of
+/// [`checked_groups`], `InvalidParameterCombination` for none or several
+/// attributes, `AuthFailure` for a service's own interface.
+pub fn modify_network_interface_attribute(
+    change: &mut Change<'_, '_>,
+    input: &wire::ModifyNetworkInterfaceAttributeRequest,
+) -> Result<wire::ModifyNetworkInterfaceAttributeOutput, ApiError> {
+    const NAMES: &[&str] = &["Attachment", "Description", "DryRun", "Groups", "NetworkInterfaceId", "SourceDestCheck"];
+    recast::only(&wire::MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST, input, NAMES)?;
+    let view = change.view();
+    let row = named::<NetworkInterface>(&view, (&input.network_interface_id, "NetworkInterfaceId"), &INTERFACE_ID)?;
+    refuse_managed(row)?;
+    let mut edits = Vec::new();
+    if let Some(description) = &input.description {
+        edits.push(Edit::Description(checked_description(description.value.as_deref().unwrap_or_default())?));
+    }
+    if !input.groups.is_empty() {
+        edits.push(Edit::Groups(checked_groups(&view, &row.vpc, &input.groups)?));
+    }
+    if let Some(check) = &input.source_dest_check {
+        edits.push(Edit::SourceDestCheck(check.value.unwrap_or(false)));
+    }
+    if let Some(attachment) = &input.attachment {
+        edits.push(attachment_edit(row, attachment)?);
+    }
+    let Some(edit) = edits.pop().filter(|_| edits.is_empty()) else {
+        let message = "Exactly one network interface attribute must be specified in one call.";
+        return Err(errors::invalid_combination(message));
+    };
+    errors::dry_run(input.dry_run)?;
+    let id = row.id.clone();
+    change.update(&id, |row: &mut NetworkInterface| match edit {
+        Edit::Description(text) => row.description = text,
+        Edit::Groups(groups) => row.groups = groups,
+        Edit::SourceDestCheck(on) => row.source_dest_check = on,
+        Edit::DeleteOnTermination(on) => {
+            row.attachment.iter_mut().for_each(|attachment| attachment.delete_on_termination = on);
+        }
+    });
+    Ok(wire::ModifyNetworkInterfaceAttributeOutput {})
+}
+
+fn attachment_edit(row: &NetworkInterface, said: &wire::NetworkInterfaceAttachmentChanges) -> Result<Edit, ApiError> {
+    if said.ena_queue_count.is_some() || said.default_ena_queue_count == Some(true) {
+        return Err(errors::unsupported("The parameter 'Attachment.EnaQueueCount'"));
+    }
+    let id = required(&said.attachment_id, "Attachment.AttachmentId")?;
+    if row.attachment.as_ref().is_none_or(|attachment| attachment.id != id) {
+        return Err(super::interface_attachments::unknown(id));
+    }
+    let on = said.delete_on_termination.ok_or_else(|| errors::missing("Attachment.DeleteOnTermination"))?;
+    Ok(Edit::DeleteOnTermination(on))
+}
+
+/// DescribeNetworkInterfaceAttribute. Errors: `InvalidNetworkInterfaceID.*`,
+/// `InvalidParameterValue` for an unknown attribute.
+pub fn describe_network_interface_attribute(
+    call: &Call<'_>,
+    input: &wire::DescribeNetworkInterfaceAttributeRequest,
+) -> Result<wire::DescribeNetworkInterfaceAttributeResult, ApiError> {
+    let view = &call.view;
+    let row = named::<NetworkInterface>(view, (&input.network_interface_id, "NetworkInterfaceId"), &INTERFACE_ID)?;
+    let attribute = required(&input.attribute, "Attribute")?;
+    errors::dry_run(input.dry_run)?;
+    let mut answer = wire::DescribeNetworkInterfaceAttributeResult {
+        network_interface_id: Some(row.id.clone()),
         ..Default::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::scene::{Scene, filter};
-    use super::*;
-
-    /// One interface an instance, found by its group and by id; load balancers have none.
-    #[test]
-    fn interfaces_of_instances() {
-        let mut scene = Scene::new();
-        let id = scene.launch(2).remove(0);
-        let row = scene.row::<Instance>(&id);
-        let group = row.security_groups[0].to_string();
-        let describe = |scene: &Scene, input: wire::DescribeNetworkInterfacesRequest| {
-            scene.read(|call| describe_network_interfaces(call, &input)).map(|answer| answer.network_interfaces)
-        };
-        for (filters, count) in [
-            (vec![], 2),
-            (vec![filter("group-id", &[&group])], 2),
-            (vec![filter("attachment.instance-id", &[&id])], 1),
-            (vec![filter("attachment.instance-owner-id", &["amazon-elb"])], 0),
-        ] {
-            let input = wire::DescribeNetworkInterfacesRequest { filters, ..Default::default() };
-            assert_eq!(describe(&scene, input.clone()).expect("known filters").len(), count, "{input:?}");
+    };
+    match attribute {
+        "associatePublicIpAddress" => answer.associate_public_ip_address = Some(row.public_ip.is_some()),
+        "attachment" => answer.attachment = shape::attachment(view, row),
+        "description" => {
+            answer.description = Some(wire::AttributeValue { value: Some(row.description.clone()) });
         }
-        let ask = |id: &str| wire::DescribeNetworkInterfacesRequest {
-            network_interface_ids: vec![id.to_string()],
-            ..Default::default()
-        };
-        let found = describe(&scene, ask(&row.interface)).expect("there").remove(0);
-        assert_eq!(found.attachment.and_then(|one| one.instance_id), Some(id));
-        for (id, code) in [
-            ("eni-00000000000000000", "InvalidNetworkInterfaceID.NotFound"),
-            ("e", "InvalidNetworkInterfaceId.Malformed"),
-        ] {
-            assert_eq!(describe(&scene, ask(id)).expect_err(code).code, code);
+        "groupSet" => answer.groups = shape::groups(view, &row.groups),
+        "sourceDestCheck" => {
+            answer.source_dest_check = Some(wire::AttributeBooleanValue { value: Some(row.source_dest_check) });
         }
+        other => return Err(errors::invalid_value(format!("Value ({other}) for parameter attribute is invalid."))),
     }
+    Ok(answer)
 }

@@ -40,7 +40,7 @@ fn each_zone_has_a_default_subnet() {
     assert_eq!(zones, ["us-east-1a", "us-east-1b", "us-east-1c"]);
     for subnet in &all {
         assert_eq!(subnet.available_ip_address_count, Some(4091));
-        assert_eq!((subnet.default_for_az, subnet.map_public_ip_on_launch), (Some(true), Some(false)));
+        assert_eq!((subnet.default_for_az, subnet.map_public_ip_on_launch), (Some(true), Some(true)));
     }
     let vpc = all[0].vpc_id.clone().expect("a VPC");
     for (name, value, count) in [
@@ -48,7 +48,7 @@ fn each_zone_has_a_default_subnet() {
         ("availability-zone", "us-east-1b", 1),
         ("availability-zone-id", "use1-az1", 1),
         ("default-for-az", "true", 3),
-        ("map-public-ip-on-launch", "true", 0),
+        ("map-public-ip-on-launch", "true", 3),
         ("available-ip-address-count", "4091", 3),
     ] {
         assert_eq!(subnets(&mut rig, vec![filter(name, value)]).len(), count, "{name}={value}");

@@ -1,11 +1,13 @@
 //! Rules of security groups between their two wire forms and rows: an
 //! IpPermission is one protocol and port range with many peers, a rule has one.
 
+use super::network::named;
+use super::prefix_lists::LIST_ID;
 use super::security_groups::find_group;
 use super::{errors, launch_data::text};
 use elastane_domain::network::{Cidr, CidrError};
 use elastane_engine::View;
-use elastane_engine::row::{RulePeer, SecurityGroup, SecurityGroupRule, Tags};
+use elastane_engine::row::{PrefixList, RulePeer, SecurityGroup, SecurityGroupRule, Tags};
 use elastane_wire::{ApiError, ec2 as wire};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -55,6 +57,7 @@ impl Says {
         let peer = match &self.peer {
             RulePeer::Cidr(range) | RulePeer::Cidr6(range) => range.clone(),
             RulePeer::Group(group) => group.to_string(),
+            RulePeer::PrefixList(list) => list.clone(),
         };
         match self.protocol.as_str() {
             ALL => format!("peer: {peer}, ALL, ALLOW"),
@@ -70,9 +73,9 @@ impl Says {
 ///
 /// # Errors
 /// `InvalidParameterValue` for protocols, ports, ranges and descriptions,
-/// `InvalidGroup.NotFound` and `InvalidGroupId.Malformed` for peers,
-/// `MissingParameter` for a permission without protocol or peer,
-/// `UnsupportedOperation` for prefix lists and peered VPCs.
+/// `InvalidGroup.NotFound`, `InvalidGroupId.Malformed` and those of prefix
+/// lists' ids for peers, `MissingParameter` for a permission without protocol
+/// or peer, `UnsupportedOperation` for peered VPCs.
 pub(super) fn read(
     view: &View<'_>,
     group: &SecurityGroup,
@@ -145,9 +148,6 @@ fn ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<(i32, i32
 type Peers = Vec<(RulePeer, Option<String>)>;
 
 fn peers(view: &View<'_>, group: &SecurityGroup, permission: &wire::IpPermission) -> Result<Peers, ApiError> {
-    if !permission.prefix_list_ids.is_empty() {
-        return Err(errors::unsupported("A prefix list in a security group rule"));
-    }
     let mut found = Peers::new();
     for range in &permission.ip_ranges {
         let cidr = range.cidr_ip.as_deref().ok_or_else(|| errors::missing("CidrIp"))?;
@@ -160,8 +160,12 @@ fn peers(view: &View<'_>, group: &SecurityGroup, permission: &wire::IpPermission
     for pair in &permission.user_id_group_pairs {
         found.push((peer_group(view, group, pair)?, description(&pair.description)?));
     }
+    for list in &permission.prefix_list_ids {
+        let row = named::<PrefixList>(view, (&list.prefix_list_id, "PrefixListId"), &LIST_ID)?;
+        found.push((RulePeer::PrefixList(row.id.clone()), description(&list.description)?));
+    }
     if found.is_empty() {
-        return Err(errors::missing("CidrIp, CidrIpv6 or a source group in every IpPermission"));
+        return Err(errors::missing("CidrIp, CidrIpv6, PrefixListId or a source group in every IpPermission"));
     }
     Ok(found)
 }
@@ -225,6 +229,17 @@ pub(super) fn check_words(what: &str, text: &str) -> Result<(), ApiError> {
     )))
 }
 
+/// How much of a group's room for rules it takes: a prefix list takes its
+/// maximum of entries (Amazon VPC User Guide, "Prefix lists").
+pub(super) fn weight(view: &View<'_>, peer: &RulePeer) -> usize {
+    match peer {
+        RulePeer::PrefixList(id) => {
+            view.get::<PrefixList>(id).map_or(1, |list| usize::try_from(list.max_entries).unwrap_or(1))
+        }
+        RulePeer::Cidr(_) | RulePeer::Cidr6(_) | RulePeer::Group(_) => 1,
+    }
+}
+
 /// Rules of one direction as permissions: one for each protocol and port range.
 pub(super) fn show(account: &str, rules: &[SecurityGroupRule], egress: bool) -> Vec<wire::IpPermission> {
     let mut shown: Vec<wire::IpPermission> = Vec::new();
@@ -264,5 +279,8 @@ fn add_peer(permission: &mut wire::IpPermission, account: &str, rule: &SecurityG
             user_id: Some(account.to_string()),
             ..Default::default()
         }),
+        RulePeer::PrefixList(list) => {
+            permission.prefix_list_ids.push(wire::PrefixListId { description, prefix_list_id: Some(list.clone()) })
+        }
     }
 }

@@ -33,6 +33,22 @@ pub fn recast(from: (&Shape, &dyn Record), to: (&Shape, &mut dyn Record)) {
     }
 }
 
+/// Gives `to` the members of `from`, a record of the same shape, that it does
+/// not set itself.
+pub fn fill(shape: &Shape, from: &dyn Record, to: &mut dyn Record) {
+    for (index, member) in shape.members().iter().enumerate() {
+        let given = from.field(index).view();
+        let absent = match to.field(index).view() {
+            View::Absent => true,
+            View::List(list) => list.count() == 0,
+            _ => false,
+        };
+        if absent && !matches!(given, View::Absent) {
+            copy((member.shape, given), (member.shape, to.field_mut(index).place()));
+        }
+    }
+}
+
 fn copy(from: (&Shape, View<'_>), to: (&Shape, Place<'_>)) {
     match (from.1, to.1) {
         (View::String(value), Place::String(place)) => *place = value.to_string(),

@@ -1,4 +1,5 @@
-//! Security groups. Their rules are kept and shown; nothing enforces them yet.
+//! Security groups: made, shown and deleted. Their rules are in
+//! [`super::security_rules`].
 
 use super::filter::Filters;
 use super::launch_data::text;
@@ -8,7 +9,7 @@ use super::paging::{USUAL, cut};
 use super::{errors, permissions, tag_rules};
 use crate::{Call, Change};
 use elastane_domain::id::SecurityGroupId;
-use elastane_engine::row::{Instance, LoadBalancer, Phase, RulePeer, SecurityGroup, SecurityGroupRule, Vpc};
+use elastane_engine::row::{LoadBalancer, NetworkInterface, RulePeer, SecurityGroup, SecurityGroupRule, Vpc};
 use elastane_engine::{View, network};
 use elastane_wire::{ApiError, ec2 as wire};
 use std::collections::BTreeMap;
@@ -169,13 +170,10 @@ pub fn delete_security_group(
 }
 
 fn in_use(view: &View<'_>, id: &SecurityGroupId) -> bool {
-    let of_instance = |instance: &Arc<Instance>| {
-        !matches!(instance.phase, Phase::Terminated { .. }) && instance.security_groups.contains(id)
-    };
     let of_rule = |group: &Arc<SecurityGroup>| {
         group.id != *id && group.rules.iter().any(|rule| rule.peer == RulePeer::Group(id.clone()))
     };
-    view.all::<Instance>().any(of_instance)
+    view.all::<NetworkInterface>().any(|interface| interface.groups.contains(id))
         || view.all::<LoadBalancer>().any(|balancer| balancer.security_groups.contains(id))
         || view.all::<SecurityGroup>().any(of_rule)
 }
@@ -248,6 +246,7 @@ fn rule_values(view: &View<'_>, rule: &SecurityGroupRule, name: &str, emit: &mut
         ("group-name", RulePeer::Group(id)) => {
             view.get::<SecurityGroup>(id.as_str()).into_iter().for_each(|group| emit(&group.name));
         }
+        ("prefix-list-id", RulePeer::PrefixList(id)) => emit(id),
         ("user-id", RulePeer::Group(_)) => emit(view.scope.account.as_str()),
         ("protocol", _) => emit(&rule.protocol),
         ("from-port", _) => emit(&rule.from_port.to_string()),

@@ -1,11 +1,10 @@
 //! Security groups and their rules, as clients read them back.
 
-use super::rig::{NOW, Rig, code, filter};
+use super::rig::{Rig, code, filter};
 use super::*;
-use elastane_domain::time::Time;
 use elastane_engine::launch::{Request, launch};
 use elastane_engine::network::host_image;
-use elastane_engine::row::{Instance, LaunchData, Phase};
+use elastane_engine::row::{Instance, LaunchData};
 use elastane_wire::{ApiError, ec2 as wire};
 
 fn create(rig: &mut Rig, name: &str) -> Result<String, ApiError> {
@@ -190,7 +189,7 @@ fn permissions_are_checked() {
         (permission("", None, None, "0.0.0.0/0"), "MissingParameter"),
         (permission("icmp", Some(-1), Some(3), "0.0.0.0/0"), "InvalidParameterValue"),
         (none, "MissingParameter"),
-        (prefix_list, "UnsupportedOperation"),
+        (prefix_list, "InvalidPrefixListID.NotFound"),
         (foreign, "UnsupportedOperation"),
         (of_group("sg-00000000"), "InvalidGroup.NotFound"),
         (of_group("x"), "InvalidGroupId.Malformed"),
@@ -256,7 +255,8 @@ fn groups_that_are_needed_stay() {
     let instance = rig.tx(|tx| launch(tx, &request).map_err(super::errors::refused)).expect("launched").remove(0);
     assert_eq!(delete(&mut rig, &id), "DependencyViolation");
     rig.tx(|tx| {
-        tx.update::<Instance>(instance.as_str(), |row| row.phase = Phase::Terminated { at: Time(NOW.millis()) });
+        let interface = tx.get::<Instance>(instance.as_str()).expect("launched").interface.clone();
+        elastane_engine::network::delete_interface(tx, &interface);
         Ok(())
     })
     .expect("ended");

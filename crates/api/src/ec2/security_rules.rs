@@ -1,5 +1,5 @@
-//! Rules of security groups: authorize, revoke, describe. They are kept and
-//! shown; nothing enforces them yet.
+//! Rules of security groups: authorize, revoke, describe. The network plan's
+//! compiler reads them from the groups' rows.
 
 use super::filter::Filters;
 use super::launch_data::text;
@@ -14,7 +14,8 @@ use elastane_engine::row::{RulePeer, SecurityGroup, SecurityGroupRule, Tags};
 use elastane_wire::{ApiError, ec2 as wire};
 use std::collections::BTreeMap;
 
-const RULE_ID: IdKind = IdKind {
+/// Ids of rules.
+pub(super) const RULE_ID: IdKind = IdKind {
     prefix: "sgr-",
     malformed: "InvalidSecurityGroupRuleId.Malformed",
     not_found: "InvalidSecurityGroupRuleId.NotFound",
@@ -159,11 +160,9 @@ fn authorize(change: &mut Change<'_, '_>, request: Request<'_>) -> Result<Vec<wi
         tag_rules::specified(request.tags, &["security-group-rule"])?.remove("security-group-rule").unwrap_or_default();
     let same_way = |rule: &&SecurityGroupRule| rule.egress == request.egress;
     let repeated = wanted.iter().find(|says| group.rules.iter().filter(same_way).any(|rule| says.is(rule)));
-    if let Some(says) = repeated {
-        let message = format!("the specified rule \"{}\" already exists", says.words());
-        return Err(ApiError::new("InvalidPermission.Duplicate", message));
-    }
-    if group.rules.iter().filter(same_way).count() + wanted.len() > RULES_MAX {
+    repeated.map_or(Ok(()), |says| Err(duplicate(says)))?;
+    let peers = group.rules.iter().filter(same_way).map(|rule| &rule.peer).chain(wanted.iter().map(|says| &says.peer));
+    if peers.map(|peer| permissions::weight(&view, peer)).sum::<usize>() > RULES_MAX {
         let message = "The maximum number of rules per security group has been reached.";
         return Err(ApiError::new("RulesPerSecurityGroupLimitExceeded", message));
     }
@@ -174,6 +173,12 @@ fn authorize(change: &mut Change<'_, '_>, request: Request<'_>) -> Result<Vec<wi
     group.rules.extend(rules);
     change.put(group);
     Ok(shown)
+}
+
+/// A rule that the group has already: `InvalidPermission.Duplicate`.
+pub(super) fn duplicate(says: &Says) -> ApiError {
+    let message = format!("the specified rule \"{}\" already exists", says.words());
+    ApiError::new("InvalidPermission.Duplicate", message)
 }
 
 /// RevokeSecurityGroupIngress, by permissions or by rule ids.
@@ -256,7 +261,8 @@ fn take(group: &mut SecurityGroup, is: impl Fn(&SecurityGroupRule) -> bool) -> O
     Some(group.rules.remove(at))
 }
 
-fn absent(says: &Says) -> ApiError {
+/// A rule that the group does not have: `InvalidPermission.NotFound`.
+pub(super) fn absent(says: &Says) -> ApiError {
     let message = format!("The specified rule does not exist in this security group: {}", says.words());
     ApiError::new("InvalidPermission.NotFound", message)
 }
@@ -319,6 +325,7 @@ fn show(view: &View<'_>, group: &SecurityGroup, rule: &SecurityGroupRule) -> wir
                 ..Default::default()
             });
         }
+        RulePeer::PrefixList(list) => shown.prefix_list_id = Some(list.clone()),
     }
     shown
 }
@@ -338,6 +345,7 @@ fn show_revoked(group: &SecurityGroup, rule: &SecurityGroupRule) -> wire::Revoke
         RulePeer::Cidr(range) => shown.cidr_ipv4 = Some(range.clone()),
         RulePeer::Cidr6(range) => shown.cidr_ipv6 = Some(range.clone()),
         RulePeer::Group(id) => shown.referenced_group_id = Some(id.to_string()),
+        RulePeer::PrefixList(list) => shown.prefix_list_id = Some(list.clone()),
     }
     shown
 }

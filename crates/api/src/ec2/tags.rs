@@ -1,12 +1,10 @@
-//! CreateTags, DeleteTags and DescribeTags over every resource that rows
-//! hold: those with rows of their own, and rules, volumes, interfaces and
-//! snapshots, which live in the rows they belong to.
+//! CreateTags, DeleteTags and DescribeTags over every resource that can have tags.
 
 use super::filter::Filters;
+use super::tagged::{Place, all, edit, place};
 use super::{errors, paging, tag_rules};
 use crate::{Call, Change};
-use elastane_engine::row::*;
-use elastane_engine::{Tx, View};
+use elastane_engine::View;
 use elastane_wire::{ApiError, ec2 as wire};
 use std::collections::BTreeSet;
 
@@ -14,121 +12,6 @@ use std::collections::BTreeSet;
 const RESOURCES_MAX: usize = 1000;
 
 const FILTERS: &[&str] = &["key", "resource-id", "resource-type", "value"];
-
-/// Something with tags.
-struct Tagged<'a> {
-    id: &'a str,
-    /// AWS's word for its kind.
-    kind: &'static str,
-    tags: &'a Tags,
-}
-
-/// Everything that can have tags, terminated instances included.
-fn all<'a>(view: &View<'a>) -> impl Iterator<Item = Tagged<'a>> + use<'a> {
-    let one = |id: &'a str, kind: &'static str, tags: &'a Tags| Tagged { id, kind, tags };
-    let vpcs = view.all::<Vpc>().map(move |row| one(row.id.as_str(), "vpc", &row.tags));
-    let subnets = view.all::<Subnet>().map(move |row| one(row.id.as_str(), "subnet", &row.tags));
-    let keys = view.all::<KeyPair>().map(move |row| one(&row.id, "key-pair", &row.tags));
-    let templates = view.all::<LaunchTemplate>().map(move |row| one(row.id.as_str(), "launch-template", &row.tags));
-    let groups = view.all::<SecurityGroup>().flat_map(move |row| {
-        let rules = row.rules.iter().map(move |rule| one(&rule.id, "security-group-rule", &rule.tags));
-        rules.chain([one(row.id.as_str(), "security-group", &row.tags)])
-    });
-    let images = view.all::<Image>().filter(|row| row.phase != ImagePhase::Deregistered).flat_map(move |row| {
-        [one(row.id.as_str(), "image", &row.tags), one(&row.snapshot, "snapshot", &row.snapshot_tags)]
-    });
-    let instances = view.all::<Instance>().flat_map(move |row| {
-        [
-            one(row.id.as_str(), "instance", &row.tags),
-            one(&row.root_volume, "volume", &row.volume_tags),
-            one(&row.interface, "network-interface", &row.interface_tags),
-        ]
-    });
-    vpcs.chain(subnets).chain(keys).chain(templates).chain(groups).chain(images).chain(instances)
-}
-
-/// Where a resource's tags are: the row, and which of its tags.
-enum Place {
-    Vpc,
-    Subnet,
-    SecurityGroup,
-    /// The group that holds the rule.
-    Rule(String),
-    /// The pair's name.
-    KeyPair(String),
-    Image,
-    /// The image that it belongs to.
-    Snapshot(String),
-    LaunchTemplate,
-    Instance,
-    /// The instance that it belongs to.
-    Volume(String),
-    /// The instance that it belongs to.
-    Interface(String),
-}
-
-/// Finds a resource by its id.
-fn place(view: &View<'_>, id: &str) -> Result<Place, ApiError> {
-    let prefix = id.find('-').map_or("", |dash| &id[..=dash]);
-    let owner = |found: Option<&std::sync::Arc<Instance>>| found.map(|row| row.id.to_string());
-    let (code, found) = match prefix {
-        "vpc-" => ("InvalidVpcID.NotFound", view.get::<Vpc>(id).map(|_| Place::Vpc)),
-        "subnet-" => ("InvalidSubnetID.NotFound", view.get::<Subnet>(id).map(|_| Place::Subnet)),
-        "sg-" => ("InvalidGroup.NotFound", view.get::<SecurityGroup>(id).map(|_| Place::SecurityGroup)),
-        "sgr-" => {
-            let mut groups = view.all::<SecurityGroup>();
-            let holder = groups.find(|group| group.rules.iter().any(|rule| rule.id == id));
-            ("InvalidSecurityGroupRuleId.NotFound", holder.map(|group| Place::Rule(group.id.to_string())))
-        }
-        "key-" => {
-            let pair = view.all::<KeyPair>().find(|pair| pair.id == id);
-            ("InvalidKeyPair.NotFound", pair.map(|pair| Place::KeyPair(pair.name.clone())))
-        }
-        "ami-" => {
-            let image = view.get::<Image>(id).filter(|image| image.phase != ImagePhase::Deregistered);
-            ("InvalidAMIID.NotFound", image.map(|_| Place::Image))
-        }
-        "snap-" => {
-            let mut images = view.all::<Image>();
-            let image = images.find(|image| image.snapshot == id && image.phase != ImagePhase::Deregistered);
-            ("InvalidSnapshot.NotFound", image.map(|image| Place::Snapshot(image.id.to_string())))
-        }
-        "lt-" => ("InvalidLaunchTemplateId.NotFound", view.get::<LaunchTemplate>(id).map(|_| Place::LaunchTemplate)),
-        "i-" => ("InvalidInstanceID.NotFound", view.get::<Instance>(id).map(|_| Place::Instance)),
-        "vol-" => (
-            "InvalidVolume.NotFound",
-            owner(view.all::<Instance>().find(|row| row.root_volume == id)).map(Place::Volume),
-        ),
-        "eni-" => (
-            "InvalidNetworkInterfaceID.NotFound",
-            owner(view.all::<Instance>().find(|row| row.interface == id)).map(Place::Interface),
-        ),
-        _ => return Err(ApiError::new("InvalidID", format!("The ID '{id}' is not valid"))),
-    };
-    errors::check_id(prefix, "InvalidID", id)?;
-    found.ok_or_else(|| ApiError::new(code, format!("The {} ID '{id}' does not exist", prefix.trim_end_matches('-'))))
-}
-
-/// Changes the tags of a resource.
-fn edit(tx: &mut Tx<'_>, id: &str, place: &Place, change: impl FnOnce(&mut Tags)) {
-    match place {
-        Place::Vpc => tx.update(id, |row: &mut Vpc| change(&mut row.tags)),
-        Place::Subnet => tx.update(id, |row: &mut Subnet| change(&mut row.tags)),
-        Place::SecurityGroup => tx.update(id, |row: &mut SecurityGroup| change(&mut row.tags)),
-        Place::Rule(group) => tx.update(group, |row: &mut SecurityGroup| {
-            if let Some(rule) = row.rules.iter_mut().find(|rule| rule.id == id) {
-                change(&mut rule.tags);
-            }
-        }),
-        Place::KeyPair(name) => tx.update(name, |row: &mut KeyPair| change(&mut row.tags)),
-        Place::Image => tx.update(id, |row: &mut Image| change(&mut row.tags)),
-        Place::Snapshot(image) => tx.update(image, |row: &mut Image| change(&mut row.snapshot_tags)),
-        Place::LaunchTemplate => tx.update(id, |row: &mut LaunchTemplate| change(&mut row.tags)),
-        Place::Instance => tx.update(id, |row: &mut Instance| change(&mut row.tags)),
-        Place::Volume(instance) => tx.update(instance, |row: &mut Instance| change(&mut row.volume_tags)),
-        Place::Interface(instance) => tx.update(instance, |row: &mut Instance| change(&mut row.interface_tags)),
-    }
-}
 
 fn places(view: &View<'_>, ids: &[String]) -> Result<Vec<Place>, ApiError> {
     if ids.is_empty() {
@@ -152,7 +35,7 @@ pub fn create_tags(
     let places = places(&change.view(), &input.resources)?;
     for (id, place) in input.resources.iter().zip(&places) {
         let mut within = Ok(());
-        edit(change, id, place, |found| {
+        edit(change, id, place, &mut |found| {
             found.extend(tags.clone());
             within = tag_rules::check_count(found);
         });
@@ -176,7 +59,7 @@ pub fn delete_tags(
     }
     let places = places(&change.view(), &input.resources)?;
     for (id, place) in input.resources.iter().zip(&places) {
-        edit(change, id, place, |found| {
+        edit(change, id, place, &mut |found| {
             if input.tags.is_empty() {
                 found.retain(|key, _| tag_rules::reserved(key));
             }
@@ -230,6 +113,7 @@ pub fn describe_tags(call: &Call<'_>, input: &wire::DescribeTagsRequest) -> Resu
 mod tests {
     use super::super::scene::{Scene, filter, tag};
     use super::*;
+    use elastane_engine::row::*;
 
     fn create(scene: &mut Scene, ids: &[&str], tags: &[wire::Tag]) -> Result<wire::CreateTagsOutput, ApiError> {
         let resources = ids.iter().map(|id| id.to_string()).collect();

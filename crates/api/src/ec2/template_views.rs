@@ -2,12 +2,13 @@
 //! sent, because clients compare it with what they sent.
 
 use super::filter::Filters;
-use super::launch_data::{find_template_row, shown, text};
+use super::launch_data::{find_template_row, image_of_parameter, shown, text};
 use super::listing::{IdKind, chosen};
 use super::paging::cut;
 use super::{errors, tag_rules};
 use crate::Call;
 use elastane_domain::id::LaunchTemplateId;
+use elastane_engine::View;
 use elastane_engine::row::{LaunchTemplate, LaunchTemplateVersion, Tags};
 use elastane_wire::{ApiError, Timestamp, ec2 as wire};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,7 +89,7 @@ fn chosen_templates<'a>(
     Ok(rows.into_values().collect())
 }
 
-/// DescribeLaunchTemplateVersions, newest first: of one template all
+/// DescribeLaunchTemplateVersions, oldest first: of one template all
 /// versions, those named, or a range; without a template the `$Latest` or
 /// `$Default` versions of all.
 ///
@@ -110,13 +111,14 @@ pub fn describe_launch_template_versions(
     let (found, next_token) =
         cut(found.collect(), input.max_results, token, LIMITS, |(template, version)| place(template, version))?;
     let launch_template_versions =
-        found.into_iter().map(|(template, version)| show_version(template, version)).collect();
+        found.into_iter().map(|found| show_version(&call.view, found, input.resolve_alias.unwrap_or(false))).collect();
     Ok(wire::DescribeLaunchTemplateVersionsResult { launch_template_versions, next_token })
 }
 
-/// Where a version stands in an answer: its template's newest come first.
+/// Where a version stands in an answer: its template's oldest come first, as
+/// clients take the last one for `$Latest` (terraform-calls.md 3).
 fn place(template: &LaunchTemplate, version: &LaunchTemplateVersion) -> String {
-    format!("{}/{:020}", template.id, u64::MAX - version.number)
+    format!("{}/{:020}", template.id, version.number)
 }
 
 type Found<'a> = (&'a LaunchTemplate, &'a LaunchTemplateVersion);
@@ -155,7 +157,6 @@ fn chosen_versions<'a>(
     Ok(template
         .versions
         .iter()
-        .rev()
         .filter(|version| wanted(version.number))
         .map(|version| (template, version))
         .collect())
@@ -190,6 +191,7 @@ fn version_values(template: &LaunchTemplate, version: &LaunchTemplateVersion, na
         "ebs-optimized" => flag(data.ebs_optimized, "true", "false"),
         "http-endpoint" => flag(data.metadata.endpoint, "enabled", "disabled"),
         "http-tokens" => flag(data.metadata.tokens_required, "required", "optional"),
+        "iam-instance-profile" => data.profile.iter().for_each(|profile| emit(profile)),
         "image-id" => data.image.iter().for_each(|image| emit(image.as_str())),
         "instance-type" => data.instance_type.iter().for_each(|kind| emit(kind)),
         "is-default-version" => flag(Some(version.number == template.default_version), "true", "false"),
@@ -211,13 +213,24 @@ pub(super) fn show_template(template: &LaunchTemplate) -> wire::LaunchTemplate {
     }
 }
 
-/// A version as answers show it.
-pub(super) fn show_version(template: &LaunchTemplate, version: &LaunchTemplateVersion) -> wire::LaunchTemplateVersion {
+/// A version as answers show it; with `resolve`, an image that a parameter
+/// names is shown by its id.
+pub(super) fn show_version(
+    view: &View<'_>,
+    (template, version): (&LaunchTemplate, &LaunchTemplateVersion),
+    resolve: bool,
+) -> wire::LaunchTemplateVersion {
+    let mut data = shown(&version.data);
+    if let Some(name) = version.data.image_parameter.as_ref().filter(|_| resolve)
+        && let Some(image) = image_of_parameter(view, name)
+    {
+        data.image_id = Some(image.to_string());
+    }
     wire::LaunchTemplateVersion {
         create_time: Some(Timestamp(version.created_at.millis())),
         created_by: Some(version.created_by.clone()),
         default_version: Some(version.number == template.default_version),
-        launch_template_data: Some(shown(&version.data)),
+        launch_template_data: Some(data),
         launch_template_id: Some(template.id.to_string()),
         launch_template_name: Some(template.name.clone()),
         operator: None,

@@ -1,11 +1,12 @@
 //! Launch templates: what clients make of them, and deleting them
 //! (ec2-imds.md 7). Versions are numbered from 1 and never change.
 
-use super::launch_data::{find_template_row, of_template, overlay, text};
+use super::launch_data::{find_template_row, image_of_parameter, of_template, overlay, said, text};
 use super::template_views::{show_template, show_version};
 use super::{errors, tag_rules};
 use crate::Change;
 use elastane_domain::id::LaunchTemplateId;
+use elastane_engine::launch;
 use elastane_engine::row::{LaunchData, LaunchTemplate, LaunchTemplateVersion};
 use elastane_wire::{ApiError, ec2 as wire};
 
@@ -36,7 +37,7 @@ pub fn create_launch_template(
     if input.operator.is_some() {
         return Err(errors::unsupported("Operator"));
     }
-    let data = given_data(input.launch_template_data.as_ref())?;
+    let data = of_template(given(input.launch_template_data.as_ref())?)?;
     let tags = tag_rules::specified(&input.tag_specifications, &["launch-template"])?
         .remove("launch-template")
         .unwrap_or_default();
@@ -60,6 +61,7 @@ pub fn create_launch_template(
     }
     errors::dry_run(input.dry_run)?;
     let created_by = change.caller.arn.clone();
+    let warning = warning(change, &data);
     let first = LaunchTemplateVersion {
         number: 1,
         description: text(&input.version_description),
@@ -81,7 +83,7 @@ pub fn create_launch_template(
     };
     let shown = show_template(&template);
     change.put(template);
-    Ok(wire::CreateLaunchTemplateResult { launch_template: Some(shown), warning: None })
+    Ok(wire::CreateLaunchTemplateResult { launch_template: Some(shown), warning })
 }
 
 /// 3 to 128 letters, digits and `( ) . - / _`.
@@ -95,8 +97,21 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     Err(ApiError::new("InvalidLaunchTemplateName.MalformedException", message))
 }
 
-fn given_data(data: Option<&wire::RequestLaunchTemplateData>) -> Result<LaunchData, ApiError> {
-    of_template(data.ok_or_else(|| errors::missing("LaunchTemplateData"))?)
+fn given(data: Option<&wire::RequestLaunchTemplateData>) -> Result<&wire::RequestLaunchTemplateData, ApiError> {
+    data.ok_or_else(|| errors::missing("LaunchTemplateData"))
+}
+
+/// What a launch from the data as it stands would be refused for; nothing for
+/// what calls may still add.
+fn warning(change: &Change<'_, '_>, data: &LaunchData) -> Option<wire::ValidationWarning> {
+    let view = change.view();
+    let mut data = data.clone();
+    if let Some(name) = &data.image_parameter {
+        data.image = image_of_parameter(&view, name);
+    }
+    let refusal = launch::check(&view, &data).err().filter(|refusal| refusal.code != "MissingParameter")?;
+    let error = wire::ValidationError { code: Some(refusal.code.to_string()), message: Some(refusal.message) };
+    Some(wire::ValidationWarning { errors: vec![error] })
 }
 
 fn made_before(change: &Change<'_, '_>, token: Option<&str>) -> Option<LaunchTemplate> {
@@ -128,23 +143,24 @@ pub fn create_launch_template_version(
     input: &wire::CreateLaunchTemplateVersionRequest,
 ) -> Result<wire::CreateLaunchTemplateVersionResult, ApiError> {
     let mut template = named(change, input.launch_template_id.as_deref(), input.launch_template_name.as_deref())?;
-    let given = given_data(input.launch_template_data.as_ref())?;
+    let given = given(input.launch_template_data.as_ref())?;
     let data = match text(&input.source_version) {
-        None => given,
+        None => of_template(given)?,
         Some(source) => {
             let base = template.version(&source).ok_or_else(|| version_not_found(&template, &source))?;
-            overlay(&base.data, given)?
+            of_template(&overlay(&said(&base.data), given.clone()))?
         }
     };
     let description = text(&input.version_description);
     let client_token = text(&input.client_token);
+    let resolve = input.resolve_alias.unwrap_or(false);
     let made = template.versions.iter().find(|version| client_token.is_some() && version.client_token == client_token);
     if let Some(made) = made {
         if made.data != data || made.description != description {
             return Err(errors::token_mismatch());
         }
         errors::dry_run(input.dry_run)?;
-        let launch_template_version = Some(show_version(&template, made));
+        let launch_template_version = Some(show_version(&change.view(), (&template, made), resolve));
         return Ok(wire::CreateLaunchTemplateVersionResult { launch_template_version, warning: None });
     }
     if template.versions.len() >= VERSIONS_MAX {
@@ -161,10 +177,11 @@ pub fn create_launch_template_version(
         data,
         client_token,
     };
-    let launch_template_version = Some(show_version(&template, &version));
+    let launch_template_version = Some(show_version(&change.view(), (&template, &version), resolve));
+    let warning = warning(change, &version.data);
     template.versions.push(version);
     change.put(template);
-    Ok(wire::CreateLaunchTemplateVersionResult { launch_template_version, warning: None })
+    Ok(wire::CreateLaunchTemplateVersionResult { launch_template_version, warning })
 }
 
 /// ModifyLaunchTemplate: sets the default version.

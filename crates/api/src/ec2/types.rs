@@ -108,6 +108,7 @@ fn filter_values(kind: &InstanceType, name: &str, emit: &mut dyn FnMut(&str)) {
 fn shown(kind: &InstanceType) -> wire::InstanceTypeInfo {
     let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();
     let number = |number: u32| i32::try_from(number).ok();
+    let (interfaces, addresses) = kind.interface_limits();
     let manufacturer = if kind.name.starts_with("t3a.") { "AMD" } else { "Intel" };
     wire::InstanceTypeInfo {
         auto_recovery_supported: Some(false),
@@ -130,11 +131,11 @@ fn shown(kind: &InstanceType) -> wire::InstanceTypeInfo {
         network_info: Some(wire::NetworkInfo {
             ena_support: Some(ena_support(kind).to_string()),
             efa_supported: Some(false),
-            ipv4_addresses_per_interface: Some(1),
+            ipv4_addresses_per_interface: Some(i32::from(addresses)),
             ipv6_addresses_per_interface: Some(0),
             ipv6_supported: Some(false),
             maximum_network_cards: Some(1),
-            maximum_network_interfaces: Some(1),
+            maximum_network_interfaces: Some(i32::from(interfaces)),
             ..Default::default()
         }),
         processor_info: Some(wire::ProcessorInfo {

@@ -3,8 +3,8 @@
 //! enforced.
 
 use super::filter::Filters;
-use super::images::volume_gib;
-use super::instances_shape::ROOT_DEVICE;
+use super::instances_shape::root_device_name;
+use super::volume_rules::figures;
 use super::listing::IdKind;
 use super::{errors, paging, tag_rules};
 use crate::Call;
@@ -14,19 +14,12 @@ use elastane_wire::{ApiError, Timestamp, ec2 as wire};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const VOLUME_ID: IdKind = IdKind {
+pub(super) const VOLUME_ID: IdKind = IdKind {
     prefix: "vol-",
     malformed: "InvalidVolumeID.Malformed",
     not_found: "InvalidVolume.NotFound",
     noun: "The volume",
 };
-
-/// The type of a volume whose launch named none, as the images here say.
-const DEFAULT_TYPE: &str = "gp3";
-
-/// What a gp3 volume has without asking (EBS User Guide, "General Purpose SSD").
-const GP3_IOPS: i32 = 3000;
-const GP3_THROUGHPUT: i32 = 125;
 
 const FILTERS: [&str; 18] = [
     "attachment.attach-time",
@@ -79,28 +72,18 @@ fn values(view: &View<'_>, instance: &Instance, name: &str, emit: &mut dyn FnMut
     match name {
         "attachment.attach-time" | "create-time" => emit(&instance.launched_at.iso_millis()),
         "attachment.delete-on-termination" => emit("true"),
-        "attachment.device" => emit(ROOT_DEVICE),
+        "attachment.device" => emit(root_device_name(instance)),
         "attachment.instance-id" => emit(instance.id.as_str()),
         "attachment.status" => emit("attached"),
         "availability-zone" => emit(instance.zone.as_str()),
         "encrypted" | "fast-restored" | "multi-attach-enabled" | "operator.managed" => emit("false"),
-        "size" => size(view, instance).into_iter().for_each(|gib| emit(&gib.to_string())),
+        "size" => emit(&figures(view, instance).size_gib.to_string()),
         "snapshot-id" => snapshot(view, instance).into_iter().for_each(emit),
         "status" => emit("in-use"),
         "volume-id" => emit(&instance.root_volume),
-        "volume-type" => emit(volume_type(instance)),
+        "volume-type" => emit(&figures(view, instance).volume_type),
         _ => {}
     }
-}
-
-fn volume_type(instance: &Instance) -> &str {
-    instance.root_device.volume_type.as_deref().unwrap_or(DEFAULT_TYPE)
-}
-
-/// In GiB: as asked, else its image's.
-fn size(view: &View<'_>, instance: &Instance) -> Option<i32> {
-    let of_image = || view.get::<Image>(instance.image.as_str()).map(|image| volume_gib(image));
-    instance.root_device.size_gib.or_else(|| of_image().and_then(|gib| i32::try_from(gib).ok()))
 }
 
 fn snapshot<'a>(view: &View<'a>, instance: &Instance) -> Option<&'a str> {
@@ -110,12 +93,12 @@ fn snapshot<'a>(view: &View<'a>, instance: &Instance) -> Option<&'a str> {
 fn shown(view: &View<'_>, instance: &Instance) -> wire::Volume {
     let word = |text: &str| Some(text.to_string());
     let launched = Timestamp(instance.launched_at.millis());
-    let gp3 = volume_type(instance) == DEFAULT_TYPE;
+    let figures = figures(view, instance);
     wire::Volume {
         attachments: vec![wire::VolumeAttachment {
             attach_time: Some(launched),
             delete_on_termination: Some(true),
-            device: word(ROOT_DEVICE),
+            device: word(root_device_name(instance)),
             instance_id: word(instance.id.as_str()),
             state: word("attached"),
             volume_id: Some(instance.root_volume.clone()),
@@ -124,15 +107,15 @@ fn shown(view: &View<'_>, instance: &Instance) -> wire::Volume {
         availability_zone: word(instance.zone.as_str()),
         create_time: Some(launched),
         encrypted: Some(false),
-        iops: instance.root_device.iops.or(gp3.then_some(GP3_IOPS)),
+        iops: figures.iops,
         multi_attach_enabled: Some(false),
-        size: size(view, instance),
+        size: Some(figures.size_gib),
         snapshot_id: snapshot(view, instance).map(str::to_string),
         state: word("in-use"),
         tags: tag_rules::shown(&instance.volume_tags),
-        throughput: instance.root_device.throughput.or(gp3.then_some(GP3_THROUGHPUT)),
+        throughput: figures.throughput,
         volume_id: Some(instance.root_volume.clone()),
-        volume_type: word(volume_type(instance)),
+        volume_type: Some(figures.volume_type),
         ..Default::default()
     }
 }
@@ -152,7 +135,7 @@ mod tests {
         let mut scene = Scene::new();
         let mut input = run(1);
         input.block_device_mappings = vec![wire::BlockDeviceMapping {
-            device_name: Some(ROOT_DEVICE.to_string()),
+            device_name: Some("/dev/xvda".to_string()),
             ebs: Some(wire::EbsBlockDevice { volume_size: Some(20), ..Default::default() }),
             ..Default::default()
         }];

@@ -51,6 +51,11 @@ pub fn subnet_not_found(id: &str) -> ApiError {
     ApiError::new("SubnetNotFound", format!("The subnet ID '{id}' does not exist"))
 }
 
+/// The subnet has no address left for the load balancer.
+pub fn subnet_full(id: &str) -> ApiError {
+    ApiError::new("InvalidSubnet", format!("Not enough IP space available in {id}. ELB requires at least 1 address."))
+}
+
 /// No security group of the VPC has this id.
 pub fn invalid_security_group(id: &str) -> ApiError {
     ApiError::new(

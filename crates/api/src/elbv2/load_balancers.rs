@@ -2,7 +2,7 @@
 //! address of its own.
 
 use super::balancer_attributes::DELETION_PROTECTION;
-use super::{errors, names, pager, tags};
+use super::{errors, interfaces, names, pager, tags};
 use crate::page::page;
 use crate::{Call, Change};
 use elastane_domain::id::{ListenerArn, LoadBalancerArn, SecurityGroupId, SubnetId, VpcId, Zone};
@@ -53,7 +53,9 @@ pub fn create_load_balancer(
         return Err(full());
     }
     let address = network::load_balancer_address(tx).ok_or_else(full)?;
+    let places = interfaces::places(&tx.view(), &wanted.subnets)?;
     let row = new_row(tx, name, wanted, address);
+    interfaces::put(tx, &row, places);
     let load_balancers = vec![shown(&tx.view(), &row)];
     tx.put(row);
     Ok(wire::CreateLoadBalancerOutput { load_balancers })
@@ -208,6 +210,7 @@ pub fn delete_load_balancer(
     for listener in listeners {
         tx.delete::<Listener>(listener.as_str());
     }
+    interfaces::delete(tx, arn);
     tx.delete::<LoadBalancer>(arn);
     Ok(wire::DeleteLoadBalancerOutput {})
 }

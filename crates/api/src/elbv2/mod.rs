@@ -13,6 +13,7 @@ mod errors;
 mod group_attributes;
 mod health;
 mod health_check;
+mod interfaces;
 mod listener_attributes;
 mod listeners;
 mod load_balancers;

@@ -70,3 +70,8 @@ pub fn invalid_filter_key(key: &str) -> ApiError {
 pub fn invalid_filter_value(message: impl Into<String>) -> ApiError {
     ApiError::new("InvalidFilterValue", message)
 }
+
+/// No such parameter.
+pub fn parameter_not_found(name: &str) -> ApiError {
+    ApiError::new("ParameterNotFound", format!("Parameter {name} not found."))
+}

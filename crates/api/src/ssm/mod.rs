@@ -1,5 +1,5 @@
-//! Systems Manager: Run Command with the document `AWS-RunShellScript`, and
-//! the list of instances that take commands.
+//! Systems Manager: Run Command with the document `AWS-RunShellScript`, the
+//! list of instances that take commands, and the public parameters of images.
 //!
 //! A command is one row; sending it writes the row, and the engine has the
 //! script run on each instance and writes the outcomes into it. There is no
@@ -11,6 +11,7 @@ mod filters;
 mod instances;
 mod invocations;
 mod parameters;
+mod public;
 mod send;
 mod status;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 pub use commands::list_commands;
 pub use instances::describe_instance_information;
 pub use invocations::{get_command_invocation, list_command_invocations};
+pub use public::{get_parameter, get_parameters, get_parameters_by_path, public_parameter};
 pub use send::send_command;
 
 /// The one document that can be run.

@@ -11,7 +11,16 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Asks the daemon to stop and waits until it has let go of its directory.
 pub fn run(down: &Down) -> Result<(), Problem> {
     let data = DataDir::existing(&down.place.path()?)?;
-    let daemon = Daemon::find(&data)?;
+    let daemon = match Daemon::find(&data) {
+        Ok(daemon) => daemon,
+        Err(problem) => {
+            // One that was killed has left its networks; nobody may be starting meanwhile.
+            if let Ok(_lock) = data.lock() {
+                elastane_host::sweep(data.path());
+            }
+            return Err(problem);
+        }
+    };
     if down.all {
         daemon.request("POST", "/_elastane/reset")?;
     }

@@ -1,9 +1,11 @@
 //! The subcommands.
 
+pub mod chaos;
 pub mod demo;
 pub mod doctor;
 pub mod down;
 pub mod env;
+pub mod image;
 pub mod reset;
 pub mod sim;
 pub mod status;

@@ -64,7 +64,7 @@ fn render(status: &admin::Status) -> String {
 }
 
 /// Appends a table, unless it is empty; columns are as wide as they need.
-fn table(out: &mut String, head: &[&str], rows: Vec<Vec<String>>) {
+pub fn table(out: &mut String, head: &[&str], rows: Vec<Vec<String>>) {
     if rows.is_empty() {
         return;
     }

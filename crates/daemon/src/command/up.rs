@@ -1,17 +1,20 @@
 //! `elastane up`: the daemon.
 
 use crate::admin::About;
-use crate::auth::Auth;
+use crate::auth::{Auth, Sessions};
 use crate::cli::{AuthMode, Driver, Up};
 use crate::client::ABOUT_FILE;
 use crate::clock::Clock;
 use crate::credentials::{Credentials, random_bytes};
 use crate::data_dir::{DataDir, Problem};
+use crate::instance_credentials::InstanceSecrets;
+use crate::instance_identity::Signer;
 use crate::server::{Server, serve};
-use crate::shell::{self, Shell};
+use crate::shell;
 use crate::store::RedbStore;
 use crate::telemetry;
 use crate::world::{RealWorld, RowMetadata, VpcConnector};
+use elastane_domain::machine::HostFact;
 use elastane_engine::network::AddressPlan;
 use elastane_engine::store::Store;
 use elastane_engine::{Config, Engine, Entropy, Fact};
@@ -19,7 +22,6 @@ use elastane_host::{Entered, Host, HostConfig, Make, enter_best};
 use elastane_proxy::{Proxy, ProxyConfig};
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,6 +58,9 @@ fn check(up: &Up) -> Result<(), Problem> {
             "{} is not a loopback address: add --expose to accept requests from other machines",
             up.listen.ip()
         )));
+    }
+    if up.internet && !rustix::process::geteuid().is_root() {
+        return Err(Problem::new("--internet changes this machine's forwarding: it needs root"));
     }
     if !loopback && up.auth == AuthMode::Off {
         return Err(Problem::new("--auth off is for loopback addresses only"));
@@ -112,7 +117,9 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         .await
         .map_err(|err| Problem::because(format!("cannot listen on {}: name another with --listen", up.listen), err))?;
     let endpoint = listener.local_addr().map_err(|err| Problem::because("the listener has no address", err))?;
-    let world = open_world(data, &entered, &shell)?;
+    let secrets = Arc::new(InstanceSecrets::open(data)?);
+    let metadata = RowMetadata { shell: shell.clone(), secrets: secrets.clone(), signer: Signer::open(data)? };
+    let world = open_world(data, &entered, metadata, up.internet)?;
     let about = About {
         version: env!("CARGO_PKG_VERSION").to_string(),
         endpoint: format!("http://{endpoint}"),
@@ -125,9 +132,10 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     let server = Arc::new(Server {
         shell: shell.clone(),
         world: world.clone(),
-        auth: auth(up, credentials),
+        auth: auth(up, credentials, Sessions { shell: shell.clone(), secrets }),
         requests: AtomicU64::new(1),
         run_id: u64::from_be_bytes(seed),
+        imports: Default::default(),
         down: Notify::new(),
         about,
     });
@@ -136,6 +144,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         .name("engine".to_string())
         .spawn(move || writer.run(actuator.as_ref()))
         .map_err(|err| Problem::because("cannot start a thread", err))?;
+    let host = world.host.clone();
     tokio::spawn(telemetry::run(shell.clone(), world));
     tokio::spawn(serve(server.clone(), listener));
     data.write_passing(ABOUT_FILE, &server.about)?;
@@ -144,6 +153,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     shell.stop();
     // A writer that panicked has said so; the commits before that are on disk.
     let _ = writer.join();
+    host.leave_networks();
     stopped
 }
 
@@ -184,14 +194,24 @@ fn host_image_name() -> String {
 }
 
 /// Opens host and data plane; their facts go to the shell.
-fn open_world(data: &DataDir, entered: &Entered, shell: &Shell) -> Result<Arc<RealWorld>, Problem> {
-    let source = Arc::new(RowMetadata(OnceLock::from(shell.clone())));
+fn open_world(
+    data: &DataDir,
+    entered: &Entered,
+    metadata: RowMetadata,
+    internet: bool,
+) -> Result<Arc<RealWorld>, Problem> {
+    let shell = metadata.shell.clone();
+    let source = Arc::new(metadata);
     let facts = shell.facts();
     let host = Host::open(HostConfig {
         data_dir: data.path().to_path_buf(),
         make: entered.make,
         source,
-        facts: Arc::new(move |fact| facts.send(Fact::Host(fact))),
+        facts: Arc::new(move |fact| {
+            tell_network_problem(&fact);
+            facts.send(Fact::Host(fact));
+        }),
+        internet,
     })
     .map_err(|err| Problem::because("cannot look after instances", err))?;
     let host = Arc::new(host);
@@ -206,9 +226,18 @@ fn open_world(data: &DataDir, entered: &Entered, shell: &Shell) -> Result<Arc<Re
     Ok(Arc::new(RealWorld { host, proxy: Arc::new(proxy), host_names: Arc::default() }))
 }
 
-fn auth(up: &Up, credentials: Credentials) -> Auth {
+/// A network that is not as planned may let pass what nobody allowed: said aloud at once.
+fn tell_network_problem(fact: &HostFact) {
+    if let HostFact::Network { vpc, problem, .. } = fact
+        && !problem.is_empty()
+    {
+        eprintln!("elastane: the network of {vpc} is not as planned: {problem}");
+    }
+}
+
+fn auth(up: &Up, credentials: Credentials, sessions: Sessions) -> Auth {
     match up.auth {
-        AuthMode::On => Auth::On { credentials, cache: Default::default() },
+        AuthMode::On => Auth::On { credentials, sessions, cache: Default::default() },
         AuthMode::Off => Auth::Off { region: up.region.as_str().into() },
     }
 }

@@ -34,6 +34,9 @@ pub struct GroupView {
     pub bounds: Bounds,
     /// The enabled zones in the group's order.
     pub zones: Vec<Zone>,
+    /// Zones that have no capacity now: launches are tried there as elsewhere,
+    /// but nothing is moved there for balance.
+    pub without_capacity: Vec<Zone>,
     /// Every instance that belongs to the group.
     pub members: Vec<Member>,
     /// HealthCheckGracePeriod; zero is none.

@@ -186,7 +186,7 @@ impl<'a> Round<'a> {
         let limit = (self.view.bounds.max / TENTH).clamp(1, LAUNCH_BATCH_MAX);
         let mut actions = Vec::new();
         while count(actions.iter()) < limit {
-            let Some(emptiest) = self.emptiest(&zones) else {
+            let Some(emptiest) = self.emptiest(&zones, &self.view.without_capacity) else {
                 break;
             };
             let least = zones.get(emptiest).copied().unwrap_or(0);
@@ -217,7 +217,7 @@ impl<'a> Round<'a> {
     fn launches(&self, number: u32, zones: &mut BTreeMap<&'a Zone, u32>, why: &Why) -> Vec<Action> {
         let mut actions = Vec::new();
         for _ in 0..number.min(LAUNCH_BATCH_MAX) {
-            let Some(zone) = self.emptiest(zones) else {
+            let Some(zone) = self.emptiest(zones, &[]) else {
                 break;
             };
             *zones.entry(zone).or_default() += 1;
@@ -226,9 +226,11 @@ impl<'a> Round<'a> {
         actions
     }
 
-    /// The enabled zone with the fewest instances, the first of these.
-    fn emptiest(&self, zones: &BTreeMap<&'a Zone, u32>) -> Option<&'a Zone> {
-        self.view.zones.iter().min_by_key(|zone| zones.get(zone).copied().unwrap_or(0))
+    /// The enabled zone with the fewest instances, the first of these, that is
+    /// none of `except`.
+    fn emptiest(&self, zones: &BTreeMap<&'a Zone, u32>, except: &[Zone]) -> Option<&'a Zone> {
+        let enabled = self.view.zones.iter().filter(|zone| !except.contains(zone));
+        enabled.min_by_key(|zone| zones.get(zone).copied().unwrap_or(0))
     }
 
     fn zone_counts(&self) -> BTreeMap<&'a Zone, u32> {

@@ -26,6 +26,7 @@ pub(super) fn group(desired: u32, members: Vec<Member>) -> GroupView {
         desired,
         bounds: Bounds { min: 0, max: 20 },
         zones: vec!["a".into(), "b".into()],
+        without_capacity: Vec::new(),
         members,
         health_grace: Span::ZERO,
         checks_elb: true,
@@ -132,6 +133,23 @@ fn autoscaling_5_1_scale_in_zone_then_policy() {
     assert_eq!(short(&view), "-i-2", "zone a has nothing that may go");
     view.members[2].protected = true;
     assert_eq!(plan(&view, NOW, 0), Plan { actions: vec![], blocked: Some(Blocked::AllProtected) });
+}
+
+/// A zone without capacity is tried when instances are wanted, but none is
+/// moved there; the other zones are balanced meanwhile.
+#[test]
+fn autoscaling_1_4_zones_without_capacity() {
+    for (desired, members, zones, plan) in [
+        (4, "bbbb", "ab", ""),
+        (5, "bbbb", "ab", "+a"),
+        (5, "bcccc", "abc", "+b"),
+        (5, "bbccc", "abc", ""),
+    ] {
+        let mut view = spread(desired, members);
+        view.zones = zones.chars().map(|zone| zone.to_string().as_str().into()).collect();
+        view.without_capacity = vec!["a".into()];
+        assert_eq!(short(&view), plan, "{desired} {members}");
+    }
 }
 
 /// Several victims of one plan keep the zones balanced.

@@ -3,8 +3,10 @@
 //! again when nothing was heard of them for a while.
 
 use super::alarms::Timer;
+use super::network::{self, Networks, Touched};
 use super::routing;
 use crate::engine::{Config, Effect, Plant};
+use crate::images;
 use crate::launch;
 use crate::row::*;
 use crate::scope::Scope;
@@ -28,6 +30,7 @@ enum Key {
     Terminate(InstanceId),
     Capture(ImageId),
     DeleteImage(ImageId),
+    Network(VpcId, u64),
     Command(CommandId, InstanceId),
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct Memory {
     pub alarms: BTreeMap<(Scope, AlarmName), Timer>,
     /// Images whose layers are there, to notice those whose rows went.
     pub layers: BTreeSet<ImageId>,
+    /// The network plans that should be in force.
+    pub networks: Networks,
     route: Option<Arc<Snapshot>>,
 }
 
@@ -50,7 +55,7 @@ impl Memory {
     pub fn landed(&mut self, instance: &InstanceId) {
         self.under_way.retain(|key, _| match key {
             Key::Launch(id, _) | Key::Stop(id, _) | Key::Terminate(id) => id != instance,
-            Key::Capture(_) | Key::DeleteImage(_) | Key::Command(..) => true,
+            Key::Capture(_) | Key::DeleteImage(_) | Key::Network(..) | Key::Command(..) => true,
         });
     }
 
@@ -85,13 +90,26 @@ impl Collector<'_> {
     }
 }
 
-/// Everything that is to be done now. `rerouted` says that rows changed which
-/// routing is made of.
-pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: Time, rerouted: bool) -> Vec<Effect> {
+/// Which rows changed since the last time.
+pub(crate) struct News {
+    /// Some that routing is made of.
+    pub rerouted: bool,
+    /// Those that networks are made of.
+    pub touched: Touched,
+}
+
+/// Everything that is to be done now.
+pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: Time, news: &News) -> Vec<Effect> {
     if !state.seen.inventoried {
         return Vec::new();
     }
+    let ended = if network::made_at_all(config) { memory.networks.follow(state, config, &news.touched, now) } else { Vec::new() };
+    let plans: Vec<_> = memory.networks.plans().cloned().collect();
     let mut collector = Collector { memory, now, effects: Vec::new(), wanted: BTreeSet::new() };
+    // Networks come before the launches that need them.
+    for plan in plans.into_iter().filter(|plan| !network::in_force(&state.seen, plan)) {
+        collector.want(Key::Network(plan.vpc.clone(), plan.generation), || Some(Effect::Network(plan)));
+    }
     let mut owned = Vec::new();
     for (scope, tables) in &state.scopes {
         let view = View { state, tables, scope, now };
@@ -116,10 +134,14 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
             collector.want(Key::Terminate(instance.clone()), || Some(Effect::Terminate { instance }));
         }
     }
-    want_layers_gone(&mut collector, state);
+    want_layers_gone(&mut collector, state, config);
     let Collector { effects: mut found, wanted, memory, .. } = collector;
     memory.under_way.retain(|key, _| wanted.contains(key));
-    if rerouted || memory.route.is_none() {
+    found.extend(ended.into_iter().map(|vpc| Effect::EndNetwork { vpc }));
+    if config.plant == Some(Plant::LaunchBeforeNetwork) {
+        found.sort_by_key(|effect| matches!(effect, Effect::Network(_)));
+    }
+    if news.rerouted || memory.route.is_none() {
         found.extend(route(state, config, memory));
     }
     found
@@ -169,23 +191,28 @@ fn captured_stopped(tables: &Tables) -> BTreeSet<&InstanceId> {
 }
 
 fn want_of_image(collector: &mut Collector<'_>, tables: &Tables, state: &State, image: &Image) {
-    if let Some(source) = &image.source {
-        collector.memory.layers.insert(image.id.clone());
+    if let Some(source) = image.source.as_ref().filter(|_| image.phase == ImagePhase::Pending) {
         let running = state.seen.machines.get(source).is_some_and(|seen| seen.state == MachineState::Running);
         let ready = !image.reboot || !running;
-        if image.phase == ImagePhase::Pending && ready && tables.instances.contains_key(source.as_str()) {
+        if ready && tables.instances.contains_key(source.as_str()) {
             let (image, instance) = (image.id.clone(), source.clone());
             collector.want(Key::Capture(image.clone()), || Some(Effect::Capture { image, instance }));
         }
     }
 }
 
-/// A layer that no image row and no instance knows is removed from the host.
-/// Hosts tell their layers when they start, so none outlives a crash.
-fn want_layers_gone(collector: &mut Collector<'_>, state: &State) {
-    let known = |id: &ImageId| state.scopes.values().any(|tables| tables.images.contains_key(id.as_str()));
-    let mut gone: BTreeSet<ImageId> = collector.memory.layers.iter().filter(|id| !known(id)).cloned().collect();
-    if !gone.is_empty() {
+/// A layer that no image, no snapshot and no living instance of any scope has
+/// is removed from the host. Hosts tell their layers when they start, so none
+/// outlives a crash.
+fn want_layers_gone(collector: &mut Collector<'_>, state: &State, config: &Config) {
+    let mut known = images::layers_of_rows(state);
+    let dropped = config.plant == Some(Plant::LayerDropped);
+    if dropped {
+        known.retain(|id| state.scopes.values().any(|tables| tables.images.contains_key(id.as_str())));
+    }
+    let mut gone: BTreeSet<ImageId> = collector.memory.layers.difference(&known).cloned().collect();
+    collector.memory.layers.extend(known);
+    if !gone.is_empty() && !dropped {
         let instances = state.scopes.values().flat_map(|tables| tables.instances.values());
         for instance in instances.filter(|row| !matches!(row.phase, Phase::Terminated { .. })) {
             gone.retain(|id| !instance.layers.contains(id));
@@ -216,7 +243,7 @@ fn want_of_command(collector: &mut Collector<'_>, command: &Command) {
 /// The new routing snapshot, if it differs from the last one.
 fn route(state: &State, config: &Config, memory: &mut Memory) -> Option<Effect> {
     let last = memory.route.as_ref().map_or(0, |snapshot| snapshot.generation);
-    let mut snapshot = routing::compile(state, config.plant, last);
+    let mut snapshot = routing::compile(state, config, last);
     if memory.route.as_ref().is_some_and(|old| **old == snapshot) {
         return None;
     }

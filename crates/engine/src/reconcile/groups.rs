@@ -3,7 +3,7 @@
 //! with their activities.
 
 use super::activity::{self, Begin};
-use super::{instances, policy, targets, wake_at};
+use super::{instances, outages, policy, targets, wake_at};
 use crate::engine::Plant;
 use crate::launch::{self, Refusal};
 use crate::network;
@@ -14,7 +14,7 @@ use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::routing::TargetHealth;
 use elastane_domain::time::{Span, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// After a failed launch a group waits so long, doubled with each failure in
@@ -29,6 +29,9 @@ const HEALTH_INTERVAL: Span = Span::from_secs(30);
 
 /// A group remembers at most so many sentences on changes of its desired capacity.
 const CHANGES_MAX: usize = 8;
+
+/// EC2's code when a zone has no capacity.
+const INSUFFICIENT_CAPACITY: &str = "InsufficientInstanceCapacity";
 
 /// Instances of one group.
 pub(super) type Members = Vec<Arc<Instance>>;
@@ -269,6 +272,7 @@ fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
         desired,
         bounds,
         zones: group.zones.clone(),
+        without_capacity: group.zones.iter().filter(|zone| outages::cut(&tx.view(), zone)).cloned().collect(),
         members: members
             .iter()
             .filter(|member| !hidden_by_plant(tx, member))
@@ -302,7 +306,7 @@ fn view_member(tx: &Tx<'_>, group: &Group, instance: &Instance) -> Option<Member
         protected: membership.protected,
         marked_unhealthy: membership.unhealthy,
         ec2: instance.phase.state(),
-        status_impaired: false,
+        status_impaired: outages::intolerable(&tx.view(), instance),
         elb: (!reported.is_empty()).then_some(!elb),
         launch_template_version: instance.launch_template.clone(),
     })
@@ -346,9 +350,24 @@ fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, actions: Vec<Acti
             }
         }
     }
-    for (zone, why, count) in launches {
-        if !launch_members(tx, group, (&zone, count), &why, led_by(&why)) {
-            break;
+    let mut places = Places::new(view, &launches);
+    let mut launches = VecDeque::from(launches);
+    while let Some((zone, why, count)) = launches.pop_front() {
+        let tried = places.exhausted.contains(&zone);
+        let outcome = if tried { Launched::NoCapacity } else { launch_members(tx, group, (&zone, count), &why, led_by(&why)) };
+        match outcome {
+            Launched::Yes => {}
+            Launched::Refused => break,
+            // Balance is no reason to go elsewhere.
+            Launched::NoCapacity if why == Why::Rebalance => back_off(tx, &group.name),
+            Launched::NoCapacity => {
+                let elsewhere = places.elsewhere(zone, count);
+                if elsewhere.is_empty() {
+                    back_off(tx, &group.name);
+                    break;
+                }
+                launches.extend(elsewhere.into_iter().map(|(zone, count)| (zone, why.clone(), count)));
+            }
         }
     }
     if followed {
@@ -356,15 +375,61 @@ fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, actions: Vec<Acti
     }
 }
 
+/// Where else launches can go when a zone has no capacity (autoscaling.md 1.4).
+struct Places {
+    /// Instances of the group, those to be launched included, by zone.
+    counts: BTreeMap<Zone, u32>,
+    /// Zones that have refused.
+    exhausted: BTreeSet<Zone>,
+}
+
+impl Places {
+    fn new(view: &GroupView, launches: &[(Zone, Why, u32)]) -> Places {
+        let mut counts: BTreeMap<Zone, u32> = view.zones.iter().map(|zone| (zone.clone(), 0)).collect();
+        let there = view.counted().map(|member| (&member.zone, 1));
+        for (zone, more) in there.chain(launches.iter().map(|(zone, _, count)| (zone, *count))) {
+            if let Some(count) = counts.get_mut(zone) {
+                *count += more;
+            }
+        }
+        Places { counts, exhausted: BTreeSet::new() }
+    }
+
+    /// So many launches that a zone refused, over the zones that did not, the
+    /// emptiest first; nothing when all did.
+    fn elsewhere(&mut self, zone: Zone, count: u32) -> BTreeMap<Zone, u32> {
+        self.exhausted.insert(zone);
+        let mut found = BTreeMap::new();
+        for _ in 0..count {
+            let left = self.counts.iter_mut().filter(|(zone, _)| !self.exhausted.contains(*zone));
+            let Some((zone, there)) = left.min_by_key(|(_, there)| **there) else { break };
+            *there += 1;
+            *found.entry(zone.clone()).or_default() += 1;
+        }
+        found
+    }
+}
+
+/// How a launch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Launched {
+    /// Well.
+    Yes,
+    /// The zone has no capacity: another may have some.
+    NoCapacity,
+    /// Otherwise; the group backs off.
+    Refused,
+}
+
 /// Launches members in one zone: all, or as many as its subnet has addresses
-/// for. A refusal becomes a failed activity and a back-off.
+/// for. A refusal becomes a failed activity.
 fn launch_members(
     tx: &mut Tx<'_>,
     group: &Group,
     (zone, count): (&Zone, u32),
     why: &Why,
     led_by: Option<&str>,
-) -> bool {
+) -> Launched {
     let result = launch_request(tx, group, zone, count).and_then(|request| launch::launch(tx, &request));
     match result {
         Ok(ids) => {
@@ -374,13 +439,16 @@ fn launch_members(
                 let activity = activity::launching(tx, Begin { group: &group.name, instance: &instance, cause });
                 set_activity(tx, &id, activity);
             }
-            true
+            Launched::Yes
         }
         Err(refusal) => {
             let cause = why.cause(tx.now, None, led_by);
             activity::refused(tx, &group.name, cause, zone.as_str(), &refusal.message);
+            if refusal.code == INSUFFICIENT_CAPACITY {
+                return Launched::NoCapacity;
+            }
             back_off(tx, &group.name);
-            false
+            Launched::Refused
         }
     }
 }
@@ -406,7 +474,7 @@ fn launch_request(tx: &mut Tx<'_>, group: &Group, zone: &Zone, count: u32) -> Re
     })?;
     let mut data = version.data.clone();
     data.subnet = Some(choose_subnet(tx, group, zone)?);
-    data.zone = None;
+    data.placement.zone = None;
     let tags = data.tags.entry("instance".to_string()).or_default();
     for (key, (value, propagate)) in &group.tags {
         if *propagate {

@@ -5,20 +5,31 @@ use crate::state::Tx;
 use elastane_domain::id::{CommandId, ImageId, InstanceId};
 use elastane_domain::machine::{CommandEnd, CommandOutcome};
 use elastane_domain::time::Time;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) fn reconcile(tx: &mut Tx<'_>) {
     let images: Vec<Arc<Image>> = tx.all::<Image>().cloned().collect();
-    let needed =
-        if images.iter().any(|image| image.phase == ImagePhase::Deregistered) { needed(tx) } else { BTreeSet::new() };
     for image in images {
         match &image.phase {
             ImagePhase::Pending => pending(tx, &image),
-            ImagePhase::Deregistered if !needed.contains(&image.id) => tx.delete::<Image>(image.id.as_str()),
+            ImagePhase::Deregistered if !launched(tx, &image.id) => tx.delete::<Image>(image.id.as_str()),
+            ImagePhase::Available { .. } | ImagePhase::Failed { .. } if outlived(tx, &image) => {
+                tx.delete::<Image>(image.id.as_str());
+            }
             ImagePhase::Deregistered | ImagePhase::Available { .. } | ImagePhase::Failed { .. } => {}
         }
     }
+}
+
+/// A living instance shows what it was launched from.
+fn launched(tx: &Tx<'_>, image: &ImageId) -> bool {
+    let mut living = tx.all::<Instance>().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
+    living.any(|row| row.image == *image)
+}
+
+/// A capture for a snapshot that was deleted.
+fn outlived(tx: &Tx<'_>, image: &Image) -> bool {
+    image.details.origin == ImageOrigin::Snapshot && tx.get::<Snapshot>(&image.snapshot).is_none()
 }
 
 fn pending(tx: &mut Tx<'_>, image: &Image) {
@@ -31,14 +42,6 @@ fn pending(tx: &mut Tx<'_>, image: &Image) {
         None => return,
     };
     tx.update(image.id.as_str(), |row: &mut Image| row.phase = phase);
-}
-
-/// Layers that other images are built on, or that instances stand on.
-fn needed(tx: &Tx<'_>) -> BTreeSet<ImageId> {
-    let below = |image: &Arc<Image>| image.layers.iter().filter(|id| **id != image.id).cloned().collect::<Vec<_>>();
-    let images = tx.all::<Image>().flat_map(below);
-    let living = tx.all::<Instance>().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
-    images.chain(living.flat_map(|row| row.layers.iter().cloned())).collect()
 }
 
 pub(super) fn reconcile_commands(tx: &mut Tx<'_>) {

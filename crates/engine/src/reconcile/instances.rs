@@ -3,10 +3,13 @@
 
 use super::{Memory, wake_at};
 use crate::engine::Plant;
+use crate::network;
 use crate::row::*;
 use crate::state::Tx;
+use elastane_domain::id::InstanceId;
 use elastane_domain::machine::{Generation, MachineState};
 use elastane_domain::time::{Span, Time};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// A terminated instance stays visible so long (EC2 User Guide, "Terminate
@@ -78,11 +81,23 @@ fn boot_failed(tx: &mut Tx<'_>, instance: &Instance, reason: &str) {
     if instance.generation <= Generation(1) {
         return end(tx, instance, CODE, &message);
     }
+    stopped(tx, instance, Some(StateReason { code: CODE.to_string(), message }));
+}
+
+/// No process of it lives any more. A reason is given when nobody asked for it.
+fn stopped(tx: &mut Tx<'_>, instance: &Instance, unasked: Option<StateReason>) {
     tx.update(instance.id.as_str(), |row: &mut Instance| {
-        row.goal = Goal::Stop;
         row.phase = Phase::Stopped;
-        row.state_reason = Some(StateReason { code: CODE.to_string(), message });
+        if unasked.is_some() {
+            row.goal = Goal::Stop;
+            row.state_reason = unasked;
+        }
     });
+    network::renew_public_addresses(tx, &instance.id);
+    if tx.config.plant == Some(Plant::PrivateAddressMoved) {
+        let next = Ipv4Addr::from(u32::from(instance.private_ip) + 1);
+        tx.update(instance.id.as_str(), |row: &mut Instance| row.private_ip = next);
+    }
 }
 
 fn running(tx: &mut Tx<'_>, instance: &Instance, sight: Sight) {
@@ -104,7 +119,7 @@ fn running(tx: &mut Tx<'_>, instance: &Instance, sight: Sight) {
 fn stopping(tx: &mut Tx<'_>, instance: &Instance) {
     let alive = tx.state.seen.machines.get(&instance.id).is_some_and(|seen| seen.state == MachineState::Running);
     if !alive {
-        tx.update(instance.id.as_str(), |row: &mut Instance| row.phase = Phase::Stopped);
+        stopped(tx, instance, None);
     }
 }
 
@@ -115,12 +130,35 @@ fn shut_down_from_inside(tx: &mut Tx<'_>, instance: &Instance) {
     let message = format!("{CODE}: Instance initiated shutdown");
     match instance.shutdown_behavior {
         ShutdownBehavior::Terminate => end(tx, instance, CODE, &message),
-        ShutdownBehavior::Stop => tx.update(instance.id.as_str(), |row: &mut Instance| {
-            row.goal = Goal::Stop;
-            row.phase = Phase::Stopped;
-            row.state_reason = Some(StateReason { code: CODE.to_string(), message: message.clone() });
-        }),
+        ShutdownBehavior::Stop => stopped(tx, instance, Some(StateReason { code: CODE.to_string(), message })),
     }
+}
+
+/// Sets a stopped instance on its way to a new boot, with the same private
+/// address. One that runs or boots stays as it is.
+pub fn start(tx: &mut Tx<'_>, instance: &InstanceId) {
+    let now = tx.now;
+    tx.update(instance.as_str(), |row: &mut Instance| {
+        if row.phase == Phase::Stopped {
+            row.goal = Goal::Run;
+            row.phase = Phase::Pending;
+            row.generation = Generation(row.generation.0 + 1);
+            row.launched_at = now;
+            row.state_reason = None;
+            row.transition_reason = String::new();
+        }
+    });
+}
+
+/// Sets an instance that runs or boots on its way to `Stopped`.
+pub fn stop(tx: &mut Tx<'_>, instance: &InstanceId, code: &str, message: &str) {
+    tx.update(instance.as_str(), |row: &mut Instance| {
+        if matches!(row.phase, Phase::Pending | Phase::Running) {
+            row.goal = Goal::Stop;
+            row.phase = Phase::Stopping;
+            row.state_reason = Some(StateReason { code: code.to_string(), message: message.to_string() });
+        }
+    });
 }
 
 /// Sets an instance on its way to `Terminated`; one that is there stays there.
@@ -137,7 +175,25 @@ pub fn end(tx: &mut Tx<'_>, instance: &Instance, code: &str, message: &str) {
 
 fn terminated(tx: &mut Tx<'_>, instance: &Instance) {
     let at = tx.now;
+    if tx.config.plant != Some(Plant::InterfaceKept) {
+        release_interfaces(tx, &instance.id);
+    }
     tx.update(instance.id.as_str(), |row: &mut Instance| row.phase = Phase::Terminated { at });
+}
+
+/// Interfaces of a terminated instance go with it or are left unattached, as
+/// their attachments say; Elastic IPs come free (ec2-imds.md 6).
+fn release_interfaces(tx: &mut Tx<'_>, instance: &InstanceId) {
+    let interfaces: Vec<NetworkInterface> = network::interfaces_of(&tx.view(), instance).into_iter().cloned().collect();
+    for mut interface in interfaces {
+        let goes = interface.attachment.take().is_none_or(|attachment| attachment.delete_on_termination);
+        if goes {
+            network::delete_interface(tx, &interface.id);
+        } else {
+            interface.public_ip = None;
+            tx.put(interface);
+        }
+    }
 }
 
 fn expire(tx: &mut Tx<'_>, instance: &Instance, at: Time, wake: &mut Time) {

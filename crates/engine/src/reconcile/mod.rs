@@ -5,15 +5,21 @@
 
 mod activity;
 mod alarms;
+mod balancers;
 mod effects;
 pub mod groups;
 mod images;
 pub mod instances;
+mod nat_gateways;
+pub mod network;
+pub mod outages;
 pub mod policy;
 mod routing;
+pub mod spot;
 pub mod targets;
 
-pub(crate) use effects::{Memory, effects};
+pub(crate) use effects::{Memory, News, effects};
+pub(crate) use network::Touched;
 
 use crate::state::Tx;
 use elastane_domain::time::Time;
@@ -24,7 +30,11 @@ pub(crate) fn scope(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
     if !tx.view().state.seen.inventoried {
         return;
     }
+    outages::reconcile(tx, wake);
     instances::reconcile(tx, memory, wake);
+    balancers::reconcile(tx);
+    spot::reconcile(tx, wake);
+    nat_gateways::reconcile(tx, memory, wake);
     images::reconcile(tx);
     images::reconcile_commands(tx);
     targets::reconcile(tx, wake);

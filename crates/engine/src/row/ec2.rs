@@ -1,96 +1,13 @@
-//! Rows of EC2: networks, images, launch templates, instances.
+//! Rows of EC2: images, launch templates, instances. Networks are in [`super::network`].
 
 use super::{Tags, row};
 use elastane_domain::group::UnhealthyCause;
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::{InstanceState, LifecycleState};
 use elastane_domain::machine::Generation;
-use elastane_domain::network::Cidr;
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
-
-/// A VPC.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Vpc {
-    /// Its id.
-    pub id: VpcId,
-    /// Its range.
-    pub cidr: Cidr,
-    /// Whether it is the region's default VPC.
-    pub default: bool,
-    /// Tags.
-    pub tags: Tags,
-}
-row!(Vpc, |row| row.id.to_string());
-
-/// A subnet: a part of a VPC's range in one zone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Subnet {
-    /// Its id.
-    pub id: SubnetId,
-    /// Its VPC.
-    pub vpc: VpcId,
-    /// Its zone.
-    pub zone: Zone,
-    /// Its range.
-    pub cidr: Cidr,
-    /// Whether it is its zone's default subnet.
-    pub default: bool,
-    /// Tags.
-    pub tags: Tags,
-}
-row!(Subnet, |row| row.id.to_string());
-
-/// A security group.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SecurityGroup {
-    /// Its id.
-    pub id: SecurityGroupId,
-    /// Its name, unique within the VPC.
-    pub name: String,
-    /// Its description.
-    pub description: String,
-    /// Its VPC.
-    pub vpc: VpcId,
-    /// Rules, in the order of their creation.
-    pub rules: Vec<SecurityGroupRule>,
-    /// Tags.
-    pub tags: Tags,
-}
-row!(SecurityGroup, |row| row.id.to_string());
-
-/// One rule of a security group.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SecurityGroupRule {
-    /// `sgr-…`.
-    pub id: String,
-    /// Whether it is about traffic that leaves.
-    pub egress: bool,
-    /// `tcp`, `udp`, `icmp`, a protocol number, or `-1` for all.
-    pub protocol: String,
-    /// First port or ICMP type; -1 for all.
-    pub from_port: i32,
-    /// Last port or ICMP code; -1 for all.
-    pub to_port: i32,
-    /// Who it is about.
-    pub peer: RulePeer,
-    /// Its description.
-    pub description: Option<String>,
-    /// Tags.
-    pub tags: Tags,
-}
-
-/// Who a security group rule is about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum RulePeer {
-    /// An IPv4 range.
-    Cidr(String),
-    /// An IPv6 range.
-    Cidr6(String),
-    /// Members of another group.
-    Group(SecurityGroupId),
-}
 
 /// A key pair; the private key is given out once and not kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,14 +49,77 @@ pub struct Image {
     /// Whether its instance is stopped for the capture and booted again after it.
     #[serde(default)]
     pub reboot: bool,
-    /// The snapshot that its root device shows.
+    /// The snapshot that its root device shows; its tags are that row's.
     pub snapshot: String,
+    /// What it says of itself and who may launch it.
+    #[serde(default)]
+    pub details: ImageDetails,
     /// Tags.
     pub tags: Tags,
-    /// Tags of its snapshot.
-    pub snapshot_tags: Tags,
 }
 row!(Image, |row| row.id.to_string());
+
+/// What an image says of itself besides its layers, and who may launch it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageDetails {
+    /// How it came here.
+    pub origin: ImageOrigin,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Its root device as the API shows it; a size is not enforced.
+    pub root: BlockDevice,
+    /// BootMode, kept and shown.
+    pub boot_mode: Option<String>,
+    /// EnaSupport, kept and shown.
+    pub ena_support: bool,
+    /// SriovNetSupport, kept and shown.
+    pub sriov_net_support: Option<String>,
+    /// ImdsSupport is `v2.0`: instances require tokens unless their launch says otherwise.
+    pub imds_v2: bool,
+    /// From when on it is shown to its owner only, and is no longer recommended.
+    pub deprecated_at: Option<Time>,
+    /// Every account of the installation may launch it.
+    pub public: bool,
+    /// Accounts that may launch it besides its owner.
+    pub launch_accounts: std::collections::BTreeSet<AccountId>,
+    /// The client token of the call that made it.
+    pub client_token: Option<String>,
+}
+
+impl Default for ImageDetails {
+    fn default() -> ImageDetails {
+        ImageDetails {
+            origin: ImageOrigin::default(),
+            architecture: "x86_64".to_string(),
+            root: BlockDevice::default(),
+            boot_mode: None,
+            ena_support: true,
+            sriov_net_support: None,
+            imds_v2: false,
+            deprecated_at: None,
+            public: false,
+            launch_accounts: std::collections::BTreeSet::new(),
+            client_token: None,
+        }
+    }
+}
+
+/// How an image came here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum ImageOrigin {
+    /// Captured from an instance, or the built-in one.
+    #[default]
+    Captured,
+    /// No image for anybody: the capture that fills a snapshot. It is gone with the snapshot.
+    Snapshot,
+    /// Registered from a snapshot.
+    Registered,
+    /// A copy of this image of this region.
+    Copied(ImageId, Region),
+    /// Imported from a file or a registry: from what, as it was named.
+    Imported(String),
+}
 
 /// How far an image is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -224,46 +204,141 @@ pub struct LaunchTemplateVersion {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LaunchData {
+    /// Launch template data as it was sent, in JSON by the members' names in
+    /// the API: what is shown. Empty for a call.
+    pub said: String,
     /// ImageId.
     pub image: Option<ImageId>,
+    /// ImageId as `resolve:ssm:…`: the parameter's name, with its version or
+    /// label if one is named. It is looked up at each launch.
+    pub image_parameter: Option<String>,
     /// InstanceType.
     pub instance_type: Option<String>,
     /// KeyName.
     pub key_name: Option<String>,
     /// UserData, as base64.
     pub user_data: Option<String>,
-    /// SecurityGroupIds, of the instance or of its primary interface.
+    /// SecurityGroupIds of the instance.
     pub security_groups: Vec<SecurityGroupId>,
-    /// SecurityGroups: names in the default VPC.
+    /// SecurityGroups: names in the VPC.
     pub security_group_names: Vec<String>,
-    /// SubnetId, of the instance or of its primary interface.
+    /// SubnetId of the instance.
     pub subnet: Option<SubnetId>,
-    /// PrivateIpAddress.
+    /// PrivateIpAddress of the instance.
     pub private_ip: Option<Ipv4Addr>,
-    /// Whether the data named a primary network interface instead of instance-level members.
-    pub by_interface: bool,
-    /// AssociatePublicIpAddress of the primary interface; kept and shown.
-    pub associate_public_ip: Option<bool>,
-    /// DeleteOnTermination of the primary interface; kept and shown: it always goes.
-    pub interface_delete_on_termination: Option<bool>,
-    /// Placement.AvailabilityZone.
-    pub zone: Option<Zone>,
+    /// NetworkInterfaces; they exclude the four members above.
+    pub interfaces: Vec<InterfaceChoice>,
+    /// Placement.
+    pub placement: PlacementChoice,
     /// Monitoring.Enabled.
     pub monitoring: Option<bool>,
     /// DisableApiTermination.
     pub disable_api_termination: Option<bool>,
+    /// DisableApiStop.
+    pub disable_api_stop: Option<bool>,
     /// InstanceInitiatedShutdownBehavior.
     pub shutdown_behavior: Option<ShutdownBehavior>,
     /// EbsOptimized; kept and shown.
     pub ebs_optimized: Option<bool>,
-    /// CreditSpecification.CpuCredits; kept and shown.
+    /// CreditSpecification.CpuCredits.
     pub cpu_credits: Option<String>,
+    /// CpuOptions as (CoreCount, ThreadsPerCore): those of the type, or none.
+    pub cpu_options: Option<(i32, i32)>,
     /// MetadataOptions.
     pub metadata: MetadataChoice,
+    /// PrivateDnsNameOptions.
+    pub private_dns: PrivateDnsChoice,
+    /// IamInstanceProfile: a name or an ARN.
+    pub profile: Option<String>,
+    /// InstanceMarketOptions of a spot instance.
+    pub spot: Option<SpotChoice>,
+    /// MaintenanceOptions.AutoRecovery is not `disabled`; kept and shown.
+    pub auto_recovery: Option<bool>,
+    /// CapacityReservationPreference; kept and shown, as there are no reservations.
+    pub capacity_reservation: Option<String>,
     /// TagSpecifications by resource type.
     pub tags: std::collections::BTreeMap<String, Tags>,
     /// BlockDeviceMappings; kept and shown.
     pub block_devices: Vec<BlockDevice>,
+}
+
+/// One of NetworkInterfaces: a new interface, or one that exists.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfaceChoice {
+    /// DeviceIndex; 0 is the primary interface.
+    pub device: u16,
+    /// NetworkInterfaceId of one that exists.
+    pub existing: Option<String>,
+    /// SubnetId.
+    pub subnet: Option<SubnetId>,
+    /// Groups.
+    pub groups: Vec<SecurityGroupId>,
+    /// Description.
+    pub description: String,
+    /// The primary private address, if one is named.
+    pub primary: Option<Ipv4Addr>,
+    /// Secondary private addresses that are named.
+    pub secondary: Vec<Ipv4Addr>,
+    /// SecondaryPrivateIpAddressCount: so many more, of our choice.
+    pub secondary_count: u16,
+    /// AssociatePublicIpAddress.
+    pub public: Option<bool>,
+    /// DeleteOnTermination.
+    pub delete_on_termination: Option<bool>,
+}
+
+/// Placement, as far as it was given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlacementChoice {
+    /// AvailabilityZone.
+    pub zone: Option<Zone>,
+    /// AvailabilityZoneId.
+    pub zone_id: Option<String>,
+    /// GroupName.
+    pub group: Option<String>,
+    /// GroupId.
+    pub group_id: Option<String>,
+    /// PartitionNumber.
+    pub partition: Option<i32>,
+}
+
+/// PrivateDnsNameOptions, as far as they were given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PrivateDnsChoice {
+    /// HostnameType is `resource-name`.
+    pub resource_name: Option<bool>,
+    /// EnableResourceNameDnsARecord.
+    pub a_record: Option<bool>,
+    /// EnableResourceNameDnsAAAARecord; kept and shown.
+    pub aaaa_record: Option<bool>,
+}
+
+/// PrivateDnsNameOptions in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivateDns {
+    /// HostnameType is `resource-name`: the host name is the instance's id.
+    pub resource_name: bool,
+    /// Whether that name leads to the private address.
+    pub a_record: bool,
+    /// EnableResourceNameDnsAAAARecord; kept and shown.
+    pub aaaa_record: bool,
+}
+
+/// What a launch asks of the spot market.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpotChoice {
+    /// SpotInstanceType is `persistent`.
+    pub persistent: bool,
+    /// InstanceInterruptionBehavior.
+    pub behavior: InterruptionBehavior,
+    /// MaxPrice, as given.
+    pub price: Option<String>,
+    /// ValidUntil.
+    pub valid_until: Option<Time>,
 }
 
 /// One block device mapping, kept and shown: the root device's size is not enforced.
@@ -287,7 +362,7 @@ pub struct BlockDevice {
 }
 
 /// MetadataOptions as far as they were given.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetadataChoice {
     /// HttpEndpoint is `enabled`.
@@ -400,12 +475,10 @@ pub struct Instance {
     pub zone: Zone,
     /// Its primary private address; released when it is terminated.
     pub private_ip: Ipv4Addr,
-    /// `eni-…`.
+    /// Its primary network interface, `eni-…`; groups and public addresses are that one's.
     pub interface: String,
     /// `vol-…`.
     pub root_volume: String,
-    /// Its security groups.
-    pub security_groups: Vec<SecurityGroupId>,
     /// Its key pair.
     pub key_name: Option<String>,
     /// User data as base64.
@@ -417,9 +490,6 @@ pub struct Instance {
     /// Tags of its root volume.
     #[serde(default)]
     pub volume_tags: Tags,
-    /// Tags of its network interface.
-    #[serde(default)]
-    pub interface_tags: Tags,
     /// The client token of its RunInstances call, if one was given.
     pub client_token: Option<String>,
     /// A digest of that call's parameters.
@@ -436,12 +506,43 @@ pub struct Instance {
     pub shutdown_behavior: ShutdownBehavior,
     /// EbsOptimized, as asked.
     pub ebs_optimized: bool,
-    /// CreditSpecification.CpuCredits, as asked; credits are not counted.
+    /// CreditSpecification.CpuCredits, as asked.
     #[serde(default)]
     pub cpu_credits: Option<String>,
+    /// Its spot request, `sir-…`, if it is a spot instance.
+    #[serde(default)]
+    pub spot_request: Option<String>,
+    /// Its placement group's name.
+    #[serde(default)]
+    pub placement_group: Option<String>,
+    /// Its instance profile.
+    #[serde(default)]
+    pub profile: Option<ProfileAssociation>,
+    /// When it will be interrupted, if it was marked for interruption: the
+    /// time in its spot notice.
+    #[serde(default)]
+    pub interruption: Option<Time>,
     /// The root device mapping, as asked; its size is not enforced.
     #[serde(default)]
     pub root_device: BlockDevice,
+    /// The last ModifyVolume of its root volume.
+    #[serde(default)]
+    pub volume_change: Option<VolumeChange>,
+    /// Stop protection.
+    #[serde(default)]
+    pub disable_api_stop: bool,
+    /// The partition of its placement group.
+    #[serde(default)]
+    pub partition: Option<i32>,
+    /// Private DNS names.
+    #[serde(default)]
+    pub private_dns: PrivateDns,
+    /// MaintenanceOptions.AutoRecovery is `disabled`; kept and shown.
+    #[serde(default)]
+    pub no_auto_recovery: bool,
+    /// CapacityReservationPreference is `none`; kept and shown.
+    #[serde(default)]
+    pub no_capacity_reservation: bool,
     /// What was asked for.
     pub goal: Goal,
     /// What the world was told.
@@ -456,6 +557,41 @@ pub struct Instance {
     pub membership: Option<Membership>,
 }
 row!(Instance, |row| row.id.to_string());
+
+/// A ModifyVolume of a root volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VolumeChange {
+    /// What the volume was.
+    pub from: VolumeFigures,
+    /// What it is since.
+    pub to: VolumeFigures,
+    /// When it was asked for.
+    pub at: Time,
+}
+
+/// What a volume is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeFigures {
+    /// Size in GiB.
+    pub size_gib: i32,
+    /// Type.
+    pub volume_type: String,
+    /// IOPS, for types that have them.
+    pub iops: Option<i32>,
+    /// Throughput in MiB/s, for types that have it.
+    pub throughput: Option<i32>,
+}
+
+/// The association of an instance with an instance profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProfileAssociation {
+    /// `iip-assoc-…`.
+    pub id: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Since when.
+    pub since: Time,
+}
 
 /// An instance's place in an Auto Scaling group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -473,3 +609,95 @@ pub struct Membership {
     /// The activity that is moving it.
     pub activity: Option<String>,
 }
+
+/// A spot instance request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpotRequest {
+    /// `sir-…`.
+    pub id: String,
+    /// The instance that fulfils it.
+    pub instance: Option<InstanceId>,
+    /// What is launched when it is fulfilled (again).
+    pub data: LaunchData,
+    /// `persistent` instead of `one-time`.
+    pub persistent: bool,
+    /// What an interruption does.
+    pub behavior: InterruptionBehavior,
+    /// The highest price, as given.
+    pub price: Option<String>,
+    /// When it was made.
+    pub created_at: Time,
+    /// When `phase` last changed.
+    pub changed_at: Time,
+    /// ValidUntil.
+    pub valid_until: Option<Time>,
+    /// How far it is.
+    pub phase: SpotPhase,
+    /// The client token of its creation, if one was given.
+    pub client_token: Option<String>,
+    /// Tags.
+    pub tags: Tags,
+}
+row!(SpotRequest, |row| row.id.clone());
+
+/// `InstanceInterruptionBehavior`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InterruptionBehavior {
+    /// The instance is terminated.
+    #[default]
+    Terminate,
+    /// The instance is stopped.
+    Stop,
+}
+
+/// How far a spot request is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpotPhase {
+    /// It waits for its instance.
+    Open,
+    /// Its instance lives.
+    Active,
+    /// Its instance was stopped or terminated, or it was cancelled with it.
+    Closed,
+    /// It was cancelled; its instance may live on.
+    Cancelled,
+}
+
+/// Settings of an account in a region.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountSettings {
+    /// ModifyInstanceMetadataDefaults: what a launch that says nothing gets.
+    pub metadata: MetadataChoice,
+    /// HttpTokensEnforced: instances without required tokens are refused;
+    /// `None` for no preference.
+    pub tokens_enforced: Option<bool>,
+}
+row!(AccountSettings, |_row| AccountSettings::ID.to_string());
+
+impl AccountSettings {
+    /// The id of the only row that there is in a scope.
+    pub const ID: &str = "settings";
+}
+
+/// A snapshot: the layers that a root device had when it was taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// `snap-…`.
+    pub id: String,
+    /// The volume that it was taken of; empty for an imported or built-in one.
+    pub volume: String,
+    /// Its description.
+    pub description: String,
+    /// Layers from the base upwards.
+    pub layers: Vec<ImageId>,
+    /// The image whose capture fills it; `completed` when that one is done.
+    pub image: Option<ImageId>,
+    /// Size of the volume in GiB.
+    pub size_gib: i32,
+    /// When it was begun.
+    pub started_at: Time,
+    /// Tags.
+    pub tags: Tags,
+}
+row!(Snapshot, |row| row.id.clone());

@@ -4,14 +4,18 @@
 
 mod autoscaling;
 mod ec2;
+mod identity;
 mod load_balancing;
 mod monitoring;
+mod network;
 mod systems;
 
 pub use autoscaling::*;
 pub use ec2::*;
+pub use identity::*;
 pub use load_balancing::*;
 pub use monitoring::*;
+pub use network::*;
 pub use systems::*;
 
 use crate::state::Tables;
@@ -99,6 +103,11 @@ macro_rules! kinds {
                 $(keys.extend(self.$table.keys().map(|id| (Kind::$kind, id.clone())));)*
                 keys
             }
+
+            /// Takes a row of any kind out.
+            pub fn remove(&mut self, kind: Kind, id: &str) {
+                match kind { $(Kind::$kind => drop(self.$table.remove(id)),)* }
+            }
         }
 
         $(impl $kind {
@@ -127,6 +136,21 @@ kinds! {
     TargetGroup target_groups "target-group";
     Target targets "target";
     Command commands "command";
+    InternetGateway internet_gateways "internet-gateway";
+    RouteTable route_tables "route-table";
+    NetworkInterface interfaces "network-interface";
+    Address addresses "address";
+    NatGateway nat_gateways "nat-gateway";
+    DhcpOptions dhcp_options "dhcp-options";
+    PrefixList prefix_lists "prefix-list";
+    PlacementGroup placement_groups "placement-group";
+    FlowLog flow_logs "flow-log";
+    Outage outages "outage";
+    SpotRequest spot_requests "spot-request";
+    Snapshot snapshots "snapshot";
+    Role roles "role";
+    InstanceProfile instance_profiles "instance-profile";
+    AccountSettings account_settings "account-settings";
 }
 
 /// Ties a struct to its kind; `$id` is the expression of its name.

@@ -34,7 +34,7 @@ fn refusals() {
         ("InvalidUserData.Malformed", request(|r| r.data.user_data = Some("%".to_string()))),
         ("InvalidParameterValue", request(|r| r.data.user_data = Some("QUFB".repeat(5_462)))),
         ("InvalidSubnetID.NotFound", request(|r| r.data.subnet = Some(SubnetId::from("subnet-1")))),
-        ("InvalidParameterValue", request(|r| r.data.zone = Some(Zone::from("us-east-1x")))),
+        ("InvalidParameterValue", request(|r| r.data.placement.zone = Some(Zone::from("us-east-1x")))),
         ("InvalidGroup.NotFound", request(|r| r.data.security_group_names = vec!["nobody".to_string()])),
         ("InvalidParameterValue", request(|r| r.count_min = 0)),
         ("InvalidParameterValue", request(|r| r.count_min = 2)),

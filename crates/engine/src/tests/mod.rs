@@ -4,9 +4,11 @@ mod groups;
 mod launches;
 mod load;
 mod metadata;
+mod networks;
 mod rounds;
 mod scaling;
 mod stored;
+mod troubles;
 
 use crate::row::*;
 use crate::store::StoreWrite;
@@ -156,7 +158,12 @@ fn obey(effect: &Effect) -> Option<Fact> {
         }
         Effect::Terminate { instance } => HostFact::Removed { instance: instance.clone() },
         Effect::Capture { image, .. } => HostFact::Captured { image: image.clone(), bytes: 1 },
-        Effect::DeleteImage { .. } | Effect::RunCommand { .. } | Effect::Route(_) => return None,
+        Effect::DeleteImage { .. } | Effect::RunCommand { .. } | Effect::Route(_) | Effect::EndNetwork { .. } => {
+            return None;
+        }
+        Effect::Network(plan) => {
+            HostFact::Network { vpc: plan.vpc.clone(), generation: plan.generation, problem: String::new() }
+        }
     }))
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::launch::{Request, launch};
 use elastane_domain::machine::{CommandEnd, CommandOutcome, Generation, Machine, MachineState};
 
-fn run_one(tx: &mut Tx<'_>) -> InstanceId {
+pub(super) fn run_one(tx: &mut Tx<'_>) -> InstanceId {
     let request = Request { data: data(), count_min: 1, count_max: 1, ..Request::default() };
     launch(tx, &request).expect("a good request").remove(0)
 }
@@ -47,7 +47,12 @@ fn nothing_happens_before_the_first_inventory() {
 fn what_nobody_owns_goes() {
     let mut rig = Rig::blank();
     let stranger = InstanceId::from("i-00000000000000001");
-    let machine = Machine { instance: stranger.clone(), generation: Generation(1), state: MachineState::Running };
+    let machine = Machine {
+        instance: stranger.clone(),
+        generation: Generation(1),
+        state: MachineState::Running,
+        initialization: Default::default(),
+    };
     let layers = vec![ImageId::from("ami-00000000000000001")];
     let facts = [HostFact::Inventory(vec![machine]), HostFact::Layers(layers.clone())];
     let step = rig.tell(facts.into_iter().map(Fact::Host).collect());

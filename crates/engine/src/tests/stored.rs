@@ -80,3 +80,89 @@ fn a_restart_finds_everything() {
     let reopened = Engine::open(Config::default(), 8, rows).expect("what was written can be read");
     assert_eq!(reopened.state().scopes, rig.engine.state().scopes);
 }
+
+/// Rows as the first release stored them: a VPC with a subnet and a group, an
+/// instance that runs and one that is gone, an image of its own.
+const FIRST_RELEASE: [(&str, &str); 7] = [
+    ("vpc/vpc-1", r#"{"id": "vpc-1", "cidr": "172.31.0.0/16", "default": true, "tags": {}}"#),
+    (
+        "subnet/subnet-1",
+        r#"{"id": "subnet-1", "vpc": "vpc-1", "zone": "us-east-1a", "cidr": "172.31.0.0/20", "default": true, "tags": {}}"#,
+    ),
+    (
+        "security-group/sg-1",
+        r#"{"id": "sg-1", "name": "default", "description": "", "vpc": "vpc-1", "rules": [], "tags": {}}"#,
+    ),
+    ("instance/i-1", OLD_INSTANCE),
+    ("instance/i-2", OLD_INSTANCE),
+    (
+        "image/ami-1",
+        r#"{"id": "ami-1", "name": "web", "description": "", "layers": ["ami-1"], "source": "i-1", "created_at": 5,
+            "phase": {"Available": {"bytes": 9}}, "reboot": false, "snapshot": "snap-1", "tags": {},
+            "snapshot_tags": {"kind": "golden"}}"#,
+    ),
+    (
+        "launch-template/lt-1",
+        r#"{"id": "lt-1", "name": "web", "created_at": 5, "created_by": "root", "default_version": 1, "latest_version": 1,
+            "versions": [{"number": 1, "description": null, "created_at": 5, "created_by": "root", "data": {
+                "image": "ami-1", "instance_type": "t3.micro", "security_groups": ["sg-1"], "subnet": "subnet-1",
+                "by_interface": true, "associate_public_ip": false, "metadata": {"tokens_required": true},
+                "tags": {"instance": {"Name": "web"}}, "block_devices": [{"device": "/dev/xvda", "size_gib": 9}]}}],
+            "tags": {}, "client_token": null}"#,
+    ),
+];
+
+const OLD_INSTANCE: &str = r#"{"id": "i-1", "reservation": "r-1", "launch_index": 0, "image": "ami-0e1a57a9e00000001",
+    "layers": [], "instance_type": "t3.micro", "vpc": "vpc-1", "subnet": "subnet-1", "zone": "us-east-1a",
+    "private_ip": "172.31.0.10", "interface": "eni-1", "root_volume": "vol-1", "security_groups": ["sg-1"],
+    "key_name": null, "user_data": null, "launched_at": 7, "tags": {}, "volume_tags": {},
+    "interface_tags": {"side": "front"}, "client_token": null, "request_digest": null, "launch_template": null,
+    "metadata": {"endpoint": true, "tokens_required": false, "hop_limit": 1, "tags": false}, "monitoring": false,
+    "disable_api_termination": false, "shutdown_behavior": "Stop", "ebs_optimized": false, "cpu_credits": null,
+    "root_device": {}, "goal": "Run", "phase": "Running", "generation": 3, "state_reason": null,
+    "transition_reason": "", "membership": null}"#;
+
+/// What the first release stored has interfaces, a way out and snapshots when it is opened, once and for all.
+#[test]
+fn the_first_release_is_opened() {
+    let gone = OLD_INSTANCE.replace("i-1", "i-2").replace("eni-1", "eni-2").replace("\"Running\"", r#"{"Terminated": {"at": 8}}"#);
+    let row = |(key, row): (&str, &str)| {
+        let row = if key == "instance/i-2" { gone.as_str() } else { row };
+        (format!("000000000000/us-east-1/{key}"), format!(r#"{{"v": 1, "row": {row}}}"#).into_bytes())
+    };
+    let rows: Vec<(String, Vec<u8>)> = FIRST_RELEASE.into_iter().map(row).collect();
+    let mut rig = Rig::blank();
+    rig.stored = rows.iter().cloned().collect();
+    rig.engine = Engine::open(Config::default(), 7, rows).expect("old rows can be read");
+    let interfaces = rig.all::<NetworkInterface>();
+    assert_eq!(interfaces.len(), 1, "the other one's instance is terminated");
+    let interface = &interfaces[0];
+    assert_eq!((interface.id.as_str(), interface.primary()), ("eni-1", [172, 31, 0, 10].into()));
+    assert_eq!((interface.groups.as_slice(), interface.tags["side"].as_str()), (&["sg-1".into()][..], "front"));
+    assert_eq!(interface.attachment.as_ref().map(|to| (to.instance.as_str(), to.device)), Some(("i-1", 0)));
+    let tables = rig.all::<RouteTable>();
+    assert!(tables.len() == 1 && tables[0].main() && tables[0].routes.len() == 1, "{tables:?}");
+    assert_eq!(rig.all::<InternetGateway>()[0].vpc, Some("vpc-1".into()));
+    assert!(rig.get::<Vpc>("vpc-1").expect("a row").dns_hostnames);
+    let snapshot = rig.get::<crate::row::Snapshot>("snap-1").expect("a row");
+    assert_eq!((snapshot.volume.as_str(), snapshot.tags["kind"].as_str()), ("vol-1", "golden"));
+    let template = rig.get::<LaunchTemplate>("lt-1").expect("a row");
+    let data = &template.versions[0].data;
+    assert_eq!((data.subnet.as_ref(), data.interfaces[0].public), (None, Some(false)));
+    assert_eq!(data.interfaces[0].subnet, Some("subnet-1".into()));
+    let said: Value = serde_json::from_str(&data.said).expect("it is JSON");
+    let expected = serde_json::json!({
+        "ImageId": "ami-1", "InstanceType": "t3.micro", "MetadataOptions": {"HttpTokens": "required"},
+        "NetworkInterfaces": [
+            {"DeviceIndex": 0, "SubnetId": "subnet-1", "Groups": ["sg-1"], "AssociatePublicIpAddress": false},
+        ],
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "web"}]}],
+        "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 9}}],
+    });
+    assert_eq!(said, expected);
+    rig.tell(vec![Fact::Host(HostFact::Inventory(Vec::new()))]);
+    let rows = rig.stored.iter().map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
+    let mut again = Engine::open(Config::default(), 8, rows).expect("new rows can be read");
+    assert_eq!(again.state().scopes[&rig.scope].interfaces, rig.engine.state().scopes[&rig.scope].interfaces);
+    assert!(again.handle(rig.now, Vec::new()).writes.is_empty(), "there is nothing left to make");
+}

@@ -1,8 +1,9 @@
 //! The metadata service's rules (ec2-imds.md 2) as a function from request
 //! and document to reply, without sockets and clocks.
 
-use super::MetadataDocument;
 use super::token::Tokens;
+use super::{Leaf, MetadataDocument};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -137,7 +138,12 @@ fn put(request: Request<'_>, path: &str, tokens: &Tokens, caller: Caller<'_>) ->
 }
 
 fn read(path: &str, document: &MetadataDocument) -> Reply {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let decoded: Vec<Cow<'_, str>> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
+    // An encoded slash would name another path than the one that is written.
+    if decoded.iter().any(|part| part.contains('/')) {
+        return Reply::error(404);
+    }
+    let parts: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
     let [version, rest @ ..] = &parts[..] else { return Reply::text(VERSIONS.join("\n")) };
     if !VERSIONS.contains(version) {
         return Reply::error(404);
@@ -153,6 +159,32 @@ fn read(path: &str, document: &MetadataDocument) -> Reply {
     }
 }
 
+/// A path segment without its percent encoding: clients encode the `:` and
+/// `@` of tag keys. What is not an encoding stays as it is.
+fn decode(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    let bytes = segment.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let text = digits.filter(|_| bytes[at] == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match text.and_then(|text| u8::from_str_radix(text, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
 fn top(document: &MetadataDocument) -> String {
     let mut names = Vec::new();
     let has = |prefix: &str| document.entries.keys().any(|key| key.starts_with(prefix));
@@ -163,9 +195,11 @@ fn top(document: &MetadataDocument) -> String {
 }
 
 /// A leaf's value, or the listing of a directory; with or without a slash at the end.
-fn entry(path: &str, entries: &BTreeMap<String, String>) -> Reply {
-    if let Some(value) = entries.get(path) {
-        return Reply::text(value.as_str());
+fn entry(path: &str, entries: &BTreeMap<String, Leaf>) -> Reply {
+    match entries.get(path) {
+        Some(Leaf::Text(value)) => return Reply::text(value.as_str()),
+        Some(Leaf::Made(make)) => return Reply::text(make()),
+        None => {}
     }
     let prefix = format!("{path}/");
     let below = entries.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
@@ -174,7 +208,7 @@ fn entry(path: &str, entries: &BTreeMap<String, String>) -> Reply {
         let rest = &key[prefix.len()..];
         names.insert(match rest.split_once('/') {
             Some((number, "openssh-key")) if path == "meta-data/public-keys" => {
-                format!("{number}={}", value.split_ascii_whitespace().last().unwrap_or("key"))
+                format!("{number}={}", key_name(value))
             }
             Some((directory, _)) => format!("{directory}/"),
             None => rest.to_owned(),
@@ -186,10 +220,19 @@ fn entry(path: &str, entries: &BTreeMap<String, String>) -> Reply {
     Reply::text(names.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
+/// The name in `type key name`; it may hold spaces.
+fn key_name(key: &Leaf) -> &str {
+    match key {
+        Leaf::Text(text) => text.splitn(3, ' ').nth(2).unwrap_or("key"),
+        Leaf::Made(_) => "key",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::MetadataOptions;
     use super::*;
+    use std::sync::Arc;
 
     const CALLER: Caller<'static> = Caller { instance: "i-1", now: 1_000_000, nonce: 1 };
 
@@ -198,13 +241,18 @@ mod tests {
             ("meta-data/instance-id", "i-1"),
             ("meta-data/placement/availability-zone", "us-east-1a"),
             ("meta-data/placement/region", "us-east-1"),
-            ("meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA my-key"),
+            ("meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA my key"),
+            ("meta-data/tags/instance/aws:a@b", "tag"),
             ("meta-data/iam/security-credentials/role", "{}"),
             ("dynamic/instance-identity/document", "{\"a\":1}"),
         ];
         MetadataDocument {
             options: MetadataOptions { http_endpoint: true, tokens_required: false, hop_limit: 1 },
-            entries: entries.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            entries: entries
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), Leaf::Text(value.to_owned())))
+                .chain([("dynamic/instance-identity/signature".to_owned(), Leaf::Made(Arc::new(|| "made".to_owned())))])
+                .collect(),
             user_data: Some(b"#!/bin/sh\n".to_vec()),
         }
     }
@@ -222,15 +270,17 @@ mod tests {
     fn paths_and_listings() {
         for (path, want) in [
             ("/latest", "dynamic\nmeta-data\nuser-data"),
-            ("/latest/meta-data/", "iam/\ninstance-id\nplacement/\npublic-keys/"),
-            ("/latest/meta-data", "iam/\ninstance-id\nplacement/\npublic-keys/"),
+            ("/latest/meta-data/", "iam/\ninstance-id\nplacement/\npublic-keys/\ntags/"),
+            ("/latest/meta-data", "iam/\ninstance-id\nplacement/\npublic-keys/\ntags/"),
             ("/2009-04-04/meta-data/instance-id", "i-1"),
             ("/latest/meta-data/placement/availability-zone/", "us-east-1a"),
             ("/latest/meta-data/placement", "availability-zone\nregion"),
-            ("/latest/meta-data/public-keys/", "0=my-key"),
+            ("/latest/meta-data/public-keys/", "0=my key"),
             ("/latest/meta-data/public-keys/0/", "openssh-key"),
             ("/latest/meta-data/iam/security-credentials/", "role"),
-            ("/latest/dynamic/instance-identity", "document"),
+            ("/latest/dynamic/instance-identity", "document\nsignature"),
+            ("/latest/dynamic/instance-identity/signature", "made"),
+            ("/latest/meta-data/tags/instance/aws%3Aa%40b", "tag"),
             ("/latest/user-data", "#!/bin/sh\n"),
             ("//latest//meta-data/instance-id?x=1", "i-1"),
         ] {
@@ -239,7 +289,15 @@ mod tests {
         }
         assert_eq!(get("/latest/user-data").content_type, "application/octet-stream");
         assert!(get("/").body.ends_with(b"\nlatest"));
-        for path in ["/nope/meta-data/", "/latest/meta-data/nothing", "/latest/other", "/latest/meta-data/instance"] {
+        for path in [
+            "/nope/meta-data/",
+            "/latest/meta-data/nothing",
+            "/latest/other",
+            "/latest/meta-data/instance",
+            "/latest/meta-data%2Finstance-id",
+            "/latest/meta-data/instance-id%",
+            "/latest/meta-data/instance-id/below",
+        ] {
             assert_eq!(get(path).status, 404, "{path}");
         }
         assert!(String::from_utf8(get("/x").body).unwrap().contains("<title>404 - Not Found</title>"));

@@ -2,6 +2,7 @@
 //! the address that they call from.
 
 use super::protocol::{Caller, Reply, Request, answer};
+use super::throttle::Throttle;
 use super::token::Tokens;
 use super::{MetadataDocument, MetadataSource};
 use crate::error::{Context, HostError};
@@ -12,19 +13,25 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// Connections at a time on one listener.
-const CONNECTIONS_MAX: usize = 512;
+const CONNECTIONS_MAX: usize = 2_048;
+/// Of those, connections from one address: a neighbour in the same VPC that
+/// opens more keeps nobody else from being served.
+const CONNECTIONS_AN_ADDRESS_MAX: usize = 64;
+/// How long one connection may last; clients open another.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
 /// How long the head of a request may take, and a connection may idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes buffered per connection: headers are small, bodies are not read.
@@ -41,6 +48,8 @@ pub struct Service {
     source: Arc<dyn MetadataSource>,
     tokens: Tokens,
     nonce: AtomicU32,
+    throttle: Mutex<Throttle>,
+    opened: Instant,
 }
 
 impl Service {
@@ -58,12 +67,16 @@ impl Service {
             }
         };
         let start = unix_millis() as u32;
-        Ok(Service { source, tokens: Tokens::new(key), nonce: AtomicU32::new(start) })
+        let (tokens, nonce) = (Tokens::new(key), AtomicU32::new(start));
+        Ok(Service { source, tokens, nonce, throttle: Mutex::default(), opened: Instant::now() })
     }
 
     fn reply(&self, request: &hyper::Request<Incoming>, instance: Option<InstanceId>) -> (Reply, u8) {
-        let found = instance.and_then(|id| self.source.document(&id).map(|document| (id, document)));
-        let Some((instance, document)) = found else { return (Reply::error(404), 1) };
+        let Some(instance) = instance else { return (Reply::error(404), 1) };
+        if !self.admits(&instance) {
+            return (Reply::error(503), 1);
+        }
+        let Some(document) = self.source.document(&instance) else { return (Reply::error(404), 1) };
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or(""));
         let plain = Request {
             method: request.method().as_str(),
@@ -79,6 +92,48 @@ impl Service {
     }
 }
 
+impl Service {
+    fn admits(&self, instance: &InstanceId) -> bool {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.throttle.lock().expect("no code panics under this lock").admits(instance, now)
+    }
+}
+
+/// Connections that are open, by the address that they come from.
+#[derive(Default)]
+struct Open(Mutex<HashMap<Ipv4Addr, usize>>);
+
+/// One open connection; it is counted while this lives.
+struct Counted {
+    open: Arc<Open>,
+    address: Ipv4Addr,
+}
+
+impl Open {
+    /// Counts one more, unless there are too many.
+    fn enter(self: &Arc<Open>, address: Ipv4Addr) -> Option<Counted> {
+        let mut counts = self.0.lock().expect("no code panics under this lock");
+        let count = counts.entry(address).or_insert(0);
+        if *count >= CONNECTIONS_AN_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { open: self.clone(), address })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.open.0.lock().expect("no code panics under this lock");
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
 fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -87,6 +142,7 @@ fn unix_millis() -> u64 {
 /// Serves connections until the task is dropped.
 pub async fn serve(listener: TcpListener, service: Arc<Service>, finder: Finder) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let open = Arc::new(Open::default());
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
@@ -98,6 +154,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, finder: Finder)
             }
         };
         let std::net::IpAddr::V4(address) = peer.ip() else { continue };
+        let Some(counted) = open.enter(address) else { continue };
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { continue };
         let (service, finder) = (service.clone(), finder.clone());
         tokio::spawn(async move {
@@ -109,8 +166,9 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, finder: Finder)
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(BUFFER_BYTES);
             // Broken requests were answered by hyper; broken connections concern nobody else.
-            let _ = builder.serve_connection(TokioIo::new(stream), handle).await;
-            drop(slot);
+            let serving = builder.serve_connection(TokioIo::new(stream), handle);
+            let _ = tokio::time::timeout(CONNECTION_LIMIT, serving).await;
+            drop((slot, counted));
         });
     }
 }
@@ -129,4 +187,24 @@ fn respond(socket: &OwnedFd, reply: Reply, hop_limit: u8) -> hyper::Response<Ful
         headers.insert(TOKEN_TTL, hyper::header::HeaderValue::from(ttl));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address has so many connections and no more, and another has its own.
+    #[test]
+    fn connections_an_address() {
+        let open = Arc::new(Open::default());
+        let (one, two) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let mut held: Vec<Counted> = (0..CONNECTIONS_AN_ADDRESS_MAX).map_while(|_| open.enter(one)).collect();
+        assert_eq!(held.len(), CONNECTIONS_AN_ADDRESS_MAX);
+        assert!(open.enter(one).is_none());
+        assert!(open.enter(two).is_some());
+        held.pop();
+        assert!(open.enter(one).is_some());
+        drop(held);
+        assert!(open.0.lock().unwrap().is_empty());
+    }
 }

@@ -1,19 +1,22 @@
 //! The first process at work: one loop over its sockets, pipes and signals.
-//! It reaps every process, runs the boot scripts one after the other, and
-//! answers the daemon on the agent's socket with one line of JSON per
+//! It reaps every process, watches over the child that does the boot work,
+//! and answers the daemon on the agent's socket with one line of JSON per
 //! connection.
 
 use super::InitSpec;
-use super::boot::{self, Kind, Step};
+use super::boot;
+use super::command::{self, exit_code};
 use super::output::Output;
+use super::report::Ended;
 use crate::error::{Context, HostError};
 use crate::{process, sys};
-use elastane_domain::machine::CommandEnd;
+use elastane_domain::machine::{CommandEnd, Initialization};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -24,8 +27,12 @@ use std::time::{Duration, Instant};
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Connections at a time; further ones wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// Pipes of boot scripts that background services keep open.
-const LOG_PIPES_MAX: usize = 64;
+/// Daemons that wait for the end of the boot work: one, and those before it that died.
+const WAITING_MAX: usize = 8;
+/// Chunks of output that are read in one go; a pipe holds one.
+const LOG_READS_MAX: usize = 16;
+/// Longest result of the boot work; it fits into a pipe.
+const RESULT_BYTES_MAX: u64 = 16 << 10;
 /// Standard output of Run Command (SSM GetCommandInvocation).
 const STDOUT_BYTES_MAX: usize = 24_000;
 /// Standard error of Run Command, likewise.
@@ -55,6 +62,8 @@ pub enum Ask {
     Ping,
     /// Run a script; the answer comes when it has ended.
     Exec(ExecRequest),
+    /// How did the boot work end? The answer comes when it has.
+    Initialization,
     /// End all processes, by force after the grace, and then yourself.
     Shutdown { grace_ms: u64 },
 }
@@ -64,6 +73,7 @@ pub enum Ask {
 pub enum Answer {
     Pong { instance: String, generation: u64 },
     Executed { end: CommandEnd, stdout: String, stderr: String },
+    Initialized { generation: u64, initialization: Initialization },
     ShuttingDown,
     Malformed(String),
 }
@@ -116,56 +126,92 @@ struct Running {
     streams: Vec<UnixStream>,
 }
 
+/// The child that does the boot work.
+struct Work {
+    pid: i32,
+    /// Its result, when it has ended.
+    result: OwnedFd,
+}
+
 struct Agent<'a> {
     spec: &'a InitSpec,
     listener: UnixListener,
     signals: OwnedFd,
     output: Output,
-    steps: VecDeque<Step>,
-    current: Option<(i32, Step)>,
-    log_pipes: Vec<OwnedFd>,
+    work: Option<Work>,
+    /// How the boot work ended.
+    initialization: Option<Initialization>,
+    /// Who waits for that, oldest first.
+    waiting: VecDeque<UnixStream>,
+    /// Output of the boot work and of what it left running.
+    log: Option<OwnedFd>,
     incoming: Vec<Incoming>,
     running: Vec<Running>,
     /// The newest answers, oldest first.
     answered: VecDeque<(String, Answer)>,
+    /// When the user data wants the instance to go down.
+    power_off: Option<Instant>,
     shutdown: Option<Instant>,
-    started: Instant,
-    finished: bool,
 }
 
-/// Runs the boot scripts and serves until the instance shuts down.
+/// Does the boot work and serves until the instance shuts down.
 pub fn serve(spec: &InitSpec, listener: UnixListener) -> Result<(), HostError> {
+    let started = Instant::now();
     listener.set_nonblocking(true).context(|| "prepare the agent's socket".to_owned())?;
-    let signals = sys::signal_fd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR])
-        .context(|| "receive signals".to_owned())?;
     let mut output = Output::open(spec).context(|| "open the instance's log".to_owned())?;
     output
         .line(&format!("elastane: {} ({}) boot {} at {}", spec.hostname, spec.instance, spec.generation, spec.address));
-    let steps = boot::plan(spec, &mut output).unwrap_or_else(|err| {
-        output.line(&format!("elastane: WARNING: boot scripts were left out: {}", err.sentence()));
-        VecDeque::new()
-    });
+    let (work, log) = begin_work(spec, started).context(|| "begin the boot work".to_owned())?;
+    let signals = sys::signal_fd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR])
+        .context(|| "receive signals".to_owned())?;
     let mut agent = Agent {
         spec,
         listener,
         signals,
         output,
-        steps,
-        current: None,
-        log_pipes: Vec::new(),
+        work: Some(work),
+        initialization: None,
+        waiting: VecDeque::new(),
+        log: Some(log),
         incoming: Vec::new(),
         running: Vec::new(),
         answered: VecDeque::new(),
+        power_off: None,
         shutdown: None,
-        started: Instant::now(),
-        finished: false,
     };
+    // A child that ended before the signals were received is not announced.
+    agent.reap();
     loop {
-        agent.next_step();
         if agent.shutdown.is_some() && agent.is_down() {
             return Ok(());
         }
         agent.wait().context(|| "wait for events".to_owned())?;
+    }
+}
+
+/// Starts the child that does the boot work; returns it and its output. This
+/// process has one thread and no signals blocked yet, so the child is like it.
+fn begin_work(spec: &InitSpec, started: Instant) -> io::Result<(Work, OwnedFd)> {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    let (log, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (result, to_result) = pipe_with(PipeFlags::CLOEXEC)?;
+    match sys::fork_single_threaded()? {
+        Some(pid) => {
+            rustix::io::ioctl_fionbio(&log, true)?;
+            rustix::io::ioctl_fionbio(&result, true)?;
+            Ok((Work { pid, result }, log))
+        }
+        None => {
+            drop((log, result));
+            let well = rustix::stdio::dup2_stdout(&writer).and_then(|()| rustix::stdio::dup2_stderr(&writer));
+            if well.is_err() {
+                sys::exit_now(1);
+            }
+            let ended = boot::run(spec, File::from(writer), started);
+            let text = serde_json::to_vec(&ended).expect("results are plain data");
+            let told = File::from(to_result).write_all(&text);
+            sys::exit_now(i32::from(told.is_err()))
+        }
     }
 }
 
@@ -176,13 +222,14 @@ impl Agent<'_> {
         let mut until: Vec<Duration> =
             self.running.iter().map(|run| run.deadline.saturating_duration_since(now)).collect();
         until.extend(self.shutdown.map(|_| SHUTDOWN_CHECK));
+        until.extend(self.power_off.map(|at| at.saturating_duration_since(now)));
         let timeout = until.into_iter().min().map(|left| left + Duration::from_millis(1));
         let timeout = timeout.and_then(|left| rustix::event::Timespec::try_from(left).ok());
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         if self.incoming.len() + self.running.len() < CONNECTIONS_MAX {
             fds.push(self.listener.as_fd());
         }
-        fds.extend(self.log_pipes.iter().map(AsFd::as_fd));
+        fds.extend(self.log.iter().map(AsFd::as_fd));
         fds.extend(self.incoming.iter().map(|connection| connection.stream.as_fd()));
         fds.extend(self.running.iter().flat_map(|run| [&run.output.pipe, &run.errors.pipe]).flatten().map(AsFd::as_fd));
         let mut polled: Vec<PollFd<'_>> =
@@ -202,6 +249,10 @@ impl Agent<'_> {
         });
         self.reap();
         self.enforce_timeouts();
+        if self.power_off.is_some_and(|at| at <= Instant::now()) {
+            self.power_off = None;
+            self.begin_shutdown(Duration::from_secs(5));
+        }
         Ok(())
     }
 
@@ -217,16 +268,15 @@ impl Agent<'_> {
 
     fn read_logs(&mut self) {
         let mut chunk = vec![0u8; 64 << 10];
-        let mut at = 0;
-        while at < self.log_pipes.len() {
-            match rustix::io::read(&self.log_pipes[at], &mut chunk[..]) {
-                Ok(0) => drop(self.log_pipes.swap_remove(at)),
-                Ok(got) => {
-                    self.output.bytes(&chunk[..got]);
-                    at += 1;
-                }
-                Err(Errno::AGAIN | Errno::INTR) => at += 1,
-                Err(_) => drop(self.log_pipes.swap_remove(at)),
+        // One who writes faster than this reads must not keep it here.
+        for _ in 0..LOG_READS_MAX {
+            let Some(log) = &self.log else { return };
+            match rustix::io::read(log, &mut chunk[..]) {
+                Ok(0) => self.log = None,
+                Ok(got) => self.output.bytes(&chunk[..got]),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(_) => self.log = None,
             }
         }
     }
@@ -261,6 +311,15 @@ impl Agent<'_> {
                 reply(connection.stream, &answer);
             }
             Ok(Ask::Exec(request)) => self.execute_once(request, connection.stream),
+            Ok(Ask::Initialization) => match &self.initialization {
+                Some(_) => reply(connection.stream, &self.initialized()),
+                None => {
+                    if self.waiting.len() >= WAITING_MAX {
+                        self.waiting.pop_front();
+                    }
+                    self.waiting.push_back(connection.stream);
+                }
+            },
             Ok(Ask::Shutdown { grace_ms }) => {
                 reply(connection.stream, &Answer::ShuttingDown);
                 self.begin_shutdown(Duration::from_millis(grace_ms));
@@ -280,7 +339,7 @@ impl Agent<'_> {
     }
 
     fn execute(&mut self, request: ExecRequest, stream: UnixStream) {
-        let mut command = boot::command(self.spec, Path::new("/bin/sh"));
+        let mut command = command::command(self.spec, Path::new("/bin/sh"));
         command.arg("-c").arg(&request.script).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(directory) = request.directory.as_deref().filter(|directory| !directory.is_empty()) {
             command.current_dir(directory);
@@ -328,10 +387,10 @@ impl Agent<'_> {
 
     fn reap(&mut self) {
         while let Some((pid, status)) = sys::next_ended_child() {
-            if self.current.as_ref().is_some_and(|(current, _)| *current == pid) {
+            if self.work.as_ref().is_some_and(|work| work.pid == pid) {
                 self.read_logs();
-                if let Some((_, step)) = self.current.take() {
-                    self.report(&step, status);
+                if let Some(work) = self.work.take() {
+                    self.work_ended(work, status);
                 }
             } else if let Some(at) = self.running.iter().position(|run| run.pid == pid) {
                 let mut run = self.running.swap_remove(at);
@@ -345,58 +404,40 @@ impl Agent<'_> {
         }
     }
 
-    fn report(&mut self, step: &Step, status: i32) {
-        let code = exit_code(status);
-        if code != 0 {
-            let path = step.path.display();
-            self.output.line(&format!("subp.py[WARNING]: Failed to run {path} [exit status {code}]"));
-            if step.kind == Kind::UserData {
-                self.output.line("cc_scripts_user.py[WARNING]: Failed to run module scripts-user (scripts in /var/lib/cloud/instance/scripts)");
+    /// Takes the result of the boot work and tells it. A shutdown that ended
+    /// the work is no result.
+    fn work_ended(&mut self, work: Work, status: i32) {
+        let mut text = Vec::new();
+        // An incomplete result is none.
+        let _ = File::from(work.result).take(RESULT_BYTES_MAX).read_to_end(&mut text);
+        let ended = match serde_json::from_slice::<Ended>(&text) {
+            Ok(ended) => ended,
+            Err(_) if self.shutdown.is_some() => return,
+            Err(_) => {
+                let sentence = format!("the boot work ended with status {}", exit_code(status));
+                self.output.line(&format!("elastane: ERROR: {sentence}"));
+                Ended { initialization: Initialization::Failed(sentence), power_off_after_ms: None }
+            }
+        };
+        self.power_off =
+            ended.power_off_after_ms.and_then(|after| Instant::now().checked_add(Duration::from_millis(after)));
+        self.initialization = Some(ended.initialization);
+        let answer = self.initialized();
+        for stream in self.waiting.drain(..) {
+            let heard = stream.try_clone().ok().filter(|_| self.power_off.is_some());
+            reply(stream, &answer);
+            // The daemon closes when it has taken the answer. Before that the
+            // end of the instance must not reach it.
+            if let Some(heard) = heard {
+                let _ = heard.set_read_timeout(Some(ANSWER_LIMIT));
+                let _ = (&heard).read(&mut [0u8]);
             }
         }
     }
 
-    /// Starts the next boot script when the one before has ended.
-    fn next_step(&mut self) {
-        while self.current.is_none() && self.shutdown.is_none() {
-            let Some(step) = self.steps.pop_front() else { return self.finish() };
-            let what = match step.kind {
-                Kind::EachBoot => "per-boot script",
-                Kind::UserData => "user data",
-            };
-            self.output.line(&format!("elastane: running {what} {}", step.path.display()));
-            match self.start(&step) {
-                Ok(pid) => self.current = Some((pid, step)),
-                Err(err) => {
-                    self.output.line(&format!("elastane: cannot start {}: {err}", step.path.display()));
-                    self.report(&step, 126 << 8);
-                }
-            }
-        }
-    }
-
-    fn start(&mut self, step: &Step) -> io::Result<i32> {
-        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&reader, true)?;
-        let mut command = boot::command(self.spec, &step.path);
-        command.stdout(writer.try_clone()?).stderr(writer);
-        let child = command.spawn()?;
-        if self.log_pipes.len() < LOG_PIPES_MAX {
-            self.log_pipes.push(reader);
-        }
-        Ok(child.id() as i32)
-    }
-
-    fn finish(&mut self) {
-        if self.finished {
-            return;
-        }
-        self.finished = true;
-        let seconds = self.started.elapsed().as_secs_f32();
-        self.output.line(&format!("elastane: boot finished, {seconds:.2} seconds after the first process"));
-        let path = self.spec.path("var/lib/cloud/instance/boot-finished");
-        // Scripts that wait for it find it or time out; it is no reason to fail.
-        let _ = std::fs::write(path, format!("{seconds:.2}\n"));
+    fn initialized(&self) -> Answer {
+        let initialization = self.initialization.clone().unwrap_or_default();
+        Answer::Initialized { generation: self.spec.generation, initialization }
     }
 
     fn begin_shutdown(&mut self, grace: Duration) {
@@ -429,11 +470,6 @@ impl Agent<'_> {
         }
         !left
     }
-}
-
-/// The exit status as a shell gives it: 128 and the signal's number for a killed process.
-fn exit_code(status: i32) -> i32 {
-    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
 enum Reading {

@@ -1,195 +1,371 @@
-//! The boot scripts, in cloud-init's order and places: `/etc/rc.local`,
-//! `/var/lib/cloud/scripts/per-boot/`, and once in an instance's life its
-//! user data (ec2-imds.md 5.4). One runs after the other; what they start in
-//! the background stays.
+//! The boot work, in cloud-init's order and places, in a process of its own:
+//! one thing after the other, so that this file reads like a boot. What it
+//! starts in the background stays. Marks below `/var/lib/cloud` say what has
+//! been done in this instance's life; they are set before the work, so that
+//! what brings the instance down is not done again.
 
 use super::InitSpec;
-use super::output::Output;
-use crate::error::{Context, HostError};
-use crate::sys;
-use rustix::process::Resource;
-use std::collections::VecDeque;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use super::command::{self, command};
+use super::config::{self, files, finish, identity, packages, schema, ssh, users};
+use super::report::{Ended, Report, Stage};
+use super::userdata::{self, Fetcher, Gathered, Kind, Part};
+use serde_json::{Map, Value};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
-/// What a boot script is, for messages about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Runs at each boot.
-    EachBoot,
-    /// The user data.
-    UserData,
+/// A boot under way.
+pub struct Boot<'a> {
+    /// The instance.
+    pub spec: &'a InitSpec,
+    /// What is said about it.
+    pub report: Report<'a>,
+    /// The merged cloud-config, without keys that cannot be carried out.
+    pub config: Map<String, Value>,
+    /// When the first process began.
+    pub started: Instant,
+    /// Where lines of our own go, also while output is redirected.
+    pub console: File,
+    /// `/var/lib/cloud` and the instance's own directory in it.
+    cloud: PathBuf,
+    own: PathBuf,
 }
 
-/// One script to run.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// What it is.
-    pub kind: Kind,
-    /// The executable file.
-    pub path: PathBuf,
-}
-
-/// What user data is, by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Script,
-    Nothing,
-    /// A format of cloud-init's that is not run here, with its name.
-    Unsupported(&'static str),
-    Unknown,
-}
-
-fn format_of(data: &[u8]) -> Format {
-    if data.starts_with(&[0x1f, 0x8b]) {
-        return Format::Unsupported("gzip");
-    }
-    let start = data.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(data.len());
-    let text = data[start..data.len().min(start + 64)].to_ascii_lowercase();
-    let known: [(&[u8], &'static str); 9] = [
-        (b"#cloud-config-archive", "#cloud-config-archive"),
-        (b"#cloud-config-jsonp", "#cloud-config-jsonp"),
-        (b"#cloud-config", "#cloud-config"),
-        (b"#cloud-boothook", "#cloud-boothook"),
-        (b"#part-handler", "#part-handler"),
-        (b"## template: jinja", "## template: jinja"),
-        (b"#include", "#include"),
-        (b"content-type: multipart/", "MIME multipart"),
-        (b"mime-version:", "MIME multipart"),
-    ];
-    match known.iter().find(|(prefix, _)| text.starts_with(prefix)) {
-        Some((_, name)) => Format::Unsupported(name),
-        None if text.is_empty() => Format::Nothing,
-        None if text.starts_with(b"#!") => Format::Script,
-        None => Format::Unknown,
-    }
-}
-
-/// The scripts of this boot, in order; says in the log what is left out.
-pub fn plan(spec: &InitSpec, output: &mut Output) -> Result<VecDeque<Step>, HostError> {
-    let mut steps = VecDeque::new();
-    let each = |path| Step { kind: Kind::EachBoot, path };
-    steps.extend(Some(spec.path("etc/rc.local")).filter(|path| is_executable(path)).map(each));
-    let mut scripts: Vec<PathBuf> = match fs::read_dir(spec.path("var/lib/cloud/scripts/per-boot")) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(|path| is_executable(path)).collect(),
-        Err(_) => Vec::new(),
+/// Does all boot work; output goes to this process's own output.
+pub fn run(spec: &InitSpec, console: File, started: Instant) -> Ended {
+    let for_report = match console.try_clone() {
+        Ok(file) => file,
+        Err(err) => return broken(&format!("the console cannot be used: {err}")),
     };
-    scripts.sort();
-    steps.extend(scripts.into_iter().map(each));
-    if let Some(path) = user_data(spec, output)? {
-        steps.push_back(Step { kind: Kind::UserData, path });
-    }
-    Ok(steps)
-}
-
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-/// Stores the user data where cloud-init does, and returns the script if it
-/// is one that has not been started in this instance's life. The mark is set
-/// before it runs, as cloud-init does: a script that brings the instance down
-/// is not run again.
-fn user_data(spec: &InitSpec, output: &mut Output) -> Result<Option<PathBuf>, HostError> {
     let cloud = spec.path("var/lib/cloud");
     let own = cloud.join("instances").join(&spec.instance);
-    let mark = own.join("sem/config_scripts_user");
-    if mark.exists() {
-        return Ok(None);
+    let mut boot =
+        Boot { spec, report: Report::new(spec, for_report), config: Map::new(), started, console, cloud, own };
+    if let Err(err) = boot.prepare() {
+        boot.report.fail(&format!("the directories for boot scripts cannot be made: {err}"));
+        return boot.end(None);
     }
-    for directory in [own.join("scripts"), own.join("sem")] {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o755);
-        builder.create(&directory).context(|| format!("make {}", directory.display()))?;
-    }
-    let link = cloud.join("instance");
-    let _ = fs::remove_file(&link);
-    let linked = std::os::unix::fs::symlink(format!("instances/{}", spec.instance), &link);
-    linked.context(|| format!("make {}", link.display()))?;
-    super::write_file(&mark, b"")?;
-    let Some(data) = &spec.user_data else { return Ok(None) };
-    store(&own.join("user-data.txt"), data, 0o600)?;
-    match format_of(data) {
-        Format::Nothing => Ok(None),
-        Format::Script => {
-            let start = data.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
-            let script = own.join("scripts/part-001");
-            store(&script, &data[start..], 0o700)?;
-            Ok(Some(script))
-        }
-        Format::Unsupported(name) => {
-            output.line(&format!("elastane: WARNING: user data of the format {name} is not supported yet and was not run; `#!` scripts are"));
-            Ok(None)
-        }
-        Format::Unknown => {
-            let first = String::from_utf8_lossy(&data[..data.len().min(24)]).into_owned();
-            output.line(&format!(
-                "__init__.py[WARNING]: Unhandled non-multipart (text/x-not-multipart) userdata: '{first:?}...'"
-            ));
-            Ok(None)
-        }
-    }
+    boot.report.begin();
+    let parts = boot.user_data();
+    boot.init_stage(&parts);
+    boot.config_stage();
+    boot.final_stage(&parts);
+    let power_off = finish::power_state(&mut boot);
+    boot.end(power_off)
 }
 
-fn store(path: &Path, content: &[u8], mode: u32) -> Result<(), HostError> {
-    super::write_file(path, content)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .context(|| format!("set the mode of {}", path.display()))
+fn broken(why: &str) -> Ended {
+    let initialization = elastane_domain::machine::Initialization::Failed(why.to_owned());
+    Ended { initialization, power_off_after_ms: None }
 }
 
-/// A command as all scripts of the instance are run: own session, clean
-/// environment with the instance's identity.
-pub fn command(spec: &InitSpec, program: &Path) -> Command {
-    let mut command = Command::new(program);
-    let root = spec.root();
-    command.env_clear().stdin(Stdio::null());
-    let inherited = std::env::var("PATH").unwrap_or_default();
-    let path = match spec.make.is_sandbox() || inherited.is_empty() {
-        true => "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        false => inherited,
-    };
-    command.env("PATH", path).env("LANG", "C.UTF-8").env("USER", "root").env("SHELL", "/bin/sh");
-    command.env("ELASTANE_ROOT", &root);
-    command.env("ELASTANE_INSTANCE_ID", &spec.instance);
-    command.env("ELASTANE_LOCAL_IPV4", spec.address.to_string());
-    if let Some(endpoint) = &spec.metadata_endpoint {
-        command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint);
+impl Boot<'_> {
+    /// The directories, and the instance's identity among those that the disk has seen.
+    fn prepare(&mut self) -> io::Result<()> {
+        for directory in ["scripts", "sem", "boothooks", "data"] {
+            fs::create_dir_all(self.own.join(directory))?;
+        }
+        for directory in ["data", "sem", "scripts/per-boot", "scripts/per-instance", "scripts/per-once"] {
+            fs::create_dir_all(self.cloud.join(directory))?;
+        }
+        let link = self.cloud.join("instance");
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(format!("instances/{}", self.spec.instance), &link)?;
+        let known = self.cloud.join("data/instance-id");
+        let before = fs::read_to_string(&known).unwrap_or_default();
+        if before.trim() != self.spec.instance {
+            let previous = if before.is_empty() { "NO_PREVIOUS_INSTANCE_ID\n" } else { &before };
+            fs::write(self.cloud.join("data/previous-instance-id"), previous)?;
+            fs::write(known, format!("{}\n", self.spec.instance))?;
+        }
+        Ok(())
     }
-    match spec.make.is_sandbox() {
-        true => command.env("HOME", "/root").current_dir("/"),
-        false => command.env("HOME", root.join("root")).env("TMPDIR", root.join("tmp")).current_dir(&root),
-    };
-    if !spec.make.is_sandbox() {
-        // Each process of the instance by itself: no more can be had without
-        // control groups. Not this one, whose allocator reserves more than it uses.
-        sys::limit_child(&mut command, Resource::Data, u64::from(spec.memory_mib) << 20);
+
+    /// Whether something is done for the first time in the instance's life; marks it.
+    pub fn first_time(&self, name: &str) -> bool {
+        mark(&self.own.join("sem").join(format!("config_{name}")))
     }
-    // A group of its own lets a timeout end all that a script started.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// A key of the cloud-config; null when it is not there.
+    pub fn key(&self, name: &str) -> Value {
+        self.config.get(name).cloned().unwrap_or_default()
+    }
 
-    /// Formats are recognised by their first bytes, after white space, in any case.
-    #[test]
-    fn formats() {
-        for (data, want) in [
-            (&b"#!/bin/sh\n"[..], Format::Script),
-            (b" \n#!/usr/bin/python3\n", Format::Script),
-            (b"#Cloud-Config\n", Format::Unsupported("#cloud-config")),
-            (b"#cloud-config-archive\n", Format::Unsupported("#cloud-config-archive")),
-            (b"\x1f\x8b\x08", Format::Unsupported("gzip")),
-            (b"Content-Type: multipart/mixed", Format::Unsupported("MIME multipart")),
-            (b"hello", Format::Unknown),
-            (b"", Format::Nothing),
-            (b"  \n", Format::Nothing),
+    /// Runs a command to its end and returns its exit status as a shell gives it.
+    pub fn status(&self, mut command: Command) -> io::Result<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        Ok(command::exit_code(command.status()?.into_raw()))
+    }
+
+    /// Runs a command that must succeed; `what` names it when it does not.
+    pub fn must(&mut self, what: &str, command: Command) -> bool {
+        match self.status(command) {
+            Ok(0) => return true,
+            Ok(code) => self.report.fail(&format!("{what} exited with {code}")),
+            Err(err) => self.report.fail(&format!("{what} cannot be started: {err}")),
+        }
+        false
+    }
+
+    /// Gives a file to `user:group`, names or numbers. Where the instance has
+    /// one user only, that is said and is no failure.
+    pub fn give(&mut self, path: &Path, owner: &str) -> Result<(), String> {
+        let (user, group) = owner.split_once([':', '.']).unwrap_or((owner, ""));
+        let accounts =
+            config::accounts::Accounts::names(Path::new("/etc")).map_err(|err| format!("cannot read users: {err}"))?;
+        let numeric = |text: &str| text.parse::<u32>().ok();
+        let user_id = match user {
+            "" => None,
+            "root" => Some(0),
+            name => Some(
+                accounts.user(name).map(|user| user.id).or_else(|| numeric(name)).ok_or(format!("no user {name}"))?,
+            ),
+        };
+        let group_id = match group {
+            "" => None,
+            "root" => Some(0),
+            name => Some(accounts.group(name).or_else(|| numeric(name)).ok_or(format!("no group {name}"))?),
+        };
+        self.own(path, user_id, group_id)
+    }
+
+    /// Gives a file to a user and a group by id; see [`Boot::give`].
+    pub fn own(&mut self, path: &Path, user: Option<u32>, group: Option<u32>) -> Result<(), String> {
+        match std::os::unix::fs::lchown(path, user, group) {
+            Ok(()) => Ok(()),
+            Err(err) if self.spec.make == crate::make::Make::Root => Err(format!("cannot change the owner: {err}")),
+            Err(_) => {
+                let show = |id: Option<u32>| id.map_or("-".to_owned(), |id| id.to_string());
+                let text = format!(
+                    "{} keeps its owner instead of {}:{}: this instance has one user id only",
+                    path.display(),
+                    show(user),
+                    show(group)
+                );
+                self.report.warn(&text);
+                Ok(())
+            }
+        }
+    }
+
+    /// Stores the user data and takes it apart; the cloud-configs become one.
+    fn user_data(&mut self) -> Vec<Part> {
+        let Some(data) = &self.spec.user_data else { return Vec::new() };
+        if let Err(err) = store(&self.own.join("user-data.txt"), data, 0o600) {
+            self.report.fail(&format!("the user data cannot be stored: {err}"));
+        }
+        let fetcher = Fetcher::new(self.spec, &self.own);
+        let found = userdata::gather(data, &mut |address, once| fetcher.fetch(address, once));
+        found.problems.iter().for_each(|problem| self.report.problem(problem));
+        let (merged, problems) = merge(&found);
+        problems.iter().for_each(|problem| self.report.problem(problem));
+        self.config = merged;
+        let text = serde_json::to_vec_pretty(&self.config).expect("cloud-configs are plain data");
+        // JSON is YAML. What cannot be stored here is still carried out.
+        let _ = store(&self.own.join("cloud-config.txt"), &[b"#cloud-config\n", &text[..]].concat(), 0o600);
+        let problems = schema::check(&mut self.config, self.spec.make.is_sandbox());
+        problems.iter().for_each(|problem| self.report.problem(problem));
+        found.parts
+    }
+
+    fn init_stage(&mut self, parts: &[Part]) {
+        finish::redirect(self, Stage::Init);
+        for part in parts.iter().filter(|part| part.kind == Kind::Boothook) {
+            let path = self.own.join("boothooks").join(&part.name);
+            self.run_stored(part, &path, "boothook");
+        }
+        self.bootcmd();
+        files::write(self, false);
+        if self.spec.make.is_sandbox() {
+            identity::apply(self);
+            users::apply(self);
+            ssh::start(self);
+        }
+    }
+
+    fn config_stage(&mut self) {
+        self.report.enter(Stage::Config);
+        finish::redirect(self, Stage::Config);
+        let commands = self.key("runcmd");
+        if commands.is_null() || !self.first_time("runcmd") {
+            return;
+        }
+        let stored = config::shell_script("runcmd", &commands).and_then(|script| {
+            store(&self.own.join("scripts/runcmd"), script.as_bytes(), 0o700)
+                .map_err(|err| format!("cannot store it: {err}"))
+        });
+        if let Err(why) = stored {
+            self.report.fail(&format!("runcmd: {why}"));
+        }
+    }
+
+    fn final_stage(&mut self, parts: &[Part]) {
+        self.report.enter(Stage::Final);
+        finish::redirect(self, Stage::Final);
+        if self.spec.make.is_sandbox() {
+            packages::apply(self);
+            // They may have brought it.
+            ssh::start(self);
+        }
+        files::write(self, true);
+        self.store_scripts(parts);
+        let local = self.spec.path("etc/rc.local");
+        if command::is_executable(&local) {
+            self.script(&local, "per-boot script");
+        }
+        for (directory, is_due) in [
+            ("scripts/per-once", mark(&self.cloud.join("sem/config_scripts_per_once.once"))),
+            ("scripts/per-boot", true),
+            ("scripts/per-instance", self.first_time("scripts_per_instance")),
         ] {
-            assert_eq!(format_of(data), want, "{data:?}");
+            if is_due {
+                let what = directory.trim_start_matches("scripts/");
+                self.scripts_in(&self.cloud.join(directory), &format!("{what} script"));
+            }
+        }
+        if self.first_time("scripts_user") && !self.scripts_in(&self.own.join("scripts"), "user data") {
+            self.report.line(
+                "cc_scripts_user.py[WARNING]: Failed to run module scripts-user (scripts in /var/lib/cloud/instance/scripts)",
+            );
         }
     }
+
+    /// Early commands, at each boot.
+    fn bootcmd(&mut self) {
+        let commands = self.key("bootcmd");
+        if commands.is_null() {
+            return;
+        }
+        let path = self.own.join("data/bootcmd");
+        let stored = config::shell_script("bootcmd", &commands)
+            .and_then(|script| store(&path, script.as_bytes(), 0o700).map_err(|err| format!("cannot store it: {err}")));
+        match stored {
+            Ok(()) => drop(self.script(&path, "bootcmd")),
+            Err(why) => self.report.fail(&format!("bootcmd: {why}")),
+        }
+    }
+
+    fn run_stored(&mut self, part: &Part, path: &Path, what: &str) {
+        match store(path, &part.content, 0o700) {
+            Ok(()) => drop(self.script(path, what)),
+            Err(err) => self.report.fail(&format!("the {what} {} cannot be stored: {err}", part.name)),
+        }
+    }
+
+    /// Stores scripts of the user data where they are run from: those of this
+    /// instance once, so that what a script changes there stays.
+    fn store_scripts(&mut self, parts: &[Part]) {
+        let first = self.first_time("store_scripts");
+        for part in parts {
+            let directory = match part.kind {
+                Kind::Boothook => continue,
+                Kind::Script if !first => continue,
+                Kind::Script => self.own.join("scripts"),
+                Kind::PerBoot => self.cloud.join("scripts/per-boot"),
+                Kind::PerInstance => self.cloud.join("scripts/per-instance"),
+                Kind::PerOnce => self.cloud.join("scripts/per-once"),
+            };
+            if let Err(err) = store(&directory.join(&part.name), &part.content, 0o700) {
+                self.report.fail(&format!("the script {} cannot be stored: {err}", part.name));
+            }
+        }
+    }
+
+    /// Runs the executable files of a directory by name; whether all succeeded.
+    fn scripts_in(&mut self, directory: &Path, what: &str) -> bool {
+        let mut scripts: Vec<PathBuf> = match fs::read_dir(directory) {
+            Ok(entries) => {
+                entries.flatten().map(|entry| entry.path()).filter(|path| command::is_executable(path)).collect()
+            }
+            Err(_) => Vec::new(),
+        };
+        scripts.sort();
+        // All run, also after one that failed.
+        let failed = scripts.iter().filter(|script| !self.script(script, what)).count();
+        failed == 0
+    }
+
+    /// Runs one script; whether it succeeded.
+    fn script(&mut self, path: &Path, what: &str) -> bool {
+        self.report.line(&format!("elastane: running {what} {}", path.display()));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let code = match self.status(command(self.spec, path)) {
+            Ok(0) => return true,
+            Ok(code) => code,
+            Err(err) => {
+                self.report.line(&format!("elastane: cannot start {}: {err}", path.display()));
+                126
+            }
+        };
+        self.report.line(&format!("subp.py[WARNING]: Failed to run {} [exit status {code}]", path.display()));
+        let script = match what {
+            "user data" => "user data script",
+            other => other,
+        };
+        self.report.fail(&format!("{script} {name} exited with {code}"));
+        false
+    }
+
+    /// Ends the boot: the last lines and the result.
+    fn end(mut self, power_off_after_ms: Option<u64>) -> Ended {
+        finish::redirect_back(&self);
+        let seconds = self.started.elapsed().as_secs_f32();
+        finish::message(&mut self, seconds);
+        // Scripts that wait for it find it or time out; it is no reason to fail.
+        let _ = fs::write(self.own.join("boot-finished"), format!("{seconds:.2}\n"));
+        self.report.finish();
+        let result = match self.report.failures() {
+            0 => "without errors".to_owned(),
+            1 => "with 1 error".to_owned(),
+            count => format!("with {count} errors"),
+        };
+        self.report.line(&format!("elastane: boot finished {result}, {seconds:.2} seconds after the first process"));
+        Ended { initialization: self.report.initialization(), power_off_after_ms }
+    }
+}
+
+/// The cloud-configs of user data as one.
+pub fn merge(found: &Gathered) -> (Map<String, Value>, Vec<userdata::Problem>) {
+    let mut config = Map::new();
+    let mut problems = Vec::new();
+    for part in &found.configs {
+        match userdata::merged(config.clone(), part.keys.clone(), part.merge_type.as_deref()) {
+            Ok(merged) => config = merged,
+            Err(why) => {
+                let text = format!("the cloud-config {} was left out: {why}", part.name);
+                problems.push(userdata::Problem::Failure(text));
+            }
+        }
+    }
+    (config, problems)
+}
+
+/// Sets a mark; whether it was not set before. What cannot be marked is done
+/// rather than left out.
+fn mark(path: &Path) -> bool {
+    match File::options().write(true).create_new(true).open(path) {
+        Ok(_) => true,
+        Err(err) => err.kind() != io::ErrorKind::AlreadyExists,
+    }
+}
+
+/// Writes a file with a mode, replacing a symbolic link instead of following it.
+pub fn store(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let _ = fs::remove_file(path);
+    fs::write(path, content)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// A command whose input is `input`, which is small.
+pub fn feed(mut command: Command, input: &[u8]) -> io::Result<i32> {
+    use std::os::unix::process::ExitStatusExt;
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // A command that does not read says so with its status.
+        let _ = io::Write::write_all(&mut pipe, input);
+    }
+    Ok(command::exit_code(child.wait()?.into_raw()))
 }

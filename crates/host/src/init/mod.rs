@@ -1,7 +1,8 @@
 //! The instance's first process: the daemon's own executable, started again.
-//! It builds the instance from inside (`root`), runs the boot scripts
-//! (`boot`), and from then on reaps, and serves the daemon (`agent`). It has
-//! one thread. It outlives the daemon; when it ends, the instance has ended.
+//! It builds the instance from inside (`root`), lets a child do the boot work
+//! (`boot`: user data and scripts), and from then on reaps, and serves the
+//! daemon (`agent`). It has one thread. It outlives the daemon; when it ends,
+//! the instance has ended.
 //!
 //! The daemon and a new first process talk over a socket: the daemon sends
 //! one line of JSON (`InitSpec`); the process asks with `m` to be mapped and
@@ -10,8 +11,12 @@
 
 mod agent;
 mod boot;
+mod command;
+mod config;
 mod output;
+mod report;
 mod root;
+mod userdata;
 
 use crate::error::{Context, HostError};
 use crate::make::Make;
@@ -68,6 +73,10 @@ pub(crate) struct InitSpec {
     pub memory_mib: u32,
     pub user_data: Option<Vec<u8>>,
     pub ssh_public_key: Option<String>,
+    /// Name servers of its resolver configuration; empty for the VPC's own.
+    pub name_servers: Vec<Ipv4Addr>,
+    /// Domain that short names are searched in; empty for none.
+    pub search_domain: String,
     /// For `AWS_EC2_METADATA_SERVICE_ENDPOINT`, where it is not the usual one.
     pub metadata_endpoint: Option<String>,
 }
@@ -148,20 +157,19 @@ fn start(boot: &mut UnixStream) -> Result<InitSpec, HostError> {
     // What this process holds open must not be reachable through /proc by the instance's root.
     sys::prctl(libc::PR_SET_DUMPABLE, 0).context(|| "protect the first process".to_owned())?;
     if spec.make.is_sandbox() {
-        root::build(&spec)?;
+        let name = root::build(&spec)?;
+        ask_mapping(boot, &spec)?;
+        root::settle(&spec, &name)?;
     } else {
         sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).context(|| "become the reaper".to_owned())?;
         limit_process()?;
-    }
-    ask_mapping(boot, &spec)?;
-    if spec.make.is_sandbox() {
-        root::settle(&spec)?;
+        ask_mapping(boot, &spec)?;
     }
     Ok(spec)
 }
 
 /// In the process make nothing but this and the memory of each process
-/// ([`boot::command`]) can be limited.
+/// ([`command::command`]) can be limited.
 fn limit_process() -> Result<(), HostError> {
     sys::limit(Resource::Core, 0).context(|| "forbid core dumps".to_owned())
 }

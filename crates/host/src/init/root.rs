@@ -3,6 +3,7 @@
 //! instance's user namespace exists, so that the instance owns none of them
 //! and can change none of them.
 
+use super::config::identity::{self, Name};
 use super::{InitSpec, write_file};
 use crate::error::{Context, HostError};
 use crate::layout::TOP;
@@ -11,7 +12,7 @@ use crate::netlink::Netlink;
 use crate::{router, sys};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 const HARMLESS: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
@@ -26,10 +27,10 @@ const PROC_READ_ONLY: [&str; 4] = ["sys", "bus", "fs", "irq"];
 const CAPABILITIES: u64 =
     1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 13 | 1 << 18 | 1 << 29;
 
-/// Makes all mounts, configures the network and moves into the new root.
-pub fn build(spec: &InitSpec) -> Result<(), HostError> {
+/// Makes all mounts, configures the network, moves into the new root and
+/// names the instance: later it has no right to. Returns the name.
+pub fn build(spec: &InitSpec) -> Result<Name, HostError> {
     network(spec).context(|| "configure the instance's network".to_owned())?;
-    sys::set_hostname(&spec.hostname).context(|| "set the host name".to_owned())?;
     mounted("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")?;
     std::env::set_current_dir(&spec.data_dir).context(|| format!("enter {}", spec.data_dir.display()))?;
     let root = format!("{}/root", spec.directory());
@@ -45,8 +46,11 @@ pub fn build(spec: &InitSpec) -> Result<(), HostError> {
     }
     proc_and_sys()?;
     sys::pivot_to_current().context(|| "move into the instance's root".to_owned())?;
+    let name = identity::name(spec);
+    sys::set_hostname(&name.host).context(|| "set the host name".to_owned())?;
     // The instance sees its own groups as the root of the hierarchy, if it looks.
-    sys::unshare(libc::CLONE_NEWCGROUP).context(|| "make a control group namespace".to_owned())
+    sys::unshare(libc::CLONE_NEWCGROUP).context(|| "make a control group namespace".to_owned())?;
+    Ok(name)
 }
 
 fn mounted(source: &str, target: &str, kind: &str, flags: libc::c_ulong, data: &str) -> Result<(), HostError> {
@@ -79,7 +83,7 @@ fn overlay(spec: &InitSpec, top: &str, base: Option<&str>, target: &str) -> Resu
         .filter(|layer| Path::new(layer).is_dir())
         .collect();
     let mask = format!("{}/{top}", spec.mask);
-    if Path::new(&mask).is_dir() {
+    if !spec.mask.is_empty() && Path::new(&mask).is_dir() {
         lower.push(mask);
     }
     lower.extend(base.map(str::to_owned));
@@ -146,33 +150,27 @@ fn proc_and_sys() -> Result<(), HostError> {
     Ok(())
 }
 
-/// What is done as the instance's own root: files about its identity, the
-/// login key, and giving up capabilities.
-pub fn settle(spec: &InitSpec) -> Result<(), HostError> {
-    let name = &spec.hostname;
-    let (address, domain) = (spec.address, &spec.domain);
-    let resolver = router::RESOLVER;
+/// What is done as the instance's own root: files about its identity, and
+/// giving up capabilities.
+pub fn settle(spec: &InitSpec, name: &Name) -> Result<(), HostError> {
     let digits: String = spec.instance.chars().filter(char::is_ascii_hexdigit).collect();
+    write_file(Path::new("/etc/resolv.conf"), resolver(spec).as_bytes())?;
+    // What the user changes in these later is the user's; those of an image are another instance's.
+    let known = fs::read_to_string("/var/lib/cloud/data/instance-id").unwrap_or_default();
+    let is_first_boot = known.trim() != spec.instance;
     let files = [
-        ("/etc/hostname", format!("{name}\n")),
-        (
-            "/etc/hosts",
-            format!(
-                "127.0.0.1 localhost\n{address} {name}.{domain} {name}\n::1 localhost ip6-localhost ip6-loopback\n"
-            ),
-        ),
-        ("/etc/resolv.conf", format!("nameserver {resolver}\nsearch {domain}\noptions timeout:2 attempts:2\n")),
+        ("/etc/hostname", format!("{}\n", name.host)),
+        ("/etc/hosts", identity::hosts(spec, name)),
         ("/etc/machine-id", format!("{digits:0>32}\n")),
     ];
     for (path, content) in files {
-        write_file(Path::new(path), content.as_bytes())?;
+        if is_first_boot || !Path::new(path).exists() {
+            write_file(Path::new(path), content.as_bytes())?;
+        }
     }
     for (path, mode) in [("/var/log", 0o755), ("/run/lock", 0o1777)] {
         let _ = fs::DirBuilder::new().recursive(true).create(path);
         let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
-    }
-    if let Some(key) = &spec.ssh_public_key {
-        authorize(key)?;
     }
     if spec.owner.is_none() || spec.make.is_sandbox() {
         sys::keep_capabilities(CAPABILITIES).context(|| "give up capabilities".to_owned())?;
@@ -180,14 +178,18 @@ pub fn settle(spec: &InitSpec) -> Result<(), HostError> {
     Ok(())
 }
 
-fn authorize(key: &str) -> Result<(), HostError> {
-    let directory = Path::new("/root/.ssh");
-    let _ = fs::DirBuilder::new().mode(0o700).create(directory);
-    let file = directory.join("authorized_keys");
-    let present = fs::read_to_string(&file).unwrap_or_default();
-    if present.lines().any(|line| line.trim() == key.trim()) {
-        return Ok(());
+/// The resolver's configuration: the name servers of the VPC's DHCP options,
+/// at most as many as the C library reads.
+fn resolver(spec: &InitSpec) -> String {
+    /// MAXNS of resolv.h.
+    const SERVERS_MAX: usize = 3;
+    let servers = match spec.name_servers.is_empty() {
+        true => vec![router::RESOLVER],
+        false => spec.name_servers.clone(),
+    };
+    let mut text: String = servers.iter().take(SERVERS_MAX).map(|server| format!("nameserver {server}\n")).collect();
+    if !spec.search_domain.is_empty() {
+        text.push_str(&format!("search {}\n", spec.search_domain));
     }
-    fs::write(&file, format!("{present}{}\n", key.trim())).context(|| "write the login key".to_owned())?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).context(|| "protect the login key".to_owned())
+    text + "options timeout:2 attempts:2\n"
 }

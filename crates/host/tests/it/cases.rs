@@ -1,6 +1,10 @@
 //! The cases, in the order in which they run.
 
+use crate::images;
 use crate::isolated;
+use crate::network;
+use crate::metadata;
+use crate::userdata;
 use crate::world::{PATIENCE, Totals, World, spec, until};
 use elastane_domain::id::{ImageId, InstanceId, VpcId};
 use elastane_domain::machine::{CommandEnd, Generation, HostFact, LaunchSpec, MachineState};
@@ -10,13 +14,18 @@ use std::net::{SocketAddrV4, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-type Case = fn(&mut World) -> Result<(), String>;
+/// One case.
+pub type Case = fn(&mut World) -> Result<(), String>;
 
-const CASES: [(&str, Case); 17] = [
+const CASES: [(&str, Case); 21] = [
     ("user_data_runs_once", user_data_runs_once),
     ("failing_and_foreign_user_data", failing_and_foreign_user_data),
     ("own_identity", own_identity),
     ("metadata_from_inside", metadata_from_inside),
+    ("tokens_are_not_shared", metadata::tokens_are_not_shared),
+    ("tokens_travel_so_far", metadata::tokens_travel_so_far),
+    ("foreign_addresses_hear_nothing", metadata::foreign_addresses_hear_nothing),
+    ("asking_too_much", metadata::asking_too_much),
     ("run_command", run_command),
     ("neighbours_meet", neighbours_meet),
     ("networks_are_apart", networks_are_apart),
@@ -35,7 +44,7 @@ const CASES: [(&str, Case); 17] = [
 /// Runs the cases of one make.
 pub fn run(make: Make, data: &Path, filter: &str, totals: &mut Totals) {
     let mut world = World::open(make, data);
-    for (name, case) in CASES.into_iter().filter(|(name, _)| name.contains(filter)) {
+    for (name, case) in CASES.into_iter().chain(userdata::CASES).chain(network::CASES).chain(images::CASES).filter(|(name, _)| name.contains(filter)) {
         totals.check(make.name(), name, case(&mut world));
     }
     world.host().notes().iter().for_each(|note| println!("note    {}: {note}", make.name()));
@@ -43,11 +52,13 @@ pub fn run(make: Make, data: &Path, filter: &str, totals: &mut Totals) {
     totals.check(make.name(), "shutdown", done.then_some(()).ok_or("not in time".to_owned()));
 }
 
-fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+/// An error when something does not hold.
+pub fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-fn count(text: &str, part: &str) -> usize {
+/// How often a text holds another.
+pub fn count(text: &str, part: &str) -> usize {
     text.matches(part).count()
 }
 
@@ -79,7 +90,7 @@ fn failing_and_foreign_user_data(world: &mut World) -> Result<(), String> {
     for (data, want) in [
         ("#!/bin/sh\nexit 7\n", "[exit status 7]"),
         ("#!/no/such/interpreter\n", "[exit status 126]"),
-        ("#cloud-config\npackages: []\n", "#cloud-config is not supported yet"),
+        ("#part-handler\n", "`#part-handler` is not supported"),
         ("hello\n", "Unhandled non-multipart"),
         ("#!/bin/sh\necho bind: Address already in use\nexit 1\n", "[exit status 1]"),
     ] {

@@ -4,6 +4,10 @@
 //! prints totals as its last line.
 
 mod cases;
+mod images;
+mod network;
+mod metadata;
+mod userdata;
 mod world;
 
 use elastane_host::{Make, enter_private_namespaces, run_helper};

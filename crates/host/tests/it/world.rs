@@ -1,9 +1,10 @@
 //! What the cases stand on: a host with its facts, and looking for leftovers.
 
+use crate::metadata;
 use elastane_domain::id::{AccountId, CommandId, ImageId, InstanceId, Region, VpcId};
 use elastane_domain::machine::{CommandEnd, CommandOutcome, Generation, HostFact, LaunchSpec};
 use elastane_host::{Facts, Host, HostConfig, Make, MetadataDocument, MetadataOptions, MetadataSource};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -71,14 +72,18 @@ pub fn unique() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Metadata of every instance: its own id.
+/// Metadata of every instance.
 struct Source;
 
 impl MetadataSource for Source {
     fn document(&self, instance: &InstanceId) -> Option<MetadataDocument> {
         Some(MetadataDocument {
-            options: MetadataOptions { http_endpoint: true, tokens_required: true, hop_limit: 1 },
-            entries: BTreeMap::from([("meta-data/instance-id".to_owned(), instance.to_string())]),
+            options: MetadataOptions {
+                http_endpoint: true,
+                tokens_required: true,
+                hop_limit: metadata::HOP_LIMIT.load(Ordering::SeqCst),
+            },
+            entries: metadata::entries(instance),
             user_data: None,
         })
     }
@@ -90,19 +95,27 @@ pub struct World {
     pub data: PathBuf,
     facts: mpsc::Receiver<HostFact>,
     seen: Mutex<Vec<HostFact>>,
+    internet: bool,
 }
 
-pub fn open(make: Make, data: &Path, facts: Facts) -> Host {
-    let config = HostConfig { data_dir: data.to_owned(), make, source: Arc::new(Source), facts };
+pub fn open(make: Make, data: &Path, facts: Facts, internet: bool) -> Host {
+    let config = HostConfig { data_dir: data.to_owned(), make, source: Arc::new(Source), facts, internet };
     Host::open(config).unwrap_or_else(|err| panic!("{}", err.sentence()))
 }
 
 impl World {
     pub fn open(make: Make, data: &Path) -> World {
         let (_, facts) = mpsc::channel();
-        let mut world = World { host: None, make, data: data.to_owned(), facts, seen: Mutex::default() };
+        let mut world =
+            World { host: None, make, data: data.to_owned(), facts, seen: Mutex::default(), internet: false };
         world.reopen();
         world
+    }
+
+    /// The same data directory with the next host allowed to lead further than this machine.
+    pub fn reopen_with_internet(&mut self, internet: bool) {
+        self.internet = internet;
+        self.reopen();
     }
 
     pub fn host(&self) -> &Host {
@@ -119,7 +132,7 @@ impl World {
         let (sender, facts) = mpsc::channel();
         let sender = Mutex::new(sender);
         self.facts = facts;
-        self.host = Some(open(self.make, &self.data, Arc::new(move |fact| drop(sender.lock().unwrap().send(fact)))));
+        self.host = Some(open(self.make, &self.data, Arc::new(move |fact| drop(sender.lock().unwrap().send(fact))), self.internet));
     }
 
     /// Waits for a fact; others are kept for later calls.
@@ -264,6 +277,8 @@ pub fn spec(user_data: &str) -> LaunchSpec {
         memory_mib: 512,
         user_data: (!user_data.is_empty()).then(|| user_data.as_bytes().to_vec()),
         ssh_public_key: None,
+        name_servers: Vec::new(),
+        search_domain: "ec2.internal".to_owned(),
     }
 }
 
@@ -280,7 +295,7 @@ pub fn daemon(make: &str, data: &Path) -> ExitCode {
             println!("booted {instance}");
         }
     });
-    let host = open(make, data, print);
+    let host = open(make, data, print, false);
     for _ in 0..LAUNCHED_BEFORE_KILL {
         host.launch(spec(""));
     }
@@ -329,6 +344,7 @@ pub fn successor(make: &str, data: &Path, told: &str) -> ExitCode {
 pub struct Leftovers {
     processes: BTreeSet<String>,
     mounts: usize,
+    links: BTreeSet<String>,
     groups: BTreeSet<PathBuf>,
 }
 
@@ -341,7 +357,14 @@ fn group_names(directory: &Path) -> Vec<String> {
     data.iter().map(|path| format!("elastane-{:08x}", checksum(path.as_os_str().as_encoded_bytes()))).collect()
 }
 
-/// Processes that name the directory, mounts, and its control groups.
+/// The installation's cable in the host's own network namespace.
+pub fn host_link(data: &Path) -> String {
+    let bytes = data.as_os_str().as_encoded_bytes();
+    let sum = bytes.iter().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    format!("ela{sum:08x}")
+}
+
+/// Processes that name the directory, mounts, its cable, and its control groups.
 pub fn leftovers(directory: &Path) -> Leftovers {
     let mut found = Leftovers::default();
     let name = directory.to_string_lossy().into_owned();
@@ -356,6 +379,10 @@ pub fn leftovers(directory: &Path) -> Leftovers {
         }
     }
     found.mounts = std::fs::read_to_string("/proc/self/mounts").unwrap().lines().count();
+    let links = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let links = links.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let cables = ["data", "killed", "best"].map(|name| host_link(&directory.join(name)));
+    found.links = links.filter(|link| cables.contains(link)).collect();
     let names = group_names(directory);
     let mut pending = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(path) = pending.pop() {
@@ -388,11 +415,11 @@ pub fn clean(directory: &Path, before: &Leftovers) -> Result<(), String> {
     let groups: Vec<&PathBuf> = after.groups.difference(&before.groups).collect();
     groups.iter().rev().for_each(|group| drop(std::fs::remove_dir(group)));
     std::fs::remove_dir_all(directory).map_err(|err| format!("cannot remove {}: {err}", directory.display()))?;
-    match (after.processes.len(), after.mounts == before.mounts, groups.len()) {
-        (0, true, 0) => Ok(()),
+    match (after.processes.len(), after.mounts == before.mounts, groups.len(), after.links.len()) {
+        (0, true, 0, 0) => Ok(()),
         _ => Err(format!(
-            "left: processes {:?}, mounts {} (before {}), groups {groups:?}",
-            after.processes, after.mounts, before.mounts
+            "left: processes {:?}, mounts {} (before {}), groups {groups:?}, cables {:?}",
+            after.processes, after.mounts, before.mounts, after.links
         )),
     }
 }

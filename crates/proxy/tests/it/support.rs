@@ -262,6 +262,7 @@ impl World {
             instance: None,
             address,
             vpc: None,
+            source: None,
             zone: "us-east-1a".into(),
             admission: Admission::Registered,
         });

@@ -166,6 +166,436 @@ pub static ACCELERATOR_TYPE: Shape = Shape::String(Text { length: Length::ANY, a
 
 pub static ACCELERATOR_TYPE_SET: Shape = Shape::List(List { member: &ACCELERATOR_TYPE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccountAttribute {
+    pub attribute_name: Option<String>,
+    pub attribute_values: Vec<AccountAttributeValue>,
+}
+
+impl Record for AccountAttribute {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute_name,
+            1 => &self.attribute_values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute_name,
+            1 => &mut self.attribute_values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AccountAttribute {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ACCOUNT_ATTRIBUTE: Shape = Shape::Struct(Struct { name: "AccountAttribute", members: &[
+    Member { name: "AttributeName", query: "AttributeName", xml: "attributeName", required: false, shape: &ANY_STRING },
+    Member { name: "AttributeValues", query: "AttributeValueSet", xml: "attributeValueSet", required: false, shape: &ACCOUNT_ATTRIBUTE_VALUE_LIST },
+] });
+
+pub static ACCOUNT_ATTRIBUTE_LIST: Shape = Shape::List(List { member: &ACCOUNT_ATTRIBUTE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static ACCOUNT_ATTRIBUTE_NAME: Shape = Shape::String(Text { length: Length::ANY, allowed: &["supported-platforms", "default-vpc"] });
+
+pub static ACCOUNT_ATTRIBUTE_NAME_STRING_LIST: Shape = Shape::List(List { member: &ACCOUNT_ATTRIBUTE_NAME, query_item: None, xml_item: Some("attributeName"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccountAttributeValue {
+    pub attribute_value: Option<String>,
+}
+
+impl Record for AccountAttributeValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute_value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute_value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AccountAttributeValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ACCOUNT_ATTRIBUTE_VALUE: Shape = Shape::Struct(Struct { name: "AccountAttributeValue", members: &[
+    Member { name: "AttributeValue", query: "AttributeValue", xml: "attributeValue", required: false, shape: &ANY_STRING },
+] });
+
+pub static ACCOUNT_ATTRIBUTE_VALUE_LIST: Shape = Shape::List(List { member: &ACCOUNT_ATTRIBUTE_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static ADD_PREFIX_LIST_ENTRIES: Shape = Shape::List(List { member: &ADD_PREFIX_LIST_ENTRY, query_item: None, xml_item: Some("member"), length: Length { min: Some(0), max: Some(100) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddPrefixListEntry {
+    pub cidr: Option<String>,
+    pub description: Option<String>,
+}
+
+impl Record for AddPrefixListEntry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr,
+            1 => &self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr,
+            1 => &mut self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddPrefixListEntry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADD_PREFIX_LIST_ENTRY: Shape = Shape::Struct(Struct { name: "AddPrefixListEntry", members: &[
+    Member { name: "Cidr", query: "Cidr", xml: "Cidr", required: true, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ANY_STRING },
+] });
+
+pub static ADDITIONAL_KEY_EXCHANGE_METHODS_LIST: Shape = Shape::List(List { member: &ADDITIONAL_KEY_EXCHANGE_METHODS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AdditionalKeyExchangeMethodsListValue {
+    pub value: Option<i32>,
+}
+
+impl Record for AdditionalKeyExchangeMethodsListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AdditionalKeyExchangeMethodsListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADDITIONAL_KEY_EXCHANGE_METHODS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "AdditionalKeyExchangeMethodsListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static ADDITIONAL_KEY_EXCHANGE_REQUIREMENT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["required", "optional"] });
+
+pub static ADDITIONAL_KEY_EXCHANGES_LIST: Shape = Shape::List(List { member: &VPN_ADDITIONAL_KEY_EXCHANGE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Address {
+    pub allocation_id: Option<String>,
+    pub association_id: Option<String>,
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub domain: Option<String>,
+    pub instance_id: Option<String>,
+    pub network_border_group: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub network_interface_owner_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub public_ip: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+    pub service_managed: Option<String>,
+    pub subnet_id: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for Address {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.association_id,
+            2 => &self.carrier_ip,
+            3 => &self.customer_owned_ip,
+            4 => &self.customer_owned_ipv4_pool,
+            5 => &self.domain,
+            6 => &self.instance_id,
+            7 => &self.network_border_group,
+            8 => &self.network_interface_id,
+            9 => &self.network_interface_owner_id,
+            10 => &self.private_ip_address,
+            11 => &self.public_ip,
+            12 => &self.public_ipv4_pool,
+            13 => &self.service_managed,
+            14 => &self.subnet_id,
+            15 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.association_id,
+            2 => &mut self.carrier_ip,
+            3 => &mut self.customer_owned_ip,
+            4 => &mut self.customer_owned_ipv4_pool,
+            5 => &mut self.domain,
+            6 => &mut self.instance_id,
+            7 => &mut self.network_border_group,
+            8 => &mut self.network_interface_id,
+            9 => &mut self.network_interface_owner_id,
+            10 => &mut self.private_ip_address,
+            11 => &mut self.public_ip,
+            12 => &mut self.public_ipv4_pool,
+            13 => &mut self.service_managed,
+            14 => &mut self.subnet_id,
+            15 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Address {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADDRESS: Shape = Shape::Struct(Struct { name: "Address", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "allocationId", required: false, shape: &ANY_STRING },
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: false, shape: &ANY_STRING },
+    Member { name: "CarrierIp", query: "CarrierIp", xml: "carrierIp", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerOwnedIp", query: "CustomerOwnedIp", xml: "customerOwnedIp", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerOwnedIpv4Pool", query: "CustomerOwnedIpv4Pool", xml: "customerOwnedIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "Domain", query: "Domain", xml: "domain", required: false, shape: &DOMAIN_TYPE },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkBorderGroup", query: "NetworkBorderGroup", xml: "networkBorderGroup", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterfaceOwnerId", query: "NetworkInterfaceOwnerId", xml: "networkInterfaceOwnerId", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddress", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIp", query: "PublicIp", xml: "publicIp", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIpv4Pool", query: "PublicIpv4Pool", xml: "publicIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "ServiceManaged", query: "ServiceManaged", xml: "serviceManaged", required: false, shape: &SERVICE_MANAGED },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddressAttribute {
+    pub allocation_id: Option<String>,
+    pub ptr_record: Option<String>,
+    pub ptr_record_update: Option<PtrUpdateStatus>,
+    pub public_ip: Option<String>,
+}
+
+impl Record for AddressAttribute {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.ptr_record,
+            2 => &self.ptr_record_update,
+            3 => &self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.ptr_record,
+            2 => &mut self.ptr_record_update,
+            3 => &mut self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddressAttribute {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADDRESS_ATTRIBUTE: Shape = Shape::Struct(Struct { name: "AddressAttribute", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "allocationId", required: false, shape: &ANY_STRING },
+    Member { name: "PtrRecord", query: "PtrRecord", xml: "ptrRecord", required: false, shape: &ANY_STRING },
+    Member { name: "PtrRecordUpdate", query: "PtrRecordUpdate", xml: "ptrRecordUpdate", required: false, shape: &PTR_UPDATE_STATUS },
+    Member { name: "PublicIp", query: "PublicIp", xml: "publicIp", required: false, shape: &ANY_STRING },
+] });
+
+pub static ADDRESS_ATTRIBUTE_NAME: Shape = Shape::String(Text { length: Length::ANY, allowed: &["domain-name"] });
+
+pub static ADDRESS_LIST: Shape = Shape::List(List { member: &ADDRESS, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static ADDRESS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(1000.0) });
+
+pub static ADDRESS_SET: Shape = Shape::List(List { member: &ADDRESS_ATTRIBUTE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static AFFINITY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["default", "host"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AllocateAddressRequest {
+    pub address: Option<String>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub domain: Option<String>,
+    pub dry_run: Option<bool>,
+    pub ipam_pool_id: Option<String>,
+    pub network_border_group: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+impl Record for AllocateAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.address,
+            1 => &self.customer_owned_ipv4_pool,
+            2 => &self.domain,
+            3 => &self.dry_run,
+            4 => &self.ipam_pool_id,
+            5 => &self.network_border_group,
+            6 => &self.public_ipv4_pool,
+            7 => &self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.address,
+            1 => &mut self.customer_owned_ipv4_pool,
+            2 => &mut self.domain,
+            3 => &mut self.dry_run,
+            4 => &mut self.ipam_pool_id,
+            5 => &mut self.network_border_group,
+            6 => &mut self.public_ipv4_pool,
+            7 => &mut self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AllocateAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ALLOCATE_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "AllocateAddressRequest", members: &[
+    Member { name: "Address", query: "Address", xml: "Address", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerOwnedIpv4Pool", query: "CustomerOwnedIpv4Pool", xml: "CustomerOwnedIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "Domain", query: "Domain", xml: "Domain", required: false, shape: &DOMAIN_TYPE },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IpamPoolId", query: "IpamPoolId", xml: "IpamPoolId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkBorderGroup", query: "NetworkBorderGroup", xml: "NetworkBorderGroup", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIpv4Pool", query: "PublicIpv4Pool", xml: "PublicIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AllocateAddressResult {
+    pub allocation_id: Option<String>,
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub domain: Option<String>,
+    pub network_border_group: Option<String>,
+    pub public_ip: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+}
+
+impl Record for AllocateAddressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.carrier_ip,
+            2 => &self.customer_owned_ip,
+            3 => &self.customer_owned_ipv4_pool,
+            4 => &self.domain,
+            5 => &self.network_border_group,
+            6 => &self.public_ip,
+            7 => &self.public_ipv4_pool,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.carrier_ip,
+            2 => &mut self.customer_owned_ip,
+            3 => &mut self.customer_owned_ipv4_pool,
+            4 => &mut self.domain,
+            5 => &mut self.network_border_group,
+            6 => &mut self.public_ip,
+            7 => &mut self.public_ipv4_pool,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AllocateAddressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ALLOCATE_ADDRESS_RESULT: Shape = Shape::Struct(Struct { name: "AllocateAddressResult", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "allocationId", required: false, shape: &ANY_STRING },
+    Member { name: "CarrierIp", query: "CarrierIp", xml: "carrierIp", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerOwnedIp", query: "CustomerOwnedIp", xml: "customerOwnedIp", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerOwnedIpv4Pool", query: "CustomerOwnedIpv4Pool", xml: "customerOwnedIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "Domain", query: "Domain", xml: "domain", required: false, shape: &DOMAIN_TYPE },
+    Member { name: "NetworkBorderGroup", query: "NetworkBorderGroup", xml: "networkBorderGroup", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIp", query: "PublicIp", xml: "publicIp", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIpv4Pool", query: "PublicIpv4Pool", xml: "publicIpv4Pool", required: false, shape: &ANY_STRING },
+] });
+
+pub static ALLOCATION_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("AllocationId"), length: Length::ANY });
+
+pub static ALLOCATION_IDS: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static ALLOWED_INSTANCE_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(30) }, allowed: &[] });
 
 pub static ALLOWED_INSTANCE_TYPE_SET: Shape = Shape::List(List { member: &ALLOWED_INSTANCE_TYPE, query_item: None, xml_item: Some("item"), length: Length { min: Some(0), max: Some(400) } });
@@ -215,7 +645,935 @@ pub static ARCHITECTURE_TYPE_LIST: Shape = Shape::List(List { member: &ARCHITECT
 
 pub static ARCHITECTURE_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateIpAddressesRequest {
+    pub allow_reassignment: Option<bool>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub ipv4_prefixes: Vec<String>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_addresses: Vec<String>,
+    pub secondary_private_ip_address_count: Option<i32>,
+}
+
+impl Record for AssignPrivateIpAddressesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allow_reassignment,
+            1 => &self.ipv4_prefix_count,
+            2 => &self.ipv4_prefixes,
+            3 => &self.network_interface_id,
+            4 => &self.private_ip_addresses,
+            5 => &self.secondary_private_ip_address_count,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allow_reassignment,
+            1 => &mut self.ipv4_prefix_count,
+            2 => &mut self.ipv4_prefixes,
+            3 => &mut self.network_interface_id,
+            4 => &mut self.private_ip_addresses,
+            5 => &mut self.secondary_private_ip_address_count,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssignPrivateIpAddressesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSIGN_PRIVATE_IP_ADDRESSES_REQUEST: Shape = Shape::Struct(Struct { name: "AssignPrivateIpAddressesRequest", members: &[
+    Member { name: "AllowReassignment", query: "AllowReassignment", xml: "allowReassignment", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Ipv4PrefixCount", query: "Ipv4PrefixCount", xml: "Ipv4PrefixCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv4Prefixes", query: "Ipv4Prefix", xml: "Ipv4Prefix", required: false, shape: &IP_PREFIX_LIST },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: true, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddresses", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &PRIVATE_IP_ADDRESS_STRING_LIST },
+    Member { name: "SecondaryPrivateIpAddressCount", query: "SecondaryPrivateIpAddressCount", xml: "secondaryPrivateIpAddressCount", required: false, shape: &ANY_INTEGER },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateIpAddressesResult {
+    pub assigned_ipv4_prefixes: Vec<Ipv4PrefixSpecification>,
+    pub assigned_private_ip_addresses: Vec<AssignedPrivateIpAddress>,
+    pub network_interface_id: Option<String>,
+}
+
+impl Record for AssignPrivateIpAddressesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.assigned_ipv4_prefixes,
+            1 => &self.assigned_private_ip_addresses,
+            2 => &self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.assigned_ipv4_prefixes,
+            1 => &mut self.assigned_private_ip_addresses,
+            2 => &mut self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssignPrivateIpAddressesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSIGN_PRIVATE_IP_ADDRESSES_RESULT: Shape = Shape::Struct(Struct { name: "AssignPrivateIpAddressesResult", members: &[
+    Member { name: "AssignedIpv4Prefixes", query: "AssignedIpv4PrefixSet", xml: "assignedIpv4PrefixSet", required: false, shape: &IPV4_PREFIXES_LIST },
+    Member { name: "AssignedPrivateIpAddresses", query: "AssignedPrivateIpAddressesSet", xml: "assignedPrivateIpAddressesSet", required: false, shape: &ASSIGNED_PRIVATE_IP_ADDRESS_LIST },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateNatGatewayAddressRequest {
+    pub dry_run: Option<bool>,
+    pub nat_gateway_id: Option<String>,
+    pub private_ip_address_count: Option<i32>,
+    pub private_ip_addresses: Vec<String>,
+}
+
+impl Record for AssignPrivateNatGatewayAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.nat_gateway_id,
+            2 => &self.private_ip_address_count,
+            3 => &self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.nat_gateway_id,
+            2 => &mut self.private_ip_address_count,
+            3 => &mut self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssignPrivateNatGatewayAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "AssignPrivateNatGatewayAddressRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "NatGatewayId", required: true, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddressCount", query: "PrivateIpAddressCount", xml: "PrivateIpAddressCount", required: false, shape: &PRIVATE_IP_ADDRESS_COUNT },
+    Member { name: "PrivateIpAddresses", query: "PrivateIpAddress", xml: "PrivateIpAddress", required: false, shape: &IP_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateNatGatewayAddressResult {
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Record for AssignPrivateNatGatewayAddressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.nat_gateway_addresses,
+            1 => &self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.nat_gateway_addresses,
+            1 => &mut self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssignPrivateNatGatewayAddressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT: Shape = Shape::Struct(Struct { name: "AssignPrivateNatGatewayAddressResult", members: &[
+    Member { name: "NatGatewayAddresses", query: "NatGatewayAddressSet", xml: "natGatewayAddressSet", required: false, shape: &NAT_GATEWAY_ADDRESS_LIST },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignedPrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+impl Record for AssignedPrivateIpAddress {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.private_ip_address,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.private_ip_address,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssignedPrivateIpAddress {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSIGNED_PRIVATE_IP_ADDRESS: Shape = Shape::Struct(Struct { name: "AssignedPrivateIpAddress", members: &[
+    Member { name: "PrivateIpAddress", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &ANY_STRING },
+] });
+
+pub static ASSIGNED_PRIVATE_IP_ADDRESS_LIST: Shape = Shape::List(List { member: &ASSIGNED_PRIVATE_IP_ADDRESS, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateAddressRequest {
+    pub allocation_id: Option<String>,
+    pub allow_reassociation: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub instance_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+impl Record for AssociateAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.allow_reassociation,
+            2 => &self.dry_run,
+            3 => &self.instance_id,
+            4 => &self.network_interface_id,
+            5 => &self.private_ip_address,
+            6 => &self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.allow_reassociation,
+            2 => &mut self.dry_run,
+            3 => &mut self.instance_id,
+            4 => &mut self.network_interface_id,
+            5 => &mut self.private_ip_address,
+            6 => &mut self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "AssociateAddressRequest", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "AllocationId", required: false, shape: &ANY_STRING },
+    Member { name: "AllowReassociation", query: "AllowReassociation", xml: "allowReassociation", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddress", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIp", query: "PublicIp", xml: "PublicIp", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateAddressResult {
+    pub association_id: Option<String>,
+}
+
+impl Record for AssociateAddressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateAddressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_ADDRESS_RESULT: Shape = Shape::Struct(Struct { name: "AssociateAddressResult", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateDhcpOptionsOutput {
+}
+
+impl Record for AssociateDhcpOptionsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateDhcpOptionsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_DHCP_OPTIONS_OUTPUT: Shape = Shape::Struct(Struct { name: "AssociateDhcpOptionsOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateDhcpOptionsRequest {
+    pub dhcp_options_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for AssociateDhcpOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dhcp_options_id,
+            1 => &self.dry_run,
+            2 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dhcp_options_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateDhcpOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_DHCP_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "AssociateDhcpOptionsRequest", members: &[
+    Member { name: "DhcpOptionsId", query: "DhcpOptionsId", xml: "DhcpOptionsId", required: true, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "VpcId", query: "VpcId", xml: "VpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateIamInstanceProfileRequest {
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+    pub instance_id: Option<String>,
+}
+
+impl Record for AssociateIamInstanceProfileRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.iam_instance_profile,
+            1 => &self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.iam_instance_profile,
+            1 => &mut self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateIamInstanceProfileRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST: Shape = Shape::Struct(Struct { name: "AssociateIamInstanceProfileRequest", members: &[
+    Member { name: "IamInstanceProfile", query: "IamInstanceProfile", xml: "IamInstanceProfile", required: true, shape: &IAM_INSTANCE_PROFILE_SPECIFICATION },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateIamInstanceProfileResult {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl Record for AssociateIamInstanceProfileResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.iam_instance_profile_association,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.iam_instance_profile_association,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateIamInstanceProfileResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_IAM_INSTANCE_PROFILE_RESULT: Shape = Shape::Struct(Struct { name: "AssociateIamInstanceProfileResult", members: &[
+    Member { name: "IamInstanceProfileAssociation", query: "IamInstanceProfileAssociation", xml: "iamInstanceProfileAssociation", required: false, shape: &IAM_INSTANCE_PROFILE_ASSOCIATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateNatGatewayAddressRequest {
+    pub allocation_ids: Vec<String>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub nat_gateway_id: Option<String>,
+    pub private_ip_addresses: Vec<String>,
+}
+
+impl Record for AssociateNatGatewayAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_ids,
+            1 => &self.availability_zone,
+            2 => &self.availability_zone_id,
+            3 => &self.dry_run,
+            4 => &self.nat_gateway_id,
+            5 => &self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_ids,
+            1 => &mut self.availability_zone,
+            2 => &mut self.availability_zone_id,
+            3 => &mut self.dry_run,
+            4 => &mut self.nat_gateway_id,
+            5 => &mut self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateNatGatewayAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "AssociateNatGatewayAddressRequest", members: &[
+    Member { name: "AllocationIds", query: "AllocationId", xml: "AllocationId", required: true, shape: &ALLOCATION_ID_LIST },
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "AvailabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "AvailabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "NatGatewayId", required: true, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddresses", query: "PrivateIpAddress", xml: "PrivateIpAddress", required: false, shape: &IP_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateNatGatewayAddressResult {
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Record for AssociateNatGatewayAddressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.nat_gateway_addresses,
+            1 => &self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.nat_gateway_addresses,
+            1 => &mut self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateNatGatewayAddressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT: Shape = Shape::Struct(Struct { name: "AssociateNatGatewayAddressResult", members: &[
+    Member { name: "NatGatewayAddresses", query: "NatGatewayAddressSet", xml: "natGatewayAddressSet", required: false, shape: &NAT_GATEWAY_ADDRESS_LIST },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateRouteTableRequest {
+    pub dry_run: Option<bool>,
+    pub gateway_id: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+    pub route_table_id: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for AssociateRouteTableRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.gateway_id,
+            2 => &self.public_ipv4_pool,
+            3 => &self.route_table_id,
+            4 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.gateway_id,
+            2 => &mut self.public_ipv4_pool,
+            3 => &mut self.route_table_id,
+            4 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateRouteTableRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_ROUTE_TABLE_REQUEST: Shape = Shape::Struct(Struct { name: "AssociateRouteTableRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GatewayId", query: "GatewayId", xml: "GatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIpv4Pool", query: "PublicIpv4Pool", xml: "PublicIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: true, shape: &ANY_STRING },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateRouteTableResult {
+    pub association_id: Option<String>,
+    pub association_state: Option<RouteTableAssociationState>,
+}
+
+impl Record for AssociateRouteTableResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            1 => &self.association_state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.association_state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateRouteTableResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_ROUTE_TABLE_RESULT: Shape = Shape::Struct(Struct { name: "AssociateRouteTableResult", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: false, shape: &ANY_STRING },
+    Member { name: "AssociationState", query: "AssociationState", xml: "associationState", required: false, shape: &ROUTE_TABLE_ASSOCIATION_STATE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateVpcCidrBlockRequest {
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+    pub cidr_block: Option<String>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub ipv6_pool: Option<String>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for AssociateVpcCidrBlockRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.amazon_provided_ipv6_cidr_block,
+            1 => &self.cidr_block,
+            2 => &self.ipv4_ipam_pool_id,
+            3 => &self.ipv4_netmask_length,
+            4 => &self.ipv6_cidr_block,
+            5 => &self.ipv6_cidr_block_network_border_group,
+            6 => &self.ipv6_ipam_pool_id,
+            7 => &self.ipv6_netmask_length,
+            8 => &self.ipv6_pool,
+            9 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.amazon_provided_ipv6_cidr_block,
+            1 => &mut self.cidr_block,
+            2 => &mut self.ipv4_ipam_pool_id,
+            3 => &mut self.ipv4_netmask_length,
+            4 => &mut self.ipv6_cidr_block,
+            5 => &mut self.ipv6_cidr_block_network_border_group,
+            6 => &mut self.ipv6_ipam_pool_id,
+            7 => &mut self.ipv6_netmask_length,
+            8 => &mut self.ipv6_pool,
+            9 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateVpcCidrBlockRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_VPC_CIDR_BLOCK_REQUEST: Shape = Shape::Struct(Struct { name: "AssociateVpcCidrBlockRequest", members: &[
+    Member { name: "AmazonProvidedIpv6CidrBlock", query: "AmazonProvidedIpv6CidrBlock", xml: "amazonProvidedIpv6CidrBlock", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "CidrBlock", query: "CidrBlock", xml: "CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv4IpamPoolId", query: "Ipv4IpamPoolId", xml: "Ipv4IpamPoolId", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv4NetmaskLength", query: "Ipv4NetmaskLength", xml: "Ipv4NetmaskLength", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv6CidrBlock", query: "Ipv6CidrBlock", xml: "Ipv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6CidrBlockNetworkBorderGroup", query: "Ipv6CidrBlockNetworkBorderGroup", xml: "Ipv6CidrBlockNetworkBorderGroup", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6IpamPoolId", query: "Ipv6IpamPoolId", xml: "Ipv6IpamPoolId", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6NetmaskLength", query: "Ipv6NetmaskLength", xml: "Ipv6NetmaskLength", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv6Pool", query: "Ipv6Pool", xml: "Ipv6Pool", required: false, shape: &ANY_STRING },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateVpcCidrBlockResult {
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for AssociateVpcCidrBlockResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr_block_association,
+            1 => &self.ipv6_cidr_block_association,
+            2 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr_block_association,
+            1 => &mut self.ipv6_cidr_block_association,
+            2 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociateVpcCidrBlockResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATE_VPC_CIDR_BLOCK_RESULT: Shape = Shape::Struct(Struct { name: "AssociateVpcCidrBlockResult", members: &[
+    Member { name: "CidrBlockAssociation", query: "CidrBlockAssociation", xml: "cidrBlockAssociation", required: false, shape: &VPC_CIDR_BLOCK_ASSOCIATION },
+    Member { name: "Ipv6CidrBlockAssociation", query: "Ipv6CidrBlockAssociation", xml: "ipv6CidrBlockAssociation", required: false, shape: &VPC_IPV6_CIDR_BLOCK_ASSOCIATION },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociatedKmsKey {
+    pub kms_key_id: Option<String>,
+}
+
+impl Record for AssociatedKmsKey {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.kms_key_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.kms_key_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssociatedKmsKey {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSOCIATED_KMS_KEY: Shape = Shape::Struct(Struct { name: "AssociatedKmsKey", members: &[
+    Member { name: "KmsKeyId", query: "KmsKeyId", xml: "kmsKeyId", required: false, shape: &ANY_STRING },
+] });
+
+pub static ASSOCIATED_KMS_KEY_SET: Shape = Shape::List(List { member: &ASSOCIATED_KMS_KEY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static ASSOCIATED_SUBNET_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static ASSOCIATION_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("AssociationId"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachInternetGatewayOutput {
+}
+
+impl Record for AttachInternetGatewayOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachInternetGatewayOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_INTERNET_GATEWAY_OUTPUT: Shape = Shape::Struct(Struct { name: "AttachInternetGatewayOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: Option<String>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for AttachInternetGatewayRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.internet_gateway_id,
+            2 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.internet_gateway_id,
+            2 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachInternetGatewayRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_INTERNET_GATEWAY_REQUEST: Shape = Shape::Struct(Struct { name: "AttachInternetGatewayRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InternetGatewayId", query: "InternetGatewayId", xml: "internetGatewayId", required: true, shape: &ANY_STRING },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachNetworkInterfaceRequest {
+    pub device_index: Option<i32>,
+    pub dry_run: Option<bool>,
+    pub ena_queue_count: Option<i32>,
+    pub ena_srd_specification: Option<EnaSrdSpecification>,
+    pub instance_id: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub network_interface_id: Option<String>,
+}
+
+impl Record for AttachNetworkInterfaceRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.device_index,
+            1 => &self.dry_run,
+            2 => &self.ena_queue_count,
+            3 => &self.ena_srd_specification,
+            4 => &self.instance_id,
+            5 => &self.network_card_index,
+            6 => &self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.device_index,
+            1 => &mut self.dry_run,
+            2 => &mut self.ena_queue_count,
+            3 => &mut self.ena_srd_specification,
+            4 => &mut self.instance_id,
+            5 => &mut self.network_card_index,
+            6 => &mut self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachNetworkInterfaceRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_NETWORK_INTERFACE_REQUEST: Shape = Shape::Struct(Struct { name: "AttachNetworkInterfaceRequest", members: &[
+    Member { name: "DeviceIndex", query: "DeviceIndex", xml: "deviceIndex", required: true, shape: &ANY_INTEGER },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnaQueueCount", query: "EnaQueueCount", xml: "EnaQueueCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "EnaSrdSpecification", query: "EnaSrdSpecification", xml: "EnaSrdSpecification", required: false, shape: &ENA_SRD_SPECIFICATION },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: true, shape: &ANY_STRING },
+    Member { name: "NetworkCardIndex", query: "NetworkCardIndex", xml: "NetworkCardIndex", required: false, shape: &ANY_INTEGER },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachNetworkInterfaceResult {
+    pub attachment_id: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+impl Record for AttachNetworkInterfaceResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachment_id,
+            1 => &self.network_card_index,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachment_id,
+            1 => &mut self.network_card_index,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachNetworkInterfaceResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_NETWORK_INTERFACE_RESULT: Shape = Shape::Struct(Struct { name: "AttachNetworkInterfaceResult", members: &[
+    Member { name: "AttachmentId", query: "AttachmentId", xml: "attachmentId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkCardIndex", query: "NetworkCardIndex", xml: "networkCardIndex", required: false, shape: &ANY_INTEGER },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AttachmentEnaSrdSpecification {
@@ -573,6 +1931,12 @@ pub static AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT: Shape = Shape::Struct(Struct
     Member { name: "SecurityGroupRules", query: "SecurityGroupRuleSet", xml: "securityGroupRuleSet", required: false, shape: &SECURITY_GROUP_RULE_LIST },
 ] });
 
+pub static AUTO_PROVISION_ZONES_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["enabled", "disabled"] });
+
+pub static AUTO_SCALING_IPS_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["enabled", "disabled"] });
+
+pub static AVAILABILITY_MODE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["zonal", "regional"] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AvailabilityZone {
     pub geography: Vec<AvailabilityZoneGeography>,
@@ -657,6 +2021,49 @@ pub static AVAILABILITY_ZONE: Shape = Shape::Struct(Struct { name: "Availability
     Member { name: "ZoneName", query: "ZoneName", xml: "zoneName", required: false, shape: &ANY_STRING },
     Member { name: "ZoneType", query: "ZoneType", xml: "zoneType", required: false, shape: &ANY_STRING },
 ] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AvailabilityZoneAddress {
+    pub allocation_ids: Vec<String>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+}
+
+impl Record for AvailabilityZoneAddress {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_ids,
+            1 => &self.availability_zone,
+            2 => &self.availability_zone_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_ids,
+            1 => &mut self.availability_zone,
+            2 => &mut self.availability_zone_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AvailabilityZoneAddress {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static AVAILABILITY_ZONE_ADDRESS: Shape = Shape::Struct(Struct { name: "AvailabilityZoneAddress", members: &[
+    Member { name: "AllocationIds", query: "AllocationId", xml: "AllocationId", required: false, shape: &ALLOCATION_ID_LIST },
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "AvailabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "AvailabilityZoneId", required: false, shape: &ANY_STRING },
+] });
+
+pub static AVAILABILITY_ZONE_ADDRESSES: Shape = Shape::List(List { member: &AVAILABILITY_ZONE_ADDRESS, query_item: None, xml_item: Some("AvailabilityZoneAddress"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AvailabilityZoneGeography {
@@ -915,6 +2322,8 @@ pub static BASELINE_PERFORMANCE_FACTORS_REQUEST: Shape = Shape::Struct(Struct { 
     Member { name: "Cpu", query: "Cpu", xml: "Cpu", required: false, shape: &CPU_PERFORMANCE_FACTOR_REQUEST },
 ] });
 
+pub static BILLING_PRODUCT_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BlockDeviceMapping {
     pub device_name: Option<String>,
@@ -1008,6 +2417,117 @@ pub static BOOT_MODE_TYPE_LIST: Shape = Shape::List(List { member: &BOOT_MODE_TY
 pub static BOOT_MODE_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["legacy-bios", "uefi", "uefi-preferred"] });
 
 pub static BURSTABLE_PERFORMANCE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["included", "required", "excluded"] });
+
+pub static CANCEL_SPOT_INSTANCE_REQUEST_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["active", "open", "closed", "cancelled", "completed"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CancelSpotInstanceRequestsRequest {
+    pub dry_run: Option<bool>,
+    pub spot_instance_request_ids: Vec<String>,
+}
+
+impl Record for CancelSpotInstanceRequestsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.spot_instance_request_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.spot_instance_request_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CancelSpotInstanceRequestsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CANCEL_SPOT_INSTANCE_REQUESTS_REQUEST: Shape = Shape::Struct(Struct { name: "CancelSpotInstanceRequestsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "SpotInstanceRequestIds", query: "SpotInstanceRequestId", xml: "SpotInstanceRequestId", required: true, shape: &SPOT_INSTANCE_REQUEST_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CancelSpotInstanceRequestsResult {
+    pub cancelled_spot_instance_requests: Vec<CancelledSpotInstanceRequest>,
+}
+
+impl Record for CancelSpotInstanceRequestsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cancelled_spot_instance_requests,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cancelled_spot_instance_requests,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CancelSpotInstanceRequestsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CANCEL_SPOT_INSTANCE_REQUESTS_RESULT: Shape = Shape::Struct(Struct { name: "CancelSpotInstanceRequestsResult", members: &[
+    Member { name: "CancelledSpotInstanceRequests", query: "SpotInstanceRequestSet", xml: "spotInstanceRequestSet", required: false, shape: &CANCELLED_SPOT_INSTANCE_REQUEST_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CancelledSpotInstanceRequest {
+    pub spot_instance_request_id: Option<String>,
+    pub state: Option<String>,
+}
+
+impl Record for CancelledSpotInstanceRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.spot_instance_request_id,
+            1 => &self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.spot_instance_request_id,
+            1 => &mut self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CancelledSpotInstanceRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CANCELLED_SPOT_INSTANCE_REQUEST: Shape = Shape::Struct(Struct { name: "CancelledSpotInstanceRequest", members: &[
+    Member { name: "SpotInstanceRequestId", query: "SpotInstanceRequestId", xml: "spotInstanceRequestId", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &CANCEL_SPOT_INSTANCE_REQUEST_STATE },
+] });
+
+pub static CANCELLED_SPOT_INSTANCE_REQUEST_LIST: Shape = Shape::List(List { member: &CANCELLED_SPOT_INSTANCE_REQUEST, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static CAPACITY_RESERVATION_PREFERENCE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["capacity-reservations-only", "open", "none"] });
 
@@ -1157,6 +2677,94 @@ impl Value for CapacityReservationTargetResponse {
 pub static CAPACITY_RESERVATION_TARGET_RESPONSE: Shape = Shape::Struct(Struct { name: "CapacityReservationTargetResponse", members: &[
     Member { name: "CapacityReservationId", query: "CapacityReservationId", xml: "capacityReservationId", required: false, shape: &ANY_STRING },
     Member { name: "CapacityReservationResourceGroupArn", query: "CapacityReservationResourceGroupArn", xml: "capacityReservationResourceGroupArn", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CidrBlock {
+    pub cidr_block: Option<String>,
+}
+
+impl Record for CidrBlock {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr_block,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr_block,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CidrBlock {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CIDR_BLOCK: Shape = Shape::Struct(Struct { name: "CidrBlock", members: &[
+    Member { name: "CidrBlock", query: "CidrBlock", xml: "cidrBlock", required: false, shape: &ANY_STRING },
+] });
+
+pub static CIDR_BLOCK_SET: Shape = Shape::List(List { member: &CIDR_BLOCK, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CloudWatchLogOptions {
+    pub bgp_log_enabled: Option<bool>,
+    pub bgp_log_group_arn: Option<String>,
+    pub bgp_log_output_format: Option<String>,
+    pub log_enabled: Option<bool>,
+    pub log_group_arn: Option<String>,
+    pub log_output_format: Option<String>,
+}
+
+impl Record for CloudWatchLogOptions {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.bgp_log_enabled,
+            1 => &self.bgp_log_group_arn,
+            2 => &self.bgp_log_output_format,
+            3 => &self.log_enabled,
+            4 => &self.log_group_arn,
+            5 => &self.log_output_format,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.bgp_log_enabled,
+            1 => &mut self.bgp_log_group_arn,
+            2 => &mut self.bgp_log_output_format,
+            3 => &mut self.log_enabled,
+            4 => &mut self.log_group_arn,
+            5 => &mut self.log_output_format,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CloudWatchLogOptions {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CLOUD_WATCH_LOG_OPTIONS: Shape = Shape::Struct(Struct { name: "CloudWatchLogOptions", members: &[
+    Member { name: "BgpLogEnabled", query: "BgpLogEnabled", xml: "bgpLogEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "BgpLogGroupArn", query: "BgpLogGroupArn", xml: "bgpLogGroupArn", required: false, shape: &ANY_STRING },
+    Member { name: "BgpLogOutputFormat", query: "BgpLogOutputFormat", xml: "bgpLogOutputFormat", required: false, shape: &ANY_STRING },
+    Member { name: "LogEnabled", query: "LogEnabled", xml: "logEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "LogGroupArn", query: "LogGroupArn", xml: "logGroupArn", required: false, shape: &ANY_STRING },
+    Member { name: "LogOutputFormat", query: "LogOutputFormat", xml: "logOutputFormat", required: false, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1323,6 +2931,128 @@ pub static CONNECTION_TRACKING_SPECIFICATION_RESPONSE: Shape = Shape::Struct(Str
     Member { name: "UdpTimeout", query: "UdpTimeout", xml: "udpTimeout", required: false, shape: &ANY_INTEGER },
 ] });
 
+pub static CONNECTIVITY_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["private", "public"] });
+
+pub static COPY_IMAGE_CLIENT_TOKEN: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(128) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CopyImageRequest {
+    pub client_token: Option<String>,
+    pub copy_image_tags: Option<bool>,
+    pub description: Option<String>,
+    pub destination_availability_zone: Option<String>,
+    pub destination_availability_zone_id: Option<String>,
+    pub destination_outpost_arn: Option<String>,
+    pub dry_run: Option<bool>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub name: Option<String>,
+    pub snapshot_copy_completion_duration_minutes: Option<i64>,
+    pub source_image_id: Option<String>,
+    pub source_region: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+impl Record for CopyImageRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.copy_image_tags,
+            2 => &self.description,
+            3 => &self.destination_availability_zone,
+            4 => &self.destination_availability_zone_id,
+            5 => &self.destination_outpost_arn,
+            6 => &self.dry_run,
+            7 => &self.encrypted,
+            8 => &self.kms_key_id,
+            9 => &self.name,
+            10 => &self.snapshot_copy_completion_duration_minutes,
+            11 => &self.source_image_id,
+            12 => &self.source_region,
+            13 => &self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.copy_image_tags,
+            2 => &mut self.description,
+            3 => &mut self.destination_availability_zone,
+            4 => &mut self.destination_availability_zone_id,
+            5 => &mut self.destination_outpost_arn,
+            6 => &mut self.dry_run,
+            7 => &mut self.encrypted,
+            8 => &mut self.kms_key_id,
+            9 => &mut self.name,
+            10 => &mut self.snapshot_copy_completion_duration_minutes,
+            11 => &mut self.source_image_id,
+            12 => &mut self.source_region,
+            13 => &mut self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CopyImageRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static COPY_IMAGE_REQUEST: Shape = Shape::Struct(Struct { name: "CopyImageRequest", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &COPY_IMAGE_CLIENT_TOKEN },
+    Member { name: "CopyImageTags", query: "CopyImageTags", xml: "CopyImageTags", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &IMAGE_DESCRIPTION_REQUEST },
+    Member { name: "DestinationAvailabilityZone", query: "DestinationAvailabilityZone", xml: "DestinationAvailabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationAvailabilityZoneId", query: "DestinationAvailabilityZoneId", xml: "DestinationAvailabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationOutpostArn", query: "DestinationOutpostArn", xml: "DestinationOutpostArn", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Encrypted", query: "Encrypted", xml: "encrypted", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "KmsKeyId", query: "KmsKeyId", xml: "kmsKeyId", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &IMAGE_NAME_REQUEST },
+    Member { name: "SnapshotCopyCompletionDurationMinutes", query: "SnapshotCopyCompletionDurationMinutes", xml: "SnapshotCopyCompletionDurationMinutes", required: false, shape: &ANY_LONG },
+    Member { name: "SourceImageId", query: "SourceImageId", xml: "SourceImageId", required: true, shape: &ANY_STRING },
+    Member { name: "SourceRegion", query: "SourceRegion", xml: "SourceRegion", required: true, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CopyImageResult {
+    pub image_id: Option<String>,
+}
+
+impl Record for CopyImageResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CopyImageResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static COPY_IMAGE_RESULT: Shape = Shape::Struct(Struct { name: "CopyImageResult", members: &[
+    Member { name: "ImageId", query: "ImageId", xml: "imageId", required: false, shape: &ANY_STRING },
+] });
+
 pub static CORE_COUNT_LIST: Shape = Shape::List(List { member: &ANY_INTEGER, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static CPU_MANUFACTURER: Shape = Shape::String(Text { length: Length::ANY, allowed: &["intel", "amd", "amazon-web-services", "apple"] });
@@ -1486,6 +3216,354 @@ pub static CPU_PERFORMANCE_FACTOR_REQUEST: Shape = Shape::Struct(Struct { name: 
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDefaultSubnetRequest {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub ipv6_native: Option<bool>,
+}
+
+impl Record for CreateDefaultSubnetRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.availability_zone_id,
+            2 => &self.dry_run,
+            3 => &self.ipv6_native,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.availability_zone_id,
+            2 => &mut self.dry_run,
+            3 => &mut self.ipv6_native,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDefaultSubnetRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DEFAULT_SUBNET_REQUEST: Shape = Shape::Struct(Struct { name: "CreateDefaultSubnetRequest", members: &[
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "AvailabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "AvailabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Ipv6Native", query: "Ipv6Native", xml: "Ipv6Native", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDefaultSubnetResult {
+    pub subnet: Option<Subnet>,
+}
+
+impl Record for CreateDefaultSubnetResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.subnet,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.subnet,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDefaultSubnetResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DEFAULT_SUBNET_RESULT: Shape = Shape::Struct(Struct { name: "CreateDefaultSubnetResult", members: &[
+    Member { name: "Subnet", query: "Subnet", xml: "subnet", required: false, shape: &SUBNET },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDefaultVpcRequest {
+    pub dry_run: Option<bool>,
+}
+
+impl Record for CreateDefaultVpcRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDefaultVpcRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DEFAULT_VPC_REQUEST: Shape = Shape::Struct(Struct { name: "CreateDefaultVpcRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDefaultVpcResult {
+    pub vpc: Option<Vpc>,
+}
+
+impl Record for CreateDefaultVpcResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.vpc,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.vpc,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDefaultVpcResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DEFAULT_VPC_RESULT: Shape = Shape::Struct(Struct { name: "CreateDefaultVpcResult", members: &[
+    Member { name: "Vpc", query: "Vpc", xml: "vpc", required: false, shape: &VPC },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDhcpOptionsRequest {
+    pub dhcp_configurations: Vec<NewDhcpConfiguration>,
+    pub dry_run: Option<bool>,
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+impl Record for CreateDhcpOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dhcp_configurations,
+            1 => &self.dry_run,
+            2 => &self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dhcp_configurations,
+            1 => &mut self.dry_run,
+            2 => &mut self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDhcpOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DHCP_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "CreateDhcpOptionsRequest", members: &[
+    Member { name: "DhcpConfigurations", query: "DhcpConfiguration", xml: "dhcpConfiguration", required: true, shape: &NEW_DHCP_CONFIGURATION_LIST },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDhcpOptionsResult {
+    pub dhcp_options: Option<DhcpOptions>,
+}
+
+impl Record for CreateDhcpOptionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dhcp_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dhcp_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDhcpOptionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DHCP_OPTIONS_RESULT: Shape = Shape::Struct(Struct { name: "CreateDhcpOptionsResult", members: &[
+    Member { name: "DhcpOptions", query: "DhcpOptions", xml: "dhcpOptions", required: false, shape: &DHCP_OPTIONS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateFlowLogsRequest {
+    pub client_token: Option<String>,
+    pub deliver_cross_account_role: Option<String>,
+    pub deliver_logs_permission_arn: Option<String>,
+    pub destination_options: Option<DestinationOptionsRequest>,
+    pub dry_run: Option<bool>,
+    pub log_destination: Option<String>,
+    pub log_destination_type: Option<String>,
+    pub log_format: Option<String>,
+    pub log_group_name: Option<String>,
+    pub max_aggregation_interval: Option<i32>,
+    pub resource_ids: Vec<String>,
+    pub resource_type: Option<String>,
+    pub tag_field_specifications: Vec<TagFieldSpecificationRequest>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub traffic_type: Option<String>,
+}
+
+impl Record for CreateFlowLogsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.deliver_cross_account_role,
+            2 => &self.deliver_logs_permission_arn,
+            3 => &self.destination_options,
+            4 => &self.dry_run,
+            5 => &self.log_destination,
+            6 => &self.log_destination_type,
+            7 => &self.log_format,
+            8 => &self.log_group_name,
+            9 => &self.max_aggregation_interval,
+            10 => &self.resource_ids,
+            11 => &self.resource_type,
+            12 => &self.tag_field_specifications,
+            13 => &self.tag_specifications,
+            14 => &self.traffic_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.deliver_cross_account_role,
+            2 => &mut self.deliver_logs_permission_arn,
+            3 => &mut self.destination_options,
+            4 => &mut self.dry_run,
+            5 => &mut self.log_destination,
+            6 => &mut self.log_destination_type,
+            7 => &mut self.log_format,
+            8 => &mut self.log_group_name,
+            9 => &mut self.max_aggregation_interval,
+            10 => &mut self.resource_ids,
+            11 => &mut self.resource_type,
+            12 => &mut self.tag_field_specifications,
+            13 => &mut self.tag_specifications,
+            14 => &mut self.traffic_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateFlowLogsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_FLOW_LOGS_REQUEST: Shape = Shape::Struct(Struct { name: "CreateFlowLogsRequest", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &ANY_STRING },
+    Member { name: "DeliverCrossAccountRole", query: "DeliverCrossAccountRole", xml: "DeliverCrossAccountRole", required: false, shape: &ANY_STRING },
+    Member { name: "DeliverLogsPermissionArn", query: "DeliverLogsPermissionArn", xml: "DeliverLogsPermissionArn", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationOptions", query: "DestinationOptions", xml: "DestinationOptions", required: false, shape: &DESTINATION_OPTIONS_REQUEST },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "LogDestination", query: "LogDestination", xml: "LogDestination", required: false, shape: &ANY_STRING },
+    Member { name: "LogDestinationType", query: "LogDestinationType", xml: "LogDestinationType", required: false, shape: &LOG_DESTINATION_TYPE },
+    Member { name: "LogFormat", query: "LogFormat", xml: "LogFormat", required: false, shape: &ANY_STRING },
+    Member { name: "LogGroupName", query: "LogGroupName", xml: "LogGroupName", required: false, shape: &ANY_STRING },
+    Member { name: "MaxAggregationInterval", query: "MaxAggregationInterval", xml: "MaxAggregationInterval", required: false, shape: &ANY_INTEGER },
+    Member { name: "ResourceIds", query: "ResourceId", xml: "ResourceId", required: true, shape: &FLOW_LOG_RESOURCE_IDS },
+    Member { name: "ResourceType", query: "ResourceType", xml: "ResourceType", required: true, shape: &FLOW_LOGS_RESOURCE_TYPE },
+    Member { name: "TagFieldSpecifications", query: "TagFieldSpecification", xml: "TagFieldSpecification", required: false, shape: &TAG_FIELD_SPECIFICATION_LIST_REQUEST },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "TrafficType", query: "TrafficType", xml: "TrafficType", required: false, shape: &TRAFFIC_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateFlowLogsResult {
+    pub client_token: Option<String>,
+    pub flow_log_ids: Vec<String>,
+    pub unsuccessful: Vec<UnsuccessfulItem>,
+}
+
+impl Record for CreateFlowLogsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.flow_log_ids,
+            2 => &self.unsuccessful,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.flow_log_ids,
+            2 => &mut self.unsuccessful,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateFlowLogsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_FLOW_LOGS_RESULT: Shape = Shape::Struct(Struct { name: "CreateFlowLogsResult", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "clientToken", required: false, shape: &ANY_STRING },
+    Member { name: "FlowLogIds", query: "FlowLogIdSet", xml: "flowLogIdSet", required: false, shape: &VALUE_STRING_LIST },
+    Member { name: "Unsuccessful", query: "Unsuccessful", xml: "unsuccessful", required: false, shape: &UNSUCCESSFUL_ITEM_SET },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateImageRequest {
     pub block_device_mappings: Vec<BlockDeviceMapping>,
     pub boot_mode_override: Option<String>,
@@ -1581,6 +3659,76 @@ impl Value for CreateImageResult {
 
 pub static CREATE_IMAGE_RESULT: Shape = Shape::Struct(Struct { name: "CreateImageResult", members: &[
     Member { name: "ImageId", query: "ImageId", xml: "imageId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+impl Record for CreateInternetGatewayRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateInternetGatewayRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_INTERNET_GATEWAY_REQUEST: Shape = Shape::Struct(Struct { name: "CreateInternetGatewayRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateInternetGatewayResult {
+    pub internet_gateway: Option<InternetGateway>,
+}
+
+impl Record for CreateInternetGatewayResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.internet_gateway,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.internet_gateway,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateInternetGatewayResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_INTERNET_GATEWAY_RESULT: Shape = Shape::Struct(Struct { name: "CreateInternetGatewayResult", members: &[
+    Member { name: "InternetGateway", query: "InternetGateway", xml: "internetGateway", required: false, shape: &INTERNET_GATEWAY },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1825,6 +3973,666 @@ pub static CREATE_LAUNCH_TEMPLATE_VERSION_RESULT: Shape = Shape::Struct(Struct {
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateManagedPrefixListRequest {
+    pub address_family: Option<String>,
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub entries: Vec<AddPrefixListEntry>,
+    pub max_entries: Option<i32>,
+    pub prefix_list_name: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+impl Record for CreateManagedPrefixListRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.address_family,
+            1 => &self.client_token,
+            2 => &self.dry_run,
+            3 => &self.entries,
+            4 => &self.max_entries,
+            5 => &self.prefix_list_name,
+            6 => &self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.address_family,
+            1 => &mut self.client_token,
+            2 => &mut self.dry_run,
+            3 => &mut self.entries,
+            4 => &mut self.max_entries,
+            5 => &mut self.prefix_list_name,
+            6 => &mut self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateManagedPrefixListRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_MANAGED_PREFIX_LIST_REQUEST: Shape = Shape::Struct(Struct { name: "CreateManagedPrefixListRequest", members: &[
+    Member { name: "AddressFamily", query: "AddressFamily", xml: "AddressFamily", required: true, shape: &ANY_STRING },
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Entries", query: "Entry", xml: "Entry", required: false, shape: &ADD_PREFIX_LIST_ENTRIES },
+    Member { name: "MaxEntries", query: "MaxEntries", xml: "MaxEntries", required: true, shape: &ANY_INTEGER },
+    Member { name: "PrefixListName", query: "PrefixListName", xml: "PrefixListName", required: true, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl Record for CreateManagedPrefixListResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.prefix_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.prefix_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateManagedPrefixListResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_MANAGED_PREFIX_LIST_RESULT: Shape = Shape::Struct(Struct { name: "CreateManagedPrefixListResult", members: &[
+    Member { name: "PrefixList", query: "PrefixList", xml: "prefixList", required: false, shape: &MANAGED_PREFIX_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNatGatewayRequest {
+    pub allocation_id: Option<String>,
+    pub availability_mode: Option<String>,
+    pub availability_zone_addresses: Vec<AvailabilityZoneAddress>,
+    pub client_token: Option<String>,
+    pub connectivity_type: Option<String>,
+    pub dry_run: Option<bool>,
+    pub private_ip_address: Option<String>,
+    pub secondary_allocation_ids: Vec<String>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub secondary_private_ip_addresses: Vec<String>,
+    pub subnet_id: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for CreateNatGatewayRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.availability_mode,
+            2 => &self.availability_zone_addresses,
+            3 => &self.client_token,
+            4 => &self.connectivity_type,
+            5 => &self.dry_run,
+            6 => &self.private_ip_address,
+            7 => &self.secondary_allocation_ids,
+            8 => &self.secondary_private_ip_address_count,
+            9 => &self.secondary_private_ip_addresses,
+            10 => &self.subnet_id,
+            11 => &self.tag_specifications,
+            12 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.availability_mode,
+            2 => &mut self.availability_zone_addresses,
+            3 => &mut self.client_token,
+            4 => &mut self.connectivity_type,
+            5 => &mut self.dry_run,
+            6 => &mut self.private_ip_address,
+            7 => &mut self.secondary_allocation_ids,
+            8 => &mut self.secondary_private_ip_address_count,
+            9 => &mut self.secondary_private_ip_addresses,
+            10 => &mut self.subnet_id,
+            11 => &mut self.tag_specifications,
+            12 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateNatGatewayRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_NAT_GATEWAY_REQUEST: Shape = Shape::Struct(Struct { name: "CreateNatGatewayRequest", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "AllocationId", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityMode", query: "AvailabilityMode", xml: "AvailabilityMode", required: false, shape: &AVAILABILITY_MODE },
+    Member { name: "AvailabilityZoneAddresses", query: "AvailabilityZoneAddress", xml: "AvailabilityZoneAddress", required: false, shape: &AVAILABILITY_ZONE_ADDRESSES },
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &ANY_STRING },
+    Member { name: "ConnectivityType", query: "ConnectivityType", xml: "ConnectivityType", required: false, shape: &CONNECTIVITY_TYPE },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PrivateIpAddress", query: "PrivateIpAddress", xml: "PrivateIpAddress", required: false, shape: &ANY_STRING },
+    Member { name: "SecondaryAllocationIds", query: "SecondaryAllocationId", xml: "SecondaryAllocationId", required: false, shape: &ALLOCATION_ID_LIST },
+    Member { name: "SecondaryPrivateIpAddressCount", query: "SecondaryPrivateIpAddressCount", xml: "SecondaryPrivateIpAddressCount", required: false, shape: &PRIVATE_IP_ADDRESS_COUNT },
+    Member { name: "SecondaryPrivateIpAddresses", query: "SecondaryPrivateIpAddress", xml: "SecondaryPrivateIpAddress", required: false, shape: &IP_LIST },
+    Member { name: "SubnetId", query: "SubnetId", xml: "SubnetId", required: false, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "VpcId", query: "VpcId", xml: "VpcId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNatGatewayResult {
+    pub client_token: Option<String>,
+    pub nat_gateway: Option<NatGateway>,
+}
+
+impl Record for CreateNatGatewayResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.nat_gateway,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.nat_gateway,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateNatGatewayResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_NAT_GATEWAY_RESULT: Shape = Shape::Struct(Struct { name: "CreateNatGatewayResult", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "clientToken", required: false, shape: &ANY_STRING },
+    Member { name: "NatGateway", query: "NatGateway", xml: "natGateway", required: false, shape: &NAT_GATEWAY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNetworkInterfaceRequest {
+    pub client_token: Option<String>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    pub description: Option<String>,
+    pub dry_run: Option<bool>,
+    pub enable_primary_ipv6: Option<bool>,
+    pub groups: Vec<String>,
+    pub interface_type: Option<String>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub ipv4_prefixes: Vec<Ipv4PrefixSpecificationRequest>,
+    pub ipv6_address_count: Option<i32>,
+    pub ipv6_addresses: Vec<InstanceIpv6Address>,
+    pub ipv6_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Vec<Ipv6PrefixSpecificationRequest>,
+    pub operator: Option<OperatorRequest>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Vec<PrivateIpAddressSpecification>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+impl Record for CreateNetworkInterfaceRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.connection_tracking_specification,
+            2 => &self.description,
+            3 => &self.dry_run,
+            4 => &self.enable_primary_ipv6,
+            5 => &self.groups,
+            6 => &self.interface_type,
+            7 => &self.ipv4_prefix_count,
+            8 => &self.ipv4_prefixes,
+            9 => &self.ipv6_address_count,
+            10 => &self.ipv6_addresses,
+            11 => &self.ipv6_prefix_count,
+            12 => &self.ipv6_prefixes,
+            13 => &self.operator,
+            14 => &self.private_ip_address,
+            15 => &self.private_ip_addresses,
+            16 => &self.secondary_private_ip_address_count,
+            17 => &self.subnet_id,
+            18 => &self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.connection_tracking_specification,
+            2 => &mut self.description,
+            3 => &mut self.dry_run,
+            4 => &mut self.enable_primary_ipv6,
+            5 => &mut self.groups,
+            6 => &mut self.interface_type,
+            7 => &mut self.ipv4_prefix_count,
+            8 => &mut self.ipv4_prefixes,
+            9 => &mut self.ipv6_address_count,
+            10 => &mut self.ipv6_addresses,
+            11 => &mut self.ipv6_prefix_count,
+            12 => &mut self.ipv6_prefixes,
+            13 => &mut self.operator,
+            14 => &mut self.private_ip_address,
+            15 => &mut self.private_ip_addresses,
+            16 => &mut self.secondary_private_ip_address_count,
+            17 => &mut self.subnet_id,
+            18 => &mut self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateNetworkInterfaceRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_NETWORK_INTERFACE_REQUEST: Shape = Shape::Struct(Struct { name: "CreateNetworkInterfaceRequest", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &ANY_STRING },
+    Member { name: "ConnectionTrackingSpecification", query: "ConnectionTrackingSpecification", xml: "ConnectionTrackingSpecification", required: false, shape: &CONNECTION_TRACKING_SPECIFICATION_REQUEST },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnablePrimaryIpv6", query: "EnablePrimaryIpv6", xml: "EnablePrimaryIpv6", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Groups", query: "SecurityGroupId", xml: "SecurityGroupId", required: false, shape: &SECURITY_GROUP_ID_STRING_LIST },
+    Member { name: "InterfaceType", query: "InterfaceType", xml: "InterfaceType", required: false, shape: &NETWORK_INTERFACE_CREATION_TYPE },
+    Member { name: "Ipv4PrefixCount", query: "Ipv4PrefixCount", xml: "Ipv4PrefixCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv4Prefixes", query: "Ipv4Prefix", xml: "Ipv4Prefix", required: false, shape: &IPV4_PREFIX_LIST },
+    Member { name: "Ipv6AddressCount", query: "Ipv6AddressCount", xml: "ipv6AddressCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv6Addresses", query: "Ipv6Addresses", xml: "ipv6Addresses", required: false, shape: &INSTANCE_IPV6_ADDRESS_LIST },
+    Member { name: "Ipv6PrefixCount", query: "Ipv6PrefixCount", xml: "Ipv6PrefixCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv6Prefixes", query: "Ipv6Prefix", xml: "Ipv6Prefix", required: false, shape: &IPV6_PREFIX_LIST },
+    Member { name: "Operator", query: "Operator", xml: "Operator", required: false, shape: &OPERATOR_REQUEST },
+    Member { name: "PrivateIpAddress", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddresses", query: "PrivateIpAddresses", xml: "privateIpAddresses", required: false, shape: &PRIVATE_IP_ADDRESS_SPECIFICATION_LIST },
+    Member { name: "SecondaryPrivateIpAddressCount", query: "SecondaryPrivateIpAddressCount", xml: "secondaryPrivateIpAddressCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: true, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNetworkInterfaceResult {
+    pub client_token: Option<String>,
+    pub network_interface: Option<NetworkInterface>,
+}
+
+impl Record for CreateNetworkInterfaceResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.network_interface,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.network_interface,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateNetworkInterfaceResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_NETWORK_INTERFACE_RESULT: Shape = Shape::Struct(Struct { name: "CreateNetworkInterfaceResult", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "clientToken", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterface", query: "NetworkInterface", xml: "networkInterface", required: false, shape: &NETWORK_INTERFACE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePlacementGroupRequest {
+    pub dry_run: Option<bool>,
+    pub group_name: Option<String>,
+    pub linked_group_id: Option<String>,
+    pub operator: Option<OperatorRequest>,
+    pub parent_group_id: Option<String>,
+    pub partition_count: Option<i32>,
+    pub spread_level: Option<String>,
+    pub strategy: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+impl Record for CreatePlacementGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_name,
+            2 => &self.linked_group_id,
+            3 => &self.operator,
+            4 => &self.parent_group_id,
+            5 => &self.partition_count,
+            6 => &self.spread_level,
+            7 => &self.strategy,
+            8 => &self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_name,
+            2 => &mut self.linked_group_id,
+            3 => &mut self.operator,
+            4 => &mut self.parent_group_id,
+            5 => &mut self.partition_count,
+            6 => &mut self.spread_level,
+            7 => &mut self.strategy,
+            8 => &mut self.tag_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreatePlacementGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_PLACEMENT_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "CreatePlacementGroupRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GroupName", query: "GroupName", xml: "groupName", required: false, shape: &ANY_STRING },
+    Member { name: "LinkedGroupId", query: "LinkedGroupId", xml: "LinkedGroupId", required: false, shape: &ANY_STRING },
+    Member { name: "Operator", query: "Operator", xml: "Operator", required: false, shape: &OPERATOR_REQUEST },
+    Member { name: "ParentGroupId", query: "ParentGroupId", xml: "ParentGroupId", required: false, shape: &ANY_STRING },
+    Member { name: "PartitionCount", query: "PartitionCount", xml: "PartitionCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "SpreadLevel", query: "SpreadLevel", xml: "SpreadLevel", required: false, shape: &SPREAD_LEVEL },
+    Member { name: "Strategy", query: "Strategy", xml: "strategy", required: false, shape: &PLACEMENT_STRATEGY },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePlacementGroupResult {
+    pub placement_group: Option<PlacementGroup>,
+}
+
+impl Record for CreatePlacementGroupResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.placement_group,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.placement_group,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreatePlacementGroupResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_PLACEMENT_GROUP_RESULT: Shape = Shape::Struct(Struct { name: "CreatePlacementGroupResult", members: &[
+    Member { name: "PlacementGroup", query: "PlacementGroup", xml: "placementGroup", required: false, shape: &PLACEMENT_GROUP },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteRequest {
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub nat_gateway_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub route_table_id: Option<String>,
+    pub transit_gateway_id: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Record for CreateRouteRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.carrier_gateway_id,
+            1 => &self.core_network_arn,
+            2 => &self.destination_cidr_block,
+            3 => &self.destination_ipv6_cidr_block,
+            4 => &self.destination_prefix_list_id,
+            5 => &self.dry_run,
+            6 => &self.egress_only_internet_gateway_id,
+            7 => &self.gateway_id,
+            8 => &self.instance_id,
+            9 => &self.local_gateway_id,
+            10 => &self.nat_gateway_id,
+            11 => &self.network_interface_id,
+            12 => &self.odb_network_arn,
+            13 => &self.route_table_id,
+            14 => &self.transit_gateway_id,
+            15 => &self.vpc_endpoint_id,
+            16 => &self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.carrier_gateway_id,
+            1 => &mut self.core_network_arn,
+            2 => &mut self.destination_cidr_block,
+            3 => &mut self.destination_ipv6_cidr_block,
+            4 => &mut self.destination_prefix_list_id,
+            5 => &mut self.dry_run,
+            6 => &mut self.egress_only_internet_gateway_id,
+            7 => &mut self.gateway_id,
+            8 => &mut self.instance_id,
+            9 => &mut self.local_gateway_id,
+            10 => &mut self.nat_gateway_id,
+            11 => &mut self.network_interface_id,
+            12 => &mut self.odb_network_arn,
+            13 => &mut self.route_table_id,
+            14 => &mut self.transit_gateway_id,
+            15 => &mut self.vpc_endpoint_id,
+            16 => &mut self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateRouteRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ROUTE_REQUEST: Shape = Shape::Struct(Struct { name: "CreateRouteRequest", members: &[
+    Member { name: "CarrierGatewayId", query: "CarrierGatewayId", xml: "CarrierGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "CoreNetworkArn", query: "CoreNetworkArn", xml: "CoreNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationCidrBlock", query: "DestinationCidrBlock", xml: "destinationCidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationIpv6CidrBlock", query: "DestinationIpv6CidrBlock", xml: "destinationIpv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationPrefixListId", query: "DestinationPrefixListId", xml: "DestinationPrefixListId", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EgressOnlyInternetGatewayId", query: "EgressOnlyInternetGatewayId", xml: "egressOnlyInternetGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "GatewayId", query: "GatewayId", xml: "gatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "LocalGatewayId", query: "LocalGatewayId", xml: "LocalGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "OdbNetworkArn", query: "OdbNetworkArn", xml: "OdbNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: true, shape: &ANY_STRING },
+    Member { name: "TransitGatewayId", query: "TransitGatewayId", xml: "TransitGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "VpcEndpointId", query: "VpcEndpointId", xml: "VpcEndpointId", required: false, shape: &ANY_STRING },
+    Member { name: "VpcPeeringConnectionId", query: "VpcPeeringConnectionId", xml: "vpcPeeringConnectionId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for CreateRouteResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateRouteResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ROUTE_RESULT: Shape = Shape::Struct(Struct { name: "CreateRouteResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteTableRequest {
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for CreateRouteTableRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.dry_run,
+            2 => &self.tag_specifications,
+            3 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.dry_run,
+            2 => &mut self.tag_specifications,
+            3 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateRouteTableRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ROUTE_TABLE_REQUEST: Shape = Shape::Struct(Struct { name: "CreateRouteTableRequest", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteTableResult {
+    pub client_token: Option<String>,
+    pub route_table: Option<RouteTable>,
+}
+
+impl Record for CreateRouteTableResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.route_table,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.route_table,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateRouteTableResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ROUTE_TABLE_RESULT: Shape = Shape::Struct(Struct { name: "CreateRouteTableResult", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "clientToken", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTable", query: "RouteTable", xml: "routeTable", required: false, shape: &ROUTE_TABLE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateSecurityGroupRequest {
     pub description: Option<String>,
     pub dry_run: Option<bool>,
@@ -1915,6 +4723,173 @@ pub static CREATE_SECURITY_GROUP_RESULT: Shape = Shape::Struct(Struct { name: "C
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSnapshotRequest {
+    pub description: Option<String>,
+    pub dry_run: Option<bool>,
+    pub location: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub volume_id: Option<String>,
+}
+
+impl Record for CreateSnapshotRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.description,
+            1 => &self.dry_run,
+            2 => &self.location,
+            3 => &self.outpost_arn,
+            4 => &self.tag_specifications,
+            5 => &self.volume_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.description,
+            1 => &mut self.dry_run,
+            2 => &mut self.location,
+            3 => &mut self.outpost_arn,
+            4 => &mut self.tag_specifications,
+            5 => &mut self.volume_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateSnapshotRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_SNAPSHOT_REQUEST: Shape = Shape::Struct(Struct { name: "CreateSnapshotRequest", members: &[
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Location", query: "Location", xml: "Location", required: false, shape: &SNAPSHOT_LOCATION_ENUM },
+    Member { name: "OutpostArn", query: "OutpostArn", xml: "OutpostArn", required: false, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "VolumeId", query: "VolumeId", xml: "VolumeId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetRequest {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_native: Option<bool>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub outpost_arn: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for CreateSubnetRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.availability_zone_id,
+            2 => &self.cidr_block,
+            3 => &self.dry_run,
+            4 => &self.ipv4_ipam_pool_id,
+            5 => &self.ipv4_netmask_length,
+            6 => &self.ipv6_cidr_block,
+            7 => &self.ipv6_ipam_pool_id,
+            8 => &self.ipv6_native,
+            9 => &self.ipv6_netmask_length,
+            10 => &self.outpost_arn,
+            11 => &self.tag_specifications,
+            12 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.availability_zone_id,
+            2 => &mut self.cidr_block,
+            3 => &mut self.dry_run,
+            4 => &mut self.ipv4_ipam_pool_id,
+            5 => &mut self.ipv4_netmask_length,
+            6 => &mut self.ipv6_cidr_block,
+            7 => &mut self.ipv6_ipam_pool_id,
+            8 => &mut self.ipv6_native,
+            9 => &mut self.ipv6_netmask_length,
+            10 => &mut self.outpost_arn,
+            11 => &mut self.tag_specifications,
+            12 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateSubnetRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_SUBNET_REQUEST: Shape = Shape::Struct(Struct { name: "CreateSubnetRequest", members: &[
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "AvailabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "AvailabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "CidrBlock", query: "CidrBlock", xml: "CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Ipv4IpamPoolId", query: "Ipv4IpamPoolId", xml: "Ipv4IpamPoolId", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv4NetmaskLength", query: "Ipv4NetmaskLength", xml: "Ipv4NetmaskLength", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv6CidrBlock", query: "Ipv6CidrBlock", xml: "Ipv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6IpamPoolId", query: "Ipv6IpamPoolId", xml: "Ipv6IpamPoolId", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6Native", query: "Ipv6Native", xml: "Ipv6Native", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Ipv6NetmaskLength", query: "Ipv6NetmaskLength", xml: "Ipv6NetmaskLength", required: false, shape: &ANY_INTEGER },
+    Member { name: "OutpostArn", query: "OutpostArn", xml: "OutpostArn", required: false, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "VpcId", query: "VpcId", xml: "VpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetResult {
+    pub subnet: Option<Subnet>,
+}
+
+impl Record for CreateSubnetResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.subnet,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.subnet,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateSubnetResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_SUBNET_RESULT: Shape = Shape::Struct(Struct { name: "CreateSubnetResult", members: &[
+    Member { name: "Subnet", query: "Subnet", xml: "subnet", required: false, shape: &SUBNET },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateTagsOutput {
 }
 
@@ -1985,6 +4960,120 @@ pub static CREATE_TAGS_REQUEST: Shape = Shape::Struct(Struct { name: "CreateTags
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateVpcRequest {
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_tenancy: Option<String>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub ipv6_pool: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub vpc_encryption_control: Option<VpcEncryptionControlConfiguration>,
+}
+
+impl Record for CreateVpcRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.amazon_provided_ipv6_cidr_block,
+            1 => &self.cidr_block,
+            2 => &self.dry_run,
+            3 => &self.instance_tenancy,
+            4 => &self.ipv4_ipam_pool_id,
+            5 => &self.ipv4_netmask_length,
+            6 => &self.ipv6_cidr_block,
+            7 => &self.ipv6_cidr_block_network_border_group,
+            8 => &self.ipv6_ipam_pool_id,
+            9 => &self.ipv6_netmask_length,
+            10 => &self.ipv6_pool,
+            11 => &self.tag_specifications,
+            12 => &self.vpc_encryption_control,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.amazon_provided_ipv6_cidr_block,
+            1 => &mut self.cidr_block,
+            2 => &mut self.dry_run,
+            3 => &mut self.instance_tenancy,
+            4 => &mut self.ipv4_ipam_pool_id,
+            5 => &mut self.ipv4_netmask_length,
+            6 => &mut self.ipv6_cidr_block,
+            7 => &mut self.ipv6_cidr_block_network_border_group,
+            8 => &mut self.ipv6_ipam_pool_id,
+            9 => &mut self.ipv6_netmask_length,
+            10 => &mut self.ipv6_pool,
+            11 => &mut self.tag_specifications,
+            12 => &mut self.vpc_encryption_control,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateVpcRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_VPC_REQUEST: Shape = Shape::Struct(Struct { name: "CreateVpcRequest", members: &[
+    Member { name: "AmazonProvidedIpv6CidrBlock", query: "AmazonProvidedIpv6CidrBlock", xml: "amazonProvidedIpv6CidrBlock", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "CidrBlock", query: "CidrBlock", xml: "CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceTenancy", query: "InstanceTenancy", xml: "instanceTenancy", required: false, shape: &TENANCY },
+    Member { name: "Ipv4IpamPoolId", query: "Ipv4IpamPoolId", xml: "Ipv4IpamPoolId", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv4NetmaskLength", query: "Ipv4NetmaskLength", xml: "Ipv4NetmaskLength", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv6CidrBlock", query: "Ipv6CidrBlock", xml: "Ipv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6CidrBlockNetworkBorderGroup", query: "Ipv6CidrBlockNetworkBorderGroup", xml: "Ipv6CidrBlockNetworkBorderGroup", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6IpamPoolId", query: "Ipv6IpamPoolId", xml: "Ipv6IpamPoolId", required: false, shape: &ANY_STRING },
+    Member { name: "Ipv6NetmaskLength", query: "Ipv6NetmaskLength", xml: "Ipv6NetmaskLength", required: false, shape: &ANY_INTEGER },
+    Member { name: "Ipv6Pool", query: "Ipv6Pool", xml: "Ipv6Pool", required: false, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "VpcEncryptionControl", query: "VpcEncryptionControl", xml: "VpcEncryptionControl", required: false, shape: &VPC_ENCRYPTION_CONTROL_CONFIGURATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateVpcResult {
+    pub vpc: Option<Vpc>,
+}
+
+impl Record for CreateVpcResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.vpc,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.vpc,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateVpcResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_VPC_RESULT: Shape = Shape::Struct(Struct { name: "CreateVpcResult", members: &[
+    Member { name: "Vpc", query: "Vpc", xml: "vpc", required: false, shape: &VPC },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreditSpecification {
     pub cpu_credits: Option<String>,
 }
@@ -2050,7 +5139,78 @@ pub static CREDIT_SPECIFICATION_REQUEST: Shape = Shape::Struct(Struct { name: "C
     Member { name: "CpuCredits", query: "CpuCredits", xml: "CpuCredits", required: true, shape: &ANY_STRING },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CustomerGateway {
+    pub bgp_asn: Option<String>,
+    pub bgp_asn_extended: Option<String>,
+    pub certificate_arn: Option<String>,
+    pub customer_gateway_id: Option<String>,
+    pub device_name: Option<String>,
+    pub ip_address: Option<String>,
+    pub state: Option<String>,
+    pub tags: Vec<Tag>,
+    pub r#type: Option<String>,
+}
+
+impl Record for CustomerGateway {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.bgp_asn,
+            1 => &self.bgp_asn_extended,
+            2 => &self.certificate_arn,
+            3 => &self.customer_gateway_id,
+            4 => &self.device_name,
+            5 => &self.ip_address,
+            6 => &self.state,
+            7 => &self.tags,
+            8 => &self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.bgp_asn,
+            1 => &mut self.bgp_asn_extended,
+            2 => &mut self.certificate_arn,
+            3 => &mut self.customer_gateway_id,
+            4 => &mut self.device_name,
+            5 => &mut self.ip_address,
+            6 => &mut self.state,
+            7 => &mut self.tags,
+            8 => &mut self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CustomerGateway {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CUSTOMER_GATEWAY: Shape = Shape::Struct(Struct { name: "CustomerGateway", members: &[
+    Member { name: "BgpAsn", query: "BgpAsn", xml: "bgpAsn", required: false, shape: &ANY_STRING },
+    Member { name: "BgpAsnExtended", query: "BgpAsnExtended", xml: "bgpAsnExtended", required: false, shape: &ANY_STRING },
+    Member { name: "CertificateArn", query: "CertificateArn", xml: "certificateArn", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerGatewayId", query: "CustomerGatewayId", xml: "customerGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "DeviceName", query: "DeviceName", xml: "deviceName", required: false, shape: &ANY_STRING },
+    Member { name: "IpAddress", query: "IpAddress", xml: "ipAddress", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "Type", query: "Type", xml: "type", required: false, shape: &ANY_STRING },
+] });
+
+pub static CUSTOMER_GATEWAY_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("CustomerGatewayId"), length: Length::ANY });
+
+pub static CUSTOMER_GATEWAY_LIST: Shape = Shape::List(List { member: &CUSTOMER_GATEWAY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static DIT_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(100.0) });
+
+pub static DITO_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DefaultConnectionTrackingConfiguration {
@@ -2091,6 +5251,214 @@ pub static DEFAULT_CONNECTION_TRACKING_CONFIGURATION: Shape = Shape::Struct(Stru
     Member { name: "DefaultTcpEstablishedTimeout", query: "DefaultTcpEstablishedTimeout", xml: "defaultTcpEstablishedTimeout", required: false, shape: &ANY_INTEGER },
     Member { name: "DefaultUdpStreamTimeout", query: "DefaultUdpStreamTimeout", xml: "defaultUdpStreamTimeout", required: false, shape: &ANY_INTEGER },
     Member { name: "DefaultUdpTimeout", query: "DefaultUdpTimeout", xml: "defaultUdpTimeout", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static DEFAULT_HTTP_TOKENS_ENFORCED_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled", "no-preference"] });
+
+pub static DEFAULT_INSTANCE_METADATA_ENDPOINT_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled", "no-preference"] });
+
+pub static DEFAULT_INSTANCE_METADATA_TAGS_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled", "no-preference"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteDhcpOptionsOutput {
+}
+
+impl Record for DeleteDhcpOptionsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteDhcpOptionsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_DHCP_OPTIONS_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteDhcpOptionsOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteDhcpOptionsRequest {
+    pub dhcp_options_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl Record for DeleteDhcpOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dhcp_options_id,
+            1 => &self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dhcp_options_id,
+            1 => &mut self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteDhcpOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_DHCP_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteDhcpOptionsRequest", members: &[
+    Member { name: "DhcpOptionsId", query: "DhcpOptionsId", xml: "DhcpOptionsId", required: true, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub flow_log_ids: Vec<String>,
+}
+
+impl Record for DeleteFlowLogsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.flow_log_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.flow_log_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteFlowLogsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_FLOW_LOGS_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteFlowLogsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "FlowLogIds", query: "FlowLogId", xml: "FlowLogId", required: true, shape: &FLOW_LOG_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteFlowLogsResult {
+    pub unsuccessful: Vec<UnsuccessfulItem>,
+}
+
+impl Record for DeleteFlowLogsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.unsuccessful,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.unsuccessful,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteFlowLogsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_FLOW_LOGS_RESULT: Shape = Shape::Struct(Struct { name: "DeleteFlowLogsResult", members: &[
+    Member { name: "Unsuccessful", query: "Unsuccessful", xml: "unsuccessful", required: false, shape: &UNSUCCESSFUL_ITEM_SET },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteInternetGatewayOutput {
+}
+
+impl Record for DeleteInternetGatewayOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteInternetGatewayOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_INTERNET_GATEWAY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteInternetGatewayOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: Option<String>,
+}
+
+impl Record for DeleteInternetGatewayRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.internet_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.internet_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteInternetGatewayRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_INTERNET_GATEWAY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteInternetGatewayRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InternetGatewayId", query: "InternetGatewayId", xml: "internetGatewayId", required: true, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2418,6 +5786,422 @@ pub static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESULT: Shape = Shape::Struct(Struct 
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: Option<String>,
+}
+
+impl Record for DeleteManagedPrefixListRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.prefix_list_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.prefix_list_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteManagedPrefixListRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_MANAGED_PREFIX_LIST_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteManagedPrefixListRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PrefixListId", query: "PrefixListId", xml: "PrefixListId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl Record for DeleteManagedPrefixListResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.prefix_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.prefix_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteManagedPrefixListResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_MANAGED_PREFIX_LIST_RESULT: Shape = Shape::Struct(Struct { name: "DeleteManagedPrefixListResult", members: &[
+    Member { name: "PrefixList", query: "PrefixList", xml: "prefixList", required: false, shape: &MANAGED_PREFIX_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Record for DeleteNatGatewayRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteNatGatewayRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_NAT_GATEWAY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteNatGatewayRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "NatGatewayId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayResult {
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Record for DeleteNatGatewayResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteNatGatewayResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_NAT_GATEWAY_RESULT: Shape = Shape::Struct(Struct { name: "DeleteNatGatewayResult", members: &[
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNetworkInterfaceOutput {
+}
+
+impl Record for DeleteNetworkInterfaceOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteNetworkInterfaceOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_NETWORK_INTERFACE_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteNetworkInterfaceOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNetworkInterfaceRequest {
+    pub dry_run: Option<bool>,
+    pub network_interface_id: Option<String>,
+}
+
+impl Record for DeleteNetworkInterfaceRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteNetworkInterfaceRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_NETWORK_INTERFACE_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteNetworkInterfaceRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePlacementGroupOutput {
+}
+
+impl Record for DeletePlacementGroupOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeletePlacementGroupOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_PLACEMENT_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "DeletePlacementGroupOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePlacementGroupRequest {
+    pub dry_run: Option<bool>,
+    pub group_name: Option<String>,
+}
+
+impl Record for DeletePlacementGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeletePlacementGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_PLACEMENT_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "DeletePlacementGroupRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GroupName", query: "GroupName", xml: "groupName", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRouteOutput {
+}
+
+impl Record for DeleteRouteOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRouteOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROUTE_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteRouteOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRouteRequest {
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub route_table_id: Option<String>,
+}
+
+impl Record for DeleteRouteRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.destination_cidr_block,
+            1 => &self.destination_ipv6_cidr_block,
+            2 => &self.destination_prefix_list_id,
+            3 => &self.dry_run,
+            4 => &self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.destination_cidr_block,
+            1 => &mut self.destination_ipv6_cidr_block,
+            2 => &mut self.destination_prefix_list_id,
+            3 => &mut self.dry_run,
+            4 => &mut self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRouteRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROUTE_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteRouteRequest", members: &[
+    Member { name: "DestinationCidrBlock", query: "DestinationCidrBlock", xml: "destinationCidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationIpv6CidrBlock", query: "DestinationIpv6CidrBlock", xml: "destinationIpv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationPrefixListId", query: "DestinationPrefixListId", xml: "DestinationPrefixListId", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRouteTableOutput {
+}
+
+impl Record for DeleteRouteTableOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRouteTableOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROUTE_TABLE_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteRouteTableOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRouteTableRequest {
+    pub dry_run: Option<bool>,
+    pub route_table_id: Option<String>,
+}
+
+impl Record for DeleteRouteTableRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRouteTableRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROUTE_TABLE_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteRouteTableRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteSecurityGroupRequest {
     pub dry_run: Option<bool>,
     pub group_id: Option<String>,
@@ -2495,6 +6279,72 @@ pub static DELETE_SECURITY_GROUP_RESULT: Shape = Shape::Struct(Struct { name: "D
     Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSnapshotOutput {
+}
+
+impl Record for DeleteSnapshotOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteSnapshotOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SNAPSHOT_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteSnapshotOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSnapshotRequest {
+    pub dry_run: Option<bool>,
+    pub snapshot_id: Option<String>,
+}
+
+impl Record for DeleteSnapshotRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.snapshot_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.snapshot_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteSnapshotRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SNAPSHOT_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteSnapshotRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "SnapshotId", query: "SnapshotId", xml: "SnapshotId", required: true, shape: &ANY_STRING },
+] });
+
 pub static DELETE_SNAPSHOT_RESULT_SET: Shape = Shape::List(List { member: &DELETE_SNAPSHOT_RETURN_CODE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2532,6 +6382,72 @@ impl Value for DeleteSnapshotReturnCode {
 pub static DELETE_SNAPSHOT_RETURN_CODE: Shape = Shape::Struct(Struct { name: "DeleteSnapshotReturnCode", members: &[
     Member { name: "ReturnCode", query: "ReturnCode", xml: "returnCode", required: false, shape: &SNAPSHOT_RETURN_CODES },
     Member { name: "SnapshotId", query: "SnapshotId", xml: "snapshotId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSubnetOutput {
+}
+
+impl Record for DeleteSubnetOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteSubnetOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SUBNET_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteSubnetOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSubnetRequest {
+    pub dry_run: Option<bool>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for DeleteSubnetRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteSubnetRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SUBNET_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteSubnetRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "SubnetId", query: "SubnetId", xml: "SubnetId", required: true, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2602,6 +6518,72 @@ pub static DELETE_TAGS_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteTags
     Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
     Member { name: "Resources", query: "ResourceId", xml: "resourceId", required: true, shape: &RESOURCE_ID_LIST },
     Member { name: "Tags", query: "Tag", xml: "tag", required: false, shape: &TAG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteVpcOutput {
+}
+
+impl Record for DeleteVpcOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteVpcOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_VPC_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteVpcOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteVpcRequest {
+    pub dry_run: Option<bool>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for DeleteVpcRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteVpcRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_VPC_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteVpcRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "VpcId", query: "VpcId", xml: "VpcId", required: true, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2680,6 +6662,240 @@ impl Value for DeregisterImageResult {
 pub static DEREGISTER_IMAGE_RESULT: Shape = Shape::Struct(Struct { name: "DeregisterImageResult", members: &[
     Member { name: "DeleteSnapshotResults", query: "DeleteSnapshotResultSet", xml: "deleteSnapshotResultSet", required: false, shape: &DELETE_SNAPSHOT_RESULT_SET },
     Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountAttributesRequest {
+    pub attribute_names: Vec<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl Record for DescribeAccountAttributesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute_names,
+            1 => &self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute_names,
+            1 => &mut self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountAttributesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeAccountAttributesRequest", members: &[
+    Member { name: "AttributeNames", query: "AttributeName", xml: "attributeName", required: false, shape: &ACCOUNT_ATTRIBUTE_NAME_STRING_LIST },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountAttributesResult {
+    pub account_attributes: Vec<AccountAttribute>,
+}
+
+impl Record for DescribeAccountAttributesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_attributes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_attributes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountAttributesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_ATTRIBUTES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeAccountAttributesResult", members: &[
+    Member { name: "AccountAttributes", query: "AccountAttributeSet", xml: "accountAttributeSet", required: false, shape: &ACCOUNT_ATTRIBUTE_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAddressesAttributeRequest {
+    pub allocation_ids: Vec<String>,
+    pub attribute: Option<String>,
+    pub dry_run: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeAddressesAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_ids,
+            1 => &self.attribute,
+            2 => &self.dry_run,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_ids,
+            1 => &mut self.attribute,
+            2 => &mut self.dry_run,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAddressesAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ADDRESSES_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeAddressesAttributeRequest", members: &[
+    Member { name: "AllocationIds", query: "AllocationId", xml: "AllocationId", required: false, shape: &ALLOCATION_IDS },
+    Member { name: "Attribute", query: "Attribute", xml: "Attribute", required: false, shape: &ADDRESS_ATTRIBUTE_NAME },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &ADDRESS_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAddressesAttributeResult {
+    pub addresses: Vec<AddressAttribute>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeAddressesAttributeResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.addresses,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.addresses,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAddressesAttributeResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ADDRESSES_ATTRIBUTE_RESULT: Shape = Shape::Struct(Struct { name: "DescribeAddressesAttributeResult", members: &[
+    Member { name: "Addresses", query: "AddressSet", xml: "addressSet", required: false, shape: &ADDRESS_SET },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAddressesRequest {
+    pub allocation_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub public_ips: Vec<String>,
+}
+
+impl Record for DescribeAddressesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_ids,
+            1 => &self.dry_run,
+            2 => &self.filters,
+            3 => &self.public_ips,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_ids,
+            1 => &mut self.dry_run,
+            2 => &mut self.filters,
+            3 => &mut self.public_ips,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAddressesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ADDRESSES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeAddressesRequest", members: &[
+    Member { name: "AllocationIds", query: "AllocationId", xml: "AllocationId", required: false, shape: &ALLOCATION_ID_LIST },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "PublicIps", query: "PublicIp", xml: "PublicIp", required: false, shape: &PUBLIC_IP_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAddressesResult {
+    pub addresses: Vec<Address>,
+}
+
+impl Record for DescribeAddressesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAddressesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ADDRESSES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeAddressesResult", members: &[
+    Member { name: "Addresses", query: "AddressesSet", xml: "addressesSet", required: false, shape: &ADDRESS_LIST },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2762,6 +6978,379 @@ impl Value for DescribeAvailabilityZonesResult {
 
 pub static DESCRIBE_AVAILABILITY_ZONES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeAvailabilityZonesResult", members: &[
     Member { name: "AvailabilityZones", query: "AvailabilityZoneInfo", xml: "availabilityZoneInfo", required: false, shape: &AVAILABILITY_ZONE_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeCustomerGatewaysRequest {
+    pub customer_gateway_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+}
+
+impl Record for DescribeCustomerGatewaysRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.customer_gateway_ids,
+            1 => &self.dry_run,
+            2 => &self.filters,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.customer_gateway_ids,
+            1 => &mut self.dry_run,
+            2 => &mut self.filters,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeCustomerGatewaysRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_CUSTOMER_GATEWAYS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeCustomerGatewaysRequest", members: &[
+    Member { name: "CustomerGatewayIds", query: "CustomerGatewayId", xml: "CustomerGatewayId", required: false, shape: &CUSTOMER_GATEWAY_ID_STRING_LIST },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeCustomerGatewaysResult {
+    pub customer_gateways: Vec<CustomerGateway>,
+}
+
+impl Record for DescribeCustomerGatewaysResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.customer_gateways,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.customer_gateways,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeCustomerGatewaysResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_CUSTOMER_GATEWAYS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeCustomerGatewaysResult", members: &[
+    Member { name: "CustomerGateways", query: "CustomerGatewaySet", xml: "customerGatewaySet", required: false, shape: &CUSTOMER_GATEWAY_LIST },
+] });
+
+pub static DESCRIBE_DHCP_OPTIONS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeDhcpOptionsRequest {
+    pub dhcp_options_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeDhcpOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dhcp_options_ids,
+            1 => &self.dry_run,
+            2 => &self.filters,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dhcp_options_ids,
+            1 => &mut self.dry_run,
+            2 => &mut self.filters,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeDhcpOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_DHCP_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeDhcpOptionsRequest", members: &[
+    Member { name: "DhcpOptionsIds", query: "DhcpOptionsId", xml: "DhcpOptionsId", required: false, shape: &DHCP_OPTIONS_ID_STRING_LIST },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_DHCP_OPTIONS_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeDhcpOptionsResult {
+    pub dhcp_options: Vec<DhcpOptions>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeDhcpOptionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dhcp_options,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dhcp_options,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeDhcpOptionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_DHCP_OPTIONS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeDhcpOptionsResult", members: &[
+    Member { name: "DhcpOptions", query: "DhcpOptionsSet", xml: "dhcpOptionsSet", required: false, shape: &DHCP_OPTIONS_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub filter: Vec<Filter>,
+    pub flow_log_ids: Vec<String>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeFlowLogsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filter,
+            2 => &self.flow_log_ids,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filter,
+            2 => &mut self.flow_log_ids,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeFlowLogsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_FLOW_LOGS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeFlowLogsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filter", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "FlowLogIds", query: "FlowLogId", xml: "FlowLogId", required: false, shape: &FLOW_LOG_ID_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeFlowLogsResult {
+    pub flow_logs: Vec<FlowLog>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeFlowLogsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.flow_logs,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.flow_logs,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeFlowLogsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_FLOW_LOGS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeFlowLogsResult", members: &[
+    Member { name: "FlowLogs", query: "FlowLogSet", xml: "flowLogSet", required: false, shape: &FLOW_LOG_SET },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+pub static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeIamInstanceProfileAssociationsRequest {
+    pub association_ids: Vec<String>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeIamInstanceProfileAssociationsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_ids,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_ids,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeIamInstanceProfileAssociationsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeIamInstanceProfileAssociationsRequest", members: &[
+    Member { name: "AssociationIds", query: "AssociationId", xml: "AssociationId", required: false, shape: &ASSOCIATION_ID_LIST },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeIamInstanceProfileAssociationsResult {
+    pub iam_instance_profile_associations: Vec<IamInstanceProfileAssociation>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeIamInstanceProfileAssociationsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.iam_instance_profile_associations,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.iam_instance_profile_associations,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeIamInstanceProfileAssociationsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeIamInstanceProfileAssociationsResult", members: &[
+    Member { name: "IamInstanceProfileAssociations", query: "IamInstanceProfileAssociationSet", xml: "iamInstanceProfileAssociationSet", required: false, shape: &IAM_INSTANCE_PROFILE_ASSOCIATION_SET },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeImageAttributeRequest {
+    pub attribute: Option<String>,
+    pub dry_run: Option<bool>,
+    pub image_id: Option<String>,
+}
+
+impl Record for DescribeImageAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute,
+            1 => &self.dry_run,
+            2 => &self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute,
+            1 => &mut self.dry_run,
+            2 => &mut self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeImageAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_IMAGE_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeImageAttributeRequest", members: &[
+    Member { name: "Attribute", query: "Attribute", xml: "Attribute", required: true, shape: &IMAGE_ATTRIBUTE_NAME },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "ImageId", query: "ImageId", xml: "ImageId", required: true, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -3090,6 +7679,92 @@ pub static DESCRIBE_INSTANCE_STATUS_RESULT: Shape = Shape::Struct(Struct { name:
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceTypeOfferingsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub location_type: Option<String>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInstanceTypeOfferingsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.location_type,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.location_type,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInstanceTypeOfferingsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INSTANCE_TYPE_OFFERINGS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeInstanceTypeOfferingsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "LocationType", query: "LocationType", xml: "LocationType", required: false, shape: &LOCATION_TYPE },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DITO_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceTypeOfferingsResult {
+    pub instance_type_offerings: Vec<InstanceTypeOffering>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInstanceTypeOfferingsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_type_offerings,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_type_offerings,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInstanceTypeOfferingsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INSTANCE_TYPE_OFFERINGS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeInstanceTypeOfferingsResult", members: &[
+    Member { name: "InstanceTypeOfferings", query: "InstanceTypeOfferingSet", xml: "instanceTypeOfferingSet", required: false, shape: &INSTANCE_TYPE_OFFERINGS_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeInstanceTypesRequest {
     pub dry_run: Option<bool>,
     pub filters: Vec<Filter>,
@@ -3267,6 +7942,94 @@ impl Value for DescribeInstancesResult {
 pub static DESCRIBE_INSTANCES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeInstancesResult", members: &[
     Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
     Member { name: "Reservations", query: "ReservationSet", xml: "reservationSet", required: false, shape: &RESERVATION_LIST },
+] });
+
+pub static DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInternetGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub internet_gateway_ids: Vec<String>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInternetGatewaysRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.internet_gateway_ids,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.internet_gateway_ids,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInternetGatewaysRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INTERNET_GATEWAYS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeInternetGatewaysRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "InternetGatewayIds", query: "InternetGatewayId", xml: "internetGatewayId", required: false, shape: &INTERNET_GATEWAY_ID_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInternetGatewaysResult {
+    pub internet_gateways: Vec<InternetGateway>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInternetGatewaysResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.internet_gateways,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.internet_gateways,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInternetGatewaysResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INTERNET_GATEWAYS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeInternetGatewaysResult", members: &[
+    Member { name: "InternetGateways", query: "InternetGatewaySet", xml: "internetGatewaySet", required: false, shape: &INTERNET_GATEWAY_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -3557,6 +8320,362 @@ pub static DESCRIBE_LAUNCH_TEMPLATES_RESULT: Shape = Shape::Struct(Struct { name
     Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeManagedPrefixListsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_ids: Vec<String>,
+}
+
+impl Record for DescribeManagedPrefixListsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.prefix_list_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.prefix_list_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeManagedPrefixListsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeManagedPrefixListsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &PREFIX_LIST_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixListIds", query: "PrefixListId", xml: "PrefixListId", required: false, shape: &VALUE_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeManagedPrefixListsResult {
+    pub next_token: Option<String>,
+    pub prefix_lists: Vec<ManagedPrefixList>,
+}
+
+impl Record for DescribeManagedPrefixListsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.prefix_lists,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.prefix_lists,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeManagedPrefixListsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_MANAGED_PREFIX_LISTS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeManagedPrefixListsResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixLists", query: "PrefixListSet", xml: "prefixListSet", required: false, shape: &MANAGED_PREFIX_LIST_SET },
+] });
+
+pub static DESCRIBE_NAT_GATEWAYS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub filter: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub nat_gateway_ids: Vec<String>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeNatGatewaysRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filter,
+            2 => &self.max_results,
+            3 => &self.nat_gateway_ids,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filter,
+            2 => &mut self.max_results,
+            3 => &mut self.nat_gateway_ids,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNatGatewaysRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NAT_GATEWAYS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeNatGatewaysRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filter", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_NAT_GATEWAYS_MAX_RESULTS },
+    Member { name: "NatGatewayIds", query: "NatGatewayId", xml: "NatGatewayId", required: false, shape: &NAT_GATEWAY_ID_STRING_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysResult {
+    pub nat_gateways: Vec<NatGateway>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeNatGatewaysResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.nat_gateways,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.nat_gateways,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNatGatewaysResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NAT_GATEWAYS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeNatGatewaysResult", members: &[
+    Member { name: "NatGateways", query: "NatGatewaySet", xml: "natGatewaySet", required: false, shape: &NAT_GATEWAY_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+pub static DESCRIBE_NETWORK_ACLS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkAclsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub network_acl_ids: Vec<String>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeNetworkAclsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.network_acl_ids,
+            4 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.network_acl_ids,
+            4 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNetworkAclsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NETWORK_ACLS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeNetworkAclsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_NETWORK_ACLS_MAX_RESULTS },
+    Member { name: "NetworkAclIds", query: "NetworkAclId", xml: "NetworkAclId", required: false, shape: &NETWORK_ACL_ID_STRING_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkAclsResult {
+    pub network_acls: Vec<NetworkAcl>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeNetworkAclsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.network_acls,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.network_acls,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNetworkAclsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NETWORK_ACLS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeNetworkAclsResult", members: &[
+    Member { name: "NetworkAcls", query: "NetworkAclSet", xml: "networkAclSet", required: false, shape: &NETWORK_ACL_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeRequest {
+    pub attribute: Option<String>,
+    pub dry_run: Option<bool>,
+    pub network_interface_id: Option<String>,
+}
+
+impl Record for DescribeNetworkInterfaceAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute,
+            1 => &self.dry_run,
+            2 => &self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute,
+            1 => &mut self.dry_run,
+            2 => &mut self.network_interface_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNetworkInterfaceAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeNetworkInterfaceAttributeRequest", members: &[
+    Member { name: "Attribute", query: "Attribute", xml: "attribute", required: false, shape: &NETWORK_INTERFACE_ATTRIBUTE },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeResult {
+    pub associate_public_ip_address: Option<bool>,
+    pub attachment: Option<NetworkInterfaceAttachment>,
+    pub description: Option<AttributeValue>,
+    pub groups: Vec<GroupIdentifier>,
+    pub network_interface_id: Option<String>,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+}
+
+impl Record for DescribeNetworkInterfaceAttributeResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associate_public_ip_address,
+            1 => &self.attachment,
+            2 => &self.description,
+            3 => &self.groups,
+            4 => &self.network_interface_id,
+            5 => &self.source_dest_check,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associate_public_ip_address,
+            1 => &mut self.attachment,
+            2 => &mut self.description,
+            3 => &mut self.groups,
+            4 => &mut self.network_interface_id,
+            5 => &mut self.source_dest_check,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNetworkInterfaceAttributeResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT: Shape = Shape::Struct(Struct { name: "DescribeNetworkInterfaceAttributeResult", members: &[
+    Member { name: "AssociatePublicIpAddress", query: "AssociatePublicIpAddress", xml: "associatePublicIpAddress", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Attachment", query: "Attachment", xml: "attachment", required: false, shape: &NETWORK_INTERFACE_ATTACHMENT },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "Groups", query: "GroupSet", xml: "groupSet", required: false, shape: &GROUP_IDENTIFIER_LIST },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "SourceDestCheck", query: "SourceDestCheck", xml: "sourceDestCheck", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+] });
+
 pub static DESCRIBE_NETWORK_INTERFACES_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -3647,6 +8766,170 @@ impl Value for DescribeNetworkInterfacesResult {
 pub static DESCRIBE_NETWORK_INTERFACES_RESULT: Shape = Shape::Struct(Struct { name: "DescribeNetworkInterfacesResult", members: &[
     Member { name: "NetworkInterfaces", query: "NetworkInterfaceSet", xml: "networkInterfaceSet", required: false, shape: &NETWORK_INTERFACE_LIST },
     Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribePlacementGroupsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub group_ids: Vec<String>,
+    pub group_names: Vec<String>,
+}
+
+impl Record for DescribePlacementGroupsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.group_ids,
+            3 => &self.group_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.group_ids,
+            3 => &mut self.group_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribePlacementGroupsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_PLACEMENT_GROUPS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribePlacementGroupsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "GroupIds", query: "GroupId", xml: "GroupId", required: false, shape: &PLACEMENT_GROUP_ID_STRING_LIST },
+    Member { name: "GroupNames", query: "GroupName", xml: "groupName", required: false, shape: &PLACEMENT_GROUP_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribePlacementGroupsResult {
+    pub placement_groups: Vec<PlacementGroup>,
+}
+
+impl Record for DescribePlacementGroupsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.placement_groups,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.placement_groups,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribePlacementGroupsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_PLACEMENT_GROUPS_RESULT: Shape = Shape::Struct(Struct { name: "DescribePlacementGroupsResult", members: &[
+    Member { name: "PlacementGroups", query: "PlacementGroupSet", xml: "placementGroupSet", required: false, shape: &PLACEMENT_GROUP_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribePrefixListsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_ids: Vec<String>,
+}
+
+impl Record for DescribePrefixListsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.prefix_list_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.prefix_list_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribePrefixListsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_PREFIX_LISTS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribePrefixListsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixListIds", query: "PrefixListId", xml: "PrefixListId", required: false, shape: &PREFIX_LIST_RESOURCE_ID_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribePrefixListsResult {
+    pub next_token: Option<String>,
+    pub prefix_lists: Vec<PrefixList>,
+}
+
+impl Record for DescribePrefixListsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.prefix_lists,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.prefix_lists,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribePrefixListsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_PREFIX_LISTS_RESULT: Shape = Shape::Struct(Struct { name: "DescribePrefixListsResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixLists", query: "PrefixListSet", xml: "prefixListSet", required: false, shape: &PREFIX_LIST_SET },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -3995,6 +9278,186 @@ pub static DESCRIBE_SECURITY_GROUPS_RESULT: Shape = Shape::Struct(Struct { name:
     Member { name: "SecurityGroups", query: "SecurityGroupInfo", xml: "securityGroupInfo", required: false, shape: &SECURITY_GROUP_LIST },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSnapshotsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub owner_ids: Vec<String>,
+    pub restorable_by_user_ids: Vec<String>,
+    pub snapshot_ids: Vec<String>,
+}
+
+impl Record for DescribeSnapshotsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.owner_ids,
+            5 => &self.restorable_by_user_ids,
+            6 => &self.snapshot_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.owner_ids,
+            5 => &mut self.restorable_by_user_ids,
+            6 => &mut self.snapshot_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeSnapshotsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SNAPSHOTS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeSnapshotsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerIds", query: "Owner", xml: "Owner", required: false, shape: &OWNER_STRING_LIST },
+    Member { name: "RestorableByUserIds", query: "RestorableBy", xml: "RestorableBy", required: false, shape: &RESTORABLE_BY_STRING_LIST },
+    Member { name: "SnapshotIds", query: "SnapshotId", xml: "SnapshotId", required: false, shape: &SNAPSHOT_ID_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSnapshotsResult {
+    pub next_token: Option<String>,
+    pub snapshots: Vec<Snapshot>,
+}
+
+impl Record for DescribeSnapshotsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.snapshots,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.snapshots,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeSnapshotsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SNAPSHOTS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeSnapshotsResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "Snapshots", query: "SnapshotSet", xml: "snapshotSet", required: false, shape: &SNAPSHOT_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSpotInstanceRequestsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub spot_instance_request_ids: Vec<String>,
+}
+
+impl Record for DescribeSpotInstanceRequestsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.spot_instance_request_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.spot_instance_request_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeSpotInstanceRequestsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SPOT_INSTANCE_REQUESTS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeSpotInstanceRequestsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "SpotInstanceRequestIds", query: "SpotInstanceRequestId", xml: "SpotInstanceRequestId", required: false, shape: &SPOT_INSTANCE_REQUEST_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSpotInstanceRequestsResult {
+    pub next_token: Option<String>,
+    pub spot_instance_requests: Vec<SpotInstanceRequest>,
+}
+
+impl Record for DescribeSpotInstanceRequestsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.spot_instance_requests,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.spot_instance_requests,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeSpotInstanceRequestsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SPOT_INSTANCE_REQUESTS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeSpotInstanceRequestsResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "SpotInstanceRequests", query: "SpotInstanceRequestSet", xml: "spotInstanceRequestSet", required: false, shape: &SPOT_INSTANCE_REQUEST_LIST },
+] });
+
 pub static DESCRIBE_SUBNETS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -4163,6 +9626,96 @@ impl Value for DescribeTagsResult {
 pub static DESCRIBE_TAGS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeTagsResult", members: &[
     Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
     Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_DESCRIPTION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVolumesModificationsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub include_managed_resources: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub volume_ids: Vec<String>,
+}
+
+impl Record for DescribeVolumesModificationsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.include_managed_resources,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            5 => &self.volume_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.include_managed_resources,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            5 => &mut self.volume_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVolumesModificationsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VOLUMES_MODIFICATIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeVolumesModificationsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "IncludeManagedResources", query: "IncludeManagedResources", xml: "IncludeManagedResources", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "VolumeIds", query: "VolumeId", xml: "VolumeId", required: false, shape: &VOLUME_ID_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVolumesModificationsResult {
+    pub next_token: Option<String>,
+    pub volumes_modifications: Vec<VolumeModification>,
+}
+
+impl Record for DescribeVolumesModificationsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.volumes_modifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.volumes_modifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVolumesModificationsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VOLUMES_MODIFICATIONS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeVolumesModificationsResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "VolumesModifications", query: "VolumeModificationSet", xml: "volumeModificationSet", required: false, shape: &VOLUME_MODIFICATION_LIST },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -4341,6 +9894,180 @@ pub static DESCRIBE_VPC_ATTRIBUTE_RESULT: Shape = Shape::Struct(Struct { name: "
     Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcEndpointsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub vpc_endpoint_ids: Vec<String>,
+}
+
+impl Record for DescribeVpcEndpointsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.vpc_endpoint_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.vpc_endpoint_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpcEndpointsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPC_ENDPOINTS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeVpcEndpointsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "VpcEndpointIds", query: "VpcEndpointId", xml: "VpcEndpointId", required: false, shape: &VPC_ENDPOINT_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcEndpointsResult {
+    pub next_token: Option<String>,
+    pub vpc_endpoints: Vec<VpcEndpoint>,
+}
+
+impl Record for DescribeVpcEndpointsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.vpc_endpoints,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.vpc_endpoints,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpcEndpointsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPC_ENDPOINTS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeVpcEndpointsResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "VpcEndpoints", query: "VpcEndpointSet", xml: "vpcEndpointSet", required: false, shape: &VPC_ENDPOINT_SET },
+] });
+
+pub static DESCRIBE_VPC_PEERING_CONNECTIONS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcPeeringConnectionsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub vpc_peering_connection_ids: Vec<String>,
+}
+
+impl Record for DescribeVpcPeeringConnectionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.vpc_peering_connection_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.vpc_peering_connection_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpcPeeringConnectionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPC_PEERING_CONNECTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeVpcPeeringConnectionsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DESCRIBE_VPC_PEERING_CONNECTIONS_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "VpcPeeringConnectionIds", query: "VpcPeeringConnectionId", xml: "VpcPeeringConnectionId", required: false, shape: &VPC_PEERING_CONNECTION_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcPeeringConnectionsResult {
+    pub next_token: Option<String>,
+    pub vpc_peering_connections: Vec<VpcPeeringConnection>,
+}
+
+impl Record for DescribeVpcPeeringConnectionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.vpc_peering_connections,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.vpc_peering_connections,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpcPeeringConnectionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPC_PEERING_CONNECTIONS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeVpcPeeringConnectionsResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+    Member { name: "VpcPeeringConnections", query: "VpcPeeringConnectionSet", xml: "vpcPeeringConnectionSet", required: false, shape: &VPC_PEERING_CONNECTION_LIST },
+] });
+
 pub static DESCRIBE_VPCS_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(1000.0) });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -4429,7 +10156,893 @@ pub static DESCRIBE_VPCS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeV
     Member { name: "Vpcs", query: "VpcSet", xml: "vpcSet", required: false, shape: &VPC_LIST },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpnConnectionsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Vec<Filter>,
+    pub vpn_connection_ids: Vec<String>,
+}
+
+impl Record for DescribeVpnConnectionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.vpn_connection_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.vpn_connection_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpnConnectionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPN_CONNECTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeVpnConnectionsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Filters", query: "Filter", xml: "Filter", required: false, shape: &FILTER_LIST },
+    Member { name: "VpnConnectionIds", query: "VpnConnectionId", xml: "VpnConnectionId", required: false, shape: &VPN_CONNECTION_ID_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpnConnectionsResult {
+    pub vpn_connections: Vec<VpnConnection>,
+}
+
+impl Record for DescribeVpnConnectionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.vpn_connections,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.vpn_connections,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeVpnConnectionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_VPN_CONNECTIONS_RESULT: Shape = Shape::Struct(Struct { name: "DescribeVpnConnectionsResult", members: &[
+    Member { name: "VpnConnections", query: "VpnConnectionSet", xml: "vpnConnectionSet", required: false, shape: &VPN_CONNECTION_LIST },
+] });
+
+pub static DESTINATION_FILE_FORMAT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["plain-text", "parquet"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DestinationOptionsRequest {
+    pub file_format: Option<String>,
+    pub hive_compatible_partitions: Option<bool>,
+    pub per_hour_partition: Option<bool>,
+}
+
+impl Record for DestinationOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.file_format,
+            1 => &self.hive_compatible_partitions,
+            2 => &self.per_hour_partition,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.file_format,
+            1 => &mut self.hive_compatible_partitions,
+            2 => &mut self.per_hour_partition,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DestinationOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESTINATION_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "DestinationOptionsRequest", members: &[
+    Member { name: "FileFormat", query: "FileFormat", xml: "FileFormat", required: false, shape: &DESTINATION_FILE_FORMAT },
+    Member { name: "HiveCompatiblePartitions", query: "HiveCompatiblePartitions", xml: "HiveCompatiblePartitions", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PerHourPartition", query: "PerHourPartition", xml: "PerHourPartition", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DestinationOptionsResponse {
+    pub file_format: Option<String>,
+    pub hive_compatible_partitions: Option<bool>,
+    pub per_hour_partition: Option<bool>,
+}
+
+impl Record for DestinationOptionsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.file_format,
+            1 => &self.hive_compatible_partitions,
+            2 => &self.per_hour_partition,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.file_format,
+            1 => &mut self.hive_compatible_partitions,
+            2 => &mut self.per_hour_partition,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DestinationOptionsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESTINATION_OPTIONS_RESPONSE: Shape = Shape::Struct(Struct { name: "DestinationOptionsResponse", members: &[
+    Member { name: "FileFormat", query: "FileFormat", xml: "fileFormat", required: false, shape: &DESTINATION_FILE_FORMAT },
+    Member { name: "HiveCompatiblePartitions", query: "HiveCompatiblePartitions", xml: "hiveCompatiblePartitions", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PerHourPartition", query: "PerHourPartition", xml: "perHourPartition", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachInternetGatewayOutput {
+}
+
+impl Record for DetachInternetGatewayOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachInternetGatewayOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_INTERNET_GATEWAY_OUTPUT: Shape = Shape::Struct(Struct { name: "DetachInternetGatewayOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: Option<String>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for DetachInternetGatewayRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.internet_gateway_id,
+            2 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.internet_gateway_id,
+            2 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachInternetGatewayRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_INTERNET_GATEWAY_REQUEST: Shape = Shape::Struct(Struct { name: "DetachInternetGatewayRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InternetGatewayId", query: "InternetGatewayId", xml: "internetGatewayId", required: true, shape: &ANY_STRING },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachNetworkInterfaceOutput {
+}
+
+impl Record for DetachNetworkInterfaceOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachNetworkInterfaceOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_NETWORK_INTERFACE_OUTPUT: Shape = Shape::Struct(Struct { name: "DetachNetworkInterfaceOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachNetworkInterfaceRequest {
+    pub attachment_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub force: Option<bool>,
+}
+
+impl Record for DetachNetworkInterfaceRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachment_id,
+            1 => &self.dry_run,
+            2 => &self.force,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachment_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.force,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachNetworkInterfaceRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_NETWORK_INTERFACE_REQUEST: Shape = Shape::Struct(Struct { name: "DetachNetworkInterfaceRequest", members: &[
+    Member { name: "AttachmentId", query: "AttachmentId", xml: "attachmentId", required: true, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Force", query: "Force", xml: "force", required: false, shape: &ANY_BOOLEAN },
+] });
+
 pub static DEVICE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ebs", "instance-store"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DhcpConfiguration {
+    pub key: Option<String>,
+    pub values: Vec<AttributeValue>,
+}
+
+impl Record for DhcpConfiguration {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DhcpConfiguration {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DHCP_CONFIGURATION: Shape = Shape::Struct(Struct { name: "DhcpConfiguration", members: &[
+    Member { name: "Key", query: "Key", xml: "key", required: false, shape: &ANY_STRING },
+    Member { name: "Values", query: "ValueSet", xml: "valueSet", required: false, shape: &DHCP_CONFIGURATION_VALUE_LIST },
+] });
+
+pub static DHCP_CONFIGURATION_LIST: Shape = Shape::List(List { member: &DHCP_CONFIGURATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static DHCP_CONFIGURATION_VALUE_LIST: Shape = Shape::List(List { member: &ATTRIBUTE_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DhcpOptions {
+    pub dhcp_configurations: Vec<DhcpConfiguration>,
+    pub dhcp_options_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for DhcpOptions {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dhcp_configurations,
+            1 => &self.dhcp_options_id,
+            2 => &self.owner_id,
+            3 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dhcp_configurations,
+            1 => &mut self.dhcp_options_id,
+            2 => &mut self.owner_id,
+            3 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DhcpOptions {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DHCP_OPTIONS: Shape = Shape::Struct(Struct { name: "DhcpOptions", members: &[
+    Member { name: "DhcpConfigurations", query: "DhcpConfigurationSet", xml: "dhcpConfigurationSet", required: false, shape: &DHCP_CONFIGURATION_LIST },
+    Member { name: "DhcpOptionsId", query: "DhcpOptionsId", xml: "dhcpOptionsId", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+] });
+
+pub static DHCP_OPTIONS_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("DhcpOptionsId"), length: Length::ANY });
+
+pub static DHCP_OPTIONS_LIST: Shape = Shape::List(List { member: &DHCP_OPTIONS, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableImageDeprecationRequest {
+    pub dry_run: Option<bool>,
+    pub image_id: Option<String>,
+}
+
+impl Record for DisableImageDeprecationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisableImageDeprecationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISABLE_IMAGE_DEPRECATION_REQUEST: Shape = Shape::Struct(Struct { name: "DisableImageDeprecationRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "ImageId", query: "ImageId", xml: "ImageId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableImageDeprecationResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for DisableImageDeprecationResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisableImageDeprecationResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISABLE_IMAGE_DEPRECATION_RESULT: Shape = Shape::Struct(Struct { name: "DisableImageDeprecationResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableVgwRoutePropagationOutput {
+}
+
+impl Record for DisableVgwRoutePropagationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisableVgwRoutePropagationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISABLE_VGW_ROUTE_PROPAGATION_OUTPUT: Shape = Shape::Struct(Struct { name: "DisableVgwRoutePropagationOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableVgwRoutePropagationRequest {
+    pub dry_run: Option<bool>,
+    pub gateway_id: Option<String>,
+    pub route_table_id: Option<String>,
+}
+
+impl Record for DisableVgwRoutePropagationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.gateway_id,
+            2 => &self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.gateway_id,
+            2 => &mut self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisableVgwRoutePropagationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISABLE_VGW_ROUTE_PROPAGATION_REQUEST: Shape = Shape::Struct(Struct { name: "DisableVgwRoutePropagationRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GatewayId", query: "GatewayId", xml: "GatewayId", required: true, shape: &ANY_STRING },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "RouteTableId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateAddressOutput {
+}
+
+impl Record for DisassociateAddressOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateAddressOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_ADDRESS_OUTPUT: Shape = Shape::Struct(Struct { name: "DisassociateAddressOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateAddressRequest {
+    pub association_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub public_ip: Option<String>,
+}
+
+impl Record for DisassociateAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            1 => &self.dry_run,
+            2 => &self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "DisassociateAddressRequest", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "AssociationId", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PublicIp", query: "PublicIp", xml: "PublicIp", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateIamInstanceProfileRequest {
+    pub association_id: Option<String>,
+}
+
+impl Record for DisassociateIamInstanceProfileRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateIamInstanceProfileRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST: Shape = Shape::Struct(Struct { name: "DisassociateIamInstanceProfileRequest", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "AssociationId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateIamInstanceProfileResult {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl Record for DisassociateIamInstanceProfileResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.iam_instance_profile_association,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.iam_instance_profile_association,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateIamInstanceProfileResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_IAM_INSTANCE_PROFILE_RESULT: Shape = Shape::Struct(Struct { name: "DisassociateIamInstanceProfileResult", members: &[
+    Member { name: "IamInstanceProfileAssociation", query: "IamInstanceProfileAssociation", xml: "iamInstanceProfileAssociation", required: false, shape: &IAM_INSTANCE_PROFILE_ASSOCIATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateNatGatewayAddressRequest {
+    pub association_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+    pub max_drain_duration_seconds: Option<i32>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Record for DisassociateNatGatewayAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_ids,
+            1 => &self.dry_run,
+            2 => &self.max_drain_duration_seconds,
+            3 => &self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_ids,
+            1 => &mut self.dry_run,
+            2 => &mut self.max_drain_duration_seconds,
+            3 => &mut self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateNatGatewayAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "DisassociateNatGatewayAddressRequest", members: &[
+    Member { name: "AssociationIds", query: "AssociationId", xml: "AssociationId", required: true, shape: &EIP_ASSOCIATION_ID_LIST },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxDrainDurationSeconds", query: "MaxDrainDurationSeconds", xml: "MaxDrainDurationSeconds", required: false, shape: &DRAIN_SECONDS },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "NatGatewayId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateNatGatewayAddressResult {
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Record for DisassociateNatGatewayAddressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.nat_gateway_addresses,
+            1 => &self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.nat_gateway_addresses,
+            1 => &mut self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateNatGatewayAddressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT: Shape = Shape::Struct(Struct { name: "DisassociateNatGatewayAddressResult", members: &[
+    Member { name: "NatGatewayAddresses", query: "NatGatewayAddressSet", xml: "natGatewayAddressSet", required: false, shape: &NAT_GATEWAY_ADDRESS_LIST },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateRouteTableOutput {
+}
+
+impl Record for DisassociateRouteTableOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateRouteTableOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_ROUTE_TABLE_OUTPUT: Shape = Shape::Struct(Struct { name: "DisassociateRouteTableOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateRouteTableRequest {
+    pub association_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl Record for DisassociateRouteTableRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            1 => &self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateRouteTableRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Shape = Shape::Struct(Struct { name: "DisassociateRouteTableRequest", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: true, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateVpcCidrBlockRequest {
+    pub association_id: Option<String>,
+}
+
+impl Record for DisassociateVpcCidrBlockRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateVpcCidrBlockRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_VPC_CIDR_BLOCK_REQUEST: Shape = Shape::Struct(Struct { name: "DisassociateVpcCidrBlockRequest", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateVpcCidrBlockResult {
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for DisassociateVpcCidrBlockResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr_block_association,
+            1 => &self.ipv6_cidr_block_association,
+            2 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr_block_association,
+            1 => &mut self.ipv6_cidr_block_association,
+            2 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisassociateVpcCidrBlockResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISASSOCIATE_VPC_CIDR_BLOCK_RESULT: Shape = Shape::Struct(Struct { name: "DisassociateVpcCidrBlockResult", members: &[
+    Member { name: "CidrBlockAssociation", query: "CidrBlockAssociation", xml: "cidrBlockAssociation", required: false, shape: &VPC_CIDR_BLOCK_ASSOCIATION },
+    Member { name: "Ipv6CidrBlockAssociation", query: "Ipv6CidrBlockAssociation", xml: "ipv6CidrBlockAssociation", required: false, shape: &VPC_IPV6_CIDR_BLOCK_ASSOCIATION },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DiskInfo {
@@ -4475,6 +11088,96 @@ pub static DISK_INFO: Shape = Shape::Struct(Struct { name: "DiskInfo", members: 
 pub static DISK_INFO_LIST: Shape = Shape::List(List { member: &DISK_INFO, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static DISK_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["hdd", "ssd"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DnsEntry {
+    pub dns_name: Option<String>,
+    pub hosted_zone_id: Option<String>,
+}
+
+impl Record for DnsEntry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dns_name,
+            1 => &self.hosted_zone_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dns_name,
+            1 => &mut self.hosted_zone_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DnsEntry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DNS_ENTRY: Shape = Shape::Struct(Struct { name: "DnsEntry", members: &[
+    Member { name: "DnsName", query: "DnsName", xml: "dnsName", required: false, shape: &ANY_STRING },
+    Member { name: "HostedZoneId", query: "HostedZoneId", xml: "hostedZoneId", required: false, shape: &ANY_STRING },
+] });
+
+pub static DNS_ENTRY_SET: Shape = Shape::List(List { member: &DNS_ENTRY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DnsOptions {
+    pub dns_record_ip_type: Option<String>,
+    pub private_dns_only_for_inbound_resolver_endpoint: Option<bool>,
+    pub private_dns_preference: Option<String>,
+    pub private_dns_specified_domains: Vec<String>,
+}
+
+impl Record for DnsOptions {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dns_record_ip_type,
+            1 => &self.private_dns_only_for_inbound_resolver_endpoint,
+            2 => &self.private_dns_preference,
+            3 => &self.private_dns_specified_domains,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dns_record_ip_type,
+            1 => &mut self.private_dns_only_for_inbound_resolver_endpoint,
+            2 => &mut self.private_dns_preference,
+            3 => &mut self.private_dns_specified_domains,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DnsOptions {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DNS_OPTIONS: Shape = Shape::Struct(Struct { name: "DnsOptions", members: &[
+    Member { name: "DnsRecordIpType", query: "DnsRecordIpType", xml: "dnsRecordIpType", required: false, shape: &DNS_RECORD_IP_TYPE },
+    Member { name: "PrivateDnsOnlyForInboundResolverEndpoint", query: "PrivateDnsOnlyForInboundResolverEndpoint", xml: "privateDnsOnlyForInboundResolverEndpoint", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PrivateDnsPreference", query: "PrivateDnsPreference", xml: "privateDnsPreference", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateDnsSpecifiedDomains", query: "PrivateDnsSpecifiedDomainSet", xml: "privateDnsSpecifiedDomainSet", required: false, shape: &PRIVATE_DNS_SPECIFIED_DOMAIN_SET },
+] });
+
+pub static DNS_RECORD_IP_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ipv4", "dualstack", "ipv6", "service-defined"] });
+
+pub static DOMAIN_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["vpc", "standard"] });
+
+pub static DRAIN_SECONDS: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(4000.0) });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EbsBlockDevice {
@@ -4947,6 +11650,8 @@ pub static EFA_INFO: Shape = Shape::Struct(Struct { name: "EfaInfo", members: &[
     Member { name: "MaximumEfaInterfaces", query: "MaximumEfaInterfaces", xml: "maximumEfaInterfaces", required: false, shape: &ANY_INTEGER },
 ] });
 
+pub static EIP_ASSOCIATION_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ElasticGpuAssociation {
     pub elastic_gpu_association_id: Option<String>,
@@ -5155,6 +11860,43 @@ pub static ELASTIC_INFERENCE_ACCELERATOR_COUNT: Shape = Shape::Integer(Range { m
 pub static ELASTIC_INFERENCE_ACCELERATORS: Shape = Shape::List(List { member: &ELASTIC_INFERENCE_ACCELERATOR, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<EnaSrdUdpSpecification>,
+}
+
+impl Record for EnaSrdSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ena_srd_enabled,
+            1 => &self.ena_srd_udp_specification,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ena_srd_enabled,
+            1 => &mut self.ena_srd_udp_specification,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnaSrdSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENA_SRD_SPECIFICATION: Shape = Shape::Struct(Struct { name: "EnaSrdSpecification", members: &[
+    Member { name: "EnaSrdEnabled", query: "EnaSrdEnabled", xml: "EnaSrdEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnaSrdUdpSpecification", query: "EnaSrdUdpSpecification", xml: "EnaSrdUdpSpecification", required: false, shape: &ENA_SRD_UDP_SPECIFICATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnaSrdSpecificationRequest {
     pub ena_srd_enabled: Option<bool>,
     pub ena_srd_udp_specification: Option<EnaSrdUdpSpecificationRequest>,
@@ -5192,6 +11934,39 @@ pub static ENA_SRD_SPECIFICATION_REQUEST: Shape = Shape::Struct(Struct { name: "
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl Record for EnaSrdUdpSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ena_srd_udp_enabled,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ena_srd_udp_enabled,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnaSrdUdpSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENA_SRD_UDP_SPECIFICATION: Shape = Shape::Struct(Struct { name: "EnaSrdUdpSpecification", members: &[
+    Member { name: "EnaSrdUdpEnabled", query: "EnaSrdUdpEnabled", xml: "EnaSrdUdpEnabled", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnaSrdUdpSpecificationRequest {
     pub ena_srd_udp_enabled: Option<bool>,
 }
@@ -5225,6 +12000,150 @@ pub static ENA_SRD_UDP_SPECIFICATION_REQUEST: Shape = Shape::Struct(Struct { nam
 ] });
 
 pub static ENA_SUPPORT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["unsupported", "supported", "required"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableImageDeprecationRequest {
+    pub deprecate_at: Option<Timestamp>,
+    pub dry_run: Option<bool>,
+    pub image_id: Option<String>,
+}
+
+impl Record for EnableImageDeprecationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.deprecate_at,
+            1 => &self.dry_run,
+            2 => &self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.deprecate_at,
+            1 => &mut self.dry_run,
+            2 => &mut self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnableImageDeprecationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENABLE_IMAGE_DEPRECATION_REQUEST: Shape = Shape::Struct(Struct { name: "EnableImageDeprecationRequest", members: &[
+    Member { name: "DeprecateAt", query: "DeprecateAt", xml: "DeprecateAt", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "ImageId", query: "ImageId", xml: "ImageId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableImageDeprecationResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for EnableImageDeprecationResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnableImageDeprecationResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENABLE_IMAGE_DEPRECATION_RESULT: Shape = Shape::Struct(Struct { name: "EnableImageDeprecationResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableVgwRoutePropagationOutput {
+}
+
+impl Record for EnableVgwRoutePropagationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnableVgwRoutePropagationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENABLE_VGW_ROUTE_PROPAGATION_OUTPUT: Shape = Shape::Struct(Struct { name: "EnableVgwRoutePropagationOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableVgwRoutePropagationRequest {
+    pub dry_run: Option<bool>,
+    pub gateway_id: Option<String>,
+    pub route_table_id: Option<String>,
+}
+
+impl Record for EnableVgwRoutePropagationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.gateway_id,
+            2 => &self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.gateway_id,
+            2 => &mut self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnableVgwRoutePropagationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENABLE_VGW_ROUTE_PROPAGATION_REQUEST: Shape = Shape::Struct(Struct { name: "EnableVgwRoutePropagationRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GatewayId", query: "GatewayId", xml: "GatewayId", required: true, shape: &ANY_STRING },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "RouteTableId", required: true, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnclaveOptions {
@@ -5346,6 +12265,111 @@ pub static FILTER_LIST: Shape = Shape::List(List { member: &FILTER, query_item: 
 pub static FLEXIBLE_ENA_QUEUES_SUPPORT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["unsupported", "supported"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct FlowLog {
+    pub creation_time: Option<Timestamp>,
+    pub deliver_cross_account_role: Option<String>,
+    pub deliver_logs_error_message: Option<String>,
+    pub deliver_logs_permission_arn: Option<String>,
+    pub deliver_logs_status: Option<String>,
+    pub destination_options: Option<DestinationOptionsResponse>,
+    pub flow_log_id: Option<String>,
+    pub flow_log_status: Option<String>,
+    pub log_destination: Option<String>,
+    pub log_destination_type: Option<String>,
+    pub log_format: Option<String>,
+    pub log_group_name: Option<String>,
+    pub max_aggregation_interval: Option<i32>,
+    pub resource_id: Option<String>,
+    pub tag_field_specifications: Vec<TagFieldSpecificationResponse>,
+    pub tags: Vec<Tag>,
+    pub traffic_type: Option<String>,
+}
+
+impl Record for FlowLog {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.creation_time,
+            1 => &self.deliver_cross_account_role,
+            2 => &self.deliver_logs_error_message,
+            3 => &self.deliver_logs_permission_arn,
+            4 => &self.deliver_logs_status,
+            5 => &self.destination_options,
+            6 => &self.flow_log_id,
+            7 => &self.flow_log_status,
+            8 => &self.log_destination,
+            9 => &self.log_destination_type,
+            10 => &self.log_format,
+            11 => &self.log_group_name,
+            12 => &self.max_aggregation_interval,
+            13 => &self.resource_id,
+            14 => &self.tag_field_specifications,
+            15 => &self.tags,
+            16 => &self.traffic_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.creation_time,
+            1 => &mut self.deliver_cross_account_role,
+            2 => &mut self.deliver_logs_error_message,
+            3 => &mut self.deliver_logs_permission_arn,
+            4 => &mut self.deliver_logs_status,
+            5 => &mut self.destination_options,
+            6 => &mut self.flow_log_id,
+            7 => &mut self.flow_log_status,
+            8 => &mut self.log_destination,
+            9 => &mut self.log_destination_type,
+            10 => &mut self.log_format,
+            11 => &mut self.log_group_name,
+            12 => &mut self.max_aggregation_interval,
+            13 => &mut self.resource_id,
+            14 => &mut self.tag_field_specifications,
+            15 => &mut self.tags,
+            16 => &mut self.traffic_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for FlowLog {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static FLOW_LOG: Shape = Shape::Struct(Struct { name: "FlowLog", members: &[
+    Member { name: "CreationTime", query: "CreationTime", xml: "creationTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DeliverCrossAccountRole", query: "DeliverCrossAccountRole", xml: "deliverCrossAccountRole", required: false, shape: &ANY_STRING },
+    Member { name: "DeliverLogsErrorMessage", query: "DeliverLogsErrorMessage", xml: "deliverLogsErrorMessage", required: false, shape: &ANY_STRING },
+    Member { name: "DeliverLogsPermissionArn", query: "DeliverLogsPermissionArn", xml: "deliverLogsPermissionArn", required: false, shape: &ANY_STRING },
+    Member { name: "DeliverLogsStatus", query: "DeliverLogsStatus", xml: "deliverLogsStatus", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationOptions", query: "DestinationOptions", xml: "destinationOptions", required: false, shape: &DESTINATION_OPTIONS_RESPONSE },
+    Member { name: "FlowLogId", query: "FlowLogId", xml: "flowLogId", required: false, shape: &ANY_STRING },
+    Member { name: "FlowLogStatus", query: "FlowLogStatus", xml: "flowLogStatus", required: false, shape: &ANY_STRING },
+    Member { name: "LogDestination", query: "LogDestination", xml: "logDestination", required: false, shape: &ANY_STRING },
+    Member { name: "LogDestinationType", query: "LogDestinationType", xml: "logDestinationType", required: false, shape: &LOG_DESTINATION_TYPE },
+    Member { name: "LogFormat", query: "LogFormat", xml: "logFormat", required: false, shape: &ANY_STRING },
+    Member { name: "LogGroupName", query: "LogGroupName", xml: "logGroupName", required: false, shape: &ANY_STRING },
+    Member { name: "MaxAggregationInterval", query: "MaxAggregationInterval", xml: "maxAggregationInterval", required: false, shape: &ANY_INTEGER },
+    Member { name: "ResourceId", query: "ResourceId", xml: "resourceId", required: false, shape: &ANY_STRING },
+    Member { name: "TagFieldSpecifications", query: "TagFieldSpecificationSet", xml: "tagFieldSpecificationSet", required: false, shape: &TAG_FIELD_SPECIFICATION_LIST_RESPONSE },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "TrafficType", query: "TrafficType", xml: "trafficType", required: false, shape: &TRAFFIC_TYPE },
+] });
+
+pub static FLOW_LOG_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static FLOW_LOG_RESOURCE_IDS: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static FLOW_LOG_SET: Shape = Shape::List(List { member: &FLOW_LOG, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static FLOW_LOGS_RESOURCE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["VPC", "Subnet", "NetworkInterface", "TransitGateway", "TransitGatewayAttachment", "RegionalNatGateway", "CoreNetwork", "CoreNetworkEdge", "CoreNetworkAttachment"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FpgaDeviceInfo {
     pub count: Option<i32>,
     pub manufacturer: Option<String>,
@@ -5462,6 +12486,10 @@ pub static FPGA_INFO: Shape = Shape::Struct(Struct { name: "FpgaInfo", members: 
     Member { name: "TotalFpgaMemoryInMiB", query: "TotalFpgaMemoryInMiB", xml: "totalFpgaMemoryInMiB", required: false, shape: &ANY_INTEGER },
 ] });
 
+pub static GATEWAY_ASSOCIATION_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["associated", "not-associated", "associating", "disassociating"] });
+
+pub static GATEWAY_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ipsec.1"] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetConsoleOutputRequest {
     pub dry_run: Option<bool>,
@@ -5541,6 +12569,236 @@ impl Value for GetConsoleOutputResult {
 pub static GET_CONSOLE_OUTPUT_RESULT: Shape = Shape::Struct(Struct { name: "GetConsoleOutputResult", members: &[
     Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
     Member { name: "Output", query: "Output", xml: "output", required: false, shape: &ANY_STRING },
+    Member { name: "Timestamp", query: "Timestamp", xml: "timestamp", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetInstanceMetadataDefaultsRequest {
+    pub dry_run: Option<bool>,
+}
+
+impl Record for GetInstanceMetadataDefaultsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetInstanceMetadataDefaultsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_INSTANCE_METADATA_DEFAULTS_REQUEST: Shape = Shape::Struct(Struct { name: "GetInstanceMetadataDefaultsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetInstanceMetadataDefaultsResult {
+    pub account_level: Option<InstanceMetadataDefaultsResponse>,
+}
+
+impl Record for GetInstanceMetadataDefaultsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_level,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_level,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetInstanceMetadataDefaultsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_INSTANCE_METADATA_DEFAULTS_RESULT: Shape = Shape::Struct(Struct { name: "GetInstanceMetadataDefaultsResult", members: &[
+    Member { name: "AccountLevel", query: "AccountLevel", xml: "accountLevel", required: false, shape: &INSTANCE_METADATA_DEFAULTS_RESPONSE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListEntriesRequest {
+    pub dry_run: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub target_version: Option<i64>,
+}
+
+impl Record for GetManagedPrefixListEntriesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.max_results,
+            2 => &self.next_token,
+            3 => &self.prefix_list_id,
+            4 => &self.target_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.max_results,
+            2 => &mut self.next_token,
+            3 => &mut self.prefix_list_id,
+            4 => &mut self.target_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetManagedPrefixListEntriesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST: Shape = Shape::Struct(Struct { name: "GetManagedPrefixListEntriesRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &PREFIX_LIST_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixListId", query: "PrefixListId", xml: "PrefixListId", required: true, shape: &ANY_STRING },
+    Member { name: "TargetVersion", query: "TargetVersion", xml: "TargetVersion", required: false, shape: &ANY_LONG },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListEntriesResult {
+    pub entries: Vec<PrefixListEntry>,
+    pub next_token: Option<String>,
+}
+
+impl Record for GetManagedPrefixListEntriesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.entries,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.entries,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetManagedPrefixListEntriesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT: Shape = Shape::Struct(Struct { name: "GetManagedPrefixListEntriesResult", members: &[
+    Member { name: "Entries", query: "EntrySet", xml: "entrySet", required: false, shape: &PREFIX_LIST_ENTRY_SET },
+    Member { name: "NextToken", query: "NextToken", xml: "nextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPasswordDataRequest {
+    pub dry_run: Option<bool>,
+    pub instance_id: Option<String>,
+}
+
+impl Record for GetPasswordDataRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPasswordDataRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PASSWORD_DATA_REQUEST: Shape = Shape::Struct(Struct { name: "GetPasswordDataRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPasswordDataResult {
+    pub instance_id: Option<String>,
+    pub password_data: Option<String>,
+    pub timestamp: Option<Timestamp>,
+}
+
+impl Record for GetPasswordDataResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_id,
+            1 => &self.password_data,
+            2 => &self.timestamp,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_id,
+            1 => &mut self.password_data,
+            2 => &mut self.timestamp,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPasswordDataResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PASSWORD_DATA_RESULT: Shape = Shape::Struct(Struct { name: "GetPasswordDataResult", members: &[
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "PasswordData", query: "PasswordData", xml: "passwordData", required: false, shape: &ANY_STRING },
     Member { name: "Timestamp", query: "Timestamp", xml: "timestamp", required: false, shape: &ANY_TIMESTAMP },
 ] });
 
@@ -5714,6 +12972,8 @@ pub static GROUP_IDENTIFIER: Shape = Shape::Struct(Struct { name: "GroupIdentifi
 
 pub static GROUP_IDENTIFIER_LIST: Shape = Shape::List(List { member: &GROUP_IDENTIFIER, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+pub static GROUP_IDENTIFIER_SET: Shape = Shape::List(List { member: &SECURITY_GROUP_IDENTIFIER, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static GROUP_NAME_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("GroupName"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -5782,11 +13042,50 @@ pub static HIBERNATION_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "Hi
     Member { name: "Configured", query: "Configured", xml: "Configured", required: false, shape: &ANY_BOOLEAN },
 ] });
 
+pub static HOST_TENANCY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["default", "dedicated", "host"] });
+
 pub static HOSTNAME_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ip-name", "resource-name"] });
+
+pub static HTTP_TOKENS_ENFORCED_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled"] });
 
 pub static HTTP_TOKENS_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["optional", "required"] });
 
 pub static HYPERVISOR_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ovm", "xen"] });
+
+pub static IKE_VERSIONS_LIST: Shape = Shape::List(List { member: &IKE_VERSIONS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct IKEVersionsListValue {
+    pub value: Option<String>,
+}
+
+impl Record for IKEVersionsListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for IKEVersionsListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static IKE_VERSIONS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "IKEVersionsListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IamInstanceProfile {
@@ -5826,6 +13125,59 @@ pub static IAM_INSTANCE_PROFILE: Shape = Shape::Struct(Struct { name: "IamInstan
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct IamInstanceProfileAssociation {
+    pub association_id: Option<String>,
+    pub iam_instance_profile: Option<IamInstanceProfile>,
+    pub instance_id: Option<String>,
+    pub state: Option<String>,
+    pub timestamp: Option<Timestamp>,
+}
+
+impl Record for IamInstanceProfileAssociation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            1 => &self.iam_instance_profile,
+            2 => &self.instance_id,
+            3 => &self.state,
+            4 => &self.timestamp,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.iam_instance_profile,
+            2 => &mut self.instance_id,
+            3 => &mut self.state,
+            4 => &mut self.timestamp,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for IamInstanceProfileAssociation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static IAM_INSTANCE_PROFILE_ASSOCIATION: Shape = Shape::Struct(Struct { name: "IamInstanceProfileAssociation", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: false, shape: &ANY_STRING },
+    Member { name: "IamInstanceProfile", query: "IamInstanceProfile", xml: "iamInstanceProfile", required: false, shape: &IAM_INSTANCE_PROFILE },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &IAM_INSTANCE_PROFILE_ASSOCIATION_STATE },
+    Member { name: "Timestamp", query: "Timestamp", xml: "timestamp", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+pub static IAM_INSTANCE_PROFILE_ASSOCIATION_SET: Shape = Shape::List(List { member: &IAM_INSTANCE_PROFILE_ASSOCIATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static IAM_INSTANCE_PROFILE_ASSOCIATION_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["associating", "associated", "disassociating", "disassociated"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct IamInstanceProfileSpecification {
     pub arn: Option<String>,
     pub name: Option<String>,
@@ -5860,6 +13212,43 @@ impl Value for IamInstanceProfileSpecification {
 pub static IAM_INSTANCE_PROFILE_SPECIFICATION: Shape = Shape::Struct(Struct { name: "IamInstanceProfileSpecification", members: &[
     Member { name: "Arn", query: "Arn", xml: "arn", required: false, shape: &ANY_STRING },
     Member { name: "Name", query: "Name", xml: "name", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct IcmpTypeCode {
+    pub code: Option<i32>,
+    pub r#type: Option<i32>,
+}
+
+impl Record for IcmpTypeCode {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for IcmpTypeCode {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ICMP_TYPE_CODE: Shape = Shape::Struct(Struct { name: "IcmpTypeCode", members: &[
+    Member { name: "Code", query: "Code", xml: "code", required: false, shape: &ANY_INTEGER },
+    Member { name: "Type", query: "Type", xml: "type", required: false, shape: &ANY_INTEGER },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -6055,6 +13444,93 @@ pub static IMAGE: Shape = Shape::Struct(Struct { name: "Image", members: &[
     Member { name: "VirtualizationType", query: "VirtualizationType", xml: "virtualizationType", required: false, shape: &VIRTUALIZATION_TYPE },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageAttribute {
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    pub boot_mode: Option<AttributeValue>,
+    pub deregistration_protection: Option<AttributeValue>,
+    pub description: Option<AttributeValue>,
+    pub image_id: Option<String>,
+    pub imds_support: Option<AttributeValue>,
+    pub kernel_id: Option<AttributeValue>,
+    pub last_launched_time: Option<AttributeValue>,
+    pub launch_permissions: Vec<LaunchPermission>,
+    pub product_codes: Vec<ProductCode>,
+    pub ramdisk_id: Option<AttributeValue>,
+    pub sriov_net_support: Option<AttributeValue>,
+    pub tpm_support: Option<AttributeValue>,
+    pub uefi_data: Option<AttributeValue>,
+}
+
+impl Record for ImageAttribute {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.block_device_mappings,
+            1 => &self.boot_mode,
+            2 => &self.deregistration_protection,
+            3 => &self.description,
+            4 => &self.image_id,
+            5 => &self.imds_support,
+            6 => &self.kernel_id,
+            7 => &self.last_launched_time,
+            8 => &self.launch_permissions,
+            9 => &self.product_codes,
+            10 => &self.ramdisk_id,
+            11 => &self.sriov_net_support,
+            12 => &self.tpm_support,
+            13 => &self.uefi_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.block_device_mappings,
+            1 => &mut self.boot_mode,
+            2 => &mut self.deregistration_protection,
+            3 => &mut self.description,
+            4 => &mut self.image_id,
+            5 => &mut self.imds_support,
+            6 => &mut self.kernel_id,
+            7 => &mut self.last_launched_time,
+            8 => &mut self.launch_permissions,
+            9 => &mut self.product_codes,
+            10 => &mut self.ramdisk_id,
+            11 => &mut self.sriov_net_support,
+            12 => &mut self.tpm_support,
+            13 => &mut self.uefi_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ImageAttribute {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static IMAGE_ATTRIBUTE: Shape = Shape::Struct(Struct { name: "ImageAttribute", members: &[
+    Member { name: "BlockDeviceMappings", query: "BlockDeviceMapping", xml: "blockDeviceMapping", required: false, shape: &BLOCK_DEVICE_MAPPING_LIST },
+    Member { name: "BootMode", query: "BootMode", xml: "bootMode", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "DeregistrationProtection", query: "DeregistrationProtection", xml: "deregistrationProtection", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "ImageId", query: "ImageId", xml: "imageId", required: false, shape: &ANY_STRING },
+    Member { name: "ImdsSupport", query: "ImdsSupport", xml: "imdsSupport", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "KernelId", query: "Kernel", xml: "kernel", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "LastLaunchedTime", query: "LastLaunchedTime", xml: "lastLaunchedTime", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "LaunchPermissions", query: "LaunchPermission", xml: "launchPermission", required: false, shape: &LAUNCH_PERMISSION_LIST },
+    Member { name: "ProductCodes", query: "ProductCodes", xml: "productCodes", required: false, shape: &PRODUCT_CODE_LIST },
+    Member { name: "RamdiskId", query: "Ramdisk", xml: "ramdisk", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "SriovNetSupport", query: "SriovNetSupport", xml: "sriovNetSupport", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "TpmSupport", query: "TpmSupport", xml: "tpmSupport", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "UefiData", query: "UefiData", xml: "uefiData", required: false, shape: &ATTRIBUTE_VALUE },
+] });
+
+pub static IMAGE_ATTRIBUTE_NAME: Shape = Shape::String(Text { length: Length::ANY, allowed: &["description", "kernel", "ramdisk", "launchPermission", "productCodes", "blockDeviceMapping", "sriovNetSupport", "bootMode", "tpmSupport", "uefiData", "lastLaunchedTime", "imdsSupport", "deregistrationProtection"] });
+
 pub static IMAGE_DESCRIPTION_REQUEST: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(255) }, allowed: &[] });
 
 pub static IMAGE_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("ImageId"), length: Length::ANY });
@@ -6066,6 +13542,8 @@ pub static IMAGE_NAME_REQUEST: Shape = Shape::String(Text { length: Length { min
 pub static IMAGE_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "available", "invalid", "deregistered", "transient", "failed", "error", "disabled"] });
 
 pub static IMAGE_TYPE_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["machine", "kernel", "ramdisk"] });
+
+pub static IMAGE_UEFI_DATA_REQUEST: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(64000) }, allowed: &[] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageWatermark {
@@ -6900,6 +14378,45 @@ pub static INSTANCE_CREDIT_SPECIFICATION: Shape = Shape::Struct(Struct { name: "
 
 pub static INSTANCE_CREDIT_SPECIFICATION_LIST: Shape = Shape::List(List { member: &INSTANCE_CREDIT_SPECIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+pub static INSTANCE_CREDIT_SPECIFICATION_LIST_REQUEST: Shape = Shape::List(List { member: &INSTANCE_CREDIT_SPECIFICATION_REQUEST, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceCreditSpecificationRequest {
+    pub cpu_credits: Option<String>,
+    pub instance_id: Option<String>,
+}
+
+impl Record for InstanceCreditSpecificationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cpu_credits,
+            1 => &self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cpu_credits,
+            1 => &mut self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceCreditSpecificationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_CREDIT_SPECIFICATION_REQUEST: Shape = Shape::Struct(Struct { name: "InstanceCreditSpecificationRequest", members: &[
+    Member { name: "CpuCredits", query: "CpuCredits", xml: "CpuCredits", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: true, shape: &ANY_STRING },
+] });
+
 pub static INSTANCE_GENERATION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["current", "previous"] });
 
 pub static INSTANCE_GENERATION_SET: Shape = Shape::List(List { member: &INSTANCE_GENERATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
@@ -7163,6 +14680,63 @@ pub static INSTANCE_MARKET_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name:
     Member { name: "SpotOptions", query: "SpotOptions", xml: "SpotOptions", required: false, shape: &SPOT_MARKET_OPTIONS },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceMetadataDefaultsResponse {
+    pub http_endpoint: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_tokens: Option<String>,
+    pub http_tokens_enforced: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+    pub managed_by: Option<String>,
+    pub managed_exception_message: Option<String>,
+}
+
+impl Record for InstanceMetadataDefaultsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.http_endpoint,
+            1 => &self.http_put_response_hop_limit,
+            2 => &self.http_tokens,
+            3 => &self.http_tokens_enforced,
+            4 => &self.instance_metadata_tags,
+            5 => &self.managed_by,
+            6 => &self.managed_exception_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.http_endpoint,
+            1 => &mut self.http_put_response_hop_limit,
+            2 => &mut self.http_tokens,
+            3 => &mut self.http_tokens_enforced,
+            4 => &mut self.instance_metadata_tags,
+            5 => &mut self.managed_by,
+            6 => &mut self.managed_exception_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceMetadataDefaultsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_METADATA_DEFAULTS_RESPONSE: Shape = Shape::Struct(Struct { name: "InstanceMetadataDefaultsResponse", members: &[
+    Member { name: "HttpEndpoint", query: "HttpEndpoint", xml: "httpEndpoint", required: false, shape: &INSTANCE_METADATA_ENDPOINT_STATE },
+    Member { name: "HttpPutResponseHopLimit", query: "HttpPutResponseHopLimit", xml: "httpPutResponseHopLimit", required: false, shape: &ANY_INTEGER },
+    Member { name: "HttpTokens", query: "HttpTokens", xml: "httpTokens", required: false, shape: &HTTP_TOKENS_STATE },
+    Member { name: "HttpTokensEnforced", query: "HttpTokensEnforced", xml: "httpTokensEnforced", required: false, shape: &HTTP_TOKENS_ENFORCED_STATE },
+    Member { name: "InstanceMetadataTags", query: "InstanceMetadataTags", xml: "instanceMetadataTags", required: false, shape: &INSTANCE_METADATA_TAGS_STATE },
+    Member { name: "ManagedBy", query: "ManagedBy", xml: "managedBy", required: false, shape: &MANAGED_BY },
+    Member { name: "ManagedExceptionMessage", query: "ManagedExceptionMessage", xml: "managedExceptionMessage", required: false, shape: &ANY_STRING },
+] });
+
 pub static INSTANCE_METADATA_ENDPOINT_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -7272,6 +14846,45 @@ pub static INSTANCE_METADATA_OPTIONS_STATE: Shape = Shape::String(Text { length:
 pub static INSTANCE_METADATA_PROTOCOL_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled"] });
 
 pub static INSTANCE_METADATA_TAGS_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceMonitoring {
+    pub instance_id: Option<String>,
+    pub monitoring: Option<Monitoring>,
+}
+
+impl Record for InstanceMonitoring {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_id,
+            1 => &self.monitoring,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_id,
+            1 => &mut self.monitoring,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceMonitoring {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_MONITORING: Shape = Shape::Struct(Struct { name: "InstanceMonitoring", members: &[
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "Monitoring", query: "Monitoring", xml: "monitoring", required: false, shape: &MONITORING },
+] });
+
+pub static INSTANCE_MONITORING_LIST: Shape = Shape::List(List { member: &INSTANCE_MONITORING, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct InstanceNetworkInterface {
@@ -8791,6 +16404,49 @@ pub static INSTANCE_TYPE_ITEM: Shape = Shape::Struct(Struct { name: "InstanceTyp
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceTypeOffering {
+    pub instance_type: Option<String>,
+    pub location: Option<String>,
+    pub location_type: Option<String>,
+}
+
+impl Record for InstanceTypeOffering {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_type,
+            1 => &self.location,
+            2 => &self.location_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_type,
+            1 => &mut self.location,
+            2 => &mut self.location_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceTypeOffering {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_TYPE_OFFERING: Shape = Shape::Struct(Struct { name: "InstanceTypeOffering", members: &[
+    Member { name: "InstanceType", query: "InstanceType", xml: "instanceType", required: false, shape: &INSTANCE_TYPE },
+    Member { name: "Location", query: "Location", xml: "location", required: false, shape: &ANY_STRING },
+    Member { name: "LocationType", query: "LocationType", xml: "locationType", required: false, shape: &LOCATION_TYPE },
+] });
+
+pub static INSTANCE_TYPE_OFFERINGS_LIST: Shape = Shape::List(List { member: &INSTANCE_TYPE_OFFERING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InstanceTypeSpecification {
     pub supported_instance_types: Vec<InstanceTypeItem>,
     pub unsupported_instance_types: Vec<InstanceTypeItem>,
@@ -8826,6 +16482,98 @@ pub static INSTANCE_TYPE_SPECIFICATION: Shape = Shape::Struct(Struct { name: "In
     Member { name: "SupportedInstanceTypes", query: "SupportedInstanceTypeSet", xml: "supportedInstanceTypeSet", required: false, shape: &SUPPORTED_INSTANCE_TYPE_SET },
     Member { name: "UnsupportedInstanceTypes", query: "UnsupportedInstanceTypeSet", xml: "unsupportedInstanceTypeSet", required: false, shape: &UNSUPPORTED_INSTANCE_TYPE_SET },
 ] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InternetGateway {
+    pub attachments: Vec<InternetGatewayAttachment>,
+    pub internet_gateway_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for InternetGateway {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachments,
+            1 => &self.internet_gateway_id,
+            2 => &self.owner_id,
+            3 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachments,
+            1 => &mut self.internet_gateway_id,
+            2 => &mut self.owner_id,
+            3 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InternetGateway {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INTERNET_GATEWAY: Shape = Shape::Struct(Struct { name: "InternetGateway", members: &[
+    Member { name: "Attachments", query: "AttachmentSet", xml: "attachmentSet", required: false, shape: &INTERNET_GATEWAY_ATTACHMENT_LIST },
+    Member { name: "InternetGatewayId", query: "InternetGatewayId", xml: "internetGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InternetGatewayAttachment {
+    pub state: Option<String>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for InternetGatewayAttachment {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.state,
+            1 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.state,
+            1 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InternetGatewayAttachment {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INTERNET_GATEWAY_ATTACHMENT: Shape = Shape::Struct(Struct { name: "InternetGatewayAttachment", members: &[
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &ATTACHMENT_STATUS },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
+pub static INTERNET_GATEWAY_ATTACHMENT_LIST: Shape = Shape::List(List { member: &INTERNET_GATEWAY_ATTACHMENT, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static INTERNET_GATEWAY_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static INTERNET_GATEWAY_LIST: Shape = Shape::List(List { member: &INTERNET_GATEWAY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static IP_ADDRESS_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ipv4", "dualstack", "ipv6"] });
+
+pub static IP_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IpPermission {
@@ -8885,6 +16633,8 @@ pub static IP_PERMISSION: Shape = Shape::Struct(Struct { name: "IpPermission", m
 ] });
 
 pub static IP_PERMISSION_LIST: Shape = Shape::List(List { member: &IP_PERMISSION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static IP_PREFIX_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IpRange {
@@ -9033,6 +16783,41 @@ pub static IPV4_PREFIX_SPECIFICATION_RESPONSE: Shape = Shape::Struct(Struct { na
 pub static IPV4_PREFIXES_LIST: Shape = Shape::List(List { member: &IPV4_PREFIX_SPECIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static IPV6_ADDRESS_ATTRIBUTE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["public", "private"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ipv6CidrBlock {
+    pub ipv6_cidr_block: Option<String>,
+}
+
+impl Record for Ipv6CidrBlock {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ipv6_cidr_block,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ipv6_cidr_block,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Ipv6CidrBlock {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static IPV6_CIDR_BLOCK: Shape = Shape::Struct(Struct { name: "Ipv6CidrBlock", members: &[
+    Member { name: "Ipv6CidrBlock", query: "Ipv6CidrBlock", xml: "ipv6CidrBlock", required: false, shape: &ANY_STRING },
+] });
+
+pub static IPV6_CIDR_BLOCK_SET: Shape = Shape::List(List { member: &IPV6_CIDR_BLOCK, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static IPV6_PREFIX_LIST: Shape = Shape::List(List { member: &IPV6_PREFIX_SPECIFICATION_REQUEST, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
@@ -9293,6 +17078,216 @@ pub static KEY_PAIR_INFO: Shape = Shape::Struct(Struct { name: "KeyPairInfo", me
 pub static KEY_PAIR_LIST: Shape = Shape::List(List { member: &KEY_PAIR_INFO, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static KEY_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["rsa", "ed25519"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LastError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Record for LastError {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LastError {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAST_ERROR: Shape = Shape::Struct(Struct { name: "LastError", members: &[
+    Member { name: "Code", query: "Code", xml: "code", required: false, shape: &ANY_STRING },
+    Member { name: "Message", query: "Message", xml: "message", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchPermission {
+    pub group: Option<String>,
+    pub organization_arn: Option<String>,
+    pub organizational_unit_arn: Option<String>,
+    pub user_id: Option<String>,
+}
+
+impl Record for LaunchPermission {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group,
+            1 => &self.organization_arn,
+            2 => &self.organizational_unit_arn,
+            3 => &self.user_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group,
+            1 => &mut self.organization_arn,
+            2 => &mut self.organizational_unit_arn,
+            3 => &mut self.user_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchPermission {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_PERMISSION: Shape = Shape::Struct(Struct { name: "LaunchPermission", members: &[
+    Member { name: "Group", query: "Group", xml: "group", required: false, shape: &PERMISSION_GROUP },
+    Member { name: "OrganizationArn", query: "OrganizationArn", xml: "organizationArn", required: false, shape: &ANY_STRING },
+    Member { name: "OrganizationalUnitArn", query: "OrganizationalUnitArn", xml: "organizationalUnitArn", required: false, shape: &ANY_STRING },
+    Member { name: "UserId", query: "UserId", xml: "userId", required: false, shape: &ANY_STRING },
+] });
+
+pub static LAUNCH_PERMISSION_LIST: Shape = Shape::List(List { member: &LAUNCH_PERMISSION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchPermissionModifications {
+    pub add: Vec<LaunchPermission>,
+    pub remove: Vec<LaunchPermission>,
+}
+
+impl Record for LaunchPermissionModifications {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.add,
+            1 => &self.remove,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.add,
+            1 => &mut self.remove,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchPermissionModifications {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_PERMISSION_MODIFICATIONS: Shape = Shape::Struct(Struct { name: "LaunchPermissionModifications", members: &[
+    Member { name: "Add", query: "Add", xml: "Add", required: false, shape: &LAUNCH_PERMISSION_LIST },
+    Member { name: "Remove", query: "Remove", xml: "Remove", required: false, shape: &LAUNCH_PERMISSION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchSpecification {
+    pub addressing_type: Option<String>,
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub kernel_id: Option<String>,
+    pub key_name: Option<String>,
+    pub monitoring: Option<RunInstancesMonitoringEnabled>,
+    pub network_interfaces: Vec<InstanceNetworkInterfaceSpecification>,
+    pub placement: Option<SpotPlacement>,
+    pub ramdisk_id: Option<String>,
+    pub security_groups: Vec<GroupIdentifier>,
+    pub subnet_id: Option<String>,
+    pub user_data: Option<String>,
+}
+
+impl Record for LaunchSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.addressing_type,
+            1 => &self.block_device_mappings,
+            2 => &self.ebs_optimized,
+            3 => &self.iam_instance_profile,
+            4 => &self.image_id,
+            5 => &self.instance_type,
+            6 => &self.kernel_id,
+            7 => &self.key_name,
+            8 => &self.monitoring,
+            9 => &self.network_interfaces,
+            10 => &self.placement,
+            11 => &self.ramdisk_id,
+            12 => &self.security_groups,
+            13 => &self.subnet_id,
+            14 => &self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.addressing_type,
+            1 => &mut self.block_device_mappings,
+            2 => &mut self.ebs_optimized,
+            3 => &mut self.iam_instance_profile,
+            4 => &mut self.image_id,
+            5 => &mut self.instance_type,
+            6 => &mut self.kernel_id,
+            7 => &mut self.key_name,
+            8 => &mut self.monitoring,
+            9 => &mut self.network_interfaces,
+            10 => &mut self.placement,
+            11 => &mut self.ramdisk_id,
+            12 => &mut self.security_groups,
+            13 => &mut self.subnet_id,
+            14 => &mut self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_SPECIFICATION: Shape = Shape::Struct(Struct { name: "LaunchSpecification", members: &[
+    Member { name: "AddressingType", query: "AddressingType", xml: "addressingType", required: false, shape: &ANY_STRING },
+    Member { name: "BlockDeviceMappings", query: "BlockDeviceMapping", xml: "blockDeviceMapping", required: false, shape: &BLOCK_DEVICE_MAPPING_LIST },
+    Member { name: "EbsOptimized", query: "EbsOptimized", xml: "ebsOptimized", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IamInstanceProfile", query: "IamInstanceProfile", xml: "iamInstanceProfile", required: false, shape: &IAM_INSTANCE_PROFILE_SPECIFICATION },
+    Member { name: "ImageId", query: "ImageId", xml: "imageId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceType", query: "InstanceType", xml: "instanceType", required: false, shape: &INSTANCE_TYPE },
+    Member { name: "KernelId", query: "KernelId", xml: "kernelId", required: false, shape: &ANY_STRING },
+    Member { name: "KeyName", query: "KeyName", xml: "keyName", required: false, shape: &ANY_STRING },
+    Member { name: "Monitoring", query: "Monitoring", xml: "monitoring", required: false, shape: &RUN_INSTANCES_MONITORING_ENABLED },
+    Member { name: "NetworkInterfaces", query: "NetworkInterfaceSet", xml: "networkInterfaceSet", required: false, shape: &INSTANCE_NETWORK_INTERFACE_SPECIFICATION_LIST },
+    Member { name: "Placement", query: "Placement", xml: "placement", required: false, shape: &SPOT_PLACEMENT },
+    Member { name: "RamdiskId", query: "RamdiskId", xml: "ramdiskId", required: false, shape: &ANY_STRING },
+    Member { name: "SecurityGroups", query: "GroupSet", xml: "groupSet", required: false, shape: &GROUP_IDENTIFIER_LIST },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+    Member { name: "UserData", query: "UserData", xml: "userData", required: false, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LaunchTemplate {
@@ -11525,6 +19520,91 @@ pub static LOCAL_STORAGE_TYPE: Shape = Shape::String(Text { length: Length::ANY,
 
 pub static LOCAL_STORAGE_TYPE_SET: Shape = Shape::List(List { member: &LOCAL_STORAGE_TYPE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+pub static LOCATION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["region", "availability-zone", "availability-zone-id", "outpost"] });
+
+pub static LOG_DESTINATION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["cloud-watch-logs", "s3", "kinesis-data-firehose"] });
+
+pub static MANAGED_BY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["account", "declarative-policy"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedPrefixList {
+    pub address_family: Option<String>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+    pub ipam_prefix_list_resolver_target_id: Option<String>,
+    pub max_entries: Option<i32>,
+    pub owner_id: Option<String>,
+    pub prefix_list_arn: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub prefix_list_name: Option<String>,
+    pub state: Option<String>,
+    pub state_message: Option<String>,
+    pub tags: Vec<Tag>,
+    pub version: Option<i64>,
+}
+
+impl Record for ManagedPrefixList {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.address_family,
+            1 => &self.ipam_prefix_list_resolver_sync_enabled,
+            2 => &self.ipam_prefix_list_resolver_target_id,
+            3 => &self.max_entries,
+            4 => &self.owner_id,
+            5 => &self.prefix_list_arn,
+            6 => &self.prefix_list_id,
+            7 => &self.prefix_list_name,
+            8 => &self.state,
+            9 => &self.state_message,
+            10 => &self.tags,
+            11 => &self.version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.address_family,
+            1 => &mut self.ipam_prefix_list_resolver_sync_enabled,
+            2 => &mut self.ipam_prefix_list_resolver_target_id,
+            3 => &mut self.max_entries,
+            4 => &mut self.owner_id,
+            5 => &mut self.prefix_list_arn,
+            6 => &mut self.prefix_list_id,
+            7 => &mut self.prefix_list_name,
+            8 => &mut self.state,
+            9 => &mut self.state_message,
+            10 => &mut self.tags,
+            11 => &mut self.version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ManagedPrefixList {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MANAGED_PREFIX_LIST: Shape = Shape::Struct(Struct { name: "ManagedPrefixList", members: &[
+    Member { name: "AddressFamily", query: "AddressFamily", xml: "addressFamily", required: false, shape: &ANY_STRING },
+    Member { name: "IpamPrefixListResolverSyncEnabled", query: "IpamPrefixListResolverSyncEnabled", xml: "ipamPrefixListResolverSyncEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IpamPrefixListResolverTargetId", query: "IpamPrefixListResolverTargetId", xml: "ipamPrefixListResolverTargetId", required: false, shape: &ANY_STRING },
+    Member { name: "MaxEntries", query: "MaxEntries", xml: "maxEntries", required: false, shape: &ANY_INTEGER },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixListArn", query: "PrefixListArn", xml: "prefixListArn", required: false, shape: &RESOURCE_ARN },
+    Member { name: "PrefixListId", query: "PrefixListId", xml: "prefixListId", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixListName", query: "PrefixListName", xml: "prefixListName", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &PREFIX_LIST_STATE },
+    Member { name: "StateMessage", query: "StateMessage", xml: "stateMessage", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "Version", query: "Version", xml: "version", required: false, shape: &ANY_LONG },
+] });
+
+pub static MANAGED_PREFIX_LIST_SET: Shape = Shape::List(List { member: &MANAGED_PREFIX_LIST, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static MARKET_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["spot", "capacity-block", "interruptible-capacity-reservation", "on-demand"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -11825,7 +19905,119 @@ pub static MEMORY_MI_B_REQUEST: Shape = Shape::Struct(Struct { name: "MemoryMiBR
     Member { name: "Min", query: "Min", xml: "Min", required: true, shape: &ANY_INTEGER },
 ] });
 
+pub static METADATA_DEFAULT_HTTP_TOKENS_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["optional", "required", "no-preference"] });
+
 pub static METRIC_CATEGORY_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyImageAttributeOutput {
+}
+
+impl Record for ModifyImageAttributeOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyImageAttributeOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_IMAGE_ATTRIBUTE_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyImageAttributeOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyImageAttributeRequest {
+    pub attribute: Option<String>,
+    pub description: Option<AttributeValue>,
+    pub dry_run: Option<bool>,
+    pub image_id: Option<String>,
+    pub imds_support: Option<AttributeValue>,
+    pub launch_permission: Option<LaunchPermissionModifications>,
+    pub operation_type: Option<String>,
+    pub organization_arns: Vec<String>,
+    pub organizational_unit_arns: Vec<String>,
+    pub product_codes: Vec<String>,
+    pub user_groups: Vec<String>,
+    pub user_ids: Vec<String>,
+    pub value: Option<String>,
+}
+
+impl Record for ModifyImageAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute,
+            1 => &self.description,
+            2 => &self.dry_run,
+            3 => &self.image_id,
+            4 => &self.imds_support,
+            5 => &self.launch_permission,
+            6 => &self.operation_type,
+            7 => &self.organization_arns,
+            8 => &self.organizational_unit_arns,
+            9 => &self.product_codes,
+            10 => &self.user_groups,
+            11 => &self.user_ids,
+            12 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute,
+            1 => &mut self.description,
+            2 => &mut self.dry_run,
+            3 => &mut self.image_id,
+            4 => &mut self.imds_support,
+            5 => &mut self.launch_permission,
+            6 => &mut self.operation_type,
+            7 => &mut self.organization_arns,
+            8 => &mut self.organizational_unit_arns,
+            9 => &mut self.product_codes,
+            10 => &mut self.user_groups,
+            11 => &mut self.user_ids,
+            12 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyImageAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_IMAGE_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyImageAttributeRequest", members: &[
+    Member { name: "Attribute", query: "Attribute", xml: "Attribute", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "ImageId", query: "ImageId", xml: "ImageId", required: true, shape: &ANY_STRING },
+    Member { name: "ImdsSupport", query: "ImdsSupport", xml: "ImdsSupport", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "LaunchPermission", query: "LaunchPermission", xml: "LaunchPermission", required: false, shape: &LAUNCH_PERMISSION_MODIFICATIONS },
+    Member { name: "OperationType", query: "OperationType", xml: "OperationType", required: false, shape: &OPERATION_TYPE },
+    Member { name: "OrganizationArns", query: "OrganizationArn", xml: "OrganizationArn", required: false, shape: &ORGANIZATION_ARN_STRING_LIST },
+    Member { name: "OrganizationalUnitArns", query: "OrganizationalUnitArn", xml: "OrganizationalUnitArn", required: false, shape: &ORGANIZATIONAL_UNIT_ARN_STRING_LIST },
+    Member { name: "ProductCodes", query: "ProductCode", xml: "ProductCode", required: false, shape: &PRODUCT_CODE_STRING_LIST },
+    Member { name: "UserGroups", query: "UserGroup", xml: "UserGroup", required: false, shape: &USER_GROUP_STRING_LIST },
+    Member { name: "UserIds", query: "UserId", xml: "UserId", required: false, shape: &USER_ID_STRING_LIST },
+    Member { name: "Value", query: "Value", xml: "Value", required: false, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModifyInstanceAttributeOutput {
@@ -11958,6 +20150,518 @@ pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { nam
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceCapacityReservationAttributesRequest {
+    pub capacity_reservation_specification: Option<CapacityReservationSpecification>,
+    pub dry_run: Option<bool>,
+    pub instance_id: Option<String>,
+}
+
+impl Record for ModifyInstanceCapacityReservationAttributesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.capacity_reservation_specification,
+            1 => &self.dry_run,
+            2 => &self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.capacity_reservation_specification,
+            1 => &mut self.dry_run,
+            2 => &mut self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceCapacityReservationAttributesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_CAPACITY_RESERVATION_ATTRIBUTES_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyInstanceCapacityReservationAttributesRequest", members: &[
+    Member { name: "CapacityReservationSpecification", query: "CapacityReservationSpecification", xml: "CapacityReservationSpecification", required: true, shape: &CAPACITY_RESERVATION_SPECIFICATION },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceCapacityReservationAttributesResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for ModifyInstanceCapacityReservationAttributesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceCapacityReservationAttributesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_CAPACITY_RESERVATION_ATTRIBUTES_RESULT: Shape = Shape::Struct(Struct { name: "ModifyInstanceCapacityReservationAttributesResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceCreditSpecificationRequest {
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_credit_specifications: Vec<InstanceCreditSpecificationRequest>,
+}
+
+impl Record for ModifyInstanceCreditSpecificationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.client_token,
+            1 => &self.dry_run,
+            2 => &self.instance_credit_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.dry_run,
+            2 => &mut self.instance_credit_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceCreditSpecificationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_CREDIT_SPECIFICATION_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyInstanceCreditSpecificationRequest", members: &[
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceCreditSpecifications", query: "InstanceCreditSpecification", xml: "InstanceCreditSpecification", required: true, shape: &INSTANCE_CREDIT_SPECIFICATION_LIST_REQUEST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceCreditSpecificationResult {
+    pub successful_instance_credit_specifications: Vec<SuccessfulInstanceCreditSpecificationItem>,
+    pub unsuccessful_instance_credit_specifications: Vec<UnsuccessfulInstanceCreditSpecificationItem>,
+}
+
+impl Record for ModifyInstanceCreditSpecificationResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.successful_instance_credit_specifications,
+            1 => &self.unsuccessful_instance_credit_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.successful_instance_credit_specifications,
+            1 => &mut self.unsuccessful_instance_credit_specifications,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceCreditSpecificationResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_CREDIT_SPECIFICATION_RESULT: Shape = Shape::Struct(Struct { name: "ModifyInstanceCreditSpecificationResult", members: &[
+    Member { name: "SuccessfulInstanceCreditSpecifications", query: "SuccessfulInstanceCreditSpecificationSet", xml: "successfulInstanceCreditSpecificationSet", required: false, shape: &SUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_SET },
+    Member { name: "UnsuccessfulInstanceCreditSpecifications", query: "UnsuccessfulInstanceCreditSpecificationSet", xml: "unsuccessfulInstanceCreditSpecificationSet", required: false, shape: &UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_SET },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMaintenanceOptionsRequest {
+    pub auto_recovery: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_id: Option<String>,
+    pub reboot_migration: Option<String>,
+}
+
+impl Record for ModifyInstanceMaintenanceOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_recovery,
+            1 => &self.dry_run,
+            2 => &self.instance_id,
+            3 => &self.reboot_migration,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_recovery,
+            1 => &mut self.dry_run,
+            2 => &mut self.instance_id,
+            3 => &mut self.reboot_migration,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceMaintenanceOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_MAINTENANCE_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyInstanceMaintenanceOptionsRequest", members: &[
+    Member { name: "AutoRecovery", query: "AutoRecovery", xml: "AutoRecovery", required: false, shape: &INSTANCE_AUTO_RECOVERY_STATE },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: true, shape: &ANY_STRING },
+    Member { name: "RebootMigration", query: "RebootMigration", xml: "RebootMigration", required: false, shape: &INSTANCE_REBOOT_MIGRATION_STATE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMaintenanceOptionsResult {
+    pub auto_recovery: Option<String>,
+    pub instance_id: Option<String>,
+    pub reboot_migration: Option<String>,
+}
+
+impl Record for ModifyInstanceMaintenanceOptionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_recovery,
+            1 => &self.instance_id,
+            2 => &self.reboot_migration,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_recovery,
+            1 => &mut self.instance_id,
+            2 => &mut self.reboot_migration,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceMaintenanceOptionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_MAINTENANCE_OPTIONS_RESULT: Shape = Shape::Struct(Struct { name: "ModifyInstanceMaintenanceOptionsResult", members: &[
+    Member { name: "AutoRecovery", query: "AutoRecovery", xml: "autoRecovery", required: false, shape: &INSTANCE_AUTO_RECOVERY_STATE },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "RebootMigration", query: "RebootMigration", xml: "rebootMigration", required: false, shape: &INSTANCE_REBOOT_MIGRATION_STATE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataDefaultsRequest {
+    pub dry_run: Option<bool>,
+    pub http_endpoint: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_tokens: Option<String>,
+    pub http_tokens_enforced: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl Record for ModifyInstanceMetadataDefaultsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.http_endpoint,
+            2 => &self.http_put_response_hop_limit,
+            3 => &self.http_tokens,
+            4 => &self.http_tokens_enforced,
+            5 => &self.instance_metadata_tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.http_endpoint,
+            2 => &mut self.http_put_response_hop_limit,
+            3 => &mut self.http_tokens,
+            4 => &mut self.http_tokens_enforced,
+            5 => &mut self.instance_metadata_tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceMetadataDefaultsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_METADATA_DEFAULTS_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyInstanceMetadataDefaultsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "HttpEndpoint", query: "HttpEndpoint", xml: "HttpEndpoint", required: false, shape: &DEFAULT_INSTANCE_METADATA_ENDPOINT_STATE },
+    Member { name: "HttpPutResponseHopLimit", query: "HttpPutResponseHopLimit", xml: "HttpPutResponseHopLimit", required: false, shape: &ANY_INTEGER },
+    Member { name: "HttpTokens", query: "HttpTokens", xml: "HttpTokens", required: false, shape: &METADATA_DEFAULT_HTTP_TOKENS_STATE },
+    Member { name: "HttpTokensEnforced", query: "HttpTokensEnforced", xml: "HttpTokensEnforced", required: false, shape: &DEFAULT_HTTP_TOKENS_ENFORCED_STATE },
+    Member { name: "InstanceMetadataTags", query: "InstanceMetadataTags", xml: "InstanceMetadataTags", required: false, shape: &DEFAULT_INSTANCE_METADATA_TAGS_STATE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataDefaultsResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for ModifyInstanceMetadataDefaultsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceMetadataDefaultsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_METADATA_DEFAULTS_RESULT: Shape = Shape::Struct(Struct { name: "ModifyInstanceMetadataDefaultsResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataOptionsRequest {
+    pub dry_run: Option<bool>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_tokens: Option<String>,
+    pub instance_id: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl Record for ModifyInstanceMetadataOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.http_endpoint,
+            2 => &self.http_protocol_ipv6,
+            3 => &self.http_put_response_hop_limit,
+            4 => &self.http_tokens,
+            5 => &self.instance_id,
+            6 => &self.instance_metadata_tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.http_endpoint,
+            2 => &mut self.http_protocol_ipv6,
+            3 => &mut self.http_put_response_hop_limit,
+            4 => &mut self.http_tokens,
+            5 => &mut self.instance_id,
+            6 => &mut self.instance_metadata_tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceMetadataOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_METADATA_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyInstanceMetadataOptionsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "HttpEndpoint", query: "HttpEndpoint", xml: "HttpEndpoint", required: false, shape: &INSTANCE_METADATA_ENDPOINT_STATE },
+    Member { name: "HttpProtocolIpv6", query: "HttpProtocolIpv6", xml: "HttpProtocolIpv6", required: false, shape: &INSTANCE_METADATA_PROTOCOL_STATE },
+    Member { name: "HttpPutResponseHopLimit", query: "HttpPutResponseHopLimit", xml: "HttpPutResponseHopLimit", required: false, shape: &ANY_INTEGER },
+    Member { name: "HttpTokens", query: "HttpTokens", xml: "HttpTokens", required: false, shape: &HTTP_TOKENS_STATE },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: true, shape: &ANY_STRING },
+    Member { name: "InstanceMetadataTags", query: "InstanceMetadataTags", xml: "InstanceMetadataTags", required: false, shape: &INSTANCE_METADATA_TAGS_STATE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataOptionsResult {
+    pub instance_id: Option<String>,
+    pub instance_metadata_options: Option<InstanceMetadataOptionsResponse>,
+}
+
+impl Record for ModifyInstanceMetadataOptionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_id,
+            1 => &self.instance_metadata_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_id,
+            1 => &mut self.instance_metadata_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstanceMetadataOptionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_METADATA_OPTIONS_RESULT: Shape = Shape::Struct(Struct { name: "ModifyInstanceMetadataOptionsResult", members: &[
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceMetadataOptions", query: "InstanceMetadataOptions", xml: "instanceMetadataOptions", required: false, shape: &INSTANCE_METADATA_OPTIONS_RESPONSE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstancePlacementRequest {
+    pub affinity: Option<String>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub host_id: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub instance_id: Option<String>,
+    pub partition_number: Option<i32>,
+    pub tenancy: Option<String>,
+}
+
+impl Record for ModifyInstancePlacementRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.affinity,
+            1 => &self.group_id,
+            2 => &self.group_name,
+            3 => &self.host_id,
+            4 => &self.host_resource_group_arn,
+            5 => &self.instance_id,
+            6 => &self.partition_number,
+            7 => &self.tenancy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.affinity,
+            1 => &mut self.group_id,
+            2 => &mut self.group_name,
+            3 => &mut self.host_id,
+            4 => &mut self.host_resource_group_arn,
+            5 => &mut self.instance_id,
+            6 => &mut self.partition_number,
+            7 => &mut self.tenancy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstancePlacementRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_PLACEMENT_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyInstancePlacementRequest", members: &[
+    Member { name: "Affinity", query: "Affinity", xml: "affinity", required: false, shape: &AFFINITY },
+    Member { name: "GroupId", query: "GroupId", xml: "GroupId", required: false, shape: &ANY_STRING },
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: false, shape: &ANY_STRING },
+    Member { name: "HostId", query: "HostId", xml: "hostId", required: false, shape: &ANY_STRING },
+    Member { name: "HostResourceGroupArn", query: "HostResourceGroupArn", xml: "HostResourceGroupArn", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: true, shape: &ANY_STRING },
+    Member { name: "PartitionNumber", query: "PartitionNumber", xml: "PartitionNumber", required: false, shape: &ANY_INTEGER },
+    Member { name: "Tenancy", query: "Tenancy", xml: "tenancy", required: false, shape: &HOST_TENANCY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstancePlacementResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for ModifyInstancePlacementResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyInstancePlacementResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_INSTANCE_PLACEMENT_RESULT: Shape = Shape::Struct(Struct { name: "ModifyInstancePlacementResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModifyLaunchTemplateRequest {
     pub client_token: Option<String>,
     pub default_version: Option<String>,
@@ -12040,6 +20744,772 @@ pub static MODIFY_LAUNCH_TEMPLATE_RESULT: Shape = Shape::Struct(Struct { name: "
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyManagedPrefixListRequest {
+    pub add_entries: Vec<AddPrefixListEntry>,
+    pub current_version: Option<i64>,
+    pub dry_run: Option<bool>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+    pub max_entries: Option<i32>,
+    pub prefix_list_id: Option<String>,
+    pub prefix_list_name: Option<String>,
+    pub remove_entries: Vec<RemovePrefixListEntry>,
+}
+
+impl Record for ModifyManagedPrefixListRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.add_entries,
+            1 => &self.current_version,
+            2 => &self.dry_run,
+            3 => &self.ipam_prefix_list_resolver_sync_enabled,
+            4 => &self.max_entries,
+            5 => &self.prefix_list_id,
+            6 => &self.prefix_list_name,
+            7 => &self.remove_entries,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.add_entries,
+            1 => &mut self.current_version,
+            2 => &mut self.dry_run,
+            3 => &mut self.ipam_prefix_list_resolver_sync_enabled,
+            4 => &mut self.max_entries,
+            5 => &mut self.prefix_list_id,
+            6 => &mut self.prefix_list_name,
+            7 => &mut self.remove_entries,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyManagedPrefixListRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_MANAGED_PREFIX_LIST_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyManagedPrefixListRequest", members: &[
+    Member { name: "AddEntries", query: "AddEntry", xml: "AddEntry", required: false, shape: &ADD_PREFIX_LIST_ENTRIES },
+    Member { name: "CurrentVersion", query: "CurrentVersion", xml: "CurrentVersion", required: false, shape: &ANY_LONG },
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IpamPrefixListResolverSyncEnabled", query: "IpamPrefixListResolverSyncEnabled", xml: "IpamPrefixListResolverSyncEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxEntries", query: "MaxEntries", xml: "MaxEntries", required: false, shape: &ANY_INTEGER },
+    Member { name: "PrefixListId", query: "PrefixListId", xml: "PrefixListId", required: true, shape: &ANY_STRING },
+    Member { name: "PrefixListName", query: "PrefixListName", xml: "PrefixListName", required: false, shape: &ANY_STRING },
+    Member { name: "RemoveEntries", query: "RemoveEntry", xml: "RemoveEntry", required: false, shape: &REMOVE_PREFIX_LIST_ENTRIES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl Record for ModifyManagedPrefixListResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.prefix_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.prefix_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyManagedPrefixListResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_MANAGED_PREFIX_LIST_RESULT: Shape = Shape::Struct(Struct { name: "ModifyManagedPrefixListResult", members: &[
+    Member { name: "PrefixList", query: "PrefixList", xml: "prefixList", required: false, shape: &MANAGED_PREFIX_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyNetworkInterfaceAttributeOutput {
+}
+
+impl Record for ModifyNetworkInterfaceAttributeOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyNetworkInterfaceAttributeOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyNetworkInterfaceAttributeOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyNetworkInterfaceAttributeRequest {
+    pub associate_public_ip_address: Option<bool>,
+    pub associated_subnet_ids: Vec<String>,
+    pub attachment: Option<NetworkInterfaceAttachmentChanges>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    pub description: Option<AttributeValue>,
+    pub dry_run: Option<bool>,
+    pub ena_srd_specification: Option<EnaSrdSpecification>,
+    pub enable_primary_ipv6: Option<bool>,
+    pub groups: Vec<String>,
+    pub network_interface_id: Option<String>,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+}
+
+impl Record for ModifyNetworkInterfaceAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associate_public_ip_address,
+            1 => &self.associated_subnet_ids,
+            2 => &self.attachment,
+            3 => &self.connection_tracking_specification,
+            4 => &self.description,
+            5 => &self.dry_run,
+            6 => &self.ena_srd_specification,
+            7 => &self.enable_primary_ipv6,
+            8 => &self.groups,
+            9 => &self.network_interface_id,
+            10 => &self.source_dest_check,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associate_public_ip_address,
+            1 => &mut self.associated_subnet_ids,
+            2 => &mut self.attachment,
+            3 => &mut self.connection_tracking_specification,
+            4 => &mut self.description,
+            5 => &mut self.dry_run,
+            6 => &mut self.ena_srd_specification,
+            7 => &mut self.enable_primary_ipv6,
+            8 => &mut self.groups,
+            9 => &mut self.network_interface_id,
+            10 => &mut self.source_dest_check,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyNetworkInterfaceAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyNetworkInterfaceAttributeRequest", members: &[
+    Member { name: "AssociatePublicIpAddress", query: "AssociatePublicIpAddress", xml: "AssociatePublicIpAddress", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "AssociatedSubnetIds", query: "AssociatedSubnetId", xml: "AssociatedSubnetId", required: false, shape: &SUBNET_ID_LIST },
+    Member { name: "Attachment", query: "Attachment", xml: "attachment", required: false, shape: &NETWORK_INTERFACE_ATTACHMENT_CHANGES },
+    Member { name: "ConnectionTrackingSpecification", query: "ConnectionTrackingSpecification", xml: "ConnectionTrackingSpecification", required: false, shape: &CONNECTION_TRACKING_SPECIFICATION_REQUEST },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &ATTRIBUTE_VALUE },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnaSrdSpecification", query: "EnaSrdSpecification", xml: "EnaSrdSpecification", required: false, shape: &ENA_SRD_SPECIFICATION },
+    Member { name: "EnablePrimaryIpv6", query: "EnablePrimaryIpv6", xml: "EnablePrimaryIpv6", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Groups", query: "SecurityGroupId", xml: "SecurityGroupId", required: false, shape: &SECURITY_GROUP_ID_STRING_LIST },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: true, shape: &ANY_STRING },
+    Member { name: "SourceDestCheck", query: "SourceDestCheck", xml: "sourceDestCheck", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyPrivateDnsNameOptionsRequest {
+    pub dry_run: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub instance_id: Option<String>,
+    pub private_dns_hostname_type: Option<String>,
+}
+
+impl Record for ModifyPrivateDnsNameOptionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.enable_resource_name_dns_aaaa_record,
+            2 => &self.enable_resource_name_dns_a_record,
+            3 => &self.instance_id,
+            4 => &self.private_dns_hostname_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.enable_resource_name_dns_aaaa_record,
+            2 => &mut self.enable_resource_name_dns_a_record,
+            3 => &mut self.instance_id,
+            4 => &mut self.private_dns_hostname_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyPrivateDnsNameOptionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_PRIVATE_DNS_NAME_OPTIONS_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyPrivateDnsNameOptionsRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnableResourceNameDnsAAAARecord", query: "EnableResourceNameDnsAAAARecord", xml: "EnableResourceNameDnsAAAARecord", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnableResourceNameDnsARecord", query: "EnableResourceNameDnsARecord", xml: "EnableResourceNameDnsARecord", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: true, shape: &ANY_STRING },
+    Member { name: "PrivateDnsHostnameType", query: "PrivateDnsHostnameType", xml: "PrivateDnsHostnameType", required: false, shape: &HOSTNAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyPrivateDnsNameOptionsResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for ModifyPrivateDnsNameOptionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyPrivateDnsNameOptionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_PRIVATE_DNS_NAME_OPTIONS_RESULT: Shape = Shape::Struct(Struct { name: "ModifyPrivateDnsNameOptionsResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifySecurityGroupRulesRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub security_group_rules: Vec<SecurityGroupRuleUpdate>,
+}
+
+impl Record for ModifySecurityGroupRulesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_id,
+            2 => &self.security_group_rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_id,
+            2 => &mut self.security_group_rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifySecurityGroupRulesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_SECURITY_GROUP_RULES_REQUEST: Shape = Shape::Struct(Struct { name: "ModifySecurityGroupRulesRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GroupId", query: "GroupId", xml: "GroupId", required: true, shape: &ANY_STRING },
+    Member { name: "SecurityGroupRules", query: "SecurityGroupRule", xml: "SecurityGroupRule", required: true, shape: &SECURITY_GROUP_RULE_UPDATE_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifySecurityGroupRulesResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for ModifySecurityGroupRulesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifySecurityGroupRulesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_SECURITY_GROUP_RULES_RESULT: Shape = Shape::Struct(Struct { name: "ModifySecurityGroupRulesResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifySubnetAttributeOutput {
+}
+
+impl Record for ModifySubnetAttributeOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifySubnetAttributeOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_SUBNET_ATTRIBUTE_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifySubnetAttributeOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifySubnetAttributeRequest {
+    pub assign_ipv6_address_on_creation: Option<AttributeBooleanValue>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub disable_lni_at_device_index: Option<AttributeBooleanValue>,
+    pub enable_dns64: Option<AttributeBooleanValue>,
+    pub enable_lni_at_device_index: Option<i32>,
+    pub enable_resource_name_dns_aaaa_record_on_launch: Option<AttributeBooleanValue>,
+    pub enable_resource_name_dns_a_record_on_launch: Option<AttributeBooleanValue>,
+    pub map_customer_owned_ip_on_launch: Option<AttributeBooleanValue>,
+    pub map_public_ip_on_launch: Option<AttributeBooleanValue>,
+    pub private_dns_hostname_type_on_launch: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for ModifySubnetAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.assign_ipv6_address_on_creation,
+            1 => &self.customer_owned_ipv4_pool,
+            2 => &self.disable_lni_at_device_index,
+            3 => &self.enable_dns64,
+            4 => &self.enable_lni_at_device_index,
+            5 => &self.enable_resource_name_dns_aaaa_record_on_launch,
+            6 => &self.enable_resource_name_dns_a_record_on_launch,
+            7 => &self.map_customer_owned_ip_on_launch,
+            8 => &self.map_public_ip_on_launch,
+            9 => &self.private_dns_hostname_type_on_launch,
+            10 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.assign_ipv6_address_on_creation,
+            1 => &mut self.customer_owned_ipv4_pool,
+            2 => &mut self.disable_lni_at_device_index,
+            3 => &mut self.enable_dns64,
+            4 => &mut self.enable_lni_at_device_index,
+            5 => &mut self.enable_resource_name_dns_aaaa_record_on_launch,
+            6 => &mut self.enable_resource_name_dns_a_record_on_launch,
+            7 => &mut self.map_customer_owned_ip_on_launch,
+            8 => &mut self.map_public_ip_on_launch,
+            9 => &mut self.private_dns_hostname_type_on_launch,
+            10 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifySubnetAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "ModifySubnetAttributeRequest", members: &[
+    Member { name: "AssignIpv6AddressOnCreation", query: "AssignIpv6AddressOnCreation", xml: "AssignIpv6AddressOnCreation", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "CustomerOwnedIpv4Pool", query: "CustomerOwnedIpv4Pool", xml: "CustomerOwnedIpv4Pool", required: false, shape: &ANY_STRING },
+    Member { name: "DisableLniAtDeviceIndex", query: "DisableLniAtDeviceIndex", xml: "DisableLniAtDeviceIndex", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "EnableDns64", query: "EnableDns64", xml: "EnableDns64", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "EnableLniAtDeviceIndex", query: "EnableLniAtDeviceIndex", xml: "EnableLniAtDeviceIndex", required: false, shape: &ANY_INTEGER },
+    Member { name: "EnableResourceNameDnsAAAARecordOnLaunch", query: "EnableResourceNameDnsAAAARecordOnLaunch", xml: "EnableResourceNameDnsAAAARecordOnLaunch", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "EnableResourceNameDnsARecordOnLaunch", query: "EnableResourceNameDnsARecordOnLaunch", xml: "EnableResourceNameDnsARecordOnLaunch", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "MapCustomerOwnedIpOnLaunch", query: "MapCustomerOwnedIpOnLaunch", xml: "MapCustomerOwnedIpOnLaunch", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "MapPublicIpOnLaunch", query: "MapPublicIpOnLaunch", xml: "MapPublicIpOnLaunch", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "PrivateDnsHostnameTypeOnLaunch", query: "PrivateDnsHostnameTypeOnLaunch", xml: "PrivateDnsHostnameTypeOnLaunch", required: false, shape: &HOSTNAME_TYPE },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVolumeRequest {
+    pub dry_run: Option<bool>,
+    pub iops: Option<i32>,
+    pub multi_attach_enabled: Option<bool>,
+    pub size: Option<i32>,
+    pub throughput: Option<i32>,
+    pub volume_id: Option<String>,
+    pub volume_type: Option<String>,
+}
+
+impl Record for ModifyVolumeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.iops,
+            2 => &self.multi_attach_enabled,
+            3 => &self.size,
+            4 => &self.throughput,
+            5 => &self.volume_id,
+            6 => &self.volume_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.iops,
+            2 => &mut self.multi_attach_enabled,
+            3 => &mut self.size,
+            4 => &mut self.throughput,
+            5 => &mut self.volume_id,
+            6 => &mut self.volume_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyVolumeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_VOLUME_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyVolumeRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Iops", query: "Iops", xml: "Iops", required: false, shape: &ANY_INTEGER },
+    Member { name: "MultiAttachEnabled", query: "MultiAttachEnabled", xml: "MultiAttachEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Size", query: "Size", xml: "Size", required: false, shape: &ANY_INTEGER },
+    Member { name: "Throughput", query: "Throughput", xml: "Throughput", required: false, shape: &ANY_INTEGER },
+    Member { name: "VolumeId", query: "VolumeId", xml: "VolumeId", required: true, shape: &ANY_STRING },
+    Member { name: "VolumeType", query: "VolumeType", xml: "VolumeType", required: false, shape: &VOLUME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVolumeResult {
+    pub volume_modification: Option<VolumeModification>,
+}
+
+impl Record for ModifyVolumeResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.volume_modification,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.volume_modification,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyVolumeResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_VOLUME_RESULT: Shape = Shape::Struct(Struct { name: "ModifyVolumeResult", members: &[
+    Member { name: "VolumeModification", query: "VolumeModification", xml: "volumeModification", required: false, shape: &VOLUME_MODIFICATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVpcAttributeOutput {
+}
+
+impl Record for ModifyVpcAttributeOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyVpcAttributeOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_VPC_ATTRIBUTE_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyVpcAttributeOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVpcAttributeRequest {
+    pub enable_dns_hostnames: Option<AttributeBooleanValue>,
+    pub enable_dns_support: Option<AttributeBooleanValue>,
+    pub enable_network_address_usage_metrics: Option<AttributeBooleanValue>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for ModifyVpcAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enable_dns_hostnames,
+            1 => &self.enable_dns_support,
+            2 => &self.enable_network_address_usage_metrics,
+            3 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enable_dns_hostnames,
+            1 => &mut self.enable_dns_support,
+            2 => &mut self.enable_network_address_usage_metrics,
+            3 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyVpcAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyVpcAttributeRequest", members: &[
+    Member { name: "EnableDnsHostnames", query: "EnableDnsHostnames", xml: "EnableDnsHostnames", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "EnableDnsSupport", query: "EnableDnsSupport", xml: "EnableDnsSupport", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "EnableNetworkAddressUsageMetrics", query: "EnableNetworkAddressUsageMetrics", xml: "EnableNetworkAddressUsageMetrics", required: false, shape: &ATTRIBUTE_BOOLEAN_VALUE },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVpcTenancyRequest {
+    pub dry_run: Option<bool>,
+    pub instance_tenancy: Option<String>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for ModifyVpcTenancyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.instance_tenancy,
+            2 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.instance_tenancy,
+            2 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyVpcTenancyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_VPC_TENANCY_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyVpcTenancyRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceTenancy", query: "InstanceTenancy", xml: "InstanceTenancy", required: true, shape: &VPC_TENANCY },
+    Member { name: "VpcId", query: "VpcId", xml: "VpcId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVpcTenancyResult {
+    pub return_value: Option<bool>,
+}
+
+impl Record for ModifyVpcTenancyResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.return_value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.return_value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyVpcTenancyResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_VPC_TENANCY_RESULT: Shape = Shape::Struct(Struct { name: "ModifyVpcTenancyResult", members: &[
+    Member { name: "ReturnValue", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MonitorInstancesRequest {
+    pub dry_run: Option<bool>,
+    pub instance_ids: Vec<String>,
+    pub metric_category_ids: Vec<String>,
+}
+
+impl Record for MonitorInstancesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.instance_ids,
+            2 => &self.metric_category_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.instance_ids,
+            2 => &mut self.metric_category_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for MonitorInstancesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MONITOR_INSTANCES_REQUEST: Shape = Shape::Struct(Struct { name: "MonitorInstancesRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceIds", query: "InstanceId", xml: "InstanceId", required: true, shape: &INSTANCE_ID_STRING_LIST },
+    Member { name: "MetricCategoryIds", query: "MetricCategoryId", xml: "MetricCategoryId", required: false, shape: &METRIC_CATEGORY_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MonitorInstancesResult {
+    pub instance_monitorings: Vec<InstanceMonitoring>,
+}
+
+impl Record for MonitorInstancesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_monitorings,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_monitorings,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for MonitorInstancesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MONITOR_INSTANCES_RESULT: Shape = Shape::Struct(Struct { name: "MonitorInstancesResult", members: &[
+    Member { name: "InstanceMonitorings", query: "InstancesSet", xml: "instancesSet", required: false, shape: &INSTANCE_MONITORING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Monitoring {
     pub metric_category_ids: Vec<String>,
     pub state: Option<String>,
@@ -12078,7 +21548,419 @@ pub static MONITORING: Shape = Shape::Struct(Struct { name: "Monitoring", member
 
 pub static MONITORING_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "disabling", "enabled", "pending"] });
 
+pub static MULTIPATH_RESILIENCE_MODE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["always-on"] });
+
+pub static MULTIPATH_RESILIENCE_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "enabled", "disabled"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGateway {
+    pub attached_appliances: Vec<NatGatewayAttachedAppliance>,
+    pub auto_provision_zones: Option<String>,
+    pub auto_scaling_ips: Option<String>,
+    pub availability_mode: Option<String>,
+    pub connectivity_type: Option<String>,
+    pub create_time: Option<Timestamp>,
+    pub delete_time: Option<Timestamp>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    pub nat_gateway_id: Option<String>,
+    pub provisioned_bandwidth: Option<ProvisionedBandwidth>,
+    pub route_table_id: Option<String>,
+    pub state: Option<String>,
+    pub subnet_id: Option<String>,
+    pub tags: Vec<Tag>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for NatGateway {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attached_appliances,
+            1 => &self.auto_provision_zones,
+            2 => &self.auto_scaling_ips,
+            3 => &self.availability_mode,
+            4 => &self.connectivity_type,
+            5 => &self.create_time,
+            6 => &self.delete_time,
+            7 => &self.failure_code,
+            8 => &self.failure_message,
+            9 => &self.nat_gateway_addresses,
+            10 => &self.nat_gateway_id,
+            11 => &self.provisioned_bandwidth,
+            12 => &self.route_table_id,
+            13 => &self.state,
+            14 => &self.subnet_id,
+            15 => &self.tags,
+            16 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attached_appliances,
+            1 => &mut self.auto_provision_zones,
+            2 => &mut self.auto_scaling_ips,
+            3 => &mut self.availability_mode,
+            4 => &mut self.connectivity_type,
+            5 => &mut self.create_time,
+            6 => &mut self.delete_time,
+            7 => &mut self.failure_code,
+            8 => &mut self.failure_message,
+            9 => &mut self.nat_gateway_addresses,
+            10 => &mut self.nat_gateway_id,
+            11 => &mut self.provisioned_bandwidth,
+            12 => &mut self.route_table_id,
+            13 => &mut self.state,
+            14 => &mut self.subnet_id,
+            15 => &mut self.tags,
+            16 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NatGateway {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NAT_GATEWAY: Shape = Shape::Struct(Struct { name: "NatGateway", members: &[
+    Member { name: "AttachedAppliances", query: "AttachedApplianceSet", xml: "attachedApplianceSet", required: false, shape: &NAT_GATEWAY_ATTACHED_APPLIANCE_LIST },
+    Member { name: "AutoProvisionZones", query: "AutoProvisionZones", xml: "autoProvisionZones", required: false, shape: &AUTO_PROVISION_ZONES_STATE },
+    Member { name: "AutoScalingIps", query: "AutoScalingIps", xml: "autoScalingIps", required: false, shape: &AUTO_SCALING_IPS_STATE },
+    Member { name: "AvailabilityMode", query: "AvailabilityMode", xml: "availabilityMode", required: false, shape: &AVAILABILITY_MODE },
+    Member { name: "ConnectivityType", query: "ConnectivityType", xml: "connectivityType", required: false, shape: &CONNECTIVITY_TYPE },
+    Member { name: "CreateTime", query: "CreateTime", xml: "createTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DeleteTime", query: "DeleteTime", xml: "deleteTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "FailureCode", query: "FailureCode", xml: "failureCode", required: false, shape: &ANY_STRING },
+    Member { name: "FailureMessage", query: "FailureMessage", xml: "failureMessage", required: false, shape: &ANY_STRING },
+    Member { name: "NatGatewayAddresses", query: "NatGatewayAddressSet", xml: "natGatewayAddressSet", required: false, shape: &NAT_GATEWAY_ADDRESS_LIST },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "ProvisionedBandwidth", query: "ProvisionedBandwidth", xml: "provisionedBandwidth", required: false, shape: &PROVISIONED_BANDWIDTH },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &NAT_GATEWAY_STATE },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGatewayAddress {
+    pub allocation_id: Option<String>,
+    pub association_id: Option<String>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub failure_message: Option<String>,
+    pub is_primary: Option<bool>,
+    pub network_interface_id: Option<String>,
+    pub private_ip: Option<String>,
+    pub public_ip: Option<String>,
+    pub status: Option<String>,
+}
+
+impl Record for NatGatewayAddress {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.association_id,
+            2 => &self.availability_zone,
+            3 => &self.availability_zone_id,
+            4 => &self.failure_message,
+            5 => &self.is_primary,
+            6 => &self.network_interface_id,
+            7 => &self.private_ip,
+            8 => &self.public_ip,
+            9 => &self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.association_id,
+            2 => &mut self.availability_zone,
+            3 => &mut self.availability_zone_id,
+            4 => &mut self.failure_message,
+            5 => &mut self.is_primary,
+            6 => &mut self.network_interface_id,
+            7 => &mut self.private_ip,
+            8 => &mut self.public_ip,
+            9 => &mut self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NatGatewayAddress {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NAT_GATEWAY_ADDRESS: Shape = Shape::Struct(Struct { name: "NatGatewayAddress", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "allocationId", required: false, shape: &ANY_STRING },
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "availabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "availabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "FailureMessage", query: "FailureMessage", xml: "failureMessage", required: false, shape: &ANY_STRING },
+    Member { name: "IsPrimary", query: "IsPrimary", xml: "isPrimary", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateIp", query: "PrivateIp", xml: "privateIp", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIp", query: "PublicIp", xml: "publicIp", required: false, shape: &ANY_STRING },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &NAT_GATEWAY_ADDRESS_STATUS },
+] });
+
+pub static NAT_GATEWAY_ADDRESS_LIST: Shape = Shape::List(List { member: &NAT_GATEWAY_ADDRESS, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static NAT_GATEWAY_ADDRESS_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["assigning", "unassigning", "associating", "disassociating", "succeeded", "failed"] });
+
+pub static NAT_GATEWAY_APPLIANCE_MODIFY_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["modifying", "completed", "failed"] });
+
+pub static NAT_GATEWAY_APPLIANCE_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["attaching", "attached", "detaching", "detached", "attach-failed", "detach-failed"] });
+
+pub static NAT_GATEWAY_APPLIANCE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["network-firewall-proxy"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGatewayAttachedAppliance {
+    pub appliance_arn: Option<String>,
+    pub attachment_state: Option<String>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub modification_state: Option<String>,
+    pub r#type: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+}
+
+impl Record for NatGatewayAttachedAppliance {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.appliance_arn,
+            1 => &self.attachment_state,
+            2 => &self.failure_code,
+            3 => &self.failure_message,
+            4 => &self.modification_state,
+            5 => &self.r#type,
+            6 => &self.vpc_endpoint_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.appliance_arn,
+            1 => &mut self.attachment_state,
+            2 => &mut self.failure_code,
+            3 => &mut self.failure_message,
+            4 => &mut self.modification_state,
+            5 => &mut self.r#type,
+            6 => &mut self.vpc_endpoint_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NatGatewayAttachedAppliance {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NAT_GATEWAY_ATTACHED_APPLIANCE: Shape = Shape::Struct(Struct { name: "NatGatewayAttachedAppliance", members: &[
+    Member { name: "ApplianceArn", query: "ApplianceArn", xml: "applianceArn", required: false, shape: &ANY_STRING },
+    Member { name: "AttachmentState", query: "AttachmentState", xml: "attachmentState", required: false, shape: &NAT_GATEWAY_APPLIANCE_STATE },
+    Member { name: "FailureCode", query: "FailureCode", xml: "failureCode", required: false, shape: &ANY_STRING },
+    Member { name: "FailureMessage", query: "FailureMessage", xml: "failureMessage", required: false, shape: &ANY_STRING },
+    Member { name: "ModificationState", query: "ModificationState", xml: "modificationState", required: false, shape: &NAT_GATEWAY_APPLIANCE_MODIFY_STATE },
+    Member { name: "Type", query: "Type", xml: "type", required: false, shape: &NAT_GATEWAY_APPLIANCE_TYPE },
+    Member { name: "VpcEndpointId", query: "VpcEndpointId", xml: "vpcEndpointId", required: false, shape: &ANY_STRING },
+] });
+
+pub static NAT_GATEWAY_ATTACHED_APPLIANCE_LIST: Shape = Shape::List(List { member: &NAT_GATEWAY_ATTACHED_APPLIANCE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static NAT_GATEWAY_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static NAT_GATEWAY_LIST: Shape = Shape::List(List { member: &NAT_GATEWAY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static NAT_GATEWAY_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "failed", "available", "deleting", "deleted"] });
+
 pub static NESTED_VIRTUALIZATION_SPECIFICATION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["enabled", "disabled"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkAcl {
+    pub associations: Vec<NetworkAclAssociation>,
+    pub entries: Vec<NetworkAclEntry>,
+    pub is_default: Option<bool>,
+    pub network_acl_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub tags: Vec<Tag>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for NetworkAcl {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associations,
+            1 => &self.entries,
+            2 => &self.is_default,
+            3 => &self.network_acl_id,
+            4 => &self.owner_id,
+            5 => &self.tags,
+            6 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associations,
+            1 => &mut self.entries,
+            2 => &mut self.is_default,
+            3 => &mut self.network_acl_id,
+            4 => &mut self.owner_id,
+            5 => &mut self.tags,
+            6 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkAcl {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_ACL: Shape = Shape::Struct(Struct { name: "NetworkAcl", members: &[
+    Member { name: "Associations", query: "AssociationSet", xml: "associationSet", required: false, shape: &NETWORK_ACL_ASSOCIATION_LIST },
+    Member { name: "Entries", query: "EntrySet", xml: "entrySet", required: false, shape: &NETWORK_ACL_ENTRY_LIST },
+    Member { name: "IsDefault", query: "Default", xml: "default", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NetworkAclId", query: "NetworkAclId", xml: "networkAclId", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkAclAssociation {
+    pub network_acl_association_id: Option<String>,
+    pub network_acl_id: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for NetworkAclAssociation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.network_acl_association_id,
+            1 => &self.network_acl_id,
+            2 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.network_acl_association_id,
+            1 => &mut self.network_acl_id,
+            2 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkAclAssociation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_ACL_ASSOCIATION: Shape = Shape::Struct(Struct { name: "NetworkAclAssociation", members: &[
+    Member { name: "NetworkAclAssociationId", query: "NetworkAclAssociationId", xml: "networkAclAssociationId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkAclId", query: "NetworkAclId", xml: "networkAclId", required: false, shape: &ANY_STRING },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+] });
+
+pub static NETWORK_ACL_ASSOCIATION_LIST: Shape = Shape::List(List { member: &NETWORK_ACL_ASSOCIATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkAclEntry {
+    pub cidr_block: Option<String>,
+    pub egress: Option<bool>,
+    pub icmp_type_code: Option<IcmpTypeCode>,
+    pub ipv6_cidr_block: Option<String>,
+    pub port_range: Option<PortRange>,
+    pub protocol: Option<String>,
+    pub rule_action: Option<String>,
+    pub rule_number: Option<i32>,
+}
+
+impl Record for NetworkAclEntry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr_block,
+            1 => &self.egress,
+            2 => &self.icmp_type_code,
+            3 => &self.ipv6_cidr_block,
+            4 => &self.port_range,
+            5 => &self.protocol,
+            6 => &self.rule_action,
+            7 => &self.rule_number,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr_block,
+            1 => &mut self.egress,
+            2 => &mut self.icmp_type_code,
+            3 => &mut self.ipv6_cidr_block,
+            4 => &mut self.port_range,
+            5 => &mut self.protocol,
+            6 => &mut self.rule_action,
+            7 => &mut self.rule_number,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkAclEntry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_ACL_ENTRY: Shape = Shape::Struct(Struct { name: "NetworkAclEntry", members: &[
+    Member { name: "CidrBlock", query: "CidrBlock", xml: "cidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "Egress", query: "Egress", xml: "egress", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IcmpTypeCode", query: "IcmpTypeCode", xml: "icmpTypeCode", required: false, shape: &ICMP_TYPE_CODE },
+    Member { name: "Ipv6CidrBlock", query: "Ipv6CidrBlock", xml: "ipv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "PortRange", query: "PortRange", xml: "portRange", required: false, shape: &PORT_RANGE },
+    Member { name: "Protocol", query: "Protocol", xml: "protocol", required: false, shape: &ANY_STRING },
+    Member { name: "RuleAction", query: "RuleAction", xml: "ruleAction", required: false, shape: &RULE_ACTION },
+    Member { name: "RuleNumber", query: "RuleNumber", xml: "ruleNumber", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static NETWORK_ACL_ENTRY_LIST: Shape = Shape::List(List { member: &NETWORK_ACL_ENTRY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static NETWORK_ACL_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static NETWORK_ACL_LIST: Shape = Shape::List(List { member: &NETWORK_ACL, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkBandwidthGbps {
@@ -12618,6 +22500,53 @@ pub static NETWORK_INTERFACE_ATTACHMENT: Shape = Shape::Struct(Struct { name: "N
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterfaceAttachmentChanges {
+    pub attachment_id: Option<String>,
+    pub default_ena_queue_count: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub ena_queue_count: Option<i32>,
+}
+
+impl Record for NetworkInterfaceAttachmentChanges {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachment_id,
+            1 => &self.default_ena_queue_count,
+            2 => &self.delete_on_termination,
+            3 => &self.ena_queue_count,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachment_id,
+            1 => &mut self.default_ena_queue_count,
+            2 => &mut self.delete_on_termination,
+            3 => &mut self.ena_queue_count,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NetworkInterfaceAttachmentChanges {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NETWORK_INTERFACE_ATTACHMENT_CHANGES: Shape = Shape::Struct(Struct { name: "NetworkInterfaceAttachmentChanges", members: &[
+    Member { name: "AttachmentId", query: "AttachmentId", xml: "attachmentId", required: false, shape: &ANY_STRING },
+    Member { name: "DefaultEnaQueueCount", query: "DefaultEnaQueueCount", xml: "DefaultEnaQueueCount", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "DeleteOnTermination", query: "DeleteOnTermination", xml: "deleteOnTermination", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnaQueueCount", query: "EnaQueueCount", xml: "EnaQueueCount", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static NETWORK_INTERFACE_ATTRIBUTE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["description", "groupSet", "sourceDestCheck", "attachment", "associatePublicIpAddress"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkInterfaceCount {
     pub max: Option<i32>,
     pub min: Option<i32>,
@@ -12690,6 +22619,8 @@ pub static NETWORK_INTERFACE_COUNT_REQUEST: Shape = Shape::Struct(Struct { name:
     Member { name: "Max", query: "Max", xml: "Max", required: false, shape: &ANY_INTEGER },
     Member { name: "Min", query: "Min", xml: "Min", required: false, shape: &ANY_INTEGER },
 ] });
+
+pub static NETWORK_INTERFACE_CREATION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["efa", "efa-only", "branch", "trunk"] });
 
 pub static NETWORK_INTERFACE_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
@@ -12943,6 +22874,45 @@ pub static NEURON_INFO: Shape = Shape::Struct(Struct { name: "NeuronInfo", membe
     Member { name: "TotalNeuronDeviceMemoryInMiB", query: "TotalNeuronDeviceMemoryInMiB", xml: "totalNeuronDeviceMemoryInMiB", required: false, shape: &ANY_INTEGER },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewDhcpConfiguration {
+    pub key: Option<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for NewDhcpConfiguration {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NewDhcpConfiguration {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NEW_DHCP_CONFIGURATION: Shape = Shape::Struct(Struct { name: "NewDhcpConfiguration", members: &[
+    Member { name: "Key", query: "Key", xml: "Key", required: false, shape: &ANY_STRING },
+    Member { name: "Values", query: "Value", xml: "Value", required: false, shape: &VALUE_STRING_LIST },
+] });
+
+pub static NEW_DHCP_CONFIGURATION_LIST: Shape = Shape::List(List { member: &NEW_DHCP_CONFIGURATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static NITRO_ENCLAVES_SUPPORT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["unsupported", "supported"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12981,6 +22951,8 @@ pub static NITRO_TPM_INFO: Shape = Shape::Struct(Struct { name: "NitroTpmInfo", 
 pub static NITRO_TPM_SUPPORT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["unsupported", "supported"] });
 
 pub static NITRO_TPM_SUPPORTED_VERSIONS_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static OPERATION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["add", "remove"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OperatorRequest {
@@ -13056,7 +23028,54 @@ pub static OPERATOR_RESPONSE: Shape = Shape::Struct(Struct { name: "OperatorResp
     Member { name: "Principal", query: "Principal", xml: "principal", required: false, shape: &ANY_STRING },
 ] });
 
+pub static ORGANIZATION_ARN_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("OrganizationArn"), length: Length::ANY });
+
+pub static ORGANIZATIONAL_UNIT_ARN_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("OrganizationalUnitArn"), length: Length::ANY });
+
 pub static OWNER_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("Owner"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PayerResponsibilityEntry {
+    pub payer_responsibility_type: Option<String>,
+    pub scope: Option<String>,
+}
+
+impl Record for PayerResponsibilityEntry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.payer_responsibility_type,
+            1 => &self.scope,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.payer_responsibility_type,
+            1 => &mut self.scope,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PayerResponsibilityEntry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PAYER_RESPONSIBILITY_ENTRY: Shape = Shape::Struct(Struct { name: "PayerResponsibilityEntry", members: &[
+    Member { name: "PayerResponsibilityType", query: "PayerResponsibilityType", xml: "payerResponsibilityType", required: false, shape: &PAYER_RESPONSIBILITY_TYPE },
+    Member { name: "Scope", query: "Scope", xml: "scope", required: false, shape: &PAYER_RESPONSIBILITY_SCOPE },
+] });
+
+pub static PAYER_RESPONSIBILITY_SCOPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["vpc-endpoint-charges", "resource-gateway-charges"] });
+
+pub static PAYER_RESPONSIBILITY_SET: Shape = Shape::List(List { member: &PAYER_RESPONSIBILITY_ENTRY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static PAYER_RESPONSIBILITY_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["vpc-endpoint-account", "resource-gateway-account", "vpc-endpoint-service-account"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PerformanceFactorReference {
@@ -13169,6 +23188,218 @@ pub static PERFORMANCE_STATUS_SUMMARY: Shape = Shape::Struct(Struct { name: "Per
     Member { name: "Status", query: "Status", xml: "status", required: false, shape: &SUMMARY_STATUS },
 ] });
 
+pub static PERMISSION_GROUP: Shape = Shape::String(Text { length: Length::ANY, allowed: &["all"] });
+
+pub static PHASE1_DH_GROUP_NUMBERS_LIST: Shape = Shape::List(List { member: &PHASE1_DH_GROUP_NUMBERS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Phase1DHGroupNumbersListValue {
+    pub value: Option<i32>,
+}
+
+impl Record for Phase1DHGroupNumbersListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Phase1DHGroupNumbersListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PHASE1_DH_GROUP_NUMBERS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "Phase1DHGroupNumbersListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static PHASE1_ENCRYPTION_ALGORITHMS_LIST: Shape = Shape::List(List { member: &PHASE1_ENCRYPTION_ALGORITHMS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Phase1EncryptionAlgorithmsListValue {
+    pub value: Option<String>,
+}
+
+impl Record for Phase1EncryptionAlgorithmsListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Phase1EncryptionAlgorithmsListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PHASE1_ENCRYPTION_ALGORITHMS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "Phase1EncryptionAlgorithmsListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_STRING },
+] });
+
+pub static PHASE1_INTEGRITY_ALGORITHMS_LIST: Shape = Shape::List(List { member: &PHASE1_INTEGRITY_ALGORITHMS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Phase1IntegrityAlgorithmsListValue {
+    pub value: Option<String>,
+}
+
+impl Record for Phase1IntegrityAlgorithmsListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Phase1IntegrityAlgorithmsListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PHASE1_INTEGRITY_ALGORITHMS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "Phase1IntegrityAlgorithmsListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_STRING },
+] });
+
+pub static PHASE2_DH_GROUP_NUMBERS_LIST: Shape = Shape::List(List { member: &PHASE2_DH_GROUP_NUMBERS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Phase2DHGroupNumbersListValue {
+    pub value: Option<i32>,
+}
+
+impl Record for Phase2DHGroupNumbersListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Phase2DHGroupNumbersListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PHASE2_DH_GROUP_NUMBERS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "Phase2DHGroupNumbersListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static PHASE2_ENCRYPTION_ALGORITHMS_LIST: Shape = Shape::List(List { member: &PHASE2_ENCRYPTION_ALGORITHMS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Phase2EncryptionAlgorithmsListValue {
+    pub value: Option<String>,
+}
+
+impl Record for Phase2EncryptionAlgorithmsListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Phase2EncryptionAlgorithmsListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PHASE2_ENCRYPTION_ALGORITHMS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "Phase2EncryptionAlgorithmsListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_STRING },
+] });
+
+pub static PHASE2_INTEGRITY_ALGORITHMS_LIST: Shape = Shape::List(List { member: &PHASE2_INTEGRITY_ALGORITHMS_LIST_VALUE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Phase2IntegrityAlgorithmsListValue {
+    pub value: Option<String>,
+}
+
+impl Record for Phase2IntegrityAlgorithmsListValue {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Phase2IntegrityAlgorithmsListValue {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PHASE2_INTEGRITY_ALGORITHMS_LIST_VALUE: Shape = Shape::Struct(Struct { name: "Phase2IntegrityAlgorithmsListValue", members: &[
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_STRING },
+] });
+
 pub static PHC_SUPPORT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["unsupported", "supported"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13241,6 +23472,81 @@ pub static PLACEMENT: Shape = Shape::Struct(Struct { name: "Placement", members:
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlacementGroup {
+    pub group_arn: Option<String>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub linked_group_id: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    pub parent_group_id: Option<String>,
+    pub partition_count: Option<i32>,
+    pub spread_level: Option<String>,
+    pub state: Option<String>,
+    pub strategy: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for PlacementGroup {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_arn,
+            1 => &self.group_id,
+            2 => &self.group_name,
+            3 => &self.linked_group_id,
+            4 => &self.operator,
+            5 => &self.parent_group_id,
+            6 => &self.partition_count,
+            7 => &self.spread_level,
+            8 => &self.state,
+            9 => &self.strategy,
+            10 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_arn,
+            1 => &mut self.group_id,
+            2 => &mut self.group_name,
+            3 => &mut self.linked_group_id,
+            4 => &mut self.operator,
+            5 => &mut self.parent_group_id,
+            6 => &mut self.partition_count,
+            7 => &mut self.spread_level,
+            8 => &mut self.state,
+            9 => &mut self.strategy,
+            10 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PlacementGroup {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PLACEMENT_GROUP: Shape = Shape::Struct(Struct { name: "PlacementGroup", members: &[
+    Member { name: "GroupArn", query: "GroupArn", xml: "groupArn", required: false, shape: &ANY_STRING },
+    Member { name: "GroupId", query: "GroupId", xml: "groupId", required: false, shape: &ANY_STRING },
+    Member { name: "GroupName", query: "GroupName", xml: "groupName", required: false, shape: &ANY_STRING },
+    Member { name: "LinkedGroupId", query: "LinkedGroupId", xml: "linkedGroupId", required: false, shape: &ANY_STRING },
+    Member { name: "Operator", query: "Operator", xml: "operator", required: false, shape: &OPERATOR_RESPONSE },
+    Member { name: "ParentGroupId", query: "ParentGroupId", xml: "parentGroupId", required: false, shape: &ANY_STRING },
+    Member { name: "PartitionCount", query: "PartitionCount", xml: "partitionCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "SpreadLevel", query: "SpreadLevel", xml: "spreadLevel", required: false, shape: &SPREAD_LEVEL },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &PLACEMENT_GROUP_STATE },
+    Member { name: "Strategy", query: "Strategy", xml: "strategy", required: false, shape: &PLACEMENT_STRATEGY },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+] });
+
+pub static PLACEMENT_GROUP_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("GroupId"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlacementGroupInfo {
     pub supported_strategies: Vec<String>,
 }
@@ -13273,11 +23579,136 @@ pub static PLACEMENT_GROUP_INFO: Shape = Shape::Struct(Struct { name: "Placement
     Member { name: "SupportedStrategies", query: "SupportedStrategies", xml: "supportedStrategies", required: false, shape: &PLACEMENT_GROUP_STRATEGY_LIST },
 ] });
 
+pub static PLACEMENT_GROUP_LIST: Shape = Shape::List(List { member: &PLACEMENT_GROUP, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static PLACEMENT_GROUP_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "available", "deleting", "deleted"] });
+
 pub static PLACEMENT_GROUP_STRATEGY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["cluster", "partition", "spread"] });
 
 pub static PLACEMENT_GROUP_STRATEGY_LIST: Shape = Shape::List(List { member: &PLACEMENT_GROUP_STRATEGY, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+pub static PLACEMENT_GROUP_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("member"), length: Length::ANY });
+
+pub static PLACEMENT_STRATEGY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["cluster", "spread", "partition", "precision-time"] });
+
 pub static PLATFORM_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Windows"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PortRange {
+    pub from: Option<i32>,
+    pub to: Option<i32>,
+}
+
+impl Record for PortRange {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.from,
+            1 => &self.to,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.from,
+            1 => &mut self.to,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PortRange {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PORT_RANGE: Shape = Shape::Struct(Struct { name: "PortRange", members: &[
+    Member { name: "From", query: "From", xml: "from", required: false, shape: &ANY_INTEGER },
+    Member { name: "To", query: "To", xml: "to", required: false, shape: &ANY_INTEGER },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PrefixList {
+    pub cidrs: Vec<String>,
+    pub prefix_list_id: Option<String>,
+    pub prefix_list_name: Option<String>,
+}
+
+impl Record for PrefixList {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidrs,
+            1 => &self.prefix_list_id,
+            2 => &self.prefix_list_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidrs,
+            1 => &mut self.prefix_list_id,
+            2 => &mut self.prefix_list_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PrefixList {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PREFIX_LIST: Shape = Shape::Struct(Struct { name: "PrefixList", members: &[
+    Member { name: "Cidrs", query: "CidrSet", xml: "cidrSet", required: false, shape: &VALUE_STRING_LIST },
+    Member { name: "PrefixListId", query: "PrefixListId", xml: "prefixListId", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixListName", query: "PrefixListName", xml: "prefixListName", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PrefixListEntry {
+    pub cidr: Option<String>,
+    pub description: Option<String>,
+}
+
+impl Record for PrefixListEntry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr,
+            1 => &self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr,
+            1 => &mut self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PrefixListEntry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PREFIX_LIST_ENTRY: Shape = Shape::Struct(Struct { name: "PrefixListEntry", members: &[
+    Member { name: "Cidr", query: "Cidr", xml: "cidr", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &ANY_STRING },
+] });
+
+pub static PREFIX_LIST_ENTRY_SET: Shape = Shape::List(List { member: &PREFIX_LIST_ENTRY, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrefixListId {
@@ -13317,6 +23748,14 @@ pub static PREFIX_LIST_ID: Shape = Shape::Struct(Struct { name: "PrefixListId", 
 ] });
 
 pub static PREFIX_LIST_ID_LIST: Shape = Shape::List(List { member: &PREFIX_LIST_ID, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static PREFIX_LIST_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(100.0) });
+
+pub static PREFIX_LIST_RESOURCE_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static PREFIX_LIST_SET: Shape = Shape::List(List { member: &PREFIX_LIST, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static PREFIX_LIST_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["create-in-progress", "create-complete", "create-failed", "modify-in-progress", "modify-complete", "modify-failed", "restore-in-progress", "restore-complete", "restore-failed", "delete-in-progress", "delete-complete", "delete-failed"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrivateDnsNameOptionsOnLaunch {
@@ -13441,6 +23880,10 @@ pub static PRIVATE_DNS_NAME_OPTIONS_RESPONSE: Shape = Shape::Struct(Struct { nam
     Member { name: "HostnameType", query: "HostnameType", xml: "hostnameType", required: false, shape: &HOSTNAME_TYPE },
 ] });
 
+pub static PRIVATE_DNS_SPECIFIED_DOMAIN_SET: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length { min: Some(0), max: Some(10) } });
+
+pub static PRIVATE_IP_ADDRESS_COUNT: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(31.0) });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrivateIpAddressSpecification {
     pub primary: Option<bool>,
@@ -13479,6 +23922,8 @@ pub static PRIVATE_IP_ADDRESS_SPECIFICATION: Shape = Shape::Struct(Struct { name
 ] });
 
 pub static PRIVATE_IP_ADDRESS_SPECIFICATION_LIST: Shape = Shape::List(List { member: &PRIVATE_IP_ADDRESS_SPECIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static PRIVATE_IP_ADDRESS_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("PrivateIpAddress"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProcessorInfo {
@@ -13564,6 +24009,8 @@ pub static PRODUCT_CODE: Shape = Shape::Struct(Struct { name: "ProductCode", mem
 
 pub static PRODUCT_CODE_LIST: Shape = Shape::List(List { member: &PRODUCT_CODE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+pub static PRODUCT_CODE_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("ProductCode"), length: Length::ANY });
+
 pub static PRODUCT_CODE_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["devpay", "marketplace"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13600,6 +24047,96 @@ pub static PROPAGATING_VGW: Shape = Shape::Struct(Struct { name: "PropagatingVgw
 ] });
 
 pub static PROPAGATING_VGW_LIST: Shape = Shape::List(List { member: &PROPAGATING_VGW, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvisionedBandwidth {
+    pub provision_time: Option<Timestamp>,
+    pub provisioned: Option<String>,
+    pub request_time: Option<Timestamp>,
+    pub requested: Option<String>,
+    pub status: Option<String>,
+}
+
+impl Record for ProvisionedBandwidth {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.provision_time,
+            1 => &self.provisioned,
+            2 => &self.request_time,
+            3 => &self.requested,
+            4 => &self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.provision_time,
+            1 => &mut self.provisioned,
+            2 => &mut self.request_time,
+            3 => &mut self.requested,
+            4 => &mut self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ProvisionedBandwidth {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PROVISIONED_BANDWIDTH: Shape = Shape::Struct(Struct { name: "ProvisionedBandwidth", members: &[
+    Member { name: "ProvisionTime", query: "ProvisionTime", xml: "provisionTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Provisioned", query: "Provisioned", xml: "provisioned", required: false, shape: &ANY_STRING },
+    Member { name: "RequestTime", query: "RequestTime", xml: "requestTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Requested", query: "Requested", xml: "requested", required: false, shape: &ANY_STRING },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PtrUpdateStatus {
+    pub reason: Option<String>,
+    pub status: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Record for PtrUpdateStatus {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.reason,
+            1 => &self.status,
+            2 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.reason,
+            1 => &mut self.status,
+            2 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PtrUpdateStatus {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PTR_UPDATE_STATUS: Shape = Shape::Struct(Struct { name: "PtrUpdateStatus", members: &[
+    Member { name: "Reason", query: "Reason", xml: "reason", required: false, shape: &ANY_STRING },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &ANY_STRING },
+    Member { name: "Value", query: "Value", xml: "value", required: false, shape: &ANY_STRING },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PublicIpDnsNameOptions {
@@ -13645,6 +24182,10 @@ pub static PUBLIC_IP_DNS_NAME_OPTIONS: Shape = Shape::Struct(Struct { name: "Pub
     Member { name: "PublicIpv4DnsName", query: "PublicIpv4DnsName", xml: "publicIpv4DnsName", required: false, shape: &ANY_STRING },
     Member { name: "PublicIpv6DnsName", query: "PublicIpv6DnsName", xml: "publicIpv6DnsName", required: false, shape: &ANY_STRING },
 ] });
+
+pub static PUBLIC_IP_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("PublicIp"), length: Length::ANY });
+
+pub static RI_PRODUCT_DESCRIPTION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Linux/UNIX", "Linux/UNIX (Amazon VPC)", "Windows", "Windows (Amazon VPC)"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RebootInstancesOutput {
@@ -13847,6 +24388,527 @@ pub static REGION_LIST: Shape = Shape::List(List { member: &REGION, query_item: 
 
 pub static REGION_NAME_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("RegionName"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RegisterImageRequest {
+    pub architecture: Option<String>,
+    pub billing_products: Vec<String>,
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    pub boot_mode: Option<String>,
+    pub description: Option<String>,
+    pub dry_run: Option<bool>,
+    pub ena_support: Option<bool>,
+    pub image_location: Option<String>,
+    pub imds_support: Option<String>,
+    pub kernel_id: Option<String>,
+    pub name: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub root_device_name: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub tpm_support: Option<String>,
+    pub uefi_data: Option<String>,
+    pub virtualization_type: Option<String>,
+}
+
+impl Record for RegisterImageRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.architecture,
+            1 => &self.billing_products,
+            2 => &self.block_device_mappings,
+            3 => &self.boot_mode,
+            4 => &self.description,
+            5 => &self.dry_run,
+            6 => &self.ena_support,
+            7 => &self.image_location,
+            8 => &self.imds_support,
+            9 => &self.kernel_id,
+            10 => &self.name,
+            11 => &self.ramdisk_id,
+            12 => &self.root_device_name,
+            13 => &self.sriov_net_support,
+            14 => &self.tag_specifications,
+            15 => &self.tpm_support,
+            16 => &self.uefi_data,
+            17 => &self.virtualization_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.architecture,
+            1 => &mut self.billing_products,
+            2 => &mut self.block_device_mappings,
+            3 => &mut self.boot_mode,
+            4 => &mut self.description,
+            5 => &mut self.dry_run,
+            6 => &mut self.ena_support,
+            7 => &mut self.image_location,
+            8 => &mut self.imds_support,
+            9 => &mut self.kernel_id,
+            10 => &mut self.name,
+            11 => &mut self.ramdisk_id,
+            12 => &mut self.root_device_name,
+            13 => &mut self.sriov_net_support,
+            14 => &mut self.tag_specifications,
+            15 => &mut self.tpm_support,
+            16 => &mut self.uefi_data,
+            17 => &mut self.virtualization_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RegisterImageRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REGISTER_IMAGE_REQUEST: Shape = Shape::Struct(Struct { name: "RegisterImageRequest", members: &[
+    Member { name: "Architecture", query: "Architecture", xml: "architecture", required: false, shape: &ARCHITECTURE_VALUES },
+    Member { name: "BillingProducts", query: "BillingProduct", xml: "BillingProduct", required: false, shape: &BILLING_PRODUCT_LIST },
+    Member { name: "BlockDeviceMappings", query: "BlockDeviceMapping", xml: "BlockDeviceMapping", required: false, shape: &BLOCK_DEVICE_MAPPING_REQUEST_LIST },
+    Member { name: "BootMode", query: "BootMode", xml: "BootMode", required: false, shape: &BOOT_MODE_VALUES },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &IMAGE_DESCRIPTION_REQUEST },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EnaSupport", query: "EnaSupport", xml: "enaSupport", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "ImageLocation", query: "ImageLocation", xml: "ImageLocation", required: false, shape: &ANY_STRING },
+    Member { name: "ImdsSupport", query: "ImdsSupport", xml: "ImdsSupport", required: false, shape: &IMDS_SUPPORT_VALUES },
+    Member { name: "KernelId", query: "KernelId", xml: "kernelId", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "name", required: true, shape: &IMAGE_NAME_REQUEST },
+    Member { name: "RamdiskId", query: "RamdiskId", xml: "ramdiskId", required: false, shape: &ANY_STRING },
+    Member { name: "RootDeviceName", query: "RootDeviceName", xml: "rootDeviceName", required: false, shape: &ANY_STRING },
+    Member { name: "SriovNetSupport", query: "SriovNetSupport", xml: "sriovNetSupport", required: false, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "TpmSupport", query: "TpmSupport", xml: "TpmSupport", required: false, shape: &TPM_SUPPORT_VALUES },
+    Member { name: "UefiData", query: "UefiData", xml: "UefiData", required: false, shape: &IMAGE_UEFI_DATA_REQUEST },
+    Member { name: "VirtualizationType", query: "VirtualizationType", xml: "virtualizationType", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RegisterImageResult {
+    pub image_id: Option<String>,
+}
+
+impl Record for RegisterImageResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RegisterImageResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REGISTER_IMAGE_RESULT: Shape = Shape::Struct(Struct { name: "RegisterImageResult", members: &[
+    Member { name: "ImageId", query: "ImageId", xml: "imageId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReleaseAddressOutput {
+}
+
+impl Record for ReleaseAddressOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReleaseAddressOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RELEASE_ADDRESS_OUTPUT: Shape = Shape::Struct(Struct { name: "ReleaseAddressOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReleaseAddressRequest {
+    pub allocation_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub network_border_group: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+impl Record for ReleaseAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.dry_run,
+            2 => &self.network_border_group,
+            3 => &self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.network_border_group,
+            3 => &mut self.public_ip,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReleaseAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RELEASE_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "ReleaseAddressRequest", members: &[
+    Member { name: "AllocationId", query: "AllocationId", xml: "AllocationId", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NetworkBorderGroup", query: "NetworkBorderGroup", xml: "NetworkBorderGroup", required: false, shape: &ANY_STRING },
+    Member { name: "PublicIp", query: "PublicIp", xml: "PublicIp", required: false, shape: &ANY_STRING },
+] });
+
+pub static REMOVE_PREFIX_LIST_ENTRIES: Shape = Shape::List(List { member: &REMOVE_PREFIX_LIST_ENTRY, query_item: None, xml_item: Some("member"), length: Length { min: Some(0), max: Some(100) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemovePrefixListEntry {
+    pub cidr: Option<String>,
+}
+
+impl Record for RemovePrefixListEntry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RemovePrefixListEntry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REMOVE_PREFIX_LIST_ENTRY: Shape = Shape::Struct(Struct { name: "RemovePrefixListEntry", members: &[
+    Member { name: "Cidr", query: "Cidr", xml: "Cidr", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceIamInstanceProfileAssociationRequest {
+    pub association_id: Option<String>,
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+}
+
+impl Record for ReplaceIamInstanceProfileAssociationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            1 => &self.iam_instance_profile,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.iam_instance_profile,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReplaceIamInstanceProfileAssociationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_REQUEST: Shape = Shape::Struct(Struct { name: "ReplaceIamInstanceProfileAssociationRequest", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "AssociationId", required: true, shape: &ANY_STRING },
+    Member { name: "IamInstanceProfile", query: "IamInstanceProfile", xml: "IamInstanceProfile", required: true, shape: &IAM_INSTANCE_PROFILE_SPECIFICATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceIamInstanceProfileAssociationResult {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl Record for ReplaceIamInstanceProfileAssociationResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.iam_instance_profile_association,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.iam_instance_profile_association,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReplaceIamInstanceProfileAssociationResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_RESULT: Shape = Shape::Struct(Struct { name: "ReplaceIamInstanceProfileAssociationResult", members: &[
+    Member { name: "IamInstanceProfileAssociation", query: "IamInstanceProfileAssociation", xml: "iamInstanceProfileAssociation", required: false, shape: &IAM_INSTANCE_PROFILE_ASSOCIATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceRouteOutput {
+}
+
+impl Record for ReplaceRouteOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReplaceRouteOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REPLACE_ROUTE_OUTPUT: Shape = Shape::Struct(Struct { name: "ReplaceRouteOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceRouteRequest {
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub local_target: Option<bool>,
+    pub nat_gateway_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub route_table_id: Option<String>,
+    pub transit_gateway_id: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Record for ReplaceRouteRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.carrier_gateway_id,
+            1 => &self.core_network_arn,
+            2 => &self.destination_cidr_block,
+            3 => &self.destination_ipv6_cidr_block,
+            4 => &self.destination_prefix_list_id,
+            5 => &self.dry_run,
+            6 => &self.egress_only_internet_gateway_id,
+            7 => &self.gateway_id,
+            8 => &self.instance_id,
+            9 => &self.local_gateway_id,
+            10 => &self.local_target,
+            11 => &self.nat_gateway_id,
+            12 => &self.network_interface_id,
+            13 => &self.odb_network_arn,
+            14 => &self.route_table_id,
+            15 => &self.transit_gateway_id,
+            16 => &self.vpc_endpoint_id,
+            17 => &self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.carrier_gateway_id,
+            1 => &mut self.core_network_arn,
+            2 => &mut self.destination_cidr_block,
+            3 => &mut self.destination_ipv6_cidr_block,
+            4 => &mut self.destination_prefix_list_id,
+            5 => &mut self.dry_run,
+            6 => &mut self.egress_only_internet_gateway_id,
+            7 => &mut self.gateway_id,
+            8 => &mut self.instance_id,
+            9 => &mut self.local_gateway_id,
+            10 => &mut self.local_target,
+            11 => &mut self.nat_gateway_id,
+            12 => &mut self.network_interface_id,
+            13 => &mut self.odb_network_arn,
+            14 => &mut self.route_table_id,
+            15 => &mut self.transit_gateway_id,
+            16 => &mut self.vpc_endpoint_id,
+            17 => &mut self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReplaceRouteRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REPLACE_ROUTE_REQUEST: Shape = Shape::Struct(Struct { name: "ReplaceRouteRequest", members: &[
+    Member { name: "CarrierGatewayId", query: "CarrierGatewayId", xml: "CarrierGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "CoreNetworkArn", query: "CoreNetworkArn", xml: "CoreNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationCidrBlock", query: "DestinationCidrBlock", xml: "destinationCidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationIpv6CidrBlock", query: "DestinationIpv6CidrBlock", xml: "destinationIpv6CidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "DestinationPrefixListId", query: "DestinationPrefixListId", xml: "DestinationPrefixListId", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "EgressOnlyInternetGatewayId", query: "EgressOnlyInternetGatewayId", xml: "egressOnlyInternetGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "GatewayId", query: "GatewayId", xml: "gatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "LocalGatewayId", query: "LocalGatewayId", xml: "LocalGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "LocalTarget", query: "LocalTarget", xml: "LocalTarget", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: false, shape: &ANY_STRING },
+    Member { name: "OdbNetworkArn", query: "OdbNetworkArn", xml: "OdbNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: true, shape: &ANY_STRING },
+    Member { name: "TransitGatewayId", query: "TransitGatewayId", xml: "TransitGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "VpcEndpointId", query: "VpcEndpointId", xml: "VpcEndpointId", required: false, shape: &ANY_STRING },
+    Member { name: "VpcPeeringConnectionId", query: "VpcPeeringConnectionId", xml: "vpcPeeringConnectionId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceRouteTableAssociationRequest {
+    pub association_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub route_table_id: Option<String>,
+}
+
+impl Record for ReplaceRouteTableAssociationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_id,
+            1 => &self.dry_run,
+            2 => &self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.route_table_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReplaceRouteTableAssociationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST: Shape = Shape::Struct(Struct { name: "ReplaceRouteTableAssociationRequest", members: &[
+    Member { name: "AssociationId", query: "AssociationId", xml: "associationId", required: true, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "RouteTableId", query: "RouteTableId", xml: "routeTableId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceRouteTableAssociationResult {
+    pub association_state: Option<RouteTableAssociationState>,
+    pub new_association_id: Option<String>,
+}
+
+impl Record for ReplaceRouteTableAssociationResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.association_state,
+            1 => &self.new_association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.association_state,
+            1 => &mut self.new_association_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReplaceRouteTableAssociationResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT: Shape = Shape::Struct(Struct { name: "ReplaceRouteTableAssociationResult", members: &[
+    Member { name: "AssociationState", query: "AssociationState", xml: "associationState", required: false, shape: &ROUTE_TABLE_ASSOCIATION_STATE },
+    Member { name: "NewAssociationId", query: "NewAssociationId", xml: "newAssociationId", required: false, shape: &ANY_STRING },
+] });
+
 pub static REQUEST_INSTANCE_TYPE_LIST: Shape = Shape::List(List { member: &INSTANCE_TYPE, query_item: None, xml_item: Some("member"), length: Length { min: Some(0), max: Some(100) } });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14015,6 +25077,217 @@ pub static REQUEST_LAUNCH_TEMPLATE_DATA: Shape = Shape::Struct(Struct { name: "R
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RequestSpotInstancesRequest {
+    pub availability_zone_group: Option<String>,
+    pub block_duration_minutes: Option<i32>,
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_count: Option<i32>,
+    pub instance_interruption_behavior: Option<String>,
+    pub launch_group: Option<String>,
+    pub launch_specification: Option<RequestSpotLaunchSpecification>,
+    pub spot_price: Option<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+    pub r#type: Option<String>,
+    pub valid_from: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Record for RequestSpotInstancesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zone_group,
+            1 => &self.block_duration_minutes,
+            2 => &self.client_token,
+            3 => &self.dry_run,
+            4 => &self.instance_count,
+            5 => &self.instance_interruption_behavior,
+            6 => &self.launch_group,
+            7 => &self.launch_specification,
+            8 => &self.spot_price,
+            9 => &self.tag_specifications,
+            10 => &self.r#type,
+            11 => &self.valid_from,
+            12 => &self.valid_until,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zone_group,
+            1 => &mut self.block_duration_minutes,
+            2 => &mut self.client_token,
+            3 => &mut self.dry_run,
+            4 => &mut self.instance_count,
+            5 => &mut self.instance_interruption_behavior,
+            6 => &mut self.launch_group,
+            7 => &mut self.launch_specification,
+            8 => &mut self.spot_price,
+            9 => &mut self.tag_specifications,
+            10 => &mut self.r#type,
+            11 => &mut self.valid_from,
+            12 => &mut self.valid_until,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RequestSpotInstancesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REQUEST_SPOT_INSTANCES_REQUEST: Shape = Shape::Struct(Struct { name: "RequestSpotInstancesRequest", members: &[
+    Member { name: "AvailabilityZoneGroup", query: "AvailabilityZoneGroup", xml: "availabilityZoneGroup", required: false, shape: &ANY_STRING },
+    Member { name: "BlockDurationMinutes", query: "BlockDurationMinutes", xml: "blockDurationMinutes", required: false, shape: &ANY_INTEGER },
+    Member { name: "ClientToken", query: "ClientToken", xml: "clientToken", required: false, shape: &ANY_STRING },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceCount", query: "InstanceCount", xml: "instanceCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "InstanceInterruptionBehavior", query: "InstanceInterruptionBehavior", xml: "InstanceInterruptionBehavior", required: false, shape: &INSTANCE_INTERRUPTION_BEHAVIOR },
+    Member { name: "LaunchGroup", query: "LaunchGroup", xml: "launchGroup", required: false, shape: &ANY_STRING },
+    Member { name: "LaunchSpecification", query: "LaunchSpecification", xml: "LaunchSpecification", required: false, shape: &REQUEST_SPOT_LAUNCH_SPECIFICATION },
+    Member { name: "SpotPrice", query: "SpotPrice", xml: "spotPrice", required: false, shape: &ANY_STRING },
+    Member { name: "TagSpecifications", query: "TagSpecification", xml: "TagSpecification", required: false, shape: &TAG_SPECIFICATION_LIST },
+    Member { name: "Type", query: "Type", xml: "type", required: false, shape: &SPOT_INSTANCE_TYPE },
+    Member { name: "ValidFrom", query: "ValidFrom", xml: "validFrom", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "ValidUntil", query: "ValidUntil", xml: "validUntil", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RequestSpotInstancesResult {
+    pub spot_instance_requests: Vec<SpotInstanceRequest>,
+}
+
+impl Record for RequestSpotInstancesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.spot_instance_requests,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.spot_instance_requests,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RequestSpotInstancesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REQUEST_SPOT_INSTANCES_RESULT: Shape = Shape::Struct(Struct { name: "RequestSpotInstancesResult", members: &[
+    Member { name: "SpotInstanceRequests", query: "SpotInstanceRequestSet", xml: "spotInstanceRequestSet", required: false, shape: &SPOT_INSTANCE_REQUEST_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RequestSpotLaunchSpecification {
+    pub addressing_type: Option<String>,
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub kernel_id: Option<String>,
+    pub key_name: Option<String>,
+    pub monitoring: Option<RunInstancesMonitoringEnabled>,
+    pub network_interfaces: Vec<InstanceNetworkInterfaceSpecification>,
+    pub placement: Option<SpotPlacement>,
+    pub ramdisk_id: Option<String>,
+    pub security_group_ids: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub subnet_id: Option<String>,
+    pub user_data: Option<String>,
+}
+
+impl Record for RequestSpotLaunchSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.addressing_type,
+            1 => &self.block_device_mappings,
+            2 => &self.ebs_optimized,
+            3 => &self.iam_instance_profile,
+            4 => &self.image_id,
+            5 => &self.instance_type,
+            6 => &self.kernel_id,
+            7 => &self.key_name,
+            8 => &self.monitoring,
+            9 => &self.network_interfaces,
+            10 => &self.placement,
+            11 => &self.ramdisk_id,
+            12 => &self.security_group_ids,
+            13 => &self.security_groups,
+            14 => &self.subnet_id,
+            15 => &self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.addressing_type,
+            1 => &mut self.block_device_mappings,
+            2 => &mut self.ebs_optimized,
+            3 => &mut self.iam_instance_profile,
+            4 => &mut self.image_id,
+            5 => &mut self.instance_type,
+            6 => &mut self.kernel_id,
+            7 => &mut self.key_name,
+            8 => &mut self.monitoring,
+            9 => &mut self.network_interfaces,
+            10 => &mut self.placement,
+            11 => &mut self.ramdisk_id,
+            12 => &mut self.security_group_ids,
+            13 => &mut self.security_groups,
+            14 => &mut self.subnet_id,
+            15 => &mut self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RequestSpotLaunchSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REQUEST_SPOT_LAUNCH_SPECIFICATION: Shape = Shape::Struct(Struct { name: "RequestSpotLaunchSpecification", members: &[
+    Member { name: "AddressingType", query: "AddressingType", xml: "addressingType", required: false, shape: &ANY_STRING },
+    Member { name: "BlockDeviceMappings", query: "BlockDeviceMapping", xml: "blockDeviceMapping", required: false, shape: &BLOCK_DEVICE_MAPPING_LIST },
+    Member { name: "EbsOptimized", query: "EbsOptimized", xml: "ebsOptimized", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IamInstanceProfile", query: "IamInstanceProfile", xml: "iamInstanceProfile", required: false, shape: &IAM_INSTANCE_PROFILE_SPECIFICATION },
+    Member { name: "ImageId", query: "ImageId", xml: "imageId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceType", query: "InstanceType", xml: "instanceType", required: false, shape: &INSTANCE_TYPE },
+    Member { name: "KernelId", query: "KernelId", xml: "kernelId", required: false, shape: &ANY_STRING },
+    Member { name: "KeyName", query: "KeyName", xml: "keyName", required: false, shape: &ANY_STRING },
+    Member { name: "Monitoring", query: "Monitoring", xml: "monitoring", required: false, shape: &RUN_INSTANCES_MONITORING_ENABLED },
+    Member { name: "NetworkInterfaces", query: "NetworkInterface", xml: "NetworkInterface", required: false, shape: &INSTANCE_NETWORK_INTERFACE_SPECIFICATION_LIST },
+    Member { name: "Placement", query: "Placement", xml: "placement", required: false, shape: &SPOT_PLACEMENT },
+    Member { name: "RamdiskId", query: "RamdiskId", xml: "ramdiskId", required: false, shape: &ANY_STRING },
+    Member { name: "SecurityGroupIds", query: "SecurityGroupId", xml: "SecurityGroupId", required: false, shape: &REQUEST_SPOT_LAUNCH_SPECIFICATION_SECURITY_GROUP_ID_LIST },
+    Member { name: "SecurityGroups", query: "SecurityGroup", xml: "SecurityGroup", required: false, shape: &REQUEST_SPOT_LAUNCH_SPECIFICATION_SECURITY_GROUP_LIST },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+    Member { name: "UserData", query: "UserData", xml: "userData", required: false, shape: &ANY_STRING },
+] });
+
+pub static REQUEST_SPOT_LAUNCH_SPECIFICATION_SECURITY_GROUP_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static REQUEST_SPOT_LAUNCH_SPECIFICATION_SECURITY_GROUP_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reservation {
     pub groups: Vec<GroupIdentifier>,
     pub instances: Vec<Instance>,
@@ -14064,6 +25337,80 @@ pub static RESERVATION: Shape = Shape::Struct(Struct { name: "Reservation", memb
 ] });
 
 pub static RESERVATION_LIST: Shape = Shape::List(List { member: &RESERVATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static RESET_IMAGE_ATTRIBUTE_NAME: Shape = Shape::String(Text { length: Length::ANY, allowed: &["launchPermission"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResetImageAttributeOutput {
+}
+
+impl Record for ResetImageAttributeOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ResetImageAttributeOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RESET_IMAGE_ATTRIBUTE_OUTPUT: Shape = Shape::Struct(Struct { name: "ResetImageAttributeOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResetImageAttributeRequest {
+    pub attribute: Option<String>,
+    pub dry_run: Option<bool>,
+    pub image_id: Option<String>,
+}
+
+impl Record for ResetImageAttributeRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attribute,
+            1 => &self.dry_run,
+            2 => &self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attribute,
+            1 => &mut self.dry_run,
+            2 => &mut self.image_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ResetImageAttributeRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RESET_IMAGE_ATTRIBUTE_REQUEST: Shape = Shape::Struct(Struct { name: "ResetImageAttributeRequest", members: &[
+    Member { name: "Attribute", query: "Attribute", xml: "Attribute", required: true, shape: &RESET_IMAGE_ATTRIBUTE_NAME },
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "ImageId", query: "ImageId", xml: "ImageId", required: true, shape: &ANY_STRING },
+] });
+
+pub static RESOURCE_ARN: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(1283) }, allowed: &[] });
 
 pub static RESOURCE_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("member"), length: Length::ANY });
 
@@ -14270,6 +25617,8 @@ pub static RESPONSE_LAUNCH_TEMPLATE_DATA: Shape = Shape::Struct(Struct { name: "
     Member { name: "TagSpecifications", query: "TagSpecificationSet", xml: "tagSpecificationSet", required: false, shape: &LAUNCH_TEMPLATE_TAG_SPECIFICATION_LIST },
     Member { name: "UserData", query: "UserData", xml: "userData", required: false, shape: &ANY_STRING },
 ] });
+
+pub static RESTORABLE_BY_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RevokeSecurityGroupEgressRequest {
@@ -14840,6 +26189,8 @@ pub static ROUTE_TABLE_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_S
 
 pub static ROUTE_TABLE_LIST: Shape = Shape::List(List { member: &ROUTE_TABLE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+pub static RULE_ACTION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["allow", "deny"] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunInstancesMonitoringEnabled {
     pub enabled: Option<bool>,
@@ -15315,6 +26666,43 @@ pub static SECURITY_GROUP: Shape = Shape::Struct(Struct { name: "SecurityGroup",
 
 pub static SECURITY_GROUP_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("SecurityGroupId"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupIdentifier {
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+}
+
+impl Record for SecurityGroupIdentifier {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_id,
+            1 => &self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_id,
+            1 => &mut self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SecurityGroupIdentifier {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SECURITY_GROUP_IDENTIFIER: Shape = Shape::Struct(Struct { name: "SecurityGroupIdentifier", members: &[
+    Member { name: "GroupId", query: "GroupId", xml: "groupId", required: false, shape: &ANY_STRING },
+    Member { name: "GroupName", query: "GroupName", xml: "groupName", required: false, shape: &ANY_STRING },
+] });
+
 pub static SECURITY_GROUP_LIST: Shape = Shape::List(List { member: &SECURITY_GROUP, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15402,19 +26790,484 @@ pub static SECURITY_GROUP_RULE: Shape = Shape::Struct(Struct { name: "SecurityGr
     Member { name: "ToPort", query: "ToPort", xml: "toPort", required: false, shape: &ANY_INTEGER },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleDescription {
+    pub description: Option<String>,
+    pub security_group_rule_id: Option<String>,
+}
+
+impl Record for SecurityGroupRuleDescription {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.description,
+            1 => &self.security_group_rule_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.description,
+            1 => &mut self.security_group_rule_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SecurityGroupRuleDescription {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SECURITY_GROUP_RULE_DESCRIPTION: Shape = Shape::Struct(Struct { name: "SecurityGroupRuleDescription", members: &[
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ANY_STRING },
+    Member { name: "SecurityGroupRuleId", query: "SecurityGroupRuleId", xml: "SecurityGroupRuleId", required: false, shape: &ANY_STRING },
+] });
+
+pub static SECURITY_GROUP_RULE_DESCRIPTION_LIST: Shape = Shape::List(List { member: &SECURITY_GROUP_RULE_DESCRIPTION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static SECURITY_GROUP_RULE_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static SECURITY_GROUP_RULE_LIST: Shape = Shape::List(List { member: &SECURITY_GROUP_RULE, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleRequest {
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub description: Option<String>,
+    pub from_port: Option<i32>,
+    pub ip_protocol: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Record for SecurityGroupRuleRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr_ipv4,
+            1 => &self.cidr_ipv6,
+            2 => &self.description,
+            3 => &self.from_port,
+            4 => &self.ip_protocol,
+            5 => &self.prefix_list_id,
+            6 => &self.referenced_group_id,
+            7 => &self.to_port,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr_ipv4,
+            1 => &mut self.cidr_ipv6,
+            2 => &mut self.description,
+            3 => &mut self.from_port,
+            4 => &mut self.ip_protocol,
+            5 => &mut self.prefix_list_id,
+            6 => &mut self.referenced_group_id,
+            7 => &mut self.to_port,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SecurityGroupRuleRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SECURITY_GROUP_RULE_REQUEST: Shape = Shape::Struct(Struct { name: "SecurityGroupRuleRequest", members: &[
+    Member { name: "CidrIpv4", query: "CidrIpv4", xml: "CidrIpv4", required: false, shape: &ANY_STRING },
+    Member { name: "CidrIpv6", query: "CidrIpv6", xml: "CidrIpv6", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ANY_STRING },
+    Member { name: "FromPort", query: "FromPort", xml: "FromPort", required: false, shape: &ANY_INTEGER },
+    Member { name: "IpProtocol", query: "IpProtocol", xml: "IpProtocol", required: false, shape: &ANY_STRING },
+    Member { name: "PrefixListId", query: "PrefixListId", xml: "PrefixListId", required: false, shape: &ANY_STRING },
+    Member { name: "ReferencedGroupId", query: "ReferencedGroupId", xml: "ReferencedGroupId", required: false, shape: &ANY_STRING },
+    Member { name: "ToPort", query: "ToPort", xml: "ToPort", required: false, shape: &ANY_INTEGER },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleUpdate {
+    pub security_group_rule: Option<SecurityGroupRuleRequest>,
+    pub security_group_rule_id: Option<String>,
+}
+
+impl Record for SecurityGroupRuleUpdate {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.security_group_rule,
+            1 => &self.security_group_rule_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.security_group_rule,
+            1 => &mut self.security_group_rule_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SecurityGroupRuleUpdate {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SECURITY_GROUP_RULE_UPDATE: Shape = Shape::Struct(Struct { name: "SecurityGroupRuleUpdate", members: &[
+    Member { name: "SecurityGroupRule", query: "SecurityGroupRule", xml: "SecurityGroupRule", required: false, shape: &SECURITY_GROUP_RULE_REQUEST },
+    Member { name: "SecurityGroupRuleId", query: "SecurityGroupRuleId", xml: "SecurityGroupRuleId", required: true, shape: &ANY_STRING },
+] });
+
+pub static SECURITY_GROUP_RULE_UPDATE_LIST: Shape = Shape::List(List { member: &SECURITY_GROUP_RULE_UPDATE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static SECURITY_GROUP_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("SecurityGroup"), length: Length::ANY });
+
+pub static SERVICE_MANAGED: Shape = Shape::String(Text { length: Length::ANY, allowed: &["alb", "nlb", "rnat", "rds"] });
 
 pub static SEVERITY_LABEL: Shape = Shape::String(Text { length: Length::ANY, allowed: &["informational", "low", "medium", "high", "critical"] });
 
 pub static SHUTDOWN_BEHAVIOR: Shape = Shape::String(Text { length: Length::ANY, allowed: &["stop", "terminate"] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    pub associated_kms_keys: Vec<AssociatedKmsKey>,
+    pub availability_zone: Option<String>,
+    pub completion_duration_minutes: Option<i32>,
+    pub completion_time: Option<Timestamp>,
+    pub data_encryption_key_id: Option<String>,
+    pub description: Option<String>,
+    pub encrypted: Option<bool>,
+    pub full_snapshot_size_in_bytes: Option<i64>,
+    pub kms_key_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub owner_alias: Option<String>,
+    pub owner_id: Option<String>,
+    pub progress: Option<String>,
+    pub restore_expiry_time: Option<Timestamp>,
+    pub snapshot_id: Option<String>,
+    pub sse_type: Option<String>,
+    pub start_time: Option<Timestamp>,
+    pub state: Option<String>,
+    pub state_message: Option<String>,
+    pub storage_tier: Option<String>,
+    pub tags: Vec<Tag>,
+    pub transfer_type: Option<String>,
+    pub volume_id: Option<String>,
+    pub volume_size: Option<i32>,
+}
+
+impl Record for Snapshot {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associated_kms_keys,
+            1 => &self.availability_zone,
+            2 => &self.completion_duration_minutes,
+            3 => &self.completion_time,
+            4 => &self.data_encryption_key_id,
+            5 => &self.description,
+            6 => &self.encrypted,
+            7 => &self.full_snapshot_size_in_bytes,
+            8 => &self.kms_key_id,
+            9 => &self.outpost_arn,
+            10 => &self.owner_alias,
+            11 => &self.owner_id,
+            12 => &self.progress,
+            13 => &self.restore_expiry_time,
+            14 => &self.snapshot_id,
+            15 => &self.sse_type,
+            16 => &self.start_time,
+            17 => &self.state,
+            18 => &self.state_message,
+            19 => &self.storage_tier,
+            20 => &self.tags,
+            21 => &self.transfer_type,
+            22 => &self.volume_id,
+            23 => &self.volume_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associated_kms_keys,
+            1 => &mut self.availability_zone,
+            2 => &mut self.completion_duration_minutes,
+            3 => &mut self.completion_time,
+            4 => &mut self.data_encryption_key_id,
+            5 => &mut self.description,
+            6 => &mut self.encrypted,
+            7 => &mut self.full_snapshot_size_in_bytes,
+            8 => &mut self.kms_key_id,
+            9 => &mut self.outpost_arn,
+            10 => &mut self.owner_alias,
+            11 => &mut self.owner_id,
+            12 => &mut self.progress,
+            13 => &mut self.restore_expiry_time,
+            14 => &mut self.snapshot_id,
+            15 => &mut self.sse_type,
+            16 => &mut self.start_time,
+            17 => &mut self.state,
+            18 => &mut self.state_message,
+            19 => &mut self.storage_tier,
+            20 => &mut self.tags,
+            21 => &mut self.transfer_type,
+            22 => &mut self.volume_id,
+            23 => &mut self.volume_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Snapshot {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SNAPSHOT: Shape = Shape::Struct(Struct { name: "Snapshot", members: &[
+    Member { name: "AssociatedKmsKeys", query: "AssociatedKmsKeySet", xml: "associatedKmsKeySet", required: false, shape: &ASSOCIATED_KMS_KEY_SET },
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "availabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "CompletionDurationMinutes", query: "CompletionDurationMinutes", xml: "completionDurationMinutes", required: false, shape: &ANY_INTEGER },
+    Member { name: "CompletionTime", query: "CompletionTime", xml: "completionTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DataEncryptionKeyId", query: "DataEncryptionKeyId", xml: "dataEncryptionKeyId", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "description", required: false, shape: &ANY_STRING },
+    Member { name: "Encrypted", query: "Encrypted", xml: "encrypted", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "FullSnapshotSizeInBytes", query: "FullSnapshotSizeInBytes", xml: "fullSnapshotSizeInBytes", required: false, shape: &ANY_LONG },
+    Member { name: "KmsKeyId", query: "KmsKeyId", xml: "kmsKeyId", required: false, shape: &ANY_STRING },
+    Member { name: "OutpostArn", query: "OutpostArn", xml: "outpostArn", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerAlias", query: "OwnerAlias", xml: "ownerAlias", required: false, shape: &ANY_STRING },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "Progress", query: "Progress", xml: "progress", required: false, shape: &ANY_STRING },
+    Member { name: "RestoreExpiryTime", query: "RestoreExpiryTime", xml: "restoreExpiryTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "SnapshotId", query: "SnapshotId", xml: "snapshotId", required: false, shape: &ANY_STRING },
+    Member { name: "SseType", query: "SseType", xml: "sseType", required: false, shape: &SSE_TYPE },
+    Member { name: "StartTime", query: "StartTime", xml: "startTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "State", query: "Status", xml: "status", required: false, shape: &SNAPSHOT_STATE },
+    Member { name: "StateMessage", query: "StatusMessage", xml: "statusMessage", required: false, shape: &ANY_STRING },
+    Member { name: "StorageTier", query: "StorageTier", xml: "storageTier", required: false, shape: &STORAGE_TIER },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "TransferType", query: "TransferType", xml: "transferType", required: false, shape: &TRANSFER_TYPE },
+    Member { name: "VolumeId", query: "VolumeId", xml: "volumeId", required: false, shape: &ANY_STRING },
+    Member { name: "VolumeSize", query: "VolumeSize", xml: "volumeSize", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static SNAPSHOT_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("SnapshotId"), length: Length::ANY });
+
+pub static SNAPSHOT_LIST: Shape = Shape::List(List { member: &SNAPSHOT, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static SNAPSHOT_LOCATION_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["regional", "local"] });
 
 pub static SNAPSHOT_RETURN_CODES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["success", "skipped", "missing-permissions", "internal-error", "client-error"] });
+
+pub static SNAPSHOT_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "completed", "error", "recoverable", "recovering"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpotInstanceRequest {
+    pub actual_block_hourly_price: Option<String>,
+    pub availability_zone_group: Option<String>,
+    pub block_duration_minutes: Option<i32>,
+    pub create_time: Option<Timestamp>,
+    pub fault: Option<SpotInstanceStateFault>,
+    pub instance_id: Option<String>,
+    pub instance_interruption_behavior: Option<String>,
+    pub launch_group: Option<String>,
+    pub launch_specification: Option<LaunchSpecification>,
+    pub launched_availability_zone: Option<String>,
+    pub launched_availability_zone_id: Option<String>,
+    pub product_description: Option<String>,
+    pub spot_instance_request_id: Option<String>,
+    pub spot_price: Option<String>,
+    pub state: Option<String>,
+    pub status: Option<SpotInstanceStatus>,
+    pub tags: Vec<Tag>,
+    pub r#type: Option<String>,
+    pub valid_from: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Record for SpotInstanceRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.actual_block_hourly_price,
+            1 => &self.availability_zone_group,
+            2 => &self.block_duration_minutes,
+            3 => &self.create_time,
+            4 => &self.fault,
+            5 => &self.instance_id,
+            6 => &self.instance_interruption_behavior,
+            7 => &self.launch_group,
+            8 => &self.launch_specification,
+            9 => &self.launched_availability_zone,
+            10 => &self.launched_availability_zone_id,
+            11 => &self.product_description,
+            12 => &self.spot_instance_request_id,
+            13 => &self.spot_price,
+            14 => &self.state,
+            15 => &self.status,
+            16 => &self.tags,
+            17 => &self.r#type,
+            18 => &self.valid_from,
+            19 => &self.valid_until,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.actual_block_hourly_price,
+            1 => &mut self.availability_zone_group,
+            2 => &mut self.block_duration_minutes,
+            3 => &mut self.create_time,
+            4 => &mut self.fault,
+            5 => &mut self.instance_id,
+            6 => &mut self.instance_interruption_behavior,
+            7 => &mut self.launch_group,
+            8 => &mut self.launch_specification,
+            9 => &mut self.launched_availability_zone,
+            10 => &mut self.launched_availability_zone_id,
+            11 => &mut self.product_description,
+            12 => &mut self.spot_instance_request_id,
+            13 => &mut self.spot_price,
+            14 => &mut self.state,
+            15 => &mut self.status,
+            16 => &mut self.tags,
+            17 => &mut self.r#type,
+            18 => &mut self.valid_from,
+            19 => &mut self.valid_until,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SpotInstanceRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SPOT_INSTANCE_REQUEST: Shape = Shape::Struct(Struct { name: "SpotInstanceRequest", members: &[
+    Member { name: "ActualBlockHourlyPrice", query: "ActualBlockHourlyPrice", xml: "actualBlockHourlyPrice", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneGroup", query: "AvailabilityZoneGroup", xml: "availabilityZoneGroup", required: false, shape: &ANY_STRING },
+    Member { name: "BlockDurationMinutes", query: "BlockDurationMinutes", xml: "blockDurationMinutes", required: false, shape: &ANY_INTEGER },
+    Member { name: "CreateTime", query: "CreateTime", xml: "createTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Fault", query: "Fault", xml: "fault", required: false, shape: &SPOT_INSTANCE_STATE_FAULT },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceInterruptionBehavior", query: "InstanceInterruptionBehavior", xml: "instanceInterruptionBehavior", required: false, shape: &INSTANCE_INTERRUPTION_BEHAVIOR },
+    Member { name: "LaunchGroup", query: "LaunchGroup", xml: "launchGroup", required: false, shape: &ANY_STRING },
+    Member { name: "LaunchSpecification", query: "LaunchSpecification", xml: "launchSpecification", required: false, shape: &LAUNCH_SPECIFICATION },
+    Member { name: "LaunchedAvailabilityZone", query: "LaunchedAvailabilityZone", xml: "launchedAvailabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "LaunchedAvailabilityZoneId", query: "LaunchedAvailabilityZoneId", xml: "launchedAvailabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "ProductDescription", query: "ProductDescription", xml: "productDescription", required: false, shape: &RI_PRODUCT_DESCRIPTION },
+    Member { name: "SpotInstanceRequestId", query: "SpotInstanceRequestId", xml: "spotInstanceRequestId", required: false, shape: &ANY_STRING },
+    Member { name: "SpotPrice", query: "SpotPrice", xml: "spotPrice", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &SPOT_INSTANCE_STATE },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &SPOT_INSTANCE_STATUS },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "Type", query: "Type", xml: "type", required: false, shape: &SPOT_INSTANCE_TYPE },
+    Member { name: "ValidFrom", query: "ValidFrom", xml: "validFrom", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "ValidUntil", query: "ValidUntil", xml: "validUntil", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+pub static SPOT_INSTANCE_REQUEST_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("SpotInstanceRequestId"), length: Length::ANY });
+
+pub static SPOT_INSTANCE_REQUEST_LIST: Shape = Shape::List(List { member: &SPOT_INSTANCE_REQUEST, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static SPOT_INSTANCE_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["open", "active", "closed", "cancelled", "failed", "disabled"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpotInstanceStateFault {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Record for SpotInstanceStateFault {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SpotInstanceStateFault {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SPOT_INSTANCE_STATE_FAULT: Shape = Shape::Struct(Struct { name: "SpotInstanceStateFault", members: &[
+    Member { name: "Code", query: "Code", xml: "code", required: false, shape: &ANY_STRING },
+    Member { name: "Message", query: "Message", xml: "message", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpotInstanceStatus {
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub update_time: Option<Timestamp>,
+}
+
+impl Record for SpotInstanceStatus {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.message,
+            2 => &self.update_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.message,
+            2 => &mut self.update_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SpotInstanceStatus {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SPOT_INSTANCE_STATUS: Shape = Shape::Struct(Struct { name: "SpotInstanceStatus", members: &[
+    Member { name: "Code", query: "Code", xml: "code", required: false, shape: &ANY_STRING },
+    Member { name: "Message", query: "Message", xml: "message", required: false, shape: &ANY_STRING },
+    Member { name: "UpdateTime", query: "UpdateTime", xml: "updateTime", required: false, shape: &ANY_TIMESTAMP },
+] });
 
 pub static SPOT_INSTANCE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["one-time", "persistent"] });
 
@@ -15466,6 +27319,53 @@ pub static SPOT_MARKET_OPTIONS: Shape = Shape::Struct(Struct { name: "SpotMarket
     Member { name: "SpotInstanceType", query: "SpotInstanceType", xml: "SpotInstanceType", required: false, shape: &SPOT_INSTANCE_TYPE },
     Member { name: "ValidUntil", query: "ValidUntil", xml: "ValidUntil", required: false, shape: &ANY_TIMESTAMP },
 ] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpotPlacement {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub group_name: Option<String>,
+    pub tenancy: Option<String>,
+}
+
+impl Record for SpotPlacement {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.availability_zone_id,
+            2 => &self.group_name,
+            3 => &self.tenancy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.availability_zone_id,
+            2 => &mut self.group_name,
+            3 => &mut self.tenancy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SpotPlacement {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SPOT_PLACEMENT: Shape = Shape::Struct(Struct { name: "SpotPlacement", members: &[
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "availabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "availabilityZoneId", required: false, shape: &ANY_STRING },
+    Member { name: "GroupName", query: "GroupName", xml: "groupName", required: false, shape: &ANY_STRING },
+    Member { name: "Tenancy", query: "Tenancy", xml: "tenancy", required: false, shape: &TENANCY },
+] });
+
+pub static SPREAD_LEVEL: Shape = Shape::String(Text { length: Length::ANY, allowed: &["host", "rack"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StartInstancesRequest {
@@ -15540,6 +27440,8 @@ impl Value for StartInstancesResult {
 pub static START_INSTANCES_RESULT: Shape = Shape::Struct(Struct { name: "StartInstancesResult", members: &[
     Member { name: "StartingInstances", query: "InstancesSet", xml: "instancesSet", required: false, shape: &INSTANCE_STATE_CHANGE_LIST },
 ] });
+
+pub static STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["PendingAcceptance", "Pending", "Available", "Deleting", "Deleted", "Rejected", "Failed", "Expired", "Partial"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StateReason {
@@ -15663,6 +27565,8 @@ impl Value for StopInstancesResult {
 pub static STOP_INSTANCES_RESULT: Shape = Shape::Struct(Struct { name: "StopInstancesResult", members: &[
     Member { name: "StoppingInstances", query: "InstancesSet", xml: "instancesSet", required: false, shape: &INSTANCE_STATE_CHANGE_LIST },
 ] });
+
+pub static STORAGE_TIER: Shape = Shape::String(Text { length: Length::ANY, allowed: &["archive", "standard"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Subnet {
@@ -15824,7 +27728,48 @@ pub static SUBNET_CIDR_BLOCK_STATE: Shape = Shape::Struct(Struct { name: "Subnet
 
 pub static SUBNET_CIDR_BLOCK_STATE_CODE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["associating", "associated", "disassociating", "disassociated", "failing", "failed"] });
 
+pub static SUBNET_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("AssociatedSubnetId"), length: Length::ANY });
+
 pub static SUBNET_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("SubnetId"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SubnetIpPrefixes {
+    pub ip_prefixes: Vec<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for SubnetIpPrefixes {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ip_prefixes,
+            1 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ip_prefixes,
+            1 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SubnetIpPrefixes {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SUBNET_IP_PREFIXES: Shape = Shape::Struct(Struct { name: "SubnetIpPrefixes", members: &[
+    Member { name: "IpPrefixes", query: "IpPrefixSet", xml: "ipPrefixSet", required: false, shape: &VALUE_STRING_LIST },
+    Member { name: "SubnetId", query: "SubnetId", xml: "subnetId", required: false, shape: &ANY_STRING },
+] });
+
+pub static SUBNET_IP_PREFIXES_LIST: Shape = Shape::List(List { member: &SUBNET_IP_PREFIXES, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubnetIpv6CidrBlockAssociation {
@@ -15880,6 +27825,41 @@ pub static SUBNET_IPV6_CIDR_BLOCK_ASSOCIATION_SET: Shape = Shape::List(List { me
 pub static SUBNET_LIST: Shape = Shape::List(List { member: &SUBNET, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static SUBNET_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "available", "unavailable", "failed", "failed-insufficient-capacity"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SuccessfulInstanceCreditSpecificationItem {
+    pub instance_id: Option<String>,
+}
+
+impl Record for SuccessfulInstanceCreditSpecificationItem {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SuccessfulInstanceCreditSpecificationItem {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ITEM: Shape = Shape::Struct(Struct { name: "SuccessfulInstanceCreditSpecificationItem", members: &[
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+] });
+
+pub static SUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_SET: Shape = Shape::List(List { member: &SUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ITEM, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 pub static SUMMARY_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ok", "impaired", "insufficient-data", "not-applicable", "initializing"] });
 
@@ -15973,6 +27953,88 @@ pub static TAG_DESCRIPTION: Shape = Shape::Struct(Struct { name: "TagDescription
 
 pub static TAG_DESCRIPTION_LIST: Shape = Shape::List(List { member: &TAG_DESCRIPTION, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+pub static TAG_FIELD_SPECIFICATION_LIST_REQUEST: Shape = Shape::List(List { member: &TAG_FIELD_SPECIFICATION_REQUEST, query_item: None, xml_item: Some("item"), length: Length { min: Some(1), max: Some(3) } });
+
+pub static TAG_FIELD_SPECIFICATION_LIST_RESPONSE: Shape = Shape::List(List { member: &TAG_FIELD_SPECIFICATION_RESPONSE, query_item: None, xml_item: Some("item"), length: Length { min: Some(1), max: Some(3) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagFieldSpecificationRequest {
+    pub resource_type: Option<String>,
+    pub tag_keys: Vec<String>,
+}
+
+impl Record for TagFieldSpecificationRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_type,
+            1 => &self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_type,
+            1 => &mut self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagFieldSpecificationRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_FIELD_SPECIFICATION_REQUEST: Shape = Shape::Struct(Struct { name: "TagFieldSpecificationRequest", members: &[
+    Member { name: "ResourceType", query: "ResourceType", xml: "ResourceType", required: false, shape: &TAGGABLE_RESOURCE_TYPE },
+    Member { name: "TagKeys", query: "TagKey", xml: "TagKey", required: false, shape: &TAG_KEY_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagFieldSpecificationResponse {
+    pub resource_type: Option<String>,
+    pub tag_keys: Vec<String>,
+}
+
+impl Record for TagFieldSpecificationResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_type,
+            1 => &self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_type,
+            1 => &mut self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagFieldSpecificationResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_FIELD_SPECIFICATION_RESPONSE: Shape = Shape::Struct(Struct { name: "TagFieldSpecificationResponse", members: &[
+    Member { name: "ResourceType", query: "ResourceType", xml: "resourceType", required: false, shape: &TAGGABLE_RESOURCE_TYPE },
+    Member { name: "TagKeys", query: "TagKeySet", xml: "tagKeySet", required: false, shape: &TAG_KEY_LIST },
+] });
+
+pub static TAG_KEY: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
+
+pub static TAG_KEY_LIST: Shape = Shape::List(List { member: &TAG_KEY, query_item: None, xml_item: Some("item"), length: Length { min: Some(1), max: Some(2) } });
+
 pub static TAG_LIST: Shape = Shape::List(List { member: &TAG, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16013,6 +28075,10 @@ pub static TAG_SPECIFICATION: Shape = Shape::Struct(Struct { name: "TagSpecifica
 ] });
 
 pub static TAG_SPECIFICATION_LIST: Shape = Shape::List(List { member: &TAG_SPECIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static TAGGABLE_RESOURCE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["network-interface", "instance", "auto-scaling-group"] });
+
+pub static TELEMETRY_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["UP", "DOWN"] });
 
 pub static TENANCY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["default", "dedicated", "host"] });
 
@@ -16172,11 +28238,686 @@ pub static TOTAL_LOCAL_STORAGE_GB_REQUEST: Shape = Shape::Struct(Struct { name: 
 
 pub static TPM_SUPPORT_VALUES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["v2.0"] });
 
+pub static TRAFFIC_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ACCEPT", "REJECT", "ALL"] });
+
+pub static TRANSFER_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["time-based", "standard"] });
+
+pub static TUNNEL_INSIDE_IP_VERSION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ipv4", "ipv6"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TunnelOption {
+    pub dpd_timeout_action: Option<String>,
+    pub dpd_timeout_seconds: Option<i32>,
+    pub enable_tunnel_lifecycle_control: Option<bool>,
+    pub ike_versions: Vec<IKEVersionsListValue>,
+    pub log_options: Option<VpnTunnelLogOptions>,
+    pub outside_ip_address: Option<String>,
+    pub phase1_additional_key_exchanges: Vec<VpnAdditionalKeyExchange>,
+    pub phase1_dh_group_numbers: Vec<Phase1DHGroupNumbersListValue>,
+    pub phase1_encryption_algorithms: Vec<Phase1EncryptionAlgorithmsListValue>,
+    pub phase1_integrity_algorithms: Vec<Phase1IntegrityAlgorithmsListValue>,
+    pub phase1_lifetime_seconds: Option<i32>,
+    pub phase2_additional_key_exchanges: Vec<VpnAdditionalKeyExchange>,
+    pub phase2_dh_group_numbers: Vec<Phase2DHGroupNumbersListValue>,
+    pub phase2_encryption_algorithms: Vec<Phase2EncryptionAlgorithmsListValue>,
+    pub phase2_integrity_algorithms: Vec<Phase2IntegrityAlgorithmsListValue>,
+    pub phase2_lifetime_seconds: Option<i32>,
+    pub pre_shared_key: Option<String>,
+    pub rekey_fuzz_percentage: Option<i32>,
+    pub rekey_margin_time_seconds: Option<i32>,
+    pub replay_window_size: Option<i32>,
+    pub startup_action: Option<String>,
+    pub tunnel_inside_cidr: Option<String>,
+    pub tunnel_inside_ipv6_cidr: Option<String>,
+}
+
+impl Record for TunnelOption {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dpd_timeout_action,
+            1 => &self.dpd_timeout_seconds,
+            2 => &self.enable_tunnel_lifecycle_control,
+            3 => &self.ike_versions,
+            4 => &self.log_options,
+            5 => &self.outside_ip_address,
+            6 => &self.phase1_additional_key_exchanges,
+            7 => &self.phase1_dh_group_numbers,
+            8 => &self.phase1_encryption_algorithms,
+            9 => &self.phase1_integrity_algorithms,
+            10 => &self.phase1_lifetime_seconds,
+            11 => &self.phase2_additional_key_exchanges,
+            12 => &self.phase2_dh_group_numbers,
+            13 => &self.phase2_encryption_algorithms,
+            14 => &self.phase2_integrity_algorithms,
+            15 => &self.phase2_lifetime_seconds,
+            16 => &self.pre_shared_key,
+            17 => &self.rekey_fuzz_percentage,
+            18 => &self.rekey_margin_time_seconds,
+            19 => &self.replay_window_size,
+            20 => &self.startup_action,
+            21 => &self.tunnel_inside_cidr,
+            22 => &self.tunnel_inside_ipv6_cidr,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dpd_timeout_action,
+            1 => &mut self.dpd_timeout_seconds,
+            2 => &mut self.enable_tunnel_lifecycle_control,
+            3 => &mut self.ike_versions,
+            4 => &mut self.log_options,
+            5 => &mut self.outside_ip_address,
+            6 => &mut self.phase1_additional_key_exchanges,
+            7 => &mut self.phase1_dh_group_numbers,
+            8 => &mut self.phase1_encryption_algorithms,
+            9 => &mut self.phase1_integrity_algorithms,
+            10 => &mut self.phase1_lifetime_seconds,
+            11 => &mut self.phase2_additional_key_exchanges,
+            12 => &mut self.phase2_dh_group_numbers,
+            13 => &mut self.phase2_encryption_algorithms,
+            14 => &mut self.phase2_integrity_algorithms,
+            15 => &mut self.phase2_lifetime_seconds,
+            16 => &mut self.pre_shared_key,
+            17 => &mut self.rekey_fuzz_percentage,
+            18 => &mut self.rekey_margin_time_seconds,
+            19 => &mut self.replay_window_size,
+            20 => &mut self.startup_action,
+            21 => &mut self.tunnel_inside_cidr,
+            22 => &mut self.tunnel_inside_ipv6_cidr,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TunnelOption {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TUNNEL_OPTION: Shape = Shape::Struct(Struct { name: "TunnelOption", members: &[
+    Member { name: "DpdTimeoutAction", query: "DpdTimeoutAction", xml: "dpdTimeoutAction", required: false, shape: &ANY_STRING },
+    Member { name: "DpdTimeoutSeconds", query: "DpdTimeoutSeconds", xml: "dpdTimeoutSeconds", required: false, shape: &ANY_INTEGER },
+    Member { name: "EnableTunnelLifecycleControl", query: "EnableTunnelLifecycleControl", xml: "enableTunnelLifecycleControl", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IkeVersions", query: "IkeVersionSet", xml: "ikeVersionSet", required: false, shape: &IKE_VERSIONS_LIST },
+    Member { name: "LogOptions", query: "LogOptions", xml: "logOptions", required: false, shape: &VPN_TUNNEL_LOG_OPTIONS },
+    Member { name: "OutsideIpAddress", query: "OutsideIpAddress", xml: "outsideIpAddress", required: false, shape: &ANY_STRING },
+    Member { name: "Phase1AdditionalKeyExchanges", query: "Phase1AdditionalKeyExchangeSet", xml: "phase1AdditionalKeyExchangeSet", required: false, shape: &ADDITIONAL_KEY_EXCHANGES_LIST },
+    Member { name: "Phase1DHGroupNumbers", query: "Phase1DHGroupNumberSet", xml: "phase1DHGroupNumberSet", required: false, shape: &PHASE1_DH_GROUP_NUMBERS_LIST },
+    Member { name: "Phase1EncryptionAlgorithms", query: "Phase1EncryptionAlgorithmSet", xml: "phase1EncryptionAlgorithmSet", required: false, shape: &PHASE1_ENCRYPTION_ALGORITHMS_LIST },
+    Member { name: "Phase1IntegrityAlgorithms", query: "Phase1IntegrityAlgorithmSet", xml: "phase1IntegrityAlgorithmSet", required: false, shape: &PHASE1_INTEGRITY_ALGORITHMS_LIST },
+    Member { name: "Phase1LifetimeSeconds", query: "Phase1LifetimeSeconds", xml: "phase1LifetimeSeconds", required: false, shape: &ANY_INTEGER },
+    Member { name: "Phase2AdditionalKeyExchanges", query: "Phase2AdditionalKeyExchangeSet", xml: "phase2AdditionalKeyExchangeSet", required: false, shape: &ADDITIONAL_KEY_EXCHANGES_LIST },
+    Member { name: "Phase2DHGroupNumbers", query: "Phase2DHGroupNumberSet", xml: "phase2DHGroupNumberSet", required: false, shape: &PHASE2_DH_GROUP_NUMBERS_LIST },
+    Member { name: "Phase2EncryptionAlgorithms", query: "Phase2EncryptionAlgorithmSet", xml: "phase2EncryptionAlgorithmSet", required: false, shape: &PHASE2_ENCRYPTION_ALGORITHMS_LIST },
+    Member { name: "Phase2IntegrityAlgorithms", query: "Phase2IntegrityAlgorithmSet", xml: "phase2IntegrityAlgorithmSet", required: false, shape: &PHASE2_INTEGRITY_ALGORITHMS_LIST },
+    Member { name: "Phase2LifetimeSeconds", query: "Phase2LifetimeSeconds", xml: "phase2LifetimeSeconds", required: false, shape: &ANY_INTEGER },
+    Member { name: "PreSharedKey", query: "PreSharedKey", xml: "preSharedKey", required: false, shape: &ANY_STRING },
+    Member { name: "RekeyFuzzPercentage", query: "RekeyFuzzPercentage", xml: "rekeyFuzzPercentage", required: false, shape: &ANY_INTEGER },
+    Member { name: "RekeyMarginTimeSeconds", query: "RekeyMarginTimeSeconds", xml: "rekeyMarginTimeSeconds", required: false, shape: &ANY_INTEGER },
+    Member { name: "ReplayWindowSize", query: "ReplayWindowSize", xml: "replayWindowSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "StartupAction", query: "StartupAction", xml: "startupAction", required: false, shape: &ANY_STRING },
+    Member { name: "TunnelInsideCidr", query: "TunnelInsideCidr", xml: "tunnelInsideCidr", required: false, shape: &ANY_STRING },
+    Member { name: "TunnelInsideIpv6Cidr", query: "TunnelInsideIpv6Cidr", xml: "tunnelInsideIpv6Cidr", required: false, shape: &ANY_STRING },
+] });
+
+pub static TUNNEL_OPTIONS_LIST: Shape = Shape::List(List { member: &TUNNEL_OPTION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateIpAddressesOutput {
+}
+
+impl Record for UnassignPrivateIpAddressesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnassignPrivateIpAddressesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNASSIGN_PRIVATE_IP_ADDRESSES_OUTPUT: Shape = Shape::Struct(Struct { name: "UnassignPrivateIpAddressesOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateIpAddressesRequest {
+    pub ipv4_prefixes: Vec<String>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_addresses: Vec<String>,
+}
+
+impl Record for UnassignPrivateIpAddressesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ipv4_prefixes,
+            1 => &self.network_interface_id,
+            2 => &self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ipv4_prefixes,
+            1 => &mut self.network_interface_id,
+            2 => &mut self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnassignPrivateIpAddressesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST: Shape = Shape::Struct(Struct { name: "UnassignPrivateIpAddressesRequest", members: &[
+    Member { name: "Ipv4Prefixes", query: "Ipv4Prefix", xml: "Ipv4Prefix", required: false, shape: &IP_PREFIX_LIST },
+    Member { name: "NetworkInterfaceId", query: "NetworkInterfaceId", xml: "networkInterfaceId", required: true, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddresses", query: "PrivateIpAddress", xml: "privateIpAddress", required: false, shape: &PRIVATE_IP_ADDRESS_STRING_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateNatGatewayAddressRequest {
+    pub dry_run: Option<bool>,
+    pub max_drain_duration_seconds: Option<i32>,
+    pub nat_gateway_id: Option<String>,
+    pub private_ip_addresses: Vec<String>,
+}
+
+impl Record for UnassignPrivateNatGatewayAddressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.max_drain_duration_seconds,
+            2 => &self.nat_gateway_id,
+            3 => &self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.max_drain_duration_seconds,
+            2 => &mut self.nat_gateway_id,
+            3 => &mut self.private_ip_addresses,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnassignPrivateNatGatewayAddressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST: Shape = Shape::Struct(Struct { name: "UnassignPrivateNatGatewayAddressRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxDrainDurationSeconds", query: "MaxDrainDurationSeconds", xml: "MaxDrainDurationSeconds", required: false, shape: &DRAIN_SECONDS },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "NatGatewayId", required: true, shape: &ANY_STRING },
+    Member { name: "PrivateIpAddresses", query: "PrivateIpAddress", xml: "PrivateIpAddress", required: true, shape: &IP_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateNatGatewayAddressResult {
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Record for UnassignPrivateNatGatewayAddressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.nat_gateway_addresses,
+            1 => &self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.nat_gateway_addresses,
+            1 => &mut self.nat_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnassignPrivateNatGatewayAddressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT: Shape = Shape::Struct(Struct { name: "UnassignPrivateNatGatewayAddressResult", members: &[
+    Member { name: "NatGatewayAddresses", query: "NatGatewayAddressSet", xml: "natGatewayAddressSet", required: false, shape: &NAT_GATEWAY_ADDRESS_LIST },
+    Member { name: "NatGatewayId", query: "NatGatewayId", xml: "natGatewayId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnmonitorInstancesRequest {
+    pub dry_run: Option<bool>,
+    pub instance_ids: Vec<String>,
+    pub metric_category_ids: Vec<String>,
+}
+
+impl Record for UnmonitorInstancesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.instance_ids,
+            2 => &self.metric_category_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.instance_ids,
+            2 => &mut self.metric_category_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnmonitorInstancesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNMONITOR_INSTANCES_REQUEST: Shape = Shape::Struct(Struct { name: "UnmonitorInstancesRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "dryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "InstanceIds", query: "InstanceId", xml: "InstanceId", required: true, shape: &INSTANCE_ID_STRING_LIST },
+    Member { name: "MetricCategoryIds", query: "MetricCategoryId", xml: "MetricCategoryId", required: false, shape: &METRIC_CATEGORY_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnmonitorInstancesResult {
+    pub instance_monitorings: Vec<InstanceMonitoring>,
+}
+
+impl Record for UnmonitorInstancesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_monitorings,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_monitorings,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnmonitorInstancesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNMONITOR_INSTANCES_RESULT: Shape = Shape::Struct(Struct { name: "UnmonitorInstancesResult", members: &[
+    Member { name: "InstanceMonitorings", query: "InstancesSet", xml: "instancesSet", required: false, shape: &INSTANCE_MONITORING_LIST },
+] });
+
+pub static UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ERROR_CODE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound", "IncorrectInstanceState", "InstanceCreditSpecification.NotSupported"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnsuccessfulInstanceCreditSpecificationItem {
+    pub error: Option<UnsuccessfulInstanceCreditSpecificationItemError>,
+    pub instance_id: Option<String>,
+}
+
+impl Record for UnsuccessfulInstanceCreditSpecificationItem {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.error,
+            1 => &self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.error,
+            1 => &mut self.instance_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnsuccessfulInstanceCreditSpecificationItem {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ITEM: Shape = Shape::Struct(Struct { name: "UnsuccessfulInstanceCreditSpecificationItem", members: &[
+    Member { name: "Error", query: "Error", xml: "error", required: false, shape: &UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ITEM_ERROR },
+    Member { name: "InstanceId", query: "InstanceId", xml: "instanceId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnsuccessfulInstanceCreditSpecificationItemError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Record for UnsuccessfulInstanceCreditSpecificationItemError {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnsuccessfulInstanceCreditSpecificationItemError {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ITEM_ERROR: Shape = Shape::Struct(Struct { name: "UnsuccessfulInstanceCreditSpecificationItemError", members: &[
+    Member { name: "Code", query: "Code", xml: "code", required: false, shape: &UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ERROR_CODE },
+    Member { name: "Message", query: "Message", xml: "message", required: false, shape: &ANY_STRING },
+] });
+
+pub static UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_SET: Shape = Shape::List(List { member: &UNSUCCESSFUL_INSTANCE_CREDIT_SPECIFICATION_ITEM, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnsuccessfulItem {
+    pub error: Option<UnsuccessfulItemError>,
+    pub resource_id: Option<String>,
+}
+
+impl Record for UnsuccessfulItem {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.error,
+            1 => &self.resource_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.error,
+            1 => &mut self.resource_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnsuccessfulItem {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNSUCCESSFUL_ITEM: Shape = Shape::Struct(Struct { name: "UnsuccessfulItem", members: &[
+    Member { name: "Error", query: "Error", xml: "error", required: false, shape: &UNSUCCESSFUL_ITEM_ERROR },
+    Member { name: "ResourceId", query: "ResourceId", xml: "resourceId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnsuccessfulItemError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Record for UnsuccessfulItemError {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UnsuccessfulItemError {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNSUCCESSFUL_ITEM_ERROR: Shape = Shape::Struct(Struct { name: "UnsuccessfulItemError", members: &[
+    Member { name: "Code", query: "Code", xml: "code", required: false, shape: &ANY_STRING },
+    Member { name: "Message", query: "Message", xml: "message", required: false, shape: &ANY_STRING },
+] });
+
+pub static UNSUCCESSFUL_ITEM_SET: Shape = Shape::List(List { member: &UNSUCCESSFUL_ITEM, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static UNSUPPORTED_INSTANCE_TYPE_SET: Shape = Shape::List(List { member: &INSTANCE_TYPE_ITEM, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Vec<IpPermission>,
+    pub security_group_rule_descriptions: Vec<SecurityGroupRuleDescription>,
+}
+
+impl Record for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_id,
+            2 => &self.group_name,
+            3 => &self.ip_permissions,
+            4 => &self.security_group_rule_descriptions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_id,
+            2 => &mut self.group_name,
+            3 => &mut self.ip_permissions,
+            4 => &mut self.security_group_rule_descriptions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateSecurityGroupRuleDescriptionsEgressRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GroupId", query: "GroupId", xml: "GroupId", required: false, shape: &ANY_STRING },
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: false, shape: &ANY_STRING },
+    Member { name: "IpPermissions", query: "IpPermissions", xml: "IpPermissions", required: false, shape: &IP_PERMISSION_LIST },
+    Member { name: "SecurityGroupRuleDescriptions", query: "SecurityGroupRuleDescription", xml: "SecurityGroupRuleDescription", required: false, shape: &SECURITY_GROUP_RULE_DESCRIPTION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT: Shape = Shape::Struct(Struct { name: "UpdateSecurityGroupRuleDescriptionsEgressResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Vec<IpPermission>,
+    pub security_group_rule_descriptions: Vec<SecurityGroupRuleDescription>,
+}
+
+impl Record for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_id,
+            2 => &self.group_name,
+            3 => &self.ip_permissions,
+            4 => &self.security_group_rule_descriptions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_id,
+            2 => &mut self.group_name,
+            3 => &mut self.ip_permissions,
+            4 => &mut self.security_group_rule_descriptions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateSecurityGroupRuleDescriptionsIngressRequest", members: &[
+    Member { name: "DryRun", query: "DryRun", xml: "DryRun", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "GroupId", query: "GroupId", xml: "GroupId", required: false, shape: &ANY_STRING },
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: false, shape: &ANY_STRING },
+    Member { name: "IpPermissions", query: "IpPermissions", xml: "IpPermissions", required: false, shape: &IP_PERMISSION_LIST },
+    Member { name: "SecurityGroupRuleDescriptions", query: "SecurityGroupRuleDescription", xml: "SecurityGroupRuleDescription", required: false, shape: &SECURITY_GROUP_RULE_DESCRIPTION_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressResult {
+    pub r#return: Option<bool>,
+}
+
+impl Record for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.r#return,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT: Shape = Shape::Struct(Struct { name: "UpdateSecurityGroupRuleDescriptionsIngressResult", members: &[
+    Member { name: "Return", query: "Return", xml: "return", required: false, shape: &ANY_BOOLEAN },
+] });
 
 pub static USAGE_CLASS_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["spot", "on-demand", "capacity-block"] });
 
 pub static USAGE_CLASS_TYPE_LIST: Shape = Shape::List(List { member: &USAGE_CLASS_TYPE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static USER_GROUP_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("UserGroup"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserIdGroupPair {
@@ -16236,6 +28977,8 @@ pub static USER_ID_GROUP_PAIR: Shape = Shape::Struct(Struct { name: "UserIdGroup
 ] });
 
 pub static USER_ID_GROUP_PAIR_LIST: Shape = Shape::List(List { member: &USER_ID_GROUP_PAIR, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static USER_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("UserId"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct VCpuCountRange {
@@ -16436,6 +29179,61 @@ pub static VERSION_DESCRIPTION: Shape = Shape::String(Text { length: Length { mi
 
 pub static VERSION_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VgwTelemetry {
+    pub accepted_route_count: Option<i32>,
+    pub certificate_arn: Option<String>,
+    pub last_status_change: Option<Timestamp>,
+    pub outside_ip_address: Option<String>,
+    pub status: Option<String>,
+    pub status_message: Option<String>,
+}
+
+impl Record for VgwTelemetry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.accepted_route_count,
+            1 => &self.certificate_arn,
+            2 => &self.last_status_change,
+            3 => &self.outside_ip_address,
+            4 => &self.status,
+            5 => &self.status_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.accepted_route_count,
+            1 => &mut self.certificate_arn,
+            2 => &mut self.last_status_change,
+            3 => &mut self.outside_ip_address,
+            4 => &mut self.status,
+            5 => &mut self.status_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VgwTelemetry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VGW_TELEMETRY: Shape = Shape::Struct(Struct { name: "VgwTelemetry", members: &[
+    Member { name: "AcceptedRouteCount", query: "AcceptedRouteCount", xml: "acceptedRouteCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "CertificateArn", query: "CertificateArn", xml: "certificateArn", required: false, shape: &ANY_STRING },
+    Member { name: "LastStatusChange", query: "LastStatusChange", xml: "lastStatusChange", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "OutsideIpAddress", query: "OutsideIpAddress", xml: "outsideIpAddress", required: false, shape: &ANY_STRING },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &TELEMETRY_STATUS },
+    Member { name: "StatusMessage", query: "StatusMessage", xml: "statusMessage", required: false, shape: &ANY_STRING },
+] });
+
+pub static VGW_TELEMETRY_LIST: Shape = Shape::List(List { member: &VGW_TELEMETRY, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
 pub static VIRTUALIZATION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["hvm", "paravirtual"] });
 
 pub static VIRTUALIZATION_TYPE_LIST: Shape = Shape::List(List { member: &VIRTUALIZATION_TYPE, query_item: None, xml_item: Some("item"), length: Length::ANY });
@@ -16633,6 +29431,107 @@ pub static VOLUME_ATTACHMENT_STATE: Shape = Shape::String(Text { length: Length:
 pub static VOLUME_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("VolumeId"), length: Length::ANY });
 
 pub static VOLUME_LIST: Shape = Shape::List(List { member: &VOLUME, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VolumeModification {
+    pub end_time: Option<Timestamp>,
+    pub modification_state: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    pub original_iops: Option<i32>,
+    pub original_multi_attach_enabled: Option<bool>,
+    pub original_size: Option<i32>,
+    pub original_throughput: Option<i32>,
+    pub original_volume_type: Option<String>,
+    pub progress: Option<i64>,
+    pub start_time: Option<Timestamp>,
+    pub status_message: Option<String>,
+    pub target_iops: Option<i32>,
+    pub target_multi_attach_enabled: Option<bool>,
+    pub target_size: Option<i32>,
+    pub target_throughput: Option<i32>,
+    pub target_volume_type: Option<String>,
+    pub volume_id: Option<String>,
+}
+
+impl Record for VolumeModification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.end_time,
+            1 => &self.modification_state,
+            2 => &self.operator,
+            3 => &self.original_iops,
+            4 => &self.original_multi_attach_enabled,
+            5 => &self.original_size,
+            6 => &self.original_throughput,
+            7 => &self.original_volume_type,
+            8 => &self.progress,
+            9 => &self.start_time,
+            10 => &self.status_message,
+            11 => &self.target_iops,
+            12 => &self.target_multi_attach_enabled,
+            13 => &self.target_size,
+            14 => &self.target_throughput,
+            15 => &self.target_volume_type,
+            16 => &self.volume_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.end_time,
+            1 => &mut self.modification_state,
+            2 => &mut self.operator,
+            3 => &mut self.original_iops,
+            4 => &mut self.original_multi_attach_enabled,
+            5 => &mut self.original_size,
+            6 => &mut self.original_throughput,
+            7 => &mut self.original_volume_type,
+            8 => &mut self.progress,
+            9 => &mut self.start_time,
+            10 => &mut self.status_message,
+            11 => &mut self.target_iops,
+            12 => &mut self.target_multi_attach_enabled,
+            13 => &mut self.target_size,
+            14 => &mut self.target_throughput,
+            15 => &mut self.target_volume_type,
+            16 => &mut self.volume_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VolumeModification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VOLUME_MODIFICATION: Shape = Shape::Struct(Struct { name: "VolumeModification", members: &[
+    Member { name: "EndTime", query: "EndTime", xml: "endTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "ModificationState", query: "ModificationState", xml: "modificationState", required: false, shape: &VOLUME_MODIFICATION_STATE },
+    Member { name: "Operator", query: "Operator", xml: "operator", required: false, shape: &OPERATOR_RESPONSE },
+    Member { name: "OriginalIops", query: "OriginalIops", xml: "originalIops", required: false, shape: &ANY_INTEGER },
+    Member { name: "OriginalMultiAttachEnabled", query: "OriginalMultiAttachEnabled", xml: "originalMultiAttachEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "OriginalSize", query: "OriginalSize", xml: "originalSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "OriginalThroughput", query: "OriginalThroughput", xml: "originalThroughput", required: false, shape: &ANY_INTEGER },
+    Member { name: "OriginalVolumeType", query: "OriginalVolumeType", xml: "originalVolumeType", required: false, shape: &VOLUME_TYPE },
+    Member { name: "Progress", query: "Progress", xml: "progress", required: false, shape: &ANY_LONG },
+    Member { name: "StartTime", query: "StartTime", xml: "startTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "StatusMessage", query: "StatusMessage", xml: "statusMessage", required: false, shape: &ANY_STRING },
+    Member { name: "TargetIops", query: "TargetIops", xml: "targetIops", required: false, shape: &ANY_INTEGER },
+    Member { name: "TargetMultiAttachEnabled", query: "TargetMultiAttachEnabled", xml: "targetMultiAttachEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "TargetSize", query: "TargetSize", xml: "targetSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "TargetThroughput", query: "TargetThroughput", xml: "targetThroughput", required: false, shape: &ANY_INTEGER },
+    Member { name: "TargetVolumeType", query: "TargetVolumeType", xml: "targetVolumeType", required: false, shape: &VOLUME_TYPE },
+    Member { name: "VolumeId", query: "VolumeId", xml: "volumeId", required: false, shape: &ANY_STRING },
+] });
+
+pub static VOLUME_MODIFICATION_LIST: Shape = Shape::List(List { member: &VOLUME_MODIFICATION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static VOLUME_MODIFICATION_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["modifying", "optimizing", "completed", "failed"] });
 
 pub static VOLUME_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["creating", "available", "in-use", "deleting", "deleted", "error"] });
 
@@ -16857,6 +29756,79 @@ pub static VPC_ENCRYPTION_CONTROL: Shape = Shape::Struct(Struct { name: "VpcEncr
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcEncryptionControlConfiguration {
+    pub api_gateway_v2_exclusion: Option<String>,
+    pub egress_only_internet_gateway_exclusion: Option<String>,
+    pub elastic_file_system_exclusion: Option<String>,
+    pub global_accelerator_exclusion: Option<String>,
+    pub internet_gateway_exclusion: Option<String>,
+    pub lambda_exclusion: Option<String>,
+    pub mode: Option<String>,
+    pub nat_gateway_exclusion: Option<String>,
+    pub virtual_private_gateway_exclusion: Option<String>,
+    pub vpc_lattice_exclusion: Option<String>,
+    pub vpc_peering_exclusion: Option<String>,
+}
+
+impl Record for VpcEncryptionControlConfiguration {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.api_gateway_v2_exclusion,
+            1 => &self.egress_only_internet_gateway_exclusion,
+            2 => &self.elastic_file_system_exclusion,
+            3 => &self.global_accelerator_exclusion,
+            4 => &self.internet_gateway_exclusion,
+            5 => &self.lambda_exclusion,
+            6 => &self.mode,
+            7 => &self.nat_gateway_exclusion,
+            8 => &self.virtual_private_gateway_exclusion,
+            9 => &self.vpc_lattice_exclusion,
+            10 => &self.vpc_peering_exclusion,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.api_gateway_v2_exclusion,
+            1 => &mut self.egress_only_internet_gateway_exclusion,
+            2 => &mut self.elastic_file_system_exclusion,
+            3 => &mut self.global_accelerator_exclusion,
+            4 => &mut self.internet_gateway_exclusion,
+            5 => &mut self.lambda_exclusion,
+            6 => &mut self.mode,
+            7 => &mut self.nat_gateway_exclusion,
+            8 => &mut self.virtual_private_gateway_exclusion,
+            9 => &mut self.vpc_lattice_exclusion,
+            10 => &mut self.vpc_peering_exclusion,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpcEncryptionControlConfiguration {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPC_ENCRYPTION_CONTROL_CONFIGURATION: Shape = Shape::Struct(Struct { name: "VpcEncryptionControlConfiguration", members: &[
+    Member { name: "ApiGatewayV2Exclusion", query: "ApiGatewayV2Exclusion", xml: "ApiGatewayV2Exclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "EgressOnlyInternetGatewayExclusion", query: "EgressOnlyInternetGatewayExclusion", xml: "EgressOnlyInternetGatewayExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "ElasticFileSystemExclusion", query: "ElasticFileSystemExclusion", xml: "ElasticFileSystemExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "GlobalAcceleratorExclusion", query: "GlobalAcceleratorExclusion", xml: "GlobalAcceleratorExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "InternetGatewayExclusion", query: "InternetGatewayExclusion", xml: "InternetGatewayExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "LambdaExclusion", query: "LambdaExclusion", xml: "LambdaExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "Mode", query: "Mode", xml: "Mode", required: true, shape: &VPC_ENCRYPTION_CONTROL_MODE },
+    Member { name: "NatGatewayExclusion", query: "NatGatewayExclusion", xml: "NatGatewayExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "VirtualPrivateGatewayExclusion", query: "VirtualPrivateGatewayExclusion", xml: "VirtualPrivateGatewayExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "VpcLatticeExclusion", query: "VpcLatticeExclusion", xml: "VpcLatticeExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+    Member { name: "VpcPeeringExclusion", query: "VpcPeeringExclusion", xml: "VpcPeeringExclusion", required: false, shape: &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct VpcEncryptionControlExclusion {
     pub state: Option<String>,
     pub state_message: Option<String>,
@@ -16894,6 +29866,8 @@ pub static VPC_ENCRYPTION_CONTROL_EXCLUSION: Shape = Shape::Struct(Struct { name
 ] });
 
 pub static VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["enabling", "enabled", "disabling", "disabled"] });
+
+pub static VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["enable", "disable"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct VpcEncryptionControlExclusions {
@@ -16968,6 +29942,145 @@ pub static VPC_ENCRYPTION_CONTROL_MODE: Shape = Shape::String(Text { length: Len
 
 pub static VPC_ENCRYPTION_CONTROL_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["enforce-in-progress", "monitor-in-progress", "enforce-failed", "monitor-failed", "deleting", "deleted", "available", "creating", "delete-failed"] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcEndpoint {
+    pub creation_timestamp: Option<Timestamp>,
+    pub dns_entries: Vec<DnsEntry>,
+    pub dns_options: Option<DnsOptions>,
+    pub failure_reason: Option<String>,
+    pub groups: Vec<SecurityGroupIdentifier>,
+    pub ip_address_type: Option<String>,
+    pub ipv4_prefixes: Vec<SubnetIpPrefixes>,
+    pub ipv6_prefixes: Vec<SubnetIpPrefixes>,
+    pub last_error: Option<LastError>,
+    pub network_interface_ids: Vec<String>,
+    pub owner_id: Option<String>,
+    pub payer_responsibilities: Vec<PayerResponsibilityEntry>,
+    pub policy_document: Option<String>,
+    pub private_dns_enabled: Option<bool>,
+    pub requester_managed: Option<bool>,
+    pub resource_configuration_arn: Option<String>,
+    pub route_table_ids: Vec<String>,
+    pub service_name: Option<String>,
+    pub service_network_arn: Option<String>,
+    pub service_region: Option<String>,
+    pub state: Option<String>,
+    pub subnet_ids: Vec<String>,
+    pub tags: Vec<Tag>,
+    pub vpc_endpoint_id: Option<String>,
+    pub vpc_endpoint_type: Option<String>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for VpcEndpoint {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.creation_timestamp,
+            1 => &self.dns_entries,
+            2 => &self.dns_options,
+            3 => &self.failure_reason,
+            4 => &self.groups,
+            5 => &self.ip_address_type,
+            6 => &self.ipv4_prefixes,
+            7 => &self.ipv6_prefixes,
+            8 => &self.last_error,
+            9 => &self.network_interface_ids,
+            10 => &self.owner_id,
+            11 => &self.payer_responsibilities,
+            12 => &self.policy_document,
+            13 => &self.private_dns_enabled,
+            14 => &self.requester_managed,
+            15 => &self.resource_configuration_arn,
+            16 => &self.route_table_ids,
+            17 => &self.service_name,
+            18 => &self.service_network_arn,
+            19 => &self.service_region,
+            20 => &self.state,
+            21 => &self.subnet_ids,
+            22 => &self.tags,
+            23 => &self.vpc_endpoint_id,
+            24 => &self.vpc_endpoint_type,
+            25 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.creation_timestamp,
+            1 => &mut self.dns_entries,
+            2 => &mut self.dns_options,
+            3 => &mut self.failure_reason,
+            4 => &mut self.groups,
+            5 => &mut self.ip_address_type,
+            6 => &mut self.ipv4_prefixes,
+            7 => &mut self.ipv6_prefixes,
+            8 => &mut self.last_error,
+            9 => &mut self.network_interface_ids,
+            10 => &mut self.owner_id,
+            11 => &mut self.payer_responsibilities,
+            12 => &mut self.policy_document,
+            13 => &mut self.private_dns_enabled,
+            14 => &mut self.requester_managed,
+            15 => &mut self.resource_configuration_arn,
+            16 => &mut self.route_table_ids,
+            17 => &mut self.service_name,
+            18 => &mut self.service_network_arn,
+            19 => &mut self.service_region,
+            20 => &mut self.state,
+            21 => &mut self.subnet_ids,
+            22 => &mut self.tags,
+            23 => &mut self.vpc_endpoint_id,
+            24 => &mut self.vpc_endpoint_type,
+            25 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpcEndpoint {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPC_ENDPOINT: Shape = Shape::Struct(Struct { name: "VpcEndpoint", members: &[
+    Member { name: "CreationTimestamp", query: "CreationTimestamp", xml: "creationTimestamp", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DnsEntries", query: "DnsEntrySet", xml: "dnsEntrySet", required: false, shape: &DNS_ENTRY_SET },
+    Member { name: "DnsOptions", query: "DnsOptions", xml: "dnsOptions", required: false, shape: &DNS_OPTIONS },
+    Member { name: "FailureReason", query: "FailureReason", xml: "failureReason", required: false, shape: &ANY_STRING },
+    Member { name: "Groups", query: "GroupSet", xml: "groupSet", required: false, shape: &GROUP_IDENTIFIER_SET },
+    Member { name: "IpAddressType", query: "IpAddressType", xml: "ipAddressType", required: false, shape: &IP_ADDRESS_TYPE },
+    Member { name: "Ipv4Prefixes", query: "Ipv4PrefixSet", xml: "ipv4PrefixSet", required: false, shape: &SUBNET_IP_PREFIXES_LIST },
+    Member { name: "Ipv6Prefixes", query: "Ipv6PrefixSet", xml: "ipv6PrefixSet", required: false, shape: &SUBNET_IP_PREFIXES_LIST },
+    Member { name: "LastError", query: "LastError", xml: "lastError", required: false, shape: &LAST_ERROR },
+    Member { name: "NetworkInterfaceIds", query: "NetworkInterfaceIdSet", xml: "networkInterfaceIdSet", required: false, shape: &VALUE_STRING_LIST },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "PayerResponsibilities", query: "PayerResponsibilitySet", xml: "payerResponsibilitySet", required: false, shape: &PAYER_RESPONSIBILITY_SET },
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "policyDocument", required: false, shape: &ANY_STRING },
+    Member { name: "PrivateDnsEnabled", query: "PrivateDnsEnabled", xml: "privateDnsEnabled", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "RequesterManaged", query: "RequesterManaged", xml: "requesterManaged", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "ResourceConfigurationArn", query: "ResourceConfigurationArn", xml: "resourceConfigurationArn", required: false, shape: &ANY_STRING },
+    Member { name: "RouteTableIds", query: "RouteTableIdSet", xml: "routeTableIdSet", required: false, shape: &VALUE_STRING_LIST },
+    Member { name: "ServiceName", query: "ServiceName", xml: "serviceName", required: false, shape: &ANY_STRING },
+    Member { name: "ServiceNetworkArn", query: "ServiceNetworkArn", xml: "serviceNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "ServiceRegion", query: "ServiceRegion", xml: "serviceRegion", required: false, shape: &ANY_STRING },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &STATE },
+    Member { name: "SubnetIds", query: "SubnetIdSet", xml: "subnetIdSet", required: false, shape: &VALUE_STRING_LIST },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "VpcEndpointId", query: "VpcEndpointId", xml: "vpcEndpointId", required: false, shape: &ANY_STRING },
+    Member { name: "VpcEndpointType", query: "VpcEndpointType", xml: "vpcEndpointType", required: false, shape: &VPC_ENDPOINT_TYPE },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
+pub static VPC_ENDPOINT_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static VPC_ENDPOINT_SET: Shape = Shape::List(List { member: &VPC_ENDPOINT, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static VPC_ENDPOINT_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Interface", "Gateway", "GatewayLoadBalancer", "Resource", "ServiceNetwork", "Tunnel"] });
+
 pub static VPC_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("VpcId"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17031,7 +30144,512 @@ pub static VPC_IPV6_CIDR_BLOCK_ASSOCIATION_SET: Shape = Shape::List(List { membe
 
 pub static VPC_LIST: Shape = Shape::List(List { member: &VPC, query_item: None, xml_item: Some("item"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcPeeringConnection {
+    pub accepter_vpc_info: Option<VpcPeeringConnectionVpcInfo>,
+    pub expiration_time: Option<Timestamp>,
+    pub multipath_resilience_status: Option<String>,
+    pub requester_vpc_info: Option<VpcPeeringConnectionVpcInfo>,
+    pub status: Option<VpcPeeringConnectionStateReason>,
+    pub tags: Vec<Tag>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Record for VpcPeeringConnection {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.accepter_vpc_info,
+            1 => &self.expiration_time,
+            2 => &self.multipath_resilience_status,
+            3 => &self.requester_vpc_info,
+            4 => &self.status,
+            5 => &self.tags,
+            6 => &self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.accepter_vpc_info,
+            1 => &mut self.expiration_time,
+            2 => &mut self.multipath_resilience_status,
+            3 => &mut self.requester_vpc_info,
+            4 => &mut self.status,
+            5 => &mut self.tags,
+            6 => &mut self.vpc_peering_connection_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpcPeeringConnection {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPC_PEERING_CONNECTION: Shape = Shape::Struct(Struct { name: "VpcPeeringConnection", members: &[
+    Member { name: "AccepterVpcInfo", query: "AccepterVpcInfo", xml: "accepterVpcInfo", required: false, shape: &VPC_PEERING_CONNECTION_VPC_INFO },
+    Member { name: "ExpirationTime", query: "ExpirationTime", xml: "expirationTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "MultipathResilienceStatus", query: "MultipathResilienceStatus", xml: "multipathResilienceStatus", required: false, shape: &MULTIPATH_RESILIENCE_STATUS },
+    Member { name: "RequesterVpcInfo", query: "RequesterVpcInfo", xml: "requesterVpcInfo", required: false, shape: &VPC_PEERING_CONNECTION_VPC_INFO },
+    Member { name: "Status", query: "Status", xml: "status", required: false, shape: &VPC_PEERING_CONNECTION_STATE_REASON },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "VpcPeeringConnectionId", query: "VpcPeeringConnectionId", xml: "vpcPeeringConnectionId", required: false, shape: &ANY_STRING },
+] });
+
+pub static VPC_PEERING_CONNECTION_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static VPC_PEERING_CONNECTION_LIST: Shape = Shape::List(List { member: &VPC_PEERING_CONNECTION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcPeeringConnectionOptionsDescription {
+    pub allow_dns_resolution_from_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_classic_link_to_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_vpc_to_remote_classic_link: Option<bool>,
+    pub allow_multipath_resilience: Option<bool>,
+    pub multipath_resilience_mode: Option<String>,
+}
+
+impl Record for VpcPeeringConnectionOptionsDescription {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allow_dns_resolution_from_remote_vpc,
+            1 => &self.allow_egress_from_local_classic_link_to_remote_vpc,
+            2 => &self.allow_egress_from_local_vpc_to_remote_classic_link,
+            3 => &self.allow_multipath_resilience,
+            4 => &self.multipath_resilience_mode,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allow_dns_resolution_from_remote_vpc,
+            1 => &mut self.allow_egress_from_local_classic_link_to_remote_vpc,
+            2 => &mut self.allow_egress_from_local_vpc_to_remote_classic_link,
+            3 => &mut self.allow_multipath_resilience,
+            4 => &mut self.multipath_resilience_mode,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpcPeeringConnectionOptionsDescription {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPC_PEERING_CONNECTION_OPTIONS_DESCRIPTION: Shape = Shape::Struct(Struct { name: "VpcPeeringConnectionOptionsDescription", members: &[
+    Member { name: "AllowDnsResolutionFromRemoteVpc", query: "AllowDnsResolutionFromRemoteVpc", xml: "allowDnsResolutionFromRemoteVpc", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "AllowEgressFromLocalClassicLinkToRemoteVpc", query: "AllowEgressFromLocalClassicLinkToRemoteVpc", xml: "allowEgressFromLocalClassicLinkToRemoteVpc", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "AllowEgressFromLocalVpcToRemoteClassicLink", query: "AllowEgressFromLocalVpcToRemoteClassicLink", xml: "allowEgressFromLocalVpcToRemoteClassicLink", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "AllowMultipathResilience", query: "AllowMultipathResilience", xml: "allowMultipathResilience", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MultipathResilienceMode", query: "MultipathResilienceMode", xml: "multipathResilienceMode", required: false, shape: &MULTIPATH_RESILIENCE_MODE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcPeeringConnectionStateReason {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Record for VpcPeeringConnectionStateReason {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpcPeeringConnectionStateReason {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPC_PEERING_CONNECTION_STATE_REASON: Shape = Shape::Struct(Struct { name: "VpcPeeringConnectionStateReason", members: &[
+    Member { name: "Code", query: "Code", xml: "code", required: false, shape: &VPC_PEERING_CONNECTION_STATE_REASON_CODE },
+    Member { name: "Message", query: "Message", xml: "message", required: false, shape: &ANY_STRING },
+] });
+
+pub static VPC_PEERING_CONNECTION_STATE_REASON_CODE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["initiating-request", "pending-acceptance", "active", "deleted", "rejected", "failed", "expired", "provisioning", "deleting"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcPeeringConnectionVpcInfo {
+    pub cidr_block: Option<String>,
+    pub cidr_block_set: Vec<CidrBlock>,
+    pub ipv6_cidr_block_set: Vec<Ipv6CidrBlock>,
+    pub owner_id: Option<String>,
+    pub peering_options: Option<VpcPeeringConnectionOptionsDescription>,
+    pub region: Option<String>,
+    pub vpc_id: Option<String>,
+}
+
+impl Record for VpcPeeringConnectionVpcInfo {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cidr_block,
+            1 => &self.cidr_block_set,
+            2 => &self.ipv6_cidr_block_set,
+            3 => &self.owner_id,
+            4 => &self.peering_options,
+            5 => &self.region,
+            6 => &self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cidr_block,
+            1 => &mut self.cidr_block_set,
+            2 => &mut self.ipv6_cidr_block_set,
+            3 => &mut self.owner_id,
+            4 => &mut self.peering_options,
+            5 => &mut self.region,
+            6 => &mut self.vpc_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpcPeeringConnectionVpcInfo {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPC_PEERING_CONNECTION_VPC_INFO: Shape = Shape::Struct(Struct { name: "VpcPeeringConnectionVpcInfo", members: &[
+    Member { name: "CidrBlock", query: "CidrBlock", xml: "cidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "CidrBlockSet", query: "CidrBlockSet", xml: "cidrBlockSet", required: false, shape: &CIDR_BLOCK_SET },
+    Member { name: "Ipv6CidrBlockSet", query: "Ipv6CidrBlockSet", xml: "ipv6CidrBlockSet", required: false, shape: &IPV6_CIDR_BLOCK_SET },
+    Member { name: "OwnerId", query: "OwnerId", xml: "ownerId", required: false, shape: &ANY_STRING },
+    Member { name: "PeeringOptions", query: "PeeringOptions", xml: "peeringOptions", required: false, shape: &VPC_PEERING_CONNECTION_OPTIONS_DESCRIPTION },
+    Member { name: "Region", query: "Region", xml: "region", required: false, shape: &ANY_STRING },
+    Member { name: "VpcId", query: "VpcId", xml: "vpcId", required: false, shape: &ANY_STRING },
+] });
+
 pub static VPC_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "available", "deleting"] });
+
+pub static VPC_TENANCY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["default"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpnAdditionalKeyExchange {
+    pub additional_key_exchange_round: Option<i32>,
+    pub key_exchange_methods: Vec<AdditionalKeyExchangeMethodsListValue>,
+    pub requirement: Option<String>,
+}
+
+impl Record for VpnAdditionalKeyExchange {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.additional_key_exchange_round,
+            1 => &self.key_exchange_methods,
+            2 => &self.requirement,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.additional_key_exchange_round,
+            1 => &mut self.key_exchange_methods,
+            2 => &mut self.requirement,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpnAdditionalKeyExchange {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPN_ADDITIONAL_KEY_EXCHANGE: Shape = Shape::Struct(Struct { name: "VpnAdditionalKeyExchange", members: &[
+    Member { name: "AdditionalKeyExchangeRound", query: "AdditionalKeyExchangeRound", xml: "additionalKeyExchangeRound", required: false, shape: &ANY_INTEGER },
+    Member { name: "KeyExchangeMethods", query: "KeyExchangeMethodSet", xml: "keyExchangeMethodSet", required: false, shape: &ADDITIONAL_KEY_EXCHANGE_METHODS_LIST },
+    Member { name: "Requirement", query: "Requirement", xml: "requirement", required: false, shape: &ADDITIONAL_KEY_EXCHANGE_REQUIREMENT },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpnConnection {
+    pub category: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub core_network_attachment_arn: Option<String>,
+    pub customer_gateway_configuration: Option<String>,
+    pub customer_gateway_id: Option<String>,
+    pub gateway_association_state: Option<String>,
+    pub options: Option<VpnConnectionOptions>,
+    pub pre_shared_key_arn: Option<String>,
+    pub routes: Vec<VpnStaticRoute>,
+    pub state: Option<String>,
+    pub tags: Vec<Tag>,
+    pub transit_gateway_id: Option<String>,
+    pub r#type: Option<String>,
+    pub vgw_telemetry: Vec<VgwTelemetry>,
+    pub vpn_concentrator_id: Option<String>,
+    pub vpn_connection_id: Option<String>,
+    pub vpn_gateway_id: Option<String>,
+}
+
+impl Record for VpnConnection {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.category,
+            1 => &self.core_network_arn,
+            2 => &self.core_network_attachment_arn,
+            3 => &self.customer_gateway_configuration,
+            4 => &self.customer_gateway_id,
+            5 => &self.gateway_association_state,
+            6 => &self.options,
+            7 => &self.pre_shared_key_arn,
+            8 => &self.routes,
+            9 => &self.state,
+            10 => &self.tags,
+            11 => &self.transit_gateway_id,
+            12 => &self.r#type,
+            13 => &self.vgw_telemetry,
+            14 => &self.vpn_concentrator_id,
+            15 => &self.vpn_connection_id,
+            16 => &self.vpn_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.category,
+            1 => &mut self.core_network_arn,
+            2 => &mut self.core_network_attachment_arn,
+            3 => &mut self.customer_gateway_configuration,
+            4 => &mut self.customer_gateway_id,
+            5 => &mut self.gateway_association_state,
+            6 => &mut self.options,
+            7 => &mut self.pre_shared_key_arn,
+            8 => &mut self.routes,
+            9 => &mut self.state,
+            10 => &mut self.tags,
+            11 => &mut self.transit_gateway_id,
+            12 => &mut self.r#type,
+            13 => &mut self.vgw_telemetry,
+            14 => &mut self.vpn_concentrator_id,
+            15 => &mut self.vpn_connection_id,
+            16 => &mut self.vpn_gateway_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpnConnection {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPN_CONNECTION: Shape = Shape::Struct(Struct { name: "VpnConnection", members: &[
+    Member { name: "Category", query: "Category", xml: "category", required: false, shape: &ANY_STRING },
+    Member { name: "CoreNetworkArn", query: "CoreNetworkArn", xml: "coreNetworkArn", required: false, shape: &ANY_STRING },
+    Member { name: "CoreNetworkAttachmentArn", query: "CoreNetworkAttachmentArn", xml: "coreNetworkAttachmentArn", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerGatewayConfiguration", query: "CustomerGatewayConfiguration", xml: "customerGatewayConfiguration", required: false, shape: &ANY_STRING },
+    Member { name: "CustomerGatewayId", query: "CustomerGatewayId", xml: "customerGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "GatewayAssociationState", query: "GatewayAssociationState", xml: "gatewayAssociationState", required: false, shape: &GATEWAY_ASSOCIATION_STATE },
+    Member { name: "Options", query: "Options", xml: "options", required: false, shape: &VPN_CONNECTION_OPTIONS },
+    Member { name: "PreSharedKeyArn", query: "PreSharedKeyArn", xml: "preSharedKeyArn", required: false, shape: &ANY_STRING },
+    Member { name: "Routes", query: "Routes", xml: "routes", required: false, shape: &VPN_STATIC_ROUTE_LIST },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &VPN_STATE },
+    Member { name: "Tags", query: "TagSet", xml: "tagSet", required: false, shape: &TAG_LIST },
+    Member { name: "TransitGatewayId", query: "TransitGatewayId", xml: "transitGatewayId", required: false, shape: &ANY_STRING },
+    Member { name: "Type", query: "Type", xml: "type", required: false, shape: &GATEWAY_TYPE },
+    Member { name: "VgwTelemetry", query: "VgwTelemetry", xml: "vgwTelemetry", required: false, shape: &VGW_TELEMETRY_LIST },
+    Member { name: "VpnConcentratorId", query: "VpnConcentratorId", xml: "vpnConcentratorId", required: false, shape: &ANY_STRING },
+    Member { name: "VpnConnectionId", query: "VpnConnectionId", xml: "vpnConnectionId", required: false, shape: &ANY_STRING },
+    Member { name: "VpnGatewayId", query: "VpnGatewayId", xml: "vpnGatewayId", required: false, shape: &ANY_STRING },
+] });
+
+pub static VPN_CONNECTION_ID_STRING_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("VpnConnectionId"), length: Length::ANY });
+
+pub static VPN_CONNECTION_LIST: Shape = Shape::List(List { member: &VPN_CONNECTION, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpnConnectionOptions {
+    pub enable_acceleration: Option<bool>,
+    pub local_ipv4_network_cidr: Option<String>,
+    pub local_ipv6_network_cidr: Option<String>,
+    pub outside_ip_address_type: Option<String>,
+    pub remote_ipv4_network_cidr: Option<String>,
+    pub remote_ipv6_network_cidr: Option<String>,
+    pub static_routes_only: Option<bool>,
+    pub transport_transit_gateway_attachment_id: Option<String>,
+    pub tunnel_bandwidth: Option<String>,
+    pub tunnel_inside_ip_version: Option<String>,
+    pub tunnel_options: Vec<TunnelOption>,
+}
+
+impl Record for VpnConnectionOptions {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enable_acceleration,
+            1 => &self.local_ipv4_network_cidr,
+            2 => &self.local_ipv6_network_cidr,
+            3 => &self.outside_ip_address_type,
+            4 => &self.remote_ipv4_network_cidr,
+            5 => &self.remote_ipv6_network_cidr,
+            6 => &self.static_routes_only,
+            7 => &self.transport_transit_gateway_attachment_id,
+            8 => &self.tunnel_bandwidth,
+            9 => &self.tunnel_inside_ip_version,
+            10 => &self.tunnel_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enable_acceleration,
+            1 => &mut self.local_ipv4_network_cidr,
+            2 => &mut self.local_ipv6_network_cidr,
+            3 => &mut self.outside_ip_address_type,
+            4 => &mut self.remote_ipv4_network_cidr,
+            5 => &mut self.remote_ipv6_network_cidr,
+            6 => &mut self.static_routes_only,
+            7 => &mut self.transport_transit_gateway_attachment_id,
+            8 => &mut self.tunnel_bandwidth,
+            9 => &mut self.tunnel_inside_ip_version,
+            10 => &mut self.tunnel_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpnConnectionOptions {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPN_CONNECTION_OPTIONS: Shape = Shape::Struct(Struct { name: "VpnConnectionOptions", members: &[
+    Member { name: "EnableAcceleration", query: "EnableAcceleration", xml: "enableAcceleration", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "LocalIpv4NetworkCidr", query: "LocalIpv4NetworkCidr", xml: "localIpv4NetworkCidr", required: false, shape: &ANY_STRING },
+    Member { name: "LocalIpv6NetworkCidr", query: "LocalIpv6NetworkCidr", xml: "localIpv6NetworkCidr", required: false, shape: &ANY_STRING },
+    Member { name: "OutsideIpAddressType", query: "OutsideIpAddressType", xml: "outsideIpAddressType", required: false, shape: &ANY_STRING },
+    Member { name: "RemoteIpv4NetworkCidr", query: "RemoteIpv4NetworkCidr", xml: "remoteIpv4NetworkCidr", required: false, shape: &ANY_STRING },
+    Member { name: "RemoteIpv6NetworkCidr", query: "RemoteIpv6NetworkCidr", xml: "remoteIpv6NetworkCidr", required: false, shape: &ANY_STRING },
+    Member { name: "StaticRoutesOnly", query: "StaticRoutesOnly", xml: "staticRoutesOnly", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "TransportTransitGatewayAttachmentId", query: "TransportTransitGatewayAttachmentId", xml: "transportTransitGatewayAttachmentId", required: false, shape: &ANY_STRING },
+    Member { name: "TunnelBandwidth", query: "TunnelBandwidth", xml: "tunnelBandwidth", required: false, shape: &VPN_TUNNEL_BANDWIDTH },
+    Member { name: "TunnelInsideIpVersion", query: "TunnelInsideIpVersion", xml: "tunnelInsideIpVersion", required: false, shape: &TUNNEL_INSIDE_IP_VERSION },
+    Member { name: "TunnelOptions", query: "TunnelOptionSet", xml: "tunnelOptionSet", required: false, shape: &TUNNEL_OPTIONS_LIST },
+] });
+
+pub static VPN_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["pending", "available", "deleting", "deleted"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpnStaticRoute {
+    pub destination_cidr_block: Option<String>,
+    pub source: Option<String>,
+    pub state: Option<String>,
+}
+
+impl Record for VpnStaticRoute {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.destination_cidr_block,
+            1 => &self.source,
+            2 => &self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.destination_cidr_block,
+            1 => &mut self.source,
+            2 => &mut self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpnStaticRoute {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPN_STATIC_ROUTE: Shape = Shape::Struct(Struct { name: "VpnStaticRoute", members: &[
+    Member { name: "DestinationCidrBlock", query: "DestinationCidrBlock", xml: "destinationCidrBlock", required: false, shape: &ANY_STRING },
+    Member { name: "Source", query: "Source", xml: "source", required: false, shape: &VPN_STATIC_ROUTE_SOURCE },
+    Member { name: "State", query: "State", xml: "state", required: false, shape: &VPN_STATE },
+] });
+
+pub static VPN_STATIC_ROUTE_LIST: Shape = Shape::List(List { member: &VPN_STATIC_ROUTE, query_item: None, xml_item: Some("item"), length: Length::ANY });
+
+pub static VPN_STATIC_ROUTE_SOURCE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Static"] });
+
+pub static VPN_TUNNEL_BANDWIDTH: Shape = Shape::String(Text { length: Length::ANY, allowed: &["standard", "large"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpnTunnelLogOptions {
+    pub cloud_watch_log_options: Option<CloudWatchLogOptions>,
+}
+
+impl Record for VpnTunnelLogOptions {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.cloud_watch_log_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.cloud_watch_log_options,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for VpnTunnelLogOptions {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static VPN_TUNNEL_LOG_OPTIONS: Shape = Shape::Struct(Struct { name: "VpnTunnelLogOptions", members: &[
+    Member { name: "CloudWatchLogOptions", query: "CloudWatchLogOptions", xml: "cloudWatchLogOptions", required: false, shape: &CLOUD_WATCH_LOG_OPTIONS },
+] });
 
 pub static WORKLOADS_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: None, xml_item: Some("item"), length: Length::ANY });
 

@@ -14,5 +14,7 @@ pub mod sts;
 #[rustfmt::skip]
 pub mod ssm;
 #[rustfmt::skip]
+pub mod iam;
+#[rustfmt::skip]
 #[macro_use]
 pub mod operations;

@@ -18,6 +18,7 @@ macro_rules! for_each_operation {
             (CloudWatch, cloudwatch)
             (Sts, sts)
             (Ssm, ssm)
+            (Iam, iam)
             operations:
             (Ec2DescribeInstances, Ec2, ec2, describe_instances, DescribeInstancesRequest, DescribeInstancesResult, read)
             (Ec2DescribeInstanceStatus, Ec2, ec2, describe_instance_status, DescribeInstanceStatusRequest, DescribeInstanceStatusResult, read)
@@ -64,6 +65,109 @@ macro_rules! for_each_operation {
             (Ec2AuthorizeSecurityGroupEgress, Ec2, ec2, authorize_security_group_egress, AuthorizeSecurityGroupEgressRequest, AuthorizeSecurityGroupEgressResult, write)
             (Ec2RevokeSecurityGroupIngress, Ec2, ec2, revoke_security_group_ingress, RevokeSecurityGroupIngressRequest, RevokeSecurityGroupIngressResult, write)
             (Ec2RevokeSecurityGroupEgress, Ec2, ec2, revoke_security_group_egress, RevokeSecurityGroupEgressRequest, RevokeSecurityGroupEgressResult, write)
+            (Ec2DescribeInternetGateways, Ec2, ec2, describe_internet_gateways, DescribeInternetGatewaysRequest, DescribeInternetGatewaysResult, read)
+            (Ec2DescribeNetworkAcls, Ec2, ec2, describe_network_acls, DescribeNetworkAclsRequest, DescribeNetworkAclsResult, read)
+            (Ec2DescribeDhcpOptions, Ec2, ec2, describe_dhcp_options, DescribeDhcpOptionsRequest, DescribeDhcpOptionsResult, read)
+            (Ec2DescribeManagedPrefixLists, Ec2, ec2, describe_managed_prefix_lists, DescribeManagedPrefixListsRequest, DescribeManagedPrefixListsResult, read)
+            (Ec2GetManagedPrefixListEntries, Ec2, ec2, get_managed_prefix_list_entries, GetManagedPrefixListEntriesRequest, GetManagedPrefixListEntriesResult, read)
+            (Ec2DescribePrefixLists, Ec2, ec2, describe_prefix_lists, DescribePrefixListsRequest, DescribePrefixListsResult, read)
+            (Ec2DescribeVpcPeeringConnections, Ec2, ec2, describe_vpc_peering_connections, DescribeVpcPeeringConnectionsRequest, DescribeVpcPeeringConnectionsResult, read)
+            (Ec2DescribeVpnConnections, Ec2, ec2, describe_vpn_connections, DescribeVpnConnectionsRequest, DescribeVpnConnectionsResult, read)
+            (Ec2DescribeCustomerGateways, Ec2, ec2, describe_customer_gateways, DescribeCustomerGatewaysRequest, DescribeCustomerGatewaysResult, read)
+            (Ec2DescribeVpcEndpoints, Ec2, ec2, describe_vpc_endpoints, DescribeVpcEndpointsRequest, DescribeVpcEndpointsResult, read)
+            (Ec2DescribeAddresses, Ec2, ec2, describe_addresses, DescribeAddressesRequest, DescribeAddressesResult, read)
+            (Ec2DescribeAddressesAttribute, Ec2, ec2, describe_addresses_attribute, DescribeAddressesAttributeRequest, DescribeAddressesAttributeResult, read)
+            (Ec2DescribeNetworkInterfaceAttribute, Ec2, ec2, describe_network_interface_attribute, DescribeNetworkInterfaceAttributeRequest, DescribeNetworkInterfaceAttributeResult, read)
+            (Ec2DescribeNatGateways, Ec2, ec2, describe_nat_gateways, DescribeNatGatewaysRequest, DescribeNatGatewaysResult, read)
+            (Ec2DescribeFlowLogs, Ec2, ec2, describe_flow_logs, DescribeFlowLogsRequest, DescribeFlowLogsResult, read)
+            (Ec2DescribePlacementGroups, Ec2, ec2, describe_placement_groups, DescribePlacementGroupsRequest, DescribePlacementGroupsResult, read)
+            (Ec2GetInstanceMetadataDefaults, Ec2, ec2, get_instance_metadata_defaults, GetInstanceMetadataDefaultsRequest, GetInstanceMetadataDefaultsResult, read)
+            (Ec2GetPasswordData, Ec2, ec2, get_password_data, GetPasswordDataRequest, GetPasswordDataResult, read)
+            (Ec2DescribeVolumesModifications, Ec2, ec2, describe_volumes_modifications, DescribeVolumesModificationsRequest, DescribeVolumesModificationsResult, read)
+            (Ec2DescribeSpotInstanceRequests, Ec2, ec2, describe_spot_instance_requests, DescribeSpotInstanceRequestsRequest, DescribeSpotInstanceRequestsResult, read)
+            (Ec2DescribeIamInstanceProfileAssociations, Ec2, ec2, describe_iam_instance_profile_associations, DescribeIamInstanceProfileAssociationsRequest, DescribeIamInstanceProfileAssociationsResult, read)
+            (Ec2DescribeInstanceTypeOfferings, Ec2, ec2, describe_instance_type_offerings, DescribeInstanceTypeOfferingsRequest, DescribeInstanceTypeOfferingsResult, read)
+            (Ec2DescribeAccountAttributes, Ec2, ec2, describe_account_attributes, DescribeAccountAttributesRequest, DescribeAccountAttributesResult, read)
+            (Ec2DescribeImageAttribute, Ec2, ec2, describe_image_attribute, DescribeImageAttributeRequest, ImageAttribute, read)
+            (Ec2DescribeSnapshots, Ec2, ec2, describe_snapshots, DescribeSnapshotsRequest, DescribeSnapshotsResult, read)
+            (Ec2CreateVpc, Ec2, ec2, create_vpc, CreateVpcRequest, CreateVpcResult, write)
+            (Ec2DeleteVpc, Ec2, ec2, delete_vpc, DeleteVpcRequest, DeleteVpcOutput, write)
+            (Ec2ModifyVpcAttribute, Ec2, ec2, modify_vpc_attribute, ModifyVpcAttributeRequest, ModifyVpcAttributeOutput, write)
+            (Ec2ModifyVpcTenancy, Ec2, ec2, modify_vpc_tenancy, ModifyVpcTenancyRequest, ModifyVpcTenancyResult, write)
+            (Ec2AssociateVpcCidrBlock, Ec2, ec2, associate_vpc_cidr_block, AssociateVpcCidrBlockRequest, AssociateVpcCidrBlockResult, write)
+            (Ec2DisassociateVpcCidrBlock, Ec2, ec2, disassociate_vpc_cidr_block, DisassociateVpcCidrBlockRequest, DisassociateVpcCidrBlockResult, write)
+            (Ec2CreateSubnet, Ec2, ec2, create_subnet, CreateSubnetRequest, CreateSubnetResult, write)
+            (Ec2DeleteSubnet, Ec2, ec2, delete_subnet, DeleteSubnetRequest, DeleteSubnetOutput, write)
+            (Ec2ModifySubnetAttribute, Ec2, ec2, modify_subnet_attribute, ModifySubnetAttributeRequest, ModifySubnetAttributeOutput, write)
+            (Ec2CreateInternetGateway, Ec2, ec2, create_internet_gateway, CreateInternetGatewayRequest, CreateInternetGatewayResult, write)
+            (Ec2AttachInternetGateway, Ec2, ec2, attach_internet_gateway, AttachInternetGatewayRequest, AttachInternetGatewayOutput, write)
+            (Ec2DetachInternetGateway, Ec2, ec2, detach_internet_gateway, DetachInternetGatewayRequest, DetachInternetGatewayOutput, write)
+            (Ec2DeleteInternetGateway, Ec2, ec2, delete_internet_gateway, DeleteInternetGatewayRequest, DeleteInternetGatewayOutput, write)
+            (Ec2CreateRouteTable, Ec2, ec2, create_route_table, CreateRouteTableRequest, CreateRouteTableResult, write)
+            (Ec2DeleteRouteTable, Ec2, ec2, delete_route_table, DeleteRouteTableRequest, DeleteRouteTableOutput, write)
+            (Ec2AssociateRouteTable, Ec2, ec2, associate_route_table, AssociateRouteTableRequest, AssociateRouteTableResult, write)
+            (Ec2DisassociateRouteTable, Ec2, ec2, disassociate_route_table, DisassociateRouteTableRequest, DisassociateRouteTableOutput, write)
+            (Ec2ReplaceRouteTableAssociation, Ec2, ec2, replace_route_table_association, ReplaceRouteTableAssociationRequest, ReplaceRouteTableAssociationResult, write)
+            (Ec2CreateRoute, Ec2, ec2, create_route, CreateRouteRequest, CreateRouteResult, write)
+            (Ec2ReplaceRoute, Ec2, ec2, replace_route, ReplaceRouteRequest, ReplaceRouteOutput, write)
+            (Ec2DeleteRoute, Ec2, ec2, delete_route, DeleteRouteRequest, DeleteRouteOutput, write)
+            (Ec2EnableVgwRoutePropagation, Ec2, ec2, enable_vgw_route_propagation, EnableVgwRoutePropagationRequest, EnableVgwRoutePropagationOutput, write)
+            (Ec2DisableVgwRoutePropagation, Ec2, ec2, disable_vgw_route_propagation, DisableVgwRoutePropagationRequest, DisableVgwRoutePropagationOutput, write)
+            (Ec2CreateDhcpOptions, Ec2, ec2, create_dhcp_options, CreateDhcpOptionsRequest, CreateDhcpOptionsResult, write)
+            (Ec2AssociateDhcpOptions, Ec2, ec2, associate_dhcp_options, AssociateDhcpOptionsRequest, AssociateDhcpOptionsOutput, write)
+            (Ec2DeleteDhcpOptions, Ec2, ec2, delete_dhcp_options, DeleteDhcpOptionsRequest, DeleteDhcpOptionsOutput, write)
+            (Ec2CreateManagedPrefixList, Ec2, ec2, create_managed_prefix_list, CreateManagedPrefixListRequest, CreateManagedPrefixListResult, write)
+            (Ec2ModifyManagedPrefixList, Ec2, ec2, modify_managed_prefix_list, ModifyManagedPrefixListRequest, ModifyManagedPrefixListResult, write)
+            (Ec2DeleteManagedPrefixList, Ec2, ec2, delete_managed_prefix_list, DeleteManagedPrefixListRequest, DeleteManagedPrefixListResult, write)
+            (Ec2CreateDefaultVpc, Ec2, ec2, create_default_vpc, CreateDefaultVpcRequest, CreateDefaultVpcResult, write)
+            (Ec2CreateDefaultSubnet, Ec2, ec2, create_default_subnet, CreateDefaultSubnetRequest, CreateDefaultSubnetResult, write)
+            (Ec2UpdateSecurityGroupRuleDescriptionsIngress, Ec2, ec2, update_security_group_rule_descriptions_ingress, UpdateSecurityGroupRuleDescriptionsIngressRequest, UpdateSecurityGroupRuleDescriptionsIngressResult, write)
+            (Ec2UpdateSecurityGroupRuleDescriptionsEgress, Ec2, ec2, update_security_group_rule_descriptions_egress, UpdateSecurityGroupRuleDescriptionsEgressRequest, UpdateSecurityGroupRuleDescriptionsEgressResult, write)
+            (Ec2ModifySecurityGroupRules, Ec2, ec2, modify_security_group_rules, ModifySecurityGroupRulesRequest, ModifySecurityGroupRulesResult, write)
+            (Ec2AllocateAddress, Ec2, ec2, allocate_address, AllocateAddressRequest, AllocateAddressResult, write)
+            (Ec2AssociateAddress, Ec2, ec2, associate_address, AssociateAddressRequest, AssociateAddressResult, write)
+            (Ec2DisassociateAddress, Ec2, ec2, disassociate_address, DisassociateAddressRequest, DisassociateAddressOutput, write)
+            (Ec2ReleaseAddress, Ec2, ec2, release_address, ReleaseAddressRequest, ReleaseAddressOutput, write)
+            (Ec2CreateNetworkInterface, Ec2, ec2, create_network_interface, CreateNetworkInterfaceRequest, CreateNetworkInterfaceResult, write)
+            (Ec2DeleteNetworkInterface, Ec2, ec2, delete_network_interface, DeleteNetworkInterfaceRequest, DeleteNetworkInterfaceOutput, write)
+            (Ec2AttachNetworkInterface, Ec2, ec2, attach_network_interface, AttachNetworkInterfaceRequest, AttachNetworkInterfaceResult, write)
+            (Ec2DetachNetworkInterface, Ec2, ec2, detach_network_interface, DetachNetworkInterfaceRequest, DetachNetworkInterfaceOutput, write)
+            (Ec2ModifyNetworkInterfaceAttribute, Ec2, ec2, modify_network_interface_attribute, ModifyNetworkInterfaceAttributeRequest, ModifyNetworkInterfaceAttributeOutput, write)
+            (Ec2AssignPrivateIpAddresses, Ec2, ec2, assign_private_ip_addresses, AssignPrivateIpAddressesRequest, AssignPrivateIpAddressesResult, write)
+            (Ec2UnassignPrivateIpAddresses, Ec2, ec2, unassign_private_ip_addresses, UnassignPrivateIpAddressesRequest, UnassignPrivateIpAddressesOutput, write)
+            (Ec2CreateNatGateway, Ec2, ec2, create_nat_gateway, CreateNatGatewayRequest, CreateNatGatewayResult, write)
+            (Ec2DeleteNatGateway, Ec2, ec2, delete_nat_gateway, DeleteNatGatewayRequest, DeleteNatGatewayResult, write)
+            (Ec2AssociateNatGatewayAddress, Ec2, ec2, associate_nat_gateway_address, AssociateNatGatewayAddressRequest, AssociateNatGatewayAddressResult, write)
+            (Ec2DisassociateNatGatewayAddress, Ec2, ec2, disassociate_nat_gateway_address, DisassociateNatGatewayAddressRequest, DisassociateNatGatewayAddressResult, write)
+            (Ec2AssignPrivateNatGatewayAddress, Ec2, ec2, assign_private_nat_gateway_address, AssignPrivateNatGatewayAddressRequest, AssignPrivateNatGatewayAddressResult, write)
+            (Ec2UnassignPrivateNatGatewayAddress, Ec2, ec2, unassign_private_nat_gateway_address, UnassignPrivateNatGatewayAddressRequest, UnassignPrivateNatGatewayAddressResult, write)
+            (Ec2CreateFlowLogs, Ec2, ec2, create_flow_logs, CreateFlowLogsRequest, CreateFlowLogsResult, write)
+            (Ec2DeleteFlowLogs, Ec2, ec2, delete_flow_logs, DeleteFlowLogsRequest, DeleteFlowLogsResult, write)
+            (Ec2CreatePlacementGroup, Ec2, ec2, create_placement_group, CreatePlacementGroupRequest, CreatePlacementGroupResult, write)
+            (Ec2DeletePlacementGroup, Ec2, ec2, delete_placement_group, DeletePlacementGroupRequest, DeletePlacementGroupOutput, write)
+            (Ec2ModifyInstanceMetadataOptions, Ec2, ec2, modify_instance_metadata_options, ModifyInstanceMetadataOptionsRequest, ModifyInstanceMetadataOptionsResult, write)
+            (Ec2ModifyInstanceMetadataDefaults, Ec2, ec2, modify_instance_metadata_defaults, ModifyInstanceMetadataDefaultsRequest, ModifyInstanceMetadataDefaultsResult, write)
+            (Ec2MonitorInstances, Ec2, ec2, monitor_instances, MonitorInstancesRequest, MonitorInstancesResult, write)
+            (Ec2UnmonitorInstances, Ec2, ec2, unmonitor_instances, UnmonitorInstancesRequest, UnmonitorInstancesResult, write)
+            (Ec2ModifyInstanceCreditSpecification, Ec2, ec2, modify_instance_credit_specification, ModifyInstanceCreditSpecificationRequest, ModifyInstanceCreditSpecificationResult, write)
+            (Ec2ModifyInstanceMaintenanceOptions, Ec2, ec2, modify_instance_maintenance_options, ModifyInstanceMaintenanceOptionsRequest, ModifyInstanceMaintenanceOptionsResult, write)
+            (Ec2ModifyInstanceCapacityReservationAttributes, Ec2, ec2, modify_instance_capacity_reservation_attributes, ModifyInstanceCapacityReservationAttributesRequest, ModifyInstanceCapacityReservationAttributesResult, write)
+            (Ec2ModifyPrivateDnsNameOptions, Ec2, ec2, modify_private_dns_name_options, ModifyPrivateDnsNameOptionsRequest, ModifyPrivateDnsNameOptionsResult, write)
+            (Ec2ModifyInstancePlacement, Ec2, ec2, modify_instance_placement, ModifyInstancePlacementRequest, ModifyInstancePlacementResult, write)
+            (Ec2ModifyVolume, Ec2, ec2, modify_volume, ModifyVolumeRequest, ModifyVolumeResult, write)
+            (Ec2RequestSpotInstances, Ec2, ec2, request_spot_instances, RequestSpotInstancesRequest, RequestSpotInstancesResult, write)
+            (Ec2CancelSpotInstanceRequests, Ec2, ec2, cancel_spot_instance_requests, CancelSpotInstanceRequestsRequest, CancelSpotInstanceRequestsResult, write)
+            (Ec2AssociateIamInstanceProfile, Ec2, ec2, associate_iam_instance_profile, AssociateIamInstanceProfileRequest, AssociateIamInstanceProfileResult, write)
+            (Ec2DisassociateIamInstanceProfile, Ec2, ec2, disassociate_iam_instance_profile, DisassociateIamInstanceProfileRequest, DisassociateIamInstanceProfileResult, write)
+            (Ec2ReplaceIamInstanceProfileAssociation, Ec2, ec2, replace_iam_instance_profile_association, ReplaceIamInstanceProfileAssociationRequest, ReplaceIamInstanceProfileAssociationResult, write)
+            (Ec2RegisterImage, Ec2, ec2, register_image, RegisterImageRequest, RegisterImageResult, write)
+            (Ec2CopyImage, Ec2, ec2, copy_image, CopyImageRequest, CopyImageResult, write)
+            (Ec2ModifyImageAttribute, Ec2, ec2, modify_image_attribute, ModifyImageAttributeRequest, ModifyImageAttributeOutput, write)
+            (Ec2ResetImageAttribute, Ec2, ec2, reset_image_attribute, ResetImageAttributeRequest, ResetImageAttributeOutput, write)
+            (Ec2EnableImageDeprecation, Ec2, ec2, enable_image_deprecation, EnableImageDeprecationRequest, EnableImageDeprecationResult, write)
+            (Ec2DisableImageDeprecation, Ec2, ec2, disable_image_deprecation, DisableImageDeprecationRequest, DisableImageDeprecationResult, write)
+            (Ec2CreateSnapshot, Ec2, ec2, create_snapshot, CreateSnapshotRequest, Snapshot, write)
+            (Ec2DeleteSnapshot, Ec2, ec2, delete_snapshot, DeleteSnapshotRequest, DeleteSnapshotOutput, write)
             (AutoScalingDescribeAutoScalingGroups, AutoScaling, autoscaling, describe_auto_scaling_groups, AutoScalingGroupNamesType, AutoScalingGroupsType, read)
             (AutoScalingDescribeAutoScalingInstances, AutoScaling, autoscaling, describe_auto_scaling_instances, DescribeAutoScalingInstancesType, AutoScalingInstancesType, read)
             (AutoScalingDescribeScalingActivities, AutoScaling, autoscaling, describe_scaling_activities, DescribeScalingActivitiesType, ActivitiesType, read)
@@ -126,7 +230,26 @@ macro_rules! for_each_operation {
             (SsmListCommandInvocations, Ssm, ssm, list_command_invocations, ListCommandInvocationsRequest, ListCommandInvocationsResult, read)
             (SsmListCommands, Ssm, ssm, list_commands, ListCommandsRequest, ListCommandsResult, read)
             (SsmDescribeInstanceInformation, Ssm, ssm, describe_instance_information, DescribeInstanceInformationRequest, DescribeInstanceInformationResult, read)
+            (SsmGetParameter, Ssm, ssm, get_parameter, GetParameterRequest, GetParameterResult, read)
+            (SsmGetParameters, Ssm, ssm, get_parameters, GetParametersRequest, GetParametersResult, read)
+            (SsmGetParametersByPath, Ssm, ssm, get_parameters_by_path, GetParametersByPathRequest, GetParametersByPathResult, read)
             (SsmSendCommand, Ssm, ssm, send_command, SendCommandRequest, SendCommandResult, write)
+            (IamGetRole, Iam, iam, get_role, GetRoleRequest, GetRoleResponse, read)
+            (IamListRoles, Iam, iam, list_roles, ListRolesRequest, ListRolesResponse, read)
+            (IamGetInstanceProfile, Iam, iam, get_instance_profile, GetInstanceProfileRequest, GetInstanceProfileResponse, read)
+            (IamListInstanceProfiles, Iam, iam, list_instance_profiles, ListInstanceProfilesRequest, ListInstanceProfilesResponse, read)
+            (IamListInstanceProfilesForRole, Iam, iam, list_instance_profiles_for_role, ListInstanceProfilesForRoleRequest, ListInstanceProfilesForRoleResponse, read)
+            (IamCreateRole, Iam, iam, create_role, CreateRoleRequest, CreateRoleResponse, write)
+            (IamDeleteRole, Iam, iam, delete_role, DeleteRoleRequest, DeleteRoleOutput, write)
+            (IamUpdateAssumeRolePolicy, Iam, iam, update_assume_role_policy, UpdateAssumeRolePolicyRequest, UpdateAssumeRolePolicyOutput, write)
+            (IamCreateInstanceProfile, Iam, iam, create_instance_profile, CreateInstanceProfileRequest, CreateInstanceProfileResponse, write)
+            (IamDeleteInstanceProfile, Iam, iam, delete_instance_profile, DeleteInstanceProfileRequest, DeleteInstanceProfileOutput, write)
+            (IamAddRoleToInstanceProfile, Iam, iam, add_role_to_instance_profile, AddRoleToInstanceProfileRequest, AddRoleToInstanceProfileOutput, write)
+            (IamRemoveRoleFromInstanceProfile, Iam, iam, remove_role_from_instance_profile, RemoveRoleFromInstanceProfileRequest, RemoveRoleFromInstanceProfileOutput, write)
+            (IamTagRole, Iam, iam, tag_role, TagRoleRequest, TagRoleOutput, write)
+            (IamUntagRole, Iam, iam, untag_role, UntagRoleRequest, UntagRoleOutput, write)
+            (IamTagInstanceProfile, Iam, iam, tag_instance_profile, TagInstanceProfileRequest, TagInstanceProfileOutput, write)
+            (IamUntagInstanceProfile, Iam, iam, untag_instance_profile, UntagInstanceProfileRequest, UntagInstanceProfileOutput, write)
         }
     };
 }
@@ -181,6 +304,56 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::Ec2DescribeVolumes(Box::new(output)))),
             $crate::Input::Ec2DescribeVpcAttribute(input) => Some($handlers::ec2::describe_vpc_attribute($view, input)
                 .map(|output| $crate::Output::Ec2DescribeVpcAttribute(Box::new(output)))),
+            $crate::Input::Ec2DescribeInternetGateways(input) => Some($handlers::ec2::describe_internet_gateways($view, input)
+                .map(|output| $crate::Output::Ec2DescribeInternetGateways(Box::new(output)))),
+            $crate::Input::Ec2DescribeNetworkAcls(input) => Some($handlers::ec2::describe_network_acls($view, input)
+                .map(|output| $crate::Output::Ec2DescribeNetworkAcls(Box::new(output)))),
+            $crate::Input::Ec2DescribeDhcpOptions(input) => Some($handlers::ec2::describe_dhcp_options($view, input)
+                .map(|output| $crate::Output::Ec2DescribeDhcpOptions(Box::new(output)))),
+            $crate::Input::Ec2DescribeManagedPrefixLists(input) => Some($handlers::ec2::describe_managed_prefix_lists($view, input)
+                .map(|output| $crate::Output::Ec2DescribeManagedPrefixLists(Box::new(output)))),
+            $crate::Input::Ec2GetManagedPrefixListEntries(input) => Some($handlers::ec2::get_managed_prefix_list_entries($view, input)
+                .map(|output| $crate::Output::Ec2GetManagedPrefixListEntries(Box::new(output)))),
+            $crate::Input::Ec2DescribePrefixLists(input) => Some($handlers::ec2::describe_prefix_lists($view, input)
+                .map(|output| $crate::Output::Ec2DescribePrefixLists(Box::new(output)))),
+            $crate::Input::Ec2DescribeVpcPeeringConnections(input) => Some($handlers::ec2::describe_vpc_peering_connections($view, input)
+                .map(|output| $crate::Output::Ec2DescribeVpcPeeringConnections(Box::new(output)))),
+            $crate::Input::Ec2DescribeVpnConnections(input) => Some($handlers::ec2::describe_vpn_connections($view, input)
+                .map(|output| $crate::Output::Ec2DescribeVpnConnections(Box::new(output)))),
+            $crate::Input::Ec2DescribeCustomerGateways(input) => Some($handlers::ec2::describe_customer_gateways($view, input)
+                .map(|output| $crate::Output::Ec2DescribeCustomerGateways(Box::new(output)))),
+            $crate::Input::Ec2DescribeVpcEndpoints(input) => Some($handlers::ec2::describe_vpc_endpoints($view, input)
+                .map(|output| $crate::Output::Ec2DescribeVpcEndpoints(Box::new(output)))),
+            $crate::Input::Ec2DescribeAddresses(input) => Some($handlers::ec2::describe_addresses($view, input)
+                .map(|output| $crate::Output::Ec2DescribeAddresses(Box::new(output)))),
+            $crate::Input::Ec2DescribeAddressesAttribute(input) => Some($handlers::ec2::describe_addresses_attribute($view, input)
+                .map(|output| $crate::Output::Ec2DescribeAddressesAttribute(Box::new(output)))),
+            $crate::Input::Ec2DescribeNetworkInterfaceAttribute(input) => Some($handlers::ec2::describe_network_interface_attribute($view, input)
+                .map(|output| $crate::Output::Ec2DescribeNetworkInterfaceAttribute(Box::new(output)))),
+            $crate::Input::Ec2DescribeNatGateways(input) => Some($handlers::ec2::describe_nat_gateways($view, input)
+                .map(|output| $crate::Output::Ec2DescribeNatGateways(Box::new(output)))),
+            $crate::Input::Ec2DescribeFlowLogs(input) => Some($handlers::ec2::describe_flow_logs($view, input)
+                .map(|output| $crate::Output::Ec2DescribeFlowLogs(Box::new(output)))),
+            $crate::Input::Ec2DescribePlacementGroups(input) => Some($handlers::ec2::describe_placement_groups($view, input)
+                .map(|output| $crate::Output::Ec2DescribePlacementGroups(Box::new(output)))),
+            $crate::Input::Ec2GetInstanceMetadataDefaults(input) => Some($handlers::ec2::get_instance_metadata_defaults($view, input)
+                .map(|output| $crate::Output::Ec2GetInstanceMetadataDefaults(Box::new(output)))),
+            $crate::Input::Ec2GetPasswordData(input) => Some($handlers::ec2::get_password_data($view, input)
+                .map(|output| $crate::Output::Ec2GetPasswordData(Box::new(output)))),
+            $crate::Input::Ec2DescribeVolumesModifications(input) => Some($handlers::ec2::describe_volumes_modifications($view, input)
+                .map(|output| $crate::Output::Ec2DescribeVolumesModifications(Box::new(output)))),
+            $crate::Input::Ec2DescribeSpotInstanceRequests(input) => Some($handlers::ec2::describe_spot_instance_requests($view, input)
+                .map(|output| $crate::Output::Ec2DescribeSpotInstanceRequests(Box::new(output)))),
+            $crate::Input::Ec2DescribeIamInstanceProfileAssociations(input) => Some($handlers::ec2::describe_iam_instance_profile_associations($view, input)
+                .map(|output| $crate::Output::Ec2DescribeIamInstanceProfileAssociations(Box::new(output)))),
+            $crate::Input::Ec2DescribeInstanceTypeOfferings(input) => Some($handlers::ec2::describe_instance_type_offerings($view, input)
+                .map(|output| $crate::Output::Ec2DescribeInstanceTypeOfferings(Box::new(output)))),
+            $crate::Input::Ec2DescribeAccountAttributes(input) => Some($handlers::ec2::describe_account_attributes($view, input)
+                .map(|output| $crate::Output::Ec2DescribeAccountAttributes(Box::new(output)))),
+            $crate::Input::Ec2DescribeImageAttribute(input) => Some($handlers::ec2::describe_image_attribute($view, input)
+                .map(|output| $crate::Output::Ec2DescribeImageAttribute(Box::new(output)))),
+            $crate::Input::Ec2DescribeSnapshots(input) => Some($handlers::ec2::describe_snapshots($view, input)
+                .map(|output| $crate::Output::Ec2DescribeSnapshots(Box::new(output)))),
             $crate::Input::AutoScalingDescribeAutoScalingGroups(input) => Some($handlers::autoscaling::describe_auto_scaling_groups($view, input)
                 .map(|output| $crate::Output::AutoScalingDescribeAutoScalingGroups(Box::new(output)))),
             $crate::Input::AutoScalingDescribeAutoScalingInstances(input) => Some($handlers::autoscaling::describe_auto_scaling_instances($view, input)
@@ -231,6 +404,22 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::SsmListCommands(Box::new(output)))),
             $crate::Input::SsmDescribeInstanceInformation(input) => Some($handlers::ssm::describe_instance_information($view, input)
                 .map(|output| $crate::Output::SsmDescribeInstanceInformation(Box::new(output)))),
+            $crate::Input::SsmGetParameter(input) => Some($handlers::ssm::get_parameter($view, input)
+                .map(|output| $crate::Output::SsmGetParameter(Box::new(output)))),
+            $crate::Input::SsmGetParameters(input) => Some($handlers::ssm::get_parameters($view, input)
+                .map(|output| $crate::Output::SsmGetParameters(Box::new(output)))),
+            $crate::Input::SsmGetParametersByPath(input) => Some($handlers::ssm::get_parameters_by_path($view, input)
+                .map(|output| $crate::Output::SsmGetParametersByPath(Box::new(output)))),
+            $crate::Input::IamGetRole(input) => Some($handlers::iam::get_role($view, input)
+                .map(|output| $crate::Output::IamGetRole(Box::new(output)))),
+            $crate::Input::IamListRoles(input) => Some($handlers::iam::list_roles($view, input)
+                .map(|output| $crate::Output::IamListRoles(Box::new(output)))),
+            $crate::Input::IamGetInstanceProfile(input) => Some($handlers::iam::get_instance_profile($view, input)
+                .map(|output| $crate::Output::IamGetInstanceProfile(Box::new(output)))),
+            $crate::Input::IamListInstanceProfiles(input) => Some($handlers::iam::list_instance_profiles($view, input)
+                .map(|output| $crate::Output::IamListInstanceProfiles(Box::new(output)))),
+            $crate::Input::IamListInstanceProfilesForRole(input) => Some($handlers::iam::list_instance_profiles_for_role($view, input)
+                .map(|output| $crate::Output::IamListInstanceProfilesForRole(Box::new(output)))),
             _ => None,
         }
     };
@@ -292,6 +481,162 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::Ec2RevokeSecurityGroupIngress(Box::new(output)))),
             $crate::Input::Ec2RevokeSecurityGroupEgress(input) => Some($handlers::ec2::revoke_security_group_egress($tx, input)
                 .map(|output| $crate::Output::Ec2RevokeSecurityGroupEgress(Box::new(output)))),
+            $crate::Input::Ec2CreateVpc(input) => Some($handlers::ec2::create_vpc($tx, input)
+                .map(|output| $crate::Output::Ec2CreateVpc(Box::new(output)))),
+            $crate::Input::Ec2DeleteVpc(input) => Some($handlers::ec2::delete_vpc($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteVpc(Box::new(output)))),
+            $crate::Input::Ec2ModifyVpcAttribute(input) => Some($handlers::ec2::modify_vpc_attribute($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyVpcAttribute(Box::new(output)))),
+            $crate::Input::Ec2ModifyVpcTenancy(input) => Some($handlers::ec2::modify_vpc_tenancy($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyVpcTenancy(Box::new(output)))),
+            $crate::Input::Ec2AssociateVpcCidrBlock(input) => Some($handlers::ec2::associate_vpc_cidr_block($tx, input)
+                .map(|output| $crate::Output::Ec2AssociateVpcCidrBlock(Box::new(output)))),
+            $crate::Input::Ec2DisassociateVpcCidrBlock(input) => Some($handlers::ec2::disassociate_vpc_cidr_block($tx, input)
+                .map(|output| $crate::Output::Ec2DisassociateVpcCidrBlock(Box::new(output)))),
+            $crate::Input::Ec2CreateSubnet(input) => Some($handlers::ec2::create_subnet($tx, input)
+                .map(|output| $crate::Output::Ec2CreateSubnet(Box::new(output)))),
+            $crate::Input::Ec2DeleteSubnet(input) => Some($handlers::ec2::delete_subnet($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteSubnet(Box::new(output)))),
+            $crate::Input::Ec2ModifySubnetAttribute(input) => Some($handlers::ec2::modify_subnet_attribute($tx, input)
+                .map(|output| $crate::Output::Ec2ModifySubnetAttribute(Box::new(output)))),
+            $crate::Input::Ec2CreateInternetGateway(input) => Some($handlers::ec2::create_internet_gateway($tx, input)
+                .map(|output| $crate::Output::Ec2CreateInternetGateway(Box::new(output)))),
+            $crate::Input::Ec2AttachInternetGateway(input) => Some($handlers::ec2::attach_internet_gateway($tx, input)
+                .map(|output| $crate::Output::Ec2AttachInternetGateway(Box::new(output)))),
+            $crate::Input::Ec2DetachInternetGateway(input) => Some($handlers::ec2::detach_internet_gateway($tx, input)
+                .map(|output| $crate::Output::Ec2DetachInternetGateway(Box::new(output)))),
+            $crate::Input::Ec2DeleteInternetGateway(input) => Some($handlers::ec2::delete_internet_gateway($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteInternetGateway(Box::new(output)))),
+            $crate::Input::Ec2CreateRouteTable(input) => Some($handlers::ec2::create_route_table($tx, input)
+                .map(|output| $crate::Output::Ec2CreateRouteTable(Box::new(output)))),
+            $crate::Input::Ec2DeleteRouteTable(input) => Some($handlers::ec2::delete_route_table($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteRouteTable(Box::new(output)))),
+            $crate::Input::Ec2AssociateRouteTable(input) => Some($handlers::ec2::associate_route_table($tx, input)
+                .map(|output| $crate::Output::Ec2AssociateRouteTable(Box::new(output)))),
+            $crate::Input::Ec2DisassociateRouteTable(input) => Some($handlers::ec2::disassociate_route_table($tx, input)
+                .map(|output| $crate::Output::Ec2DisassociateRouteTable(Box::new(output)))),
+            $crate::Input::Ec2ReplaceRouteTableAssociation(input) => Some($handlers::ec2::replace_route_table_association($tx, input)
+                .map(|output| $crate::Output::Ec2ReplaceRouteTableAssociation(Box::new(output)))),
+            $crate::Input::Ec2CreateRoute(input) => Some($handlers::ec2::create_route($tx, input)
+                .map(|output| $crate::Output::Ec2CreateRoute(Box::new(output)))),
+            $crate::Input::Ec2ReplaceRoute(input) => Some($handlers::ec2::replace_route($tx, input)
+                .map(|output| $crate::Output::Ec2ReplaceRoute(Box::new(output)))),
+            $crate::Input::Ec2DeleteRoute(input) => Some($handlers::ec2::delete_route($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteRoute(Box::new(output)))),
+            $crate::Input::Ec2EnableVgwRoutePropagation(input) => Some($handlers::ec2::enable_vgw_route_propagation($tx, input)
+                .map(|output| $crate::Output::Ec2EnableVgwRoutePropagation(Box::new(output)))),
+            $crate::Input::Ec2DisableVgwRoutePropagation(input) => Some($handlers::ec2::disable_vgw_route_propagation($tx, input)
+                .map(|output| $crate::Output::Ec2DisableVgwRoutePropagation(Box::new(output)))),
+            $crate::Input::Ec2CreateDhcpOptions(input) => Some($handlers::ec2::create_dhcp_options($tx, input)
+                .map(|output| $crate::Output::Ec2CreateDhcpOptions(Box::new(output)))),
+            $crate::Input::Ec2AssociateDhcpOptions(input) => Some($handlers::ec2::associate_dhcp_options($tx, input)
+                .map(|output| $crate::Output::Ec2AssociateDhcpOptions(Box::new(output)))),
+            $crate::Input::Ec2DeleteDhcpOptions(input) => Some($handlers::ec2::delete_dhcp_options($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteDhcpOptions(Box::new(output)))),
+            $crate::Input::Ec2CreateManagedPrefixList(input) => Some($handlers::ec2::create_managed_prefix_list($tx, input)
+                .map(|output| $crate::Output::Ec2CreateManagedPrefixList(Box::new(output)))),
+            $crate::Input::Ec2ModifyManagedPrefixList(input) => Some($handlers::ec2::modify_managed_prefix_list($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyManagedPrefixList(Box::new(output)))),
+            $crate::Input::Ec2DeleteManagedPrefixList(input) => Some($handlers::ec2::delete_managed_prefix_list($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteManagedPrefixList(Box::new(output)))),
+            $crate::Input::Ec2CreateDefaultVpc(input) => Some($handlers::ec2::create_default_vpc($tx, input)
+                .map(|output| $crate::Output::Ec2CreateDefaultVpc(Box::new(output)))),
+            $crate::Input::Ec2CreateDefaultSubnet(input) => Some($handlers::ec2::create_default_subnet($tx, input)
+                .map(|output| $crate::Output::Ec2CreateDefaultSubnet(Box::new(output)))),
+            $crate::Input::Ec2UpdateSecurityGroupRuleDescriptionsIngress(input) => Some($handlers::ec2::update_security_group_rule_descriptions_ingress($tx, input)
+                .map(|output| $crate::Output::Ec2UpdateSecurityGroupRuleDescriptionsIngress(Box::new(output)))),
+            $crate::Input::Ec2UpdateSecurityGroupRuleDescriptionsEgress(input) => Some($handlers::ec2::update_security_group_rule_descriptions_egress($tx, input)
+                .map(|output| $crate::Output::Ec2UpdateSecurityGroupRuleDescriptionsEgress(Box::new(output)))),
+            $crate::Input::Ec2ModifySecurityGroupRules(input) => Some($handlers::ec2::modify_security_group_rules($tx, input)
+                .map(|output| $crate::Output::Ec2ModifySecurityGroupRules(Box::new(output)))),
+            $crate::Input::Ec2AllocateAddress(input) => Some($handlers::ec2::allocate_address($tx, input)
+                .map(|output| $crate::Output::Ec2AllocateAddress(Box::new(output)))),
+            $crate::Input::Ec2AssociateAddress(input) => Some($handlers::ec2::associate_address($tx, input)
+                .map(|output| $crate::Output::Ec2AssociateAddress(Box::new(output)))),
+            $crate::Input::Ec2DisassociateAddress(input) => Some($handlers::ec2::disassociate_address($tx, input)
+                .map(|output| $crate::Output::Ec2DisassociateAddress(Box::new(output)))),
+            $crate::Input::Ec2ReleaseAddress(input) => Some($handlers::ec2::release_address($tx, input)
+                .map(|output| $crate::Output::Ec2ReleaseAddress(Box::new(output)))),
+            $crate::Input::Ec2CreateNetworkInterface(input) => Some($handlers::ec2::create_network_interface($tx, input)
+                .map(|output| $crate::Output::Ec2CreateNetworkInterface(Box::new(output)))),
+            $crate::Input::Ec2DeleteNetworkInterface(input) => Some($handlers::ec2::delete_network_interface($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteNetworkInterface(Box::new(output)))),
+            $crate::Input::Ec2AttachNetworkInterface(input) => Some($handlers::ec2::attach_network_interface($tx, input)
+                .map(|output| $crate::Output::Ec2AttachNetworkInterface(Box::new(output)))),
+            $crate::Input::Ec2DetachNetworkInterface(input) => Some($handlers::ec2::detach_network_interface($tx, input)
+                .map(|output| $crate::Output::Ec2DetachNetworkInterface(Box::new(output)))),
+            $crate::Input::Ec2ModifyNetworkInterfaceAttribute(input) => Some($handlers::ec2::modify_network_interface_attribute($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyNetworkInterfaceAttribute(Box::new(output)))),
+            $crate::Input::Ec2AssignPrivateIpAddresses(input) => Some($handlers::ec2::assign_private_ip_addresses($tx, input)
+                .map(|output| $crate::Output::Ec2AssignPrivateIpAddresses(Box::new(output)))),
+            $crate::Input::Ec2UnassignPrivateIpAddresses(input) => Some($handlers::ec2::unassign_private_ip_addresses($tx, input)
+                .map(|output| $crate::Output::Ec2UnassignPrivateIpAddresses(Box::new(output)))),
+            $crate::Input::Ec2CreateNatGateway(input) => Some($handlers::ec2::create_nat_gateway($tx, input)
+                .map(|output| $crate::Output::Ec2CreateNatGateway(Box::new(output)))),
+            $crate::Input::Ec2DeleteNatGateway(input) => Some($handlers::ec2::delete_nat_gateway($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteNatGateway(Box::new(output)))),
+            $crate::Input::Ec2AssociateNatGatewayAddress(input) => Some($handlers::ec2::associate_nat_gateway_address($tx, input)
+                .map(|output| $crate::Output::Ec2AssociateNatGatewayAddress(Box::new(output)))),
+            $crate::Input::Ec2DisassociateNatGatewayAddress(input) => Some($handlers::ec2::disassociate_nat_gateway_address($tx, input)
+                .map(|output| $crate::Output::Ec2DisassociateNatGatewayAddress(Box::new(output)))),
+            $crate::Input::Ec2AssignPrivateNatGatewayAddress(input) => Some($handlers::ec2::assign_private_nat_gateway_address($tx, input)
+                .map(|output| $crate::Output::Ec2AssignPrivateNatGatewayAddress(Box::new(output)))),
+            $crate::Input::Ec2UnassignPrivateNatGatewayAddress(input) => Some($handlers::ec2::unassign_private_nat_gateway_address($tx, input)
+                .map(|output| $crate::Output::Ec2UnassignPrivateNatGatewayAddress(Box::new(output)))),
+            $crate::Input::Ec2CreateFlowLogs(input) => Some($handlers::ec2::create_flow_logs($tx, input)
+                .map(|output| $crate::Output::Ec2CreateFlowLogs(Box::new(output)))),
+            $crate::Input::Ec2DeleteFlowLogs(input) => Some($handlers::ec2::delete_flow_logs($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteFlowLogs(Box::new(output)))),
+            $crate::Input::Ec2CreatePlacementGroup(input) => Some($handlers::ec2::create_placement_group($tx, input)
+                .map(|output| $crate::Output::Ec2CreatePlacementGroup(Box::new(output)))),
+            $crate::Input::Ec2DeletePlacementGroup(input) => Some($handlers::ec2::delete_placement_group($tx, input)
+                .map(|output| $crate::Output::Ec2DeletePlacementGroup(Box::new(output)))),
+            $crate::Input::Ec2ModifyInstanceMetadataOptions(input) => Some($handlers::ec2::modify_instance_metadata_options($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyInstanceMetadataOptions(Box::new(output)))),
+            $crate::Input::Ec2ModifyInstanceMetadataDefaults(input) => Some($handlers::ec2::modify_instance_metadata_defaults($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyInstanceMetadataDefaults(Box::new(output)))),
+            $crate::Input::Ec2MonitorInstances(input) => Some($handlers::ec2::monitor_instances($tx, input)
+                .map(|output| $crate::Output::Ec2MonitorInstances(Box::new(output)))),
+            $crate::Input::Ec2UnmonitorInstances(input) => Some($handlers::ec2::unmonitor_instances($tx, input)
+                .map(|output| $crate::Output::Ec2UnmonitorInstances(Box::new(output)))),
+            $crate::Input::Ec2ModifyInstanceCreditSpecification(input) => Some($handlers::ec2::modify_instance_credit_specification($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyInstanceCreditSpecification(Box::new(output)))),
+            $crate::Input::Ec2ModifyInstanceMaintenanceOptions(input) => Some($handlers::ec2::modify_instance_maintenance_options($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyInstanceMaintenanceOptions(Box::new(output)))),
+            $crate::Input::Ec2ModifyInstanceCapacityReservationAttributes(input) => Some($handlers::ec2::modify_instance_capacity_reservation_attributes($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyInstanceCapacityReservationAttributes(Box::new(output)))),
+            $crate::Input::Ec2ModifyPrivateDnsNameOptions(input) => Some($handlers::ec2::modify_private_dns_name_options($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyPrivateDnsNameOptions(Box::new(output)))),
+            $crate::Input::Ec2ModifyInstancePlacement(input) => Some($handlers::ec2::modify_instance_placement($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyInstancePlacement(Box::new(output)))),
+            $crate::Input::Ec2ModifyVolume(input) => Some($handlers::ec2::modify_volume($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyVolume(Box::new(output)))),
+            $crate::Input::Ec2RequestSpotInstances(input) => Some($handlers::ec2::request_spot_instances($tx, input)
+                .map(|output| $crate::Output::Ec2RequestSpotInstances(Box::new(output)))),
+            $crate::Input::Ec2CancelSpotInstanceRequests(input) => Some($handlers::ec2::cancel_spot_instance_requests($tx, input)
+                .map(|output| $crate::Output::Ec2CancelSpotInstanceRequests(Box::new(output)))),
+            $crate::Input::Ec2AssociateIamInstanceProfile(input) => Some($handlers::ec2::associate_iam_instance_profile($tx, input)
+                .map(|output| $crate::Output::Ec2AssociateIamInstanceProfile(Box::new(output)))),
+            $crate::Input::Ec2DisassociateIamInstanceProfile(input) => Some($handlers::ec2::disassociate_iam_instance_profile($tx, input)
+                .map(|output| $crate::Output::Ec2DisassociateIamInstanceProfile(Box::new(output)))),
+            $crate::Input::Ec2ReplaceIamInstanceProfileAssociation(input) => Some($handlers::ec2::replace_iam_instance_profile_association($tx, input)
+                .map(|output| $crate::Output::Ec2ReplaceIamInstanceProfileAssociation(Box::new(output)))),
+            $crate::Input::Ec2RegisterImage(input) => Some($handlers::ec2::register_image($tx, input)
+                .map(|output| $crate::Output::Ec2RegisterImage(Box::new(output)))),
+            $crate::Input::Ec2CopyImage(input) => Some($handlers::ec2::copy_image($tx, input)
+                .map(|output| $crate::Output::Ec2CopyImage(Box::new(output)))),
+            $crate::Input::Ec2ModifyImageAttribute(input) => Some($handlers::ec2::modify_image_attribute($tx, input)
+                .map(|output| $crate::Output::Ec2ModifyImageAttribute(Box::new(output)))),
+            $crate::Input::Ec2ResetImageAttribute(input) => Some($handlers::ec2::reset_image_attribute($tx, input)
+                .map(|output| $crate::Output::Ec2ResetImageAttribute(Box::new(output)))),
+            $crate::Input::Ec2EnableImageDeprecation(input) => Some($handlers::ec2::enable_image_deprecation($tx, input)
+                .map(|output| $crate::Output::Ec2EnableImageDeprecation(Box::new(output)))),
+            $crate::Input::Ec2DisableImageDeprecation(input) => Some($handlers::ec2::disable_image_deprecation($tx, input)
+                .map(|output| $crate::Output::Ec2DisableImageDeprecation(Box::new(output)))),
+            $crate::Input::Ec2CreateSnapshot(input) => Some($handlers::ec2::create_snapshot($tx, input)
+                .map(|output| $crate::Output::Ec2CreateSnapshot(Box::new(output)))),
+            $crate::Input::Ec2DeleteSnapshot(input) => Some($handlers::ec2::delete_snapshot($tx, input)
+                .map(|output| $crate::Output::Ec2DeleteSnapshot(Box::new(output)))),
             $crate::Input::AutoScalingCreateAutoScalingGroup(input) => Some($handlers::autoscaling::create_auto_scaling_group($tx, input)
                 .map(|output| $crate::Output::AutoScalingCreateAutoScalingGroup(Box::new(output)))),
             $crate::Input::AutoScalingUpdateAutoScalingGroup(input) => Some($handlers::autoscaling::update_auto_scaling_group($tx, input)
@@ -368,6 +713,28 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::CloudWatchUntagResource(Box::new(output)))),
             $crate::Input::SsmSendCommand(input) => Some($handlers::ssm::send_command($tx, input)
                 .map(|output| $crate::Output::SsmSendCommand(Box::new(output)))),
+            $crate::Input::IamCreateRole(input) => Some($handlers::iam::create_role($tx, input)
+                .map(|output| $crate::Output::IamCreateRole(Box::new(output)))),
+            $crate::Input::IamDeleteRole(input) => Some($handlers::iam::delete_role($tx, input)
+                .map(|output| $crate::Output::IamDeleteRole(Box::new(output)))),
+            $crate::Input::IamUpdateAssumeRolePolicy(input) => Some($handlers::iam::update_assume_role_policy($tx, input)
+                .map(|output| $crate::Output::IamUpdateAssumeRolePolicy(Box::new(output)))),
+            $crate::Input::IamCreateInstanceProfile(input) => Some($handlers::iam::create_instance_profile($tx, input)
+                .map(|output| $crate::Output::IamCreateInstanceProfile(Box::new(output)))),
+            $crate::Input::IamDeleteInstanceProfile(input) => Some($handlers::iam::delete_instance_profile($tx, input)
+                .map(|output| $crate::Output::IamDeleteInstanceProfile(Box::new(output)))),
+            $crate::Input::IamAddRoleToInstanceProfile(input) => Some($handlers::iam::add_role_to_instance_profile($tx, input)
+                .map(|output| $crate::Output::IamAddRoleToInstanceProfile(Box::new(output)))),
+            $crate::Input::IamRemoveRoleFromInstanceProfile(input) => Some($handlers::iam::remove_role_from_instance_profile($tx, input)
+                .map(|output| $crate::Output::IamRemoveRoleFromInstanceProfile(Box::new(output)))),
+            $crate::Input::IamTagRole(input) => Some($handlers::iam::tag_role($tx, input)
+                .map(|output| $crate::Output::IamTagRole(Box::new(output)))),
+            $crate::Input::IamUntagRole(input) => Some($handlers::iam::untag_role($tx, input)
+                .map(|output| $crate::Output::IamUntagRole(Box::new(output)))),
+            $crate::Input::IamTagInstanceProfile(input) => Some($handlers::iam::tag_instance_profile($tx, input)
+                .map(|output| $crate::Output::IamTagInstanceProfile(Box::new(output)))),
+            $crate::Input::IamUntagInstanceProfile(input) => Some($handlers::iam::untag_instance_profile($tx, input)
+                .map(|output| $crate::Output::IamUntagInstanceProfile(Box::new(output)))),
             _ => None,
         }
     };
@@ -420,6 +787,109 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::Ec2AuthorizeSecurityGroupEgress, service: Service::Ec2, name: "AuthorizeSecurityGroupEgress", read: false, input: &super::ec2::AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST, output: &super::ec2::AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2RevokeSecurityGroupIngress, service: Service::Ec2, name: "RevokeSecurityGroupIngress", read: false, input: &super::ec2::REVOKE_SECURITY_GROUP_INGRESS_REQUEST, output: &super::ec2::REVOKE_SECURITY_GROUP_INGRESS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2RevokeSecurityGroupEgress, service: Service::Ec2, name: "RevokeSecurityGroupEgress", read: false, input: &super::ec2::REVOKE_SECURITY_GROUP_EGRESS_REQUEST, output: &super::ec2::REVOKE_SECURITY_GROUP_EGRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeInternetGateways, service: Service::Ec2, name: "DescribeInternetGateways", read: true, input: &super::ec2::DESCRIBE_INTERNET_GATEWAYS_REQUEST, output: &super::ec2::DESCRIBE_INTERNET_GATEWAYS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeNetworkAcls, service: Service::Ec2, name: "DescribeNetworkAcls", read: true, input: &super::ec2::DESCRIBE_NETWORK_ACLS_REQUEST, output: &super::ec2::DESCRIBE_NETWORK_ACLS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeDhcpOptions, service: Service::Ec2, name: "DescribeDhcpOptions", read: true, input: &super::ec2::DESCRIBE_DHCP_OPTIONS_REQUEST, output: &super::ec2::DESCRIBE_DHCP_OPTIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeManagedPrefixLists, service: Service::Ec2, name: "DescribeManagedPrefixLists", read: true, input: &super::ec2::DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST, output: &super::ec2::DESCRIBE_MANAGED_PREFIX_LISTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2GetManagedPrefixListEntries, service: Service::Ec2, name: "GetManagedPrefixListEntries", read: true, input: &super::ec2::GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST, output: &super::ec2::GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribePrefixLists, service: Service::Ec2, name: "DescribePrefixLists", read: true, input: &super::ec2::DESCRIBE_PREFIX_LISTS_REQUEST, output: &super::ec2::DESCRIBE_PREFIX_LISTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeVpcPeeringConnections, service: Service::Ec2, name: "DescribeVpcPeeringConnections", read: true, input: &super::ec2::DESCRIBE_VPC_PEERING_CONNECTIONS_REQUEST, output: &super::ec2::DESCRIBE_VPC_PEERING_CONNECTIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeVpnConnections, service: Service::Ec2, name: "DescribeVpnConnections", read: true, input: &super::ec2::DESCRIBE_VPN_CONNECTIONS_REQUEST, output: &super::ec2::DESCRIBE_VPN_CONNECTIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeCustomerGateways, service: Service::Ec2, name: "DescribeCustomerGateways", read: true, input: &super::ec2::DESCRIBE_CUSTOMER_GATEWAYS_REQUEST, output: &super::ec2::DESCRIBE_CUSTOMER_GATEWAYS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeVpcEndpoints, service: Service::Ec2, name: "DescribeVpcEndpoints", read: true, input: &super::ec2::DESCRIBE_VPC_ENDPOINTS_REQUEST, output: &super::ec2::DESCRIBE_VPC_ENDPOINTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeAddresses, service: Service::Ec2, name: "DescribeAddresses", read: true, input: &super::ec2::DESCRIBE_ADDRESSES_REQUEST, output: &super::ec2::DESCRIBE_ADDRESSES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeAddressesAttribute, service: Service::Ec2, name: "DescribeAddressesAttribute", read: true, input: &super::ec2::DESCRIBE_ADDRESSES_ATTRIBUTE_REQUEST, output: &super::ec2::DESCRIBE_ADDRESSES_ATTRIBUTE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeNetworkInterfaceAttribute, service: Service::Ec2, name: "DescribeNetworkInterfaceAttribute", read: true, input: &super::ec2::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST, output: &super::ec2::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeNatGateways, service: Service::Ec2, name: "DescribeNatGateways", read: true, input: &super::ec2::DESCRIBE_NAT_GATEWAYS_REQUEST, output: &super::ec2::DESCRIBE_NAT_GATEWAYS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeFlowLogs, service: Service::Ec2, name: "DescribeFlowLogs", read: true, input: &super::ec2::DESCRIBE_FLOW_LOGS_REQUEST, output: &super::ec2::DESCRIBE_FLOW_LOGS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribePlacementGroups, service: Service::Ec2, name: "DescribePlacementGroups", read: true, input: &super::ec2::DESCRIBE_PLACEMENT_GROUPS_REQUEST, output: &super::ec2::DESCRIBE_PLACEMENT_GROUPS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2GetInstanceMetadataDefaults, service: Service::Ec2, name: "GetInstanceMetadataDefaults", read: true, input: &super::ec2::GET_INSTANCE_METADATA_DEFAULTS_REQUEST, output: &super::ec2::GET_INSTANCE_METADATA_DEFAULTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2GetPasswordData, service: Service::Ec2, name: "GetPasswordData", read: true, input: &super::ec2::GET_PASSWORD_DATA_REQUEST, output: &super::ec2::GET_PASSWORD_DATA_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeVolumesModifications, service: Service::Ec2, name: "DescribeVolumesModifications", read: true, input: &super::ec2::DESCRIBE_VOLUMES_MODIFICATIONS_REQUEST, output: &super::ec2::DESCRIBE_VOLUMES_MODIFICATIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeSpotInstanceRequests, service: Service::Ec2, name: "DescribeSpotInstanceRequests", read: true, input: &super::ec2::DESCRIBE_SPOT_INSTANCE_REQUESTS_REQUEST, output: &super::ec2::DESCRIBE_SPOT_INSTANCE_REQUESTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeIamInstanceProfileAssociations, service: Service::Ec2, name: "DescribeIamInstanceProfileAssociations", read: true, input: &super::ec2::DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_REQUEST, output: &super::ec2::DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeInstanceTypeOfferings, service: Service::Ec2, name: "DescribeInstanceTypeOfferings", read: true, input: &super::ec2::DESCRIBE_INSTANCE_TYPE_OFFERINGS_REQUEST, output: &super::ec2::DESCRIBE_INSTANCE_TYPE_OFFERINGS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeAccountAttributes, service: Service::Ec2, name: "DescribeAccountAttributes", read: true, input: &super::ec2::DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST, output: &super::ec2::DESCRIBE_ACCOUNT_ATTRIBUTES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeImageAttribute, service: Service::Ec2, name: "DescribeImageAttribute", read: true, input: &super::ec2::DESCRIBE_IMAGE_ATTRIBUTE_REQUEST, output: &super::ec2::IMAGE_ATTRIBUTE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DescribeSnapshots, service: Service::Ec2, name: "DescribeSnapshots", read: true, input: &super::ec2::DESCRIBE_SNAPSHOTS_REQUEST, output: &super::ec2::DESCRIBE_SNAPSHOTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateVpc, service: Service::Ec2, name: "CreateVpc", read: false, input: &super::ec2::CREATE_VPC_REQUEST, output: &super::ec2::CREATE_VPC_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteVpc, service: Service::Ec2, name: "DeleteVpc", read: false, input: &super::ec2::DELETE_VPC_REQUEST, output: &super::ec2::DELETE_VPC_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyVpcAttribute, service: Service::Ec2, name: "ModifyVpcAttribute", read: false, input: &super::ec2::MODIFY_VPC_ATTRIBUTE_REQUEST, output: &super::ec2::MODIFY_VPC_ATTRIBUTE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyVpcTenancy, service: Service::Ec2, name: "ModifyVpcTenancy", read: false, input: &super::ec2::MODIFY_VPC_TENANCY_REQUEST, output: &super::ec2::MODIFY_VPC_TENANCY_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssociateVpcCidrBlock, service: Service::Ec2, name: "AssociateVpcCidrBlock", read: false, input: &super::ec2::ASSOCIATE_VPC_CIDR_BLOCK_REQUEST, output: &super::ec2::ASSOCIATE_VPC_CIDR_BLOCK_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DisassociateVpcCidrBlock, service: Service::Ec2, name: "DisassociateVpcCidrBlock", read: false, input: &super::ec2::DISASSOCIATE_VPC_CIDR_BLOCK_REQUEST, output: &super::ec2::DISASSOCIATE_VPC_CIDR_BLOCK_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateSubnet, service: Service::Ec2, name: "CreateSubnet", read: false, input: &super::ec2::CREATE_SUBNET_REQUEST, output: &super::ec2::CREATE_SUBNET_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteSubnet, service: Service::Ec2, name: "DeleteSubnet", read: false, input: &super::ec2::DELETE_SUBNET_REQUEST, output: &super::ec2::DELETE_SUBNET_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifySubnetAttribute, service: Service::Ec2, name: "ModifySubnetAttribute", read: false, input: &super::ec2::MODIFY_SUBNET_ATTRIBUTE_REQUEST, output: &super::ec2::MODIFY_SUBNET_ATTRIBUTE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateInternetGateway, service: Service::Ec2, name: "CreateInternetGateway", read: false, input: &super::ec2::CREATE_INTERNET_GATEWAY_REQUEST, output: &super::ec2::CREATE_INTERNET_GATEWAY_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AttachInternetGateway, service: Service::Ec2, name: "AttachInternetGateway", read: false, input: &super::ec2::ATTACH_INTERNET_GATEWAY_REQUEST, output: &super::ec2::ATTACH_INTERNET_GATEWAY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DetachInternetGateway, service: Service::Ec2, name: "DetachInternetGateway", read: false, input: &super::ec2::DETACH_INTERNET_GATEWAY_REQUEST, output: &super::ec2::DETACH_INTERNET_GATEWAY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteInternetGateway, service: Service::Ec2, name: "DeleteInternetGateway", read: false, input: &super::ec2::DELETE_INTERNET_GATEWAY_REQUEST, output: &super::ec2::DELETE_INTERNET_GATEWAY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateRouteTable, service: Service::Ec2, name: "CreateRouteTable", read: false, input: &super::ec2::CREATE_ROUTE_TABLE_REQUEST, output: &super::ec2::CREATE_ROUTE_TABLE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteRouteTable, service: Service::Ec2, name: "DeleteRouteTable", read: false, input: &super::ec2::DELETE_ROUTE_TABLE_REQUEST, output: &super::ec2::DELETE_ROUTE_TABLE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssociateRouteTable, service: Service::Ec2, name: "AssociateRouteTable", read: false, input: &super::ec2::ASSOCIATE_ROUTE_TABLE_REQUEST, output: &super::ec2::ASSOCIATE_ROUTE_TABLE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DisassociateRouteTable, service: Service::Ec2, name: "DisassociateRouteTable", read: false, input: &super::ec2::DISASSOCIATE_ROUTE_TABLE_REQUEST, output: &super::ec2::DISASSOCIATE_ROUTE_TABLE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ReplaceRouteTableAssociation, service: Service::Ec2, name: "ReplaceRouteTableAssociation", read: false, input: &super::ec2::REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST, output: &super::ec2::REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateRoute, service: Service::Ec2, name: "CreateRoute", read: false, input: &super::ec2::CREATE_ROUTE_REQUEST, output: &super::ec2::CREATE_ROUTE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ReplaceRoute, service: Service::Ec2, name: "ReplaceRoute", read: false, input: &super::ec2::REPLACE_ROUTE_REQUEST, output: &super::ec2::REPLACE_ROUTE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteRoute, service: Service::Ec2, name: "DeleteRoute", read: false, input: &super::ec2::DELETE_ROUTE_REQUEST, output: &super::ec2::DELETE_ROUTE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2EnableVgwRoutePropagation, service: Service::Ec2, name: "EnableVgwRoutePropagation", read: false, input: &super::ec2::ENABLE_VGW_ROUTE_PROPAGATION_REQUEST, output: &super::ec2::ENABLE_VGW_ROUTE_PROPAGATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DisableVgwRoutePropagation, service: Service::Ec2, name: "DisableVgwRoutePropagation", read: false, input: &super::ec2::DISABLE_VGW_ROUTE_PROPAGATION_REQUEST, output: &super::ec2::DISABLE_VGW_ROUTE_PROPAGATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateDhcpOptions, service: Service::Ec2, name: "CreateDhcpOptions", read: false, input: &super::ec2::CREATE_DHCP_OPTIONS_REQUEST, output: &super::ec2::CREATE_DHCP_OPTIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssociateDhcpOptions, service: Service::Ec2, name: "AssociateDhcpOptions", read: false, input: &super::ec2::ASSOCIATE_DHCP_OPTIONS_REQUEST, output: &super::ec2::ASSOCIATE_DHCP_OPTIONS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteDhcpOptions, service: Service::Ec2, name: "DeleteDhcpOptions", read: false, input: &super::ec2::DELETE_DHCP_OPTIONS_REQUEST, output: &super::ec2::DELETE_DHCP_OPTIONS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateManagedPrefixList, service: Service::Ec2, name: "CreateManagedPrefixList", read: false, input: &super::ec2::CREATE_MANAGED_PREFIX_LIST_REQUEST, output: &super::ec2::CREATE_MANAGED_PREFIX_LIST_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyManagedPrefixList, service: Service::Ec2, name: "ModifyManagedPrefixList", read: false, input: &super::ec2::MODIFY_MANAGED_PREFIX_LIST_REQUEST, output: &super::ec2::MODIFY_MANAGED_PREFIX_LIST_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteManagedPrefixList, service: Service::Ec2, name: "DeleteManagedPrefixList", read: false, input: &super::ec2::DELETE_MANAGED_PREFIX_LIST_REQUEST, output: &super::ec2::DELETE_MANAGED_PREFIX_LIST_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateDefaultVpc, service: Service::Ec2, name: "CreateDefaultVpc", read: false, input: &super::ec2::CREATE_DEFAULT_VPC_REQUEST, output: &super::ec2::CREATE_DEFAULT_VPC_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateDefaultSubnet, service: Service::Ec2, name: "CreateDefaultSubnet", read: false, input: &super::ec2::CREATE_DEFAULT_SUBNET_REQUEST, output: &super::ec2::CREATE_DEFAULT_SUBNET_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2UpdateSecurityGroupRuleDescriptionsIngress, service: Service::Ec2, name: "UpdateSecurityGroupRuleDescriptionsIngress", read: false, input: &super::ec2::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST, output: &super::ec2::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2UpdateSecurityGroupRuleDescriptionsEgress, service: Service::Ec2, name: "UpdateSecurityGroupRuleDescriptionsEgress", read: false, input: &super::ec2::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST, output: &super::ec2::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifySecurityGroupRules, service: Service::Ec2, name: "ModifySecurityGroupRules", read: false, input: &super::ec2::MODIFY_SECURITY_GROUP_RULES_REQUEST, output: &super::ec2::MODIFY_SECURITY_GROUP_RULES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AllocateAddress, service: Service::Ec2, name: "AllocateAddress", read: false, input: &super::ec2::ALLOCATE_ADDRESS_REQUEST, output: &super::ec2::ALLOCATE_ADDRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssociateAddress, service: Service::Ec2, name: "AssociateAddress", read: false, input: &super::ec2::ASSOCIATE_ADDRESS_REQUEST, output: &super::ec2::ASSOCIATE_ADDRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DisassociateAddress, service: Service::Ec2, name: "DisassociateAddress", read: false, input: &super::ec2::DISASSOCIATE_ADDRESS_REQUEST, output: &super::ec2::DISASSOCIATE_ADDRESS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ReleaseAddress, service: Service::Ec2, name: "ReleaseAddress", read: false, input: &super::ec2::RELEASE_ADDRESS_REQUEST, output: &super::ec2::RELEASE_ADDRESS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateNetworkInterface, service: Service::Ec2, name: "CreateNetworkInterface", read: false, input: &super::ec2::CREATE_NETWORK_INTERFACE_REQUEST, output: &super::ec2::CREATE_NETWORK_INTERFACE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteNetworkInterface, service: Service::Ec2, name: "DeleteNetworkInterface", read: false, input: &super::ec2::DELETE_NETWORK_INTERFACE_REQUEST, output: &super::ec2::DELETE_NETWORK_INTERFACE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AttachNetworkInterface, service: Service::Ec2, name: "AttachNetworkInterface", read: false, input: &super::ec2::ATTACH_NETWORK_INTERFACE_REQUEST, output: &super::ec2::ATTACH_NETWORK_INTERFACE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DetachNetworkInterface, service: Service::Ec2, name: "DetachNetworkInterface", read: false, input: &super::ec2::DETACH_NETWORK_INTERFACE_REQUEST, output: &super::ec2::DETACH_NETWORK_INTERFACE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyNetworkInterfaceAttribute, service: Service::Ec2, name: "ModifyNetworkInterfaceAttribute", read: false, input: &super::ec2::MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST, output: &super::ec2::MODIFY_NETWORK_INTERFACE_ATTRIBUTE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssignPrivateIpAddresses, service: Service::Ec2, name: "AssignPrivateIpAddresses", read: false, input: &super::ec2::ASSIGN_PRIVATE_IP_ADDRESSES_REQUEST, output: &super::ec2::ASSIGN_PRIVATE_IP_ADDRESSES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2UnassignPrivateIpAddresses, service: Service::Ec2, name: "UnassignPrivateIpAddresses", read: false, input: &super::ec2::UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST, output: &super::ec2::UNASSIGN_PRIVATE_IP_ADDRESSES_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateNatGateway, service: Service::Ec2, name: "CreateNatGateway", read: false, input: &super::ec2::CREATE_NAT_GATEWAY_REQUEST, output: &super::ec2::CREATE_NAT_GATEWAY_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteNatGateway, service: Service::Ec2, name: "DeleteNatGateway", read: false, input: &super::ec2::DELETE_NAT_GATEWAY_REQUEST, output: &super::ec2::DELETE_NAT_GATEWAY_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssociateNatGatewayAddress, service: Service::Ec2, name: "AssociateNatGatewayAddress", read: false, input: &super::ec2::ASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST, output: &super::ec2::ASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DisassociateNatGatewayAddress, service: Service::Ec2, name: "DisassociateNatGatewayAddress", read: false, input: &super::ec2::DISASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST, output: &super::ec2::DISASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssignPrivateNatGatewayAddress, service: Service::Ec2, name: "AssignPrivateNatGatewayAddress", read: false, input: &super::ec2::ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST, output: &super::ec2::ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2UnassignPrivateNatGatewayAddress, service: Service::Ec2, name: "UnassignPrivateNatGatewayAddress", read: false, input: &super::ec2::UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST, output: &super::ec2::UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateFlowLogs, service: Service::Ec2, name: "CreateFlowLogs", read: false, input: &super::ec2::CREATE_FLOW_LOGS_REQUEST, output: &super::ec2::CREATE_FLOW_LOGS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteFlowLogs, service: Service::Ec2, name: "DeleteFlowLogs", read: false, input: &super::ec2::DELETE_FLOW_LOGS_REQUEST, output: &super::ec2::DELETE_FLOW_LOGS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreatePlacementGroup, service: Service::Ec2, name: "CreatePlacementGroup", read: false, input: &super::ec2::CREATE_PLACEMENT_GROUP_REQUEST, output: &super::ec2::CREATE_PLACEMENT_GROUP_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeletePlacementGroup, service: Service::Ec2, name: "DeletePlacementGroup", read: false, input: &super::ec2::DELETE_PLACEMENT_GROUP_REQUEST, output: &super::ec2::DELETE_PLACEMENT_GROUP_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyInstanceMetadataOptions, service: Service::Ec2, name: "ModifyInstanceMetadataOptions", read: false, input: &super::ec2::MODIFY_INSTANCE_METADATA_OPTIONS_REQUEST, output: &super::ec2::MODIFY_INSTANCE_METADATA_OPTIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyInstanceMetadataDefaults, service: Service::Ec2, name: "ModifyInstanceMetadataDefaults", read: false, input: &super::ec2::MODIFY_INSTANCE_METADATA_DEFAULTS_REQUEST, output: &super::ec2::MODIFY_INSTANCE_METADATA_DEFAULTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2MonitorInstances, service: Service::Ec2, name: "MonitorInstances", read: false, input: &super::ec2::MONITOR_INSTANCES_REQUEST, output: &super::ec2::MONITOR_INSTANCES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2UnmonitorInstances, service: Service::Ec2, name: "UnmonitorInstances", read: false, input: &super::ec2::UNMONITOR_INSTANCES_REQUEST, output: &super::ec2::UNMONITOR_INSTANCES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyInstanceCreditSpecification, service: Service::Ec2, name: "ModifyInstanceCreditSpecification", read: false, input: &super::ec2::MODIFY_INSTANCE_CREDIT_SPECIFICATION_REQUEST, output: &super::ec2::MODIFY_INSTANCE_CREDIT_SPECIFICATION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyInstanceMaintenanceOptions, service: Service::Ec2, name: "ModifyInstanceMaintenanceOptions", read: false, input: &super::ec2::MODIFY_INSTANCE_MAINTENANCE_OPTIONS_REQUEST, output: &super::ec2::MODIFY_INSTANCE_MAINTENANCE_OPTIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyInstanceCapacityReservationAttributes, service: Service::Ec2, name: "ModifyInstanceCapacityReservationAttributes", read: false, input: &super::ec2::MODIFY_INSTANCE_CAPACITY_RESERVATION_ATTRIBUTES_REQUEST, output: &super::ec2::MODIFY_INSTANCE_CAPACITY_RESERVATION_ATTRIBUTES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyPrivateDnsNameOptions, service: Service::Ec2, name: "ModifyPrivateDnsNameOptions", read: false, input: &super::ec2::MODIFY_PRIVATE_DNS_NAME_OPTIONS_REQUEST, output: &super::ec2::MODIFY_PRIVATE_DNS_NAME_OPTIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyInstancePlacement, service: Service::Ec2, name: "ModifyInstancePlacement", read: false, input: &super::ec2::MODIFY_INSTANCE_PLACEMENT_REQUEST, output: &super::ec2::MODIFY_INSTANCE_PLACEMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyVolume, service: Service::Ec2, name: "ModifyVolume", read: false, input: &super::ec2::MODIFY_VOLUME_REQUEST, output: &super::ec2::MODIFY_VOLUME_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2RequestSpotInstances, service: Service::Ec2, name: "RequestSpotInstances", read: false, input: &super::ec2::REQUEST_SPOT_INSTANCES_REQUEST, output: &super::ec2::REQUEST_SPOT_INSTANCES_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CancelSpotInstanceRequests, service: Service::Ec2, name: "CancelSpotInstanceRequests", read: false, input: &super::ec2::CANCEL_SPOT_INSTANCE_REQUESTS_REQUEST, output: &super::ec2::CANCEL_SPOT_INSTANCE_REQUESTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2AssociateIamInstanceProfile, service: Service::Ec2, name: "AssociateIamInstanceProfile", read: false, input: &super::ec2::ASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST, output: &super::ec2::ASSOCIATE_IAM_INSTANCE_PROFILE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DisassociateIamInstanceProfile, service: Service::Ec2, name: "DisassociateIamInstanceProfile", read: false, input: &super::ec2::DISASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST, output: &super::ec2::DISASSOCIATE_IAM_INSTANCE_PROFILE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ReplaceIamInstanceProfileAssociation, service: Service::Ec2, name: "ReplaceIamInstanceProfileAssociation", read: false, input: &super::ec2::REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_REQUEST, output: &super::ec2::REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2RegisterImage, service: Service::Ec2, name: "RegisterImage", read: false, input: &super::ec2::REGISTER_IMAGE_REQUEST, output: &super::ec2::REGISTER_IMAGE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CopyImage, service: Service::Ec2, name: "CopyImage", read: false, input: &super::ec2::COPY_IMAGE_REQUEST, output: &super::ec2::COPY_IMAGE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ModifyImageAttribute, service: Service::Ec2, name: "ModifyImageAttribute", read: false, input: &super::ec2::MODIFY_IMAGE_ATTRIBUTE_REQUEST, output: &super::ec2::MODIFY_IMAGE_ATTRIBUTE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2ResetImageAttribute, service: Service::Ec2, name: "ResetImageAttribute", read: false, input: &super::ec2::RESET_IMAGE_ATTRIBUTE_REQUEST, output: &super::ec2::RESET_IMAGE_ATTRIBUTE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2EnableImageDeprecation, service: Service::Ec2, name: "EnableImageDeprecation", read: false, input: &super::ec2::ENABLE_IMAGE_DEPRECATION_REQUEST, output: &super::ec2::ENABLE_IMAGE_DEPRECATION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DisableImageDeprecation, service: Service::Ec2, name: "DisableImageDeprecation", read: false, input: &super::ec2::DISABLE_IMAGE_DEPRECATION_REQUEST, output: &super::ec2::DISABLE_IMAGE_DEPRECATION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2CreateSnapshot, service: Service::Ec2, name: "CreateSnapshot", read: false, input: &super::ec2::CREATE_SNAPSHOT_REQUEST, output: &super::ec2::SNAPSHOT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::Ec2DeleteSnapshot, service: Service::Ec2, name: "DeleteSnapshot", read: false, input: &super::ec2::DELETE_SNAPSHOT_REQUEST, output: &super::ec2::DELETE_SNAPSHOT_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AutoScalingDescribeAutoScalingGroups, service: Service::AutoScaling, name: "DescribeAutoScalingGroups", read: true, input: &super::autoscaling::AUTO_SCALING_GROUP_NAMES_TYPE, output: &super::autoscaling::AUTO_SCALING_GROUPS_TYPE, void: false, result_wrapper: Some("DescribeAutoScalingGroupsResult") },
     OperationInfo { operation: Operation::AutoScalingDescribeAutoScalingInstances, service: Service::AutoScaling, name: "DescribeAutoScalingInstances", read: true, input: &super::autoscaling::DESCRIBE_AUTO_SCALING_INSTANCES_TYPE, output: &super::autoscaling::AUTO_SCALING_INSTANCES_TYPE, void: false, result_wrapper: Some("DescribeAutoScalingInstancesResult") },
     OperationInfo { operation: Operation::AutoScalingDescribeScalingActivities, service: Service::AutoScaling, name: "DescribeScalingActivities", read: true, input: &super::autoscaling::DESCRIBE_SCALING_ACTIVITIES_TYPE, output: &super::autoscaling::ACTIVITIES_TYPE, void: false, result_wrapper: Some("DescribeScalingActivitiesResult") },
@@ -482,7 +952,26 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::SsmListCommandInvocations, service: Service::Ssm, name: "ListCommandInvocations", read: true, input: &super::ssm::LIST_COMMAND_INVOCATIONS_REQUEST, output: &super::ssm::LIST_COMMAND_INVOCATIONS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmListCommands, service: Service::Ssm, name: "ListCommands", read: true, input: &super::ssm::LIST_COMMANDS_REQUEST, output: &super::ssm::LIST_COMMANDS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDescribeInstanceInformation, service: Service::Ssm, name: "DescribeInstanceInformation", read: true, input: &super::ssm::DESCRIBE_INSTANCE_INFORMATION_REQUEST, output: &super::ssm::DESCRIBE_INSTANCE_INFORMATION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmGetParameter, service: Service::Ssm, name: "GetParameter", read: true, input: &super::ssm::GET_PARAMETER_REQUEST, output: &super::ssm::GET_PARAMETER_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmGetParameters, service: Service::Ssm, name: "GetParameters", read: true, input: &super::ssm::GET_PARAMETERS_REQUEST, output: &super::ssm::GET_PARAMETERS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmGetParametersByPath, service: Service::Ssm, name: "GetParametersByPath", read: true, input: &super::ssm::GET_PARAMETERS_BY_PATH_REQUEST, output: &super::ssm::GET_PARAMETERS_BY_PATH_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmSendCommand, service: Service::Ssm, name: "SendCommand", read: false, input: &super::ssm::SEND_COMMAND_REQUEST, output: &super::ssm::SEND_COMMAND_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::IamGetRole, service: Service::Iam, name: "GetRole", read: true, input: &super::iam::GET_ROLE_REQUEST, output: &super::iam::GET_ROLE_RESPONSE, void: false, result_wrapper: Some("GetRoleResult") },
+    OperationInfo { operation: Operation::IamListRoles, service: Service::Iam, name: "ListRoles", read: true, input: &super::iam::LIST_ROLES_REQUEST, output: &super::iam::LIST_ROLES_RESPONSE, void: false, result_wrapper: Some("ListRolesResult") },
+    OperationInfo { operation: Operation::IamGetInstanceProfile, service: Service::Iam, name: "GetInstanceProfile", read: true, input: &super::iam::GET_INSTANCE_PROFILE_REQUEST, output: &super::iam::GET_INSTANCE_PROFILE_RESPONSE, void: false, result_wrapper: Some("GetInstanceProfileResult") },
+    OperationInfo { operation: Operation::IamListInstanceProfiles, service: Service::Iam, name: "ListInstanceProfiles", read: true, input: &super::iam::LIST_INSTANCE_PROFILES_REQUEST, output: &super::iam::LIST_INSTANCE_PROFILES_RESPONSE, void: false, result_wrapper: Some("ListInstanceProfilesResult") },
+    OperationInfo { operation: Operation::IamListInstanceProfilesForRole, service: Service::Iam, name: "ListInstanceProfilesForRole", read: true, input: &super::iam::LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST, output: &super::iam::LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE, void: false, result_wrapper: Some("ListInstanceProfilesForRoleResult") },
+    OperationInfo { operation: Operation::IamCreateRole, service: Service::Iam, name: "CreateRole", read: false, input: &super::iam::CREATE_ROLE_REQUEST, output: &super::iam::CREATE_ROLE_RESPONSE, void: false, result_wrapper: Some("CreateRoleResult") },
+    OperationInfo { operation: Operation::IamDeleteRole, service: Service::Iam, name: "DeleteRole", read: false, input: &super::iam::DELETE_ROLE_REQUEST, output: &super::iam::DELETE_ROLE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUpdateAssumeRolePolicy, service: Service::Iam, name: "UpdateAssumeRolePolicy", read: false, input: &super::iam::UPDATE_ASSUME_ROLE_POLICY_REQUEST, output: &super::iam::UPDATE_ASSUME_ROLE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamCreateInstanceProfile, service: Service::Iam, name: "CreateInstanceProfile", read: false, input: &super::iam::CREATE_INSTANCE_PROFILE_REQUEST, output: &super::iam::CREATE_INSTANCE_PROFILE_RESPONSE, void: false, result_wrapper: Some("CreateInstanceProfileResult") },
+    OperationInfo { operation: Operation::IamDeleteInstanceProfile, service: Service::Iam, name: "DeleteInstanceProfile", read: false, input: &super::iam::DELETE_INSTANCE_PROFILE_REQUEST, output: &super::iam::DELETE_INSTANCE_PROFILE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamAddRoleToInstanceProfile, service: Service::Iam, name: "AddRoleToInstanceProfile", read: false, input: &super::iam::ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST, output: &super::iam::ADD_ROLE_TO_INSTANCE_PROFILE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamRemoveRoleFromInstanceProfile, service: Service::Iam, name: "RemoveRoleFromInstanceProfile", read: false, input: &super::iam::REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST, output: &super::iam::REMOVE_ROLE_FROM_INSTANCE_PROFILE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamTagRole, service: Service::Iam, name: "TagRole", read: false, input: &super::iam::TAG_ROLE_REQUEST, output: &super::iam::TAG_ROLE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUntagRole, service: Service::Iam, name: "UntagRole", read: false, input: &super::iam::UNTAG_ROLE_REQUEST, output: &super::iam::UNTAG_ROLE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamTagInstanceProfile, service: Service::Iam, name: "TagInstanceProfile", read: false, input: &super::iam::TAG_INSTANCE_PROFILE_REQUEST, output: &super::iam::TAG_INSTANCE_PROFILE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUntagInstanceProfile, service: Service::Iam, name: "UntagInstanceProfile", read: false, input: &super::iam::UNTAG_INSTANCE_PROFILE_REQUEST, output: &super::iam::UNTAG_INSTANCE_PROFILE_OUTPUT, void: true, result_wrapper: None },
 ];
 
 /// What the codecs need of each service, in the order of `Service`.
@@ -809,5 +1298,57 @@ pub static SERVICES: &[ServiceInfo] = &[
             ErrorShape { shape: "ValidationException", code: "ValidationException", status: 400 },
         ],
         known: &["AddTagsToResource", "AssociateOpsItemRelatedItem", "CancelCommand", "CancelMaintenanceWindowExecution", "CreateActivation", "CreateAssociation", "CreateAssociationBatch", "CreateCloudConnector", "CreateDocument", "CreateMaintenanceWindow", "CreateOpsItem", "CreateOpsMetadata", "CreatePatchBaseline", "CreateResourceDataSync", "DeleteActivation", "DeleteAssociation", "DeleteCloudConnector", "DeleteDocument", "DeleteInventory", "DeleteMaintenanceWindow", "DeleteOpsItem", "DeleteOpsMetadata", "DeleteParameter", "DeleteParameters", "DeletePatchBaseline", "DeleteResourceDataSync", "DeleteResourcePolicy", "DeregisterDefaultHostManagementConfiguration", "DeregisterManagedInstance", "DeregisterPatchBaselineForPatchGroup", "DeregisterTargetFromMaintenanceWindow", "DeregisterTaskFromMaintenanceWindow", "DescribeActivations", "DescribeAssociation", "DescribeAssociationExecutionTargets", "DescribeAssociationExecutions", "DescribeAutomationExecutions", "DescribeAutomationStepExecutions", "DescribeAvailablePatches", "DescribeDocument", "DescribeDocumentPermission", "DescribeEffectiveInstanceAssociations", "DescribeEffectivePatchesForPatchBaseline", "DescribeInstanceAssociationsStatus", "DescribeInstanceInformation", "DescribeInstancePatchStates", "DescribeInstancePatchStatesForPatchGroup", "DescribeInstancePatches", "DescribeInstanceProperties", "DescribeInventoryDeletions", "DescribeMaintenanceWindowExecutionTaskInvocations", "DescribeMaintenanceWindowExecutionTasks", "DescribeMaintenanceWindowExecutions", "DescribeMaintenanceWindowSchedule", "DescribeMaintenanceWindowTargets", "DescribeMaintenanceWindowTasks", "DescribeMaintenanceWindows", "DescribeMaintenanceWindowsForTarget", "DescribeOpsItems", "DescribeParameters", "DescribePatchBaselines", "DescribePatchGroupState", "DescribePatchGroups", "DescribePatchProperties", "DescribeSessions", "DisassociateOpsItemRelatedItem", "GetAccessToken", "GetAutomationExecution", "GetCalendarState", "GetCloudConnector", "GetCommandInvocation", "GetConnectionStatus", "GetDefaultPatchBaseline", "GetDeployablePatchSnapshotForInstance", "GetDocument", "GetExecutionPreview", "GetInventory", "GetInventorySchema", "GetMaintenanceWindow", "GetMaintenanceWindowExecution", "GetMaintenanceWindowExecutionTask", "GetMaintenanceWindowExecutionTaskInvocation", "GetMaintenanceWindowTask", "GetOpsItem", "GetOpsMetadata", "GetOpsSummary", "GetParameter", "GetParameterHistory", "GetParameters", "GetParametersByPath", "GetPatchBaseline", "GetPatchBaselineForPatchGroup", "GetResourcePolicies", "GetServiceSetting", "LabelParameterVersion", "ListAssociationVersions", "ListAssociations", "ListCloudConnectors", "ListCommandInvocations", "ListCommands", "ListComplianceItems", "ListComplianceSummaries", "ListDocumentMetadataHistory", "ListDocumentVersions", "ListDocuments", "ListInventoryEntries", "ListNodes", "ListNodesSummary", "ListOpsItemEvents", "ListOpsItemRelatedItems", "ListOpsMetadata", "ListResourceComplianceSummaries", "ListResourceDataSync", "ListTagsForResource", "ModifyDocumentPermission", "PutComplianceItems", "PutInventory", "PutParameter", "PutResourcePolicy", "RegisterDefaultHostManagementConfiguration", "RegisterDefaultPatchBaseline", "RegisterPatchBaselineForPatchGroup", "RegisterTargetWithMaintenanceWindow", "RegisterTaskWithMaintenanceWindow", "RemoveTagsFromResource", "ResetServiceSetting", "ResumeSession", "SendAutomationSignal", "SendCommand", "StartAccessRequest", "StartAssociationsOnce", "StartAutomationExecution", "StartChangeRequestExecution", "StartExecutionPreview", "StartSession", "StopAutomationExecution", "TerminateSession", "UnlabelParameterVersion", "UpdateAssociation", "UpdateAssociationStatus", "UpdateCloudConnector", "UpdateDocument", "UpdateDocumentDefaultVersion", "UpdateDocumentMetadata", "UpdateMaintenanceWindow", "UpdateMaintenanceWindowTarget", "UpdateMaintenanceWindowTask", "UpdateManagedInstanceRole", "UpdateOpsItem", "UpdateOpsMetadata", "UpdatePatchBaseline", "UpdateResourceDataSync", "UpdateServiceSetting", "ValidateCloudConnector"],
+    },
+    ServiceInfo {
+        service: Service::Iam,
+        id: "IAM",
+        full_name: "AWS Identity and Access Management",
+        version: "2010-05-08",
+        signing_name: "iam",
+        namespace: "https://iam.amazonaws.com/doc/2010-05-08/",
+        target_prefix: None,
+        json_version: None,
+        query_compatible: false,
+        errors: &[
+            ErrorShape { shape: "AccountNotManagementOrDelegatedAdministratorException", code: "AccountNotManagementOrDelegatedAdministratorException", status: 400 },
+            ErrorShape { shape: "CallerIsNotManagementAccountException", code: "CallerIsNotManagementAccountException", status: 400 },
+            ErrorShape { shape: "ConcurrentModificationException", code: "ConcurrentModification", status: 409 },
+            ErrorShape { shape: "CredentialReportExpiredException", code: "ReportExpired", status: 410 },
+            ErrorShape { shape: "CredentialReportNotPresentException", code: "ReportNotPresent", status: 410 },
+            ErrorShape { shape: "CredentialReportNotReadyException", code: "ReportInProgress", status: 404 },
+            ErrorShape { shape: "DeleteConflictException", code: "DeleteConflict", status: 409 },
+            ErrorShape { shape: "DuplicateCertificateException", code: "DuplicateCertificate", status: 409 },
+            ErrorShape { shape: "DuplicateSSHPublicKeyException", code: "DuplicateSSHPublicKey", status: 400 },
+            ErrorShape { shape: "EntityAlreadyExistsException", code: "EntityAlreadyExists", status: 409 },
+            ErrorShape { shape: "EntityTemporarilyUnmodifiableException", code: "EntityTemporarilyUnmodifiable", status: 409 },
+            ErrorShape { shape: "FeatureDisabledException", code: "FeatureDisabled", status: 404 },
+            ErrorShape { shape: "FeatureEnabledException", code: "FeatureEnabled", status: 409 },
+            ErrorShape { shape: "InvalidAuthenticationCodeException", code: "InvalidAuthenticationCode", status: 403 },
+            ErrorShape { shape: "InvalidCertificateException", code: "InvalidCertificate", status: 400 },
+            ErrorShape { shape: "InvalidInputException", code: "InvalidInput", status: 400 },
+            ErrorShape { shape: "InvalidPublicKeyException", code: "InvalidPublicKey", status: 400 },
+            ErrorShape { shape: "InvalidUserTypeException", code: "InvalidUserType", status: 400 },
+            ErrorShape { shape: "KeyPairMismatchException", code: "KeyPairMismatch", status: 400 },
+            ErrorShape { shape: "LimitExceededException", code: "LimitExceeded", status: 409 },
+            ErrorShape { shape: "MalformedCertificateException", code: "MalformedCertificate", status: 400 },
+            ErrorShape { shape: "MalformedPolicyDocumentException", code: "MalformedPolicyDocument", status: 400 },
+            ErrorShape { shape: "NameConflictException", code: "NameConflict", status: 409 },
+            ErrorShape { shape: "NoSuchEntityException", code: "NoSuchEntity", status: 404 },
+            ErrorShape { shape: "OpenIdIdpCommunicationErrorException", code: "OpenIdIdpCommunicationError", status: 400 },
+            ErrorShape { shape: "OrganizationNotFoundException", code: "OrganizationNotFoundException", status: 400 },
+            ErrorShape { shape: "OrganizationNotInAllFeaturesModeException", code: "OrganizationNotInAllFeaturesModeException", status: 400 },
+            ErrorShape { shape: "PasswordPolicyViolationException", code: "PasswordPolicyViolation", status: 400 },
+            ErrorShape { shape: "PolicyEvaluationException", code: "PolicyEvaluation", status: 500 },
+            ErrorShape { shape: "PolicyNotAttachableException", code: "PolicyNotAttachable", status: 400 },
+            ErrorShape { shape: "ReportGenerationLimitExceededException", code: "ReportGenerationLimitExceeded", status: 409 },
+            ErrorShape { shape: "RoleModifiedException", code: "RoleModified", status: 409 },
+            ErrorShape { shape: "RoleTemplateDisabledException", code: "RoleTemplateDisabled", status: 400 },
+            ErrorShape { shape: "ServiceAccessNotEnabledException", code: "ServiceAccessNotEnabledException", status: 400 },
+            ErrorShape { shape: "ServiceFailureException", code: "ServiceFailure", status: 500 },
+            ErrorShape { shape: "ServiceNotSupportedException", code: "NotSupportedService", status: 404 },
+            ErrorShape { shape: "UnmodifiableEntityException", code: "UnmodifiableEntity", status: 400 },
+            ErrorShape { shape: "UnrecognizedPublicKeyEncodingException", code: "UnrecognizedPublicKeyEncoding", status: 400 },
+        ],
+        known: &["AcceptDelegationRequest", "AcquireRole", "AddClientIDToOpenIDConnectProvider", "AddRoleToInstanceProfile", "AddUserToGroup", "AssociateDelegationRequest", "AttachGroupPolicy", "AttachRolePolicy", "AttachUserPolicy", "ChangePassword", "CreateAccessKey", "CreateAccountAlias", "CreateDelegationRequest", "CreateGroup", "CreateInstanceProfile", "CreateLoginProfile", "CreateOpenIDConnectProvider", "CreatePolicy", "CreatePolicyVersion", "CreateRole", "CreateSAMLProvider", "CreateServiceLinkedRole", "CreateServiceSpecificCredential", "CreateUser", "CreateVirtualMFADevice", "DeactivateMFADevice", "DeleteAccessKey", "DeleteAccountAlias", "DeleteAccountPasswordPolicy", "DeleteGroup", "DeleteGroupPolicy", "DeleteInstanceProfile", "DeleteLoginProfile", "DeleteOpenIDConnectProvider", "DeletePolicy", "DeletePolicyVersion", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy", "DeleteSAMLProvider", "DeleteSSHPublicKey", "DeleteServerCertificate", "DeleteServiceLinkedRole", "DeleteServiceSpecificCredential", "DeleteSigningCertificate", "DeleteUser", "DeleteUserPermissionsBoundary", "DeleteUserPolicy", "DeleteVirtualMFADevice", "DetachGroupPolicy", "DetachRolePolicy", "DetachUserPolicy", "DisableOrganizationsRootCredentialsManagement", "DisableOrganizationsRootSessions", "DisableOutboundWebIdentityFederation", "EnableMFADevice", "EnableOrganizationsRootCredentialsManagement", "EnableOrganizationsRootSessions", "EnableOutboundWebIdentityFederation", "GenerateCredentialReport", "GenerateOrganizationsAccessReport", "GenerateServiceLastAccessedDetails", "GetAccessKeyLastUsed", "GetAccountAuthorizationDetails", "GetAccountPasswordPolicy", "GetAccountProperties", "GetAccountSummary", "GetContextKeysForCustomPolicy", "GetContextKeysForPrincipalPolicy", "GetCredentialReport", "GetDelegationRequest", "GetGroup", "GetGroupPolicy", "GetHumanReadableSummary", "GetInstanceProfile", "GetLoginProfile", "GetMFADevice", "GetOpenIDConnectProvider", "GetOrganizationsAccessReport", "GetOutboundWebIdentityFederationInfo", "GetPolicy", "GetPolicyVersion", "GetRole", "GetRolePolicy", "GetRoleTemplateVersion", "GetSAMLProvider", "GetSSHPublicKey", "GetServerCertificate", "GetServiceLastAccessedDetails", "GetServiceLastAccessedDetailsWithEntities", "GetServiceLinkedRoleDeletionStatus", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAccountAliases", "ListAttachedGroupPolicies", "ListAttachedRolePolicies", "ListAttachedUserPolicies", "ListDelegationRequests", "ListEntitiesForPolicy", "ListGroupPolicies", "ListGroups", "ListGroupsForUser", "ListInstanceProfileTags", "ListInstanceProfiles", "ListInstanceProfilesForRole", "ListMFADeviceTags", "ListMFADevices", "ListOpenIDConnectProviderTags", "ListOpenIDConnectProviders", "ListOrganizationsFeatures", "ListPolicies", "ListPoliciesGrantingServiceAccess", "ListPolicyTags", "ListPolicyVersions", "ListRolePolicies", "ListRoleTags", "ListRoles", "ListSAMLProviderTags", "ListSAMLProviders", "ListSSHPublicKeys", "ListServerCertificateTags", "ListServerCertificates", "ListServiceSpecificCredentials", "ListSigningCertificates", "ListUserPolicies", "ListUserTags", "ListUsers", "ListVirtualMFADevices", "PutAccountProperties", "PutGroupPolicy", "PutRolePermissionsBoundary", "PutRolePolicy", "PutUserPermissionsBoundary", "PutUserPolicy", "RejectDelegationRequest", "RemoveClientIDFromOpenIDConnectProvider", "RemoveRoleFromInstanceProfile", "RemoveUserFromGroup", "ResetServiceSpecificCredential", "ResyncMFADevice", "SendDelegationToken", "SetDefaultPolicyVersion", "SetSecurityTokenServicePreferences", "SimulateCustomPolicy", "SimulatePrincipalPolicy", "TagInstanceProfile", "TagMFADevice", "TagOpenIDConnectProvider", "TagPolicy", "TagRole", "TagSAMLProvider", "TagServerCertificate", "TagUser", "UntagInstanceProfile", "UntagMFADevice", "UntagOpenIDConnectProvider", "UntagPolicy", "UntagRole", "UntagSAMLProvider", "UntagServerCertificate", "UntagUser", "UpdateAccessKey", "UpdateAccountPasswordPolicy", "UpdateAssumeRolePolicy", "UpdateDelegationRequest", "UpdateGroup", "UpdateLoginProfile", "UpdateOpenIDConnectProviderThumbprint", "UpdateRole", "UpdateRoleDescription", "UpdateSAMLProvider", "UpdateSSHPublicKey", "UpdateServerCertificate", "UpdateServiceSpecificCredential", "UpdateSigningCertificate", "UpdateUser", "UploadSSHPublicKey", "UploadServerCertificate", "UploadSigningCertificate"],
     },
 ];

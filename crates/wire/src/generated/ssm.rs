@@ -754,6 +754,242 @@ pub static GET_COMMAND_INVOCATION_RESULT: Shape = Shape::Struct(Struct { name: "
     Member { name: "StatusDetails", query: "StatusDetails", xml: "StatusDetails", required: false, shape: &STATUS_DETAILS },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetParameterRequest {
+    pub name: Option<String>,
+    pub with_decryption: Option<bool>,
+}
+
+impl Record for GetParameterRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.name,
+            1 => &self.with_decryption,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.with_decryption,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetParameterRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PARAMETER_REQUEST: Shape = Shape::Struct(Struct { name: "GetParameterRequest", members: &[
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &PS_PARAMETER_NAME },
+    Member { name: "WithDecryption", query: "WithDecryption", xml: "WithDecryption", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetParameterResult {
+    pub parameter: Option<Parameter>,
+}
+
+impl Record for GetParameterResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.parameter,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.parameter,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetParameterResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PARAMETER_RESULT: Shape = Shape::Struct(Struct { name: "GetParameterResult", members: &[
+    Member { name: "Parameter", query: "Parameter", xml: "Parameter", required: false, shape: &PARAMETER },
+] });
+
+pub static GET_PARAMETERS_BY_PATH_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(10.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetParametersByPathRequest {
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub parameter_filters: Vec<ParameterStringFilter>,
+    pub path: Option<String>,
+    pub recursive: Option<bool>,
+    pub with_decryption: Option<bool>,
+}
+
+impl Record for GetParametersByPathRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.max_results,
+            1 => &self.next_token,
+            2 => &self.parameter_filters,
+            3 => &self.path,
+            4 => &self.recursive,
+            5 => &self.with_decryption,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.max_results,
+            1 => &mut self.next_token,
+            2 => &mut self.parameter_filters,
+            3 => &mut self.path,
+            4 => &mut self.recursive,
+            5 => &mut self.with_decryption,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetParametersByPathRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PARAMETERS_BY_PATH_REQUEST: Shape = Shape::Struct(Struct { name: "GetParametersByPathRequest", members: &[
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &GET_PARAMETERS_BY_PATH_MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "ParameterFilters", query: "ParameterFilters", xml: "ParameterFilters", required: false, shape: &PARAMETER_STRING_FILTER_LIST },
+    Member { name: "Path", query: "Path", xml: "Path", required: true, shape: &PS_PARAMETER_NAME },
+    Member { name: "Recursive", query: "Recursive", xml: "Recursive", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "WithDecryption", query: "WithDecryption", xml: "WithDecryption", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetParametersByPathResult {
+    pub next_token: Option<String>,
+    pub parameters: Vec<Parameter>,
+}
+
+impl Record for GetParametersByPathResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.parameters,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.parameters,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetParametersByPathResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PARAMETERS_BY_PATH_RESULT: Shape = Shape::Struct(Struct { name: "GetParametersByPathResult", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "Parameters", query: "Parameters", xml: "Parameters", required: false, shape: &PARAMETER_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetParametersRequest {
+    pub names: Vec<String>,
+    pub with_decryption: Option<bool>,
+}
+
+impl Record for GetParametersRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.names,
+            1 => &self.with_decryption,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.names,
+            1 => &mut self.with_decryption,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetParametersRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PARAMETERS_REQUEST: Shape = Shape::Struct(Struct { name: "GetParametersRequest", members: &[
+    Member { name: "Names", query: "Names", xml: "Names", required: true, shape: &PARAMETER_NAME_LIST },
+    Member { name: "WithDecryption", query: "WithDecryption", xml: "WithDecryption", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetParametersResult {
+    pub invalid_parameters: Vec<String>,
+    pub parameters: Vec<Parameter>,
+}
+
+impl Record for GetParametersResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.invalid_parameters,
+            1 => &self.parameters,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.invalid_parameters,
+            1 => &mut self.parameters,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetParametersResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PARAMETERS_RESULT: Shape = Shape::Struct(Struct { name: "GetParametersResult", members: &[
+    Member { name: "InvalidParameters", query: "InvalidParameters", xml: "InvalidParameters", required: false, shape: &PARAMETER_NAME_LIST },
+    Member { name: "Parameters", query: "Parameters", xml: "Parameters", required: false, shape: &PARAMETER_LIST },
+] });
+
 pub static IP_ADDRESS: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(46) }, allowed: &[] });
 
 pub static IAM_ROLE: Shape = Shape::String(Text { length: Length { min: None, max: Some(64) }, allowed: &[] });
@@ -1236,6 +1472,134 @@ pub static NOTIFICATION_EVENT: Shape = Shape::String(Text { length: Length::ANY,
 pub static NOTIFICATION_EVENT_LIST: Shape = Shape::List(List { member: &NOTIFICATION_EVENT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static NOTIFICATION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Command", "Invocation"] });
+
+pub static PS_PARAMETER_NAME: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(2048) }, allowed: &[] });
+
+pub static PS_PARAMETER_SELECTOR: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(128) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parameter {
+    pub arn: Option<String>,
+    pub data_type: Option<String>,
+    pub last_modified_date: Option<Timestamp>,
+    pub name: Option<String>,
+    pub selector: Option<String>,
+    pub source_result: Option<String>,
+    pub r#type: Option<String>,
+    pub value: Option<String>,
+    pub version: Option<i64>,
+}
+
+impl Record for Parameter {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.data_type,
+            2 => &self.last_modified_date,
+            3 => &self.name,
+            4 => &self.selector,
+            5 => &self.source_result,
+            6 => &self.r#type,
+            7 => &self.value,
+            8 => &self.version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.data_type,
+            2 => &mut self.last_modified_date,
+            3 => &mut self.name,
+            4 => &mut self.selector,
+            5 => &mut self.source_result,
+            6 => &mut self.r#type,
+            7 => &mut self.value,
+            8 => &mut self.version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Parameter {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PARAMETER: Shape = Shape::Struct(Struct { name: "Parameter", members: &[
+    Member { name: "ARN", query: "ARN", xml: "ARN", required: false, shape: &ANY_STRING },
+    Member { name: "DataType", query: "DataType", xml: "DataType", required: false, shape: &PARAMETER_DATA_TYPE },
+    Member { name: "LastModifiedDate", query: "LastModifiedDate", xml: "LastModifiedDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &PS_PARAMETER_NAME },
+    Member { name: "Selector", query: "Selector", xml: "Selector", required: false, shape: &PS_PARAMETER_SELECTOR },
+    Member { name: "SourceResult", query: "SourceResult", xml: "SourceResult", required: false, shape: &ANY_STRING },
+    Member { name: "Type", query: "Type", xml: "Type", required: false, shape: &PARAMETER_TYPE },
+    Member { name: "Value", query: "Value", xml: "Value", required: false, shape: &ANY_STRING },
+    Member { name: "Version", query: "Version", xml: "Version", required: false, shape: &ANY_LONG },
+] });
+
+pub static PARAMETER_DATA_TYPE: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(128) }, allowed: &[] });
+
+pub static PARAMETER_LIST: Shape = Shape::List(List { member: &PARAMETER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static PARAMETER_NAME_LIST: Shape = Shape::List(List { member: &PS_PARAMETER_NAME, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: Some(10) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ParameterStringFilter {
+    pub key: Option<String>,
+    pub option: Option<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for ParameterStringFilter {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.option,
+            2 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.option,
+            2 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ParameterStringFilter {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PARAMETER_STRING_FILTER: Shape = Shape::Struct(Struct { name: "ParameterStringFilter", members: &[
+    Member { name: "Key", query: "Key", xml: "Key", required: true, shape: &PARAMETER_STRING_FILTER_KEY },
+    Member { name: "Option", query: "Option", xml: "Option", required: false, shape: &PARAMETER_STRING_QUERY_OPTION },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &PARAMETER_STRING_FILTER_VALUE_LIST },
+] });
+
+pub static PARAMETER_STRING_FILTER_KEY: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(132) }, allowed: &[] });
+
+pub static PARAMETER_STRING_FILTER_LIST: Shape = Shape::List(List { member: &PARAMETER_STRING_FILTER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static PARAMETER_STRING_FILTER_VALUE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(1024) }, allowed: &[] });
+
+pub static PARAMETER_STRING_FILTER_VALUE_LIST: Shape = Shape::List(List { member: &PARAMETER_STRING_FILTER_VALUE, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: Some(50) } });
+
+pub static PARAMETER_STRING_QUERY_OPTION: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(10) }, allowed: &[] });
+
+pub static PARAMETER_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["String", "StringList", "SecureString"] });
 
 pub static PARAMETER_VALUE_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 

@@ -13,7 +13,7 @@ mod day;
 mod house;
 mod load;
 mod shop;
-mod signals;
+pub mod signals;
 mod summary;
 mod svg;
 mod tell;

@@ -1,12 +1,13 @@
-//! One network namespace per VPC: the router between its instances, with the
-//! metadata service, the resolver and the gateways on its loopback interface,
-//! and no way out. A tiny process (the holder) keeps it when the daemon goes;
-//! a thread of the daemon lives in it and opens sockets there.
+//! One network namespace per VPC, the router between its instances, with the
+//! metadata service, the resolver and the gateways on its loopback interface;
+//! and one that joins them all, the edge. A tiny process (the holder) keeps
+//! each when the daemon goes; a thread of the daemon lives in it and opens
+//! sockets there.
 
 use crate::error::{Context, HostError};
 use crate::init::{BOOT_FD, HOLDER_ARGUMENT};
-use crate::layout::{Layout, write_private};
-use crate::netlink::{Netlink, Veth};
+use crate::layout::write_private;
+use crate::network::netlink::{Netlink, Veth};
 use crate::record::{self, ProcessName};
 use crate::sys::{self, Spawn};
 use std::ffi::{CString, OsString};
@@ -36,18 +37,31 @@ pub fn mac_of(address: Ipv4Addr) -> [u8; 6] {
     [0x02, 0, a, b, c, d]
 }
 
-/// Name of the router's end of an instance's cable: at most 15 characters.
-fn cable_name(instance: &str) -> String {
-    let tail: String = instance.chars().rev().filter(char::is_ascii_alphanumeric).take(14).collect();
-    format!("v{}", tail.chars().rev().collect::<String>())
+/// What a namespace is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The router of a VPC.
+    Vpc,
+    /// What joins the routers.
+    Edge,
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Role::Vpc => "vpc",
+            Role::Edge => "edge",
+        }
+    }
 }
 
 /// The holder's life: make the namespace a router, write itself down, say
 /// so, and sleep until killed. If the daemon dies first, it ends.
 pub(crate) fn holder_main(arguments: &[OsString]) -> i32 {
     let Some(path) = arguments.get(2).map(PathBuf::from) else { return 2 };
+    let role = if arguments.get(3).is_some_and(|word| word == Role::Edge.word()) { Role::Edge } else { Role::Vpc };
     let mut daemon = UnixStream::from(sys::inherited(BOOT_FD));
-    let ready = become_router().context(|| "make the network namespace a router".to_owned()).and_then(|()| {
+    let ready = become_router(role).context(|| "make the network namespace a router".to_owned()).and_then(|()| {
         let name = ProcessName::of(std::process::id() as i32)
             .ok_or_else(|| HostError::Refused("the holder cannot find itself in /proc".to_owned()))?;
         write_private(&path, &serde_json::to_vec(&name).expect("plain data"))
@@ -66,27 +80,33 @@ pub(crate) fn holder_main(arguments: &[OsString]) -> i32 {
     }
 }
 
-fn become_router() -> io::Result<()> {
+fn become_router(role: Role) -> io::Result<()> {
     let netlink = Netlink::open()?;
     let loopback = netlink.loopback_up()?;
-    netlink.add_address(loopback, METADATA, 32)?;
-    netlink.add_address(loopback, RESOLVER, 32)?;
-    for (name, value) in [
+    let mut settings = vec![
         ("ip_forward", "1"),
-        ("conf/all/rp_filter", "1"),
-        ("conf/default/rp_filter", "1"),
-        // New cables inherit these: the router answers ARP for everybody.
-        ("conf/default/proxy_arp", "1"),
         ("conf/all/send_redirects", "0"),
         ("conf/default/send_redirects", "0"),
-    ] {
-        fs::write(format!("/proc/sys/net/ipv4/{name}"), value)?;
+        ("conf/default/rp_filter", "1"),
+    ];
+    match role {
+        Role::Vpc => {
+            netlink.add_address(loopback, METADATA, 32)?;
+            netlink.add_address(loopback, RESOLVER, 32)?;
+            // The stronger of "all" and the interface's own counts: cables of
+            // instances that forward for others must be able to lower theirs.
+            settings.push(("conf/all/rp_filter", "0"));
+            // New cables inherit these: the router answers ARP for everybody.
+            settings.push(("conf/default/proxy_arp", "1"));
+        }
+        Role::Edge => settings.push(("conf/all/rp_filter", "1")),
     }
-    Ok(())
+    settings.into_iter().try_for_each(|(name, value)| fs::write(format!("/proc/sys/net/ipv4/{name}"), value))
 }
 
-/// Starts a holder with a new network namespace.
-fn start_holder(path: &Path) -> Result<ProcessName, HostError> {
+/// Starts a holder: with a new network namespace (`CLONE_NEWNET`), or for
+/// the one that the calling thread is in (no flag).
+fn start_holder(path: &Path, role: Role, namespaces: i32) -> Result<ProcessName, HostError> {
     let (ours, theirs) = UnixStream::pair().context(|| "make a socket pair".to_owned())?;
     ours.set_read_timeout(Some(HOLDER_LIMIT)).context(|| "set a time limit".to_owned())?;
     let null =
@@ -95,9 +115,10 @@ fn start_holder(path: &Path) -> Result<ProcessName, HostError> {
         c"elastane".to_owned(),
         text(HOLDER_ARGUMENT)?,
         sys::c_path(path).context(|| "name the holder's file".to_owned())?,
+        text(role.word())?,
     ];
     let (pid, _pidfd) = sys::spawn(&Spawn {
-        namespaces: libc::CLONE_NEWNET as u64,
+        namespaces: namespaces as u64,
         argv: &argv,
         environment: &[],
         fds: &[null.as_raw_fd(), null.as_raw_fd(), null.as_raw_fd(), theirs.as_raw_fd()],
@@ -126,35 +147,48 @@ fn text(argument: &str) -> Result<CString, HostError> {
 
 type Task = Box<dyn FnOnce(&Netlink) + Send>;
 
-/// A VPC's network as the daemon uses it. Dropping it ends the thread, not
-/// the network.
+/// A namespace as the daemon uses it. Dropping it ends the thread, not the
+/// namespace.
 pub struct Router {
     tasks: Mutex<mpsc::SyncSender<Task>>,
     stock: Mutex<Vec<OwnedFd>>,
-    holder: ProcessName,
+    holder: Mutex<ProcessName>,
+    namespace: Arc<fs::File>,
+    role: Role,
     path: PathBuf,
 }
 
 /// Tasks that may wait for a router's thread.
 const TASKS_WAITING_MAX: usize = 1024;
 
+/// Runs `task` on a thread of its own inside a network namespace.
+pub fn inside<T: Send>(namespace: &fs::File, task: impl FnOnce(&Netlink) -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("net-task".to_owned()).spawn_scoped(scope, || {
+            sys::setns(namespace.as_fd(), libc::CLONE_NEWNET)?;
+            Ok(task(&Netlink::open()?))
+        })?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("a task in a network failed")))
+    })
+}
+
 impl Router {
-    /// Finds the VPC's network, left by an earlier daemon, or makes it.
-    pub fn open(layout: &Layout, vpc: &str) -> Result<Router, HostError> {
-        let path = layout.vpc(vpc);
+    /// Finds the namespace left by an earlier daemon, or makes it.
+    pub fn open(path: PathBuf, name: &str, role: Role) -> Result<Router, HostError> {
         let holder = match record::holder(&path).filter(ProcessName::lives) {
             Some(holder) => holder,
-            None => start_holder(&path)?,
+            None => start_holder(&path, role, libc::CLONE_NEWNET)?,
         };
         let file = format!("/proc/{}/ns/net", holder.pid);
-        let namespace = fs::File::open(&file).context(|| format!("open {file}"))?;
+        let namespace = Arc::new(fs::File::open(&file).context(|| format!("open {file}"))?);
         let (sender, receiver) = mpsc::sync_channel::<Task>(TASKS_WAITING_MAX);
         let (ready, entered) = mpsc::channel();
+        let target = namespace.clone();
         std::thread::Builder::new()
-            .name(format!("net-{vpc}"))
+            .name(format!("net-{name}"))
             .stack_size(256 << 10)
             .spawn(move || {
-                let netlink = sys::setns(namespace.as_fd(), libc::CLONE_NEWNET).and_then(|()| Netlink::open());
+                let netlink = sys::setns(target.as_fd(), libc::CLONE_NEWNET).and_then(|()| Netlink::open());
                 match netlink {
                     Ok(netlink) => {
                         let _ = ready.send(Ok(()));
@@ -166,8 +200,35 @@ impl Router {
             .context(|| "start a network thread".to_owned())?;
         let entered = entered.recv().unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::BrokenPipe)));
         entered.context(|| "enter the VPC's network".to_owned())?;
-        let (tasks, stock) = (Mutex::new(sender), Mutex::new(Vec::new()));
-        Ok(Router { tasks, stock, holder, path })
+        let (tasks, stock, holder) = (Mutex::new(sender), Mutex::new(Vec::new()), Mutex::new(holder));
+        Ok(Router { tasks, stock, holder, namespace, role, path })
+    }
+
+    /// Runs `task` on a thread of its own inside the network: for what takes
+    /// longer than others may wait.
+    pub fn inside<T: Send>(&self, task: impl FnOnce(&Netlink) -> T + Send) -> io::Result<T> {
+        inside(&self.namespace, task)
+    }
+
+    /// A process that is in the namespace.
+    pub fn holder_pid(&self) -> i32 {
+        self.holder.lock().expect("no code panics under this lock").pid
+    }
+
+    /// A descriptor that becomes readable when the holder ends.
+    pub fn holder_descriptor(&self) -> io::Result<OwnedFd> {
+        sys::pidfd_open(self.holder_pid())
+    }
+
+    /// After the holder has died: a new one for the same namespace, which the
+    /// daemon's own threads have kept with all that is in it.
+    pub fn replace_holder(&self) -> Result<(), HostError> {
+        let dead = self.holder_pid();
+        let started = self.inside(|_| start_holder(&self.path, self.role, 0));
+        let started = started.context(|| "enter the network".to_owned())??;
+        *self.holder.lock().expect("no code panics under this lock") = started;
+        sys::reap(dead);
+        Ok(())
     }
 
     /// Runs `task` on the thread inside the network and returns what it returns.
@@ -228,33 +289,45 @@ impl Router {
         })
     }
 
-    /// Lays the cable of an instance whose first process is `pid` and routes
-    /// its address. The instance configures the inner end itself.
-    pub fn connect(&self, instance: &str, pid: i32, address: Ipv4Addr, gateway: Ipv4Addr) -> io::Result<()> {
-        let name = cable_name(instance);
-        self.run(move |netlink| {
-            // The cable of an earlier boot goes with its namespace, but not at once.
-            netlink.remove_link(&name)?;
-            netlink.add_address(sys::interface_index("lo")?, gateway, 32)?;
-            let mac = mac_of(address);
-            netlink.add_veth(&Veth { name: &name, peer_name: INNER_NAME, peer_mac: mac, peer_pid: pid })?;
-            let index = sys::interface_index(&name)?;
-            // By default an answer for somebody else waits for most of a second.
-            fs::write(format!("/proc/sys/net/ipv4/neigh/{name}/proxy_delay"), "0")?;
-            netlink.add_route((address, 32), index, None, Some(gateway))?;
-            netlink.add_neighbour(index, address, mac)
-        })
-    }
-
     /// Whether the holder still lives.
     pub fn lives(&self) -> bool {
-        self.holder.lives()
+        self.holder.lock().expect("no code panics under this lock").lives()
     }
 
     /// Ends the network. Its instances must have ended.
     pub fn end(&self) {
-        end_holder(&self.path, self.holder);
+        end_holder(&self.path, *self.holder.lock().expect("no code panics under this lock"));
     }
+}
+
+/// A cable from a router to a card of an instance.
+pub struct Cable<'a> {
+    /// The router's end.
+    pub name: &'a str,
+    /// The instance's end.
+    pub inner: &'a str,
+    /// The instance's first process.
+    pub pid: i32,
+    /// The subnet's gateway: what the router itself speaks as on this cable.
+    pub gateway: Ipv4Addr,
+    /// The card's addresses, the primary one first.
+    pub addresses: &'a [Ipv4Addr],
+}
+
+/// Lays a cable and routes its addresses.
+pub fn lay_cable(netlink: &Netlink, cable: &Cable<'_>) -> io::Result<()> {
+    let Some(primary) = cable.addresses.first() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let mac = mac_of(*primary);
+    let veth = Veth { name: cable.name, mac: None, peer_name: cable.inner, peer_mac: mac, peer_pid: cable.pid };
+    netlink.add_veth(&veth)?;
+    let index = sys::interface_index(cable.name)?;
+    // By default an answer for somebody else waits for most of a second.
+    fs::write(format!("/proc/sys/net/ipv4/neigh/{}/proxy_delay", cable.name), "0")?;
+    for address in cable.addresses {
+        netlink.add_route((*address, 32), index, None, Some(cable.gateway))?;
+        netlink.add_neighbour(index, *address, mac)?;
+    }
+    Ok(())
 }
 
 /// Kills a holder and removes its record.
@@ -273,18 +346,4 @@ pub fn tcp_socket_here() -> io::Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     Ok(socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Names of cables fit the kernel's limit and differ between instances.
-    #[test]
-    fn cable_names() {
-        let name = cable_name("i-0123456789abcdef0");
-        assert_eq!(name, "v3456789abcdef0");
-        assert!(name.len() <= 15);
-        assert_ne!(name, cable_name("i-0123456789abcdef1"));
-    }
 }

@@ -1,0 +1,13 @@
+//! Operations of IAM, as far as instances need them: roles and instance
+//! profiles. Calls run in the scope of the account as a whole, whatever
+//! region they are signed for (see [`crate::scope_of`]). Permissions are not
+//! evaluated, so no policies are kept: what would attach one is refused.
+
+mod errors;
+mod names;
+mod profiles;
+mod roles;
+mod shape;
+
+pub use profiles::*;
+pub use roles::*;
