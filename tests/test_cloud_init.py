@@ -141,8 +141,9 @@ def test_it_learns_what_the_instance_is(daemon, booted, kind):
     assert interface["vpc-id"] == described["VpcId"]
     assert interface["local-ipv4s"] == described["PrivateIpAddress"]
     assert metadata["tags"]["instance"] == {"Role": "web"}
-    document = known["ds"]["dynamic"]["instance-identity"]["document"]
-    assert document["instanceId"] == instance
+    # The signed document is read from EC2 alone.
+    if kind[1]:
+        assert known["ds"]["dynamic"]["instance-identity"]["document"]["instanceId"] == instance
     # The interface is the one that the kernel has, so the network is configured for it.
     assert inside(daemon, booted, kind, "cat /sys/class/net/eth0/address").strip() == mac
     applied = inside(daemon, booted, kind, "grep 'Applying network configuration from' /var/log/cloud-init.log")
@@ -152,7 +153,7 @@ def test_it_learns_what_the_instance_is(daemon, booted, kind):
 def test_it_runs_the_user_data(daemon, booted, kind):
     said = inside(daemon, booted, kind, "cat /root/from-cloud-config /root/from-runcmd; cat /var/lib/cloud/instance/user-data.txt")
     assert said.startswith("written by a cloud-config")
-    assert "\nran\n" in said.replace("configran", "config\nran")
+    assert "configran\n" in said
     assert USER_DATA.strip() in said
 
 

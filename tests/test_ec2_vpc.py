@@ -118,7 +118,7 @@ def test_vpcs_are_found_and_refused(ec2, vpc):
     assert code_of(ec2.describe_vpcs, Filters=where(colour="red")) == "InvalidParameterValue"
     assert code_of(ec2.describe_vpcs, VpcIds=["vpc-" + ZEROS]) == "InvalidVpcID.NotFound"
     assert code_of(ec2.describe_vpcs, VpcIds=["x"]) == "InvalidVpcID.Malformed"
-    assert code_of(ec2.describe_vpcs, MaxResults=4) == "InvalidParameterValue"
+    assert code_of(ec2.describe_vpcs, MaxResults=1001) == "InvalidParameterValue"
     assert code_of(ec2.delete_vpc, VpcId="vpc-" + ZEROS) == "InvalidVpcID.NotFound"
     assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/8") == "InvalidVpc.Range"
     assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/16", DryRun=True) == "DryRunOperation"

@@ -96,12 +96,9 @@ impl<'b> DerefMut for Change<'_, 'b> {
 pub fn scope_of(operation: Operation, account: AccountId, region: Region) -> Scope {
     match operation.service() {
         Service::Iam => Scope { account, region: Region::from(IAM_REGION) },
-        Service::Ec2
-        | Service::AutoScaling
-        | Service::Elbv2
-        | Service::CloudWatch
-        | Service::Ssm
-        | Service::Sts => Scope { account, region },
+        Service::Ec2 | Service::AutoScaling | Service::Elbv2 | Service::CloudWatch | Service::Ssm | Service::Sts => {
+            Scope { account, region }
+        }
     }
 }
 

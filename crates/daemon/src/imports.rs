@@ -7,7 +7,8 @@ use crate::admin::json;
 use crate::server::{Server, plain};
 use elastane_api::ec2::{Import, begin_import, finish_import};
 use elastane_domain::id::{AccountId, ImageId};
-use elastane_engine::Scope;
+use elastane_domain::machine::HostFact;
+use elastane_engine::{Fact, Scope};
 use elastane_host::Progress;
 use elastane_wire::HttpResponse;
 use serde::{Deserialize, Serialize};
@@ -133,10 +134,10 @@ pub async fn begin(server: &Server, account: &AccountId, body: &[u8]) -> HttpRes
     let Some(job) = server.imports.add(&image) else {
         return plain(429, &format!("{RUNNING_MAX} imports are under way: wait for one to end\n"));
     };
-    let (shell, world, imports, number) =
-        (server.shell.clone(), server.world.clone(), server.imports.clone(), job.number);
+    let (shell, host, imports, number) =
+        (server.shell.clone(), server.world.host.clone(), server.imports.clone(), job.number);
     tokio::spawn(async move {
-        let (host, telling, layer, source) = (world.host.clone(), imports.clone(), image.clone(), order.source);
+        let (telling, layer, source) = (imports.clone(), image.clone(), order.source);
         let unpacked = tokio::task::spawn_blocking(move || {
             let tell = |progress| telling.advance(number, progress);
             host.import_image(&layer, &source, &tell).map_err(|err| err.sentence())
@@ -149,12 +150,12 @@ pub async fn begin(server: &Server, account: &AccountId, body: &[u8]) -> HttpRes
                 let change = move |tx: &mut elastane_engine::Tx<'_>| {
                     finish_import(tx, &id, &import, bytes).map(|()| String::new())
                 };
-                match shell.change(scope, change).await {
+                let changed = shell.change(scope, change).await;
+                // The engine removes it when no row has it (any more).
+                shell.facts().send(Fact::Host(HostFact::Layers(vec![image])));
+                match changed {
                     Ok(_) => End::Done(done.notes),
-                    Err(err) => {
-                        world.host.delete_image(&image);
-                        End::Failed(format!("{}: {}", err.code, err.message))
-                    }
+                    Err(err) => End::Failed(format!("{}: {}", err.code, err.message)),
                 }
             }
             Err(why) => End::Failed(why),

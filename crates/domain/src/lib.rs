@@ -7,6 +7,7 @@
 pub mod alarm;
 pub mod capacity;
 pub mod choice;
+pub mod credits;
 pub mod group;
 pub mod health;
 pub mod id;

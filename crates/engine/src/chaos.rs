@@ -126,6 +126,7 @@ impl Engine {
 pub(crate) fn inherit_outages(tx: &mut Tx<'_>) {
     let region = &tx.scope().region;
     let others = tx.state.scopes.iter().filter(|(scope, _)| scope.region == *region);
-    let outages: Vec<Outage> = others.flat_map(|(_, tables)| tables.outages.values()).map(|row| (**row).clone()).collect();
+    let outages: Vec<Outage> =
+        others.flat_map(|(_, tables)| tables.outages.values()).map(|row| (**row).clone()).collect();
     outages.into_iter().for_each(|row| tx.put(row));
 }

@@ -72,7 +72,8 @@ pub fn trusts_ec2(role: &Role) -> bool {
         (service || denied)
             && action.into_iter().any(|name| matches!(name, "*" | "sts:*") || name.eq_ignore_ascii_case(ASSUME_ROLE))
     };
-    let with_effect = |effect: &'static str| statements.iter().filter(about_us).filter(move |it| it["Effect"] == effect);
+    let with_effect =
+        |effect: &'static str| statements.iter().filter(about_us).filter(move |it| it["Effect"] == effect);
     let allowed = with_effect("Allow").any(|statement| statement["Condition"].is_null());
     allowed && with_effect("Deny").next().is_none()
 }
@@ -114,7 +115,8 @@ mod tests {
                 r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{principal},"Action":"sts:AssumeRole"{more}}}]}}"#
             )
         };
-        let single = r#"{"Statement":{"Effect":"Allow","Principal":{"Service":["a","ec2.amazonaws.com"]},"Action":["sts:*"]}}"#;
+        let single =
+            r#"{"Statement":{"Effect":"Allow","Principal":{"Service":["a","ec2.amazonaws.com"]},"Action":["sts:*"]}}"#;
         let denied = r#"{"Statement":[
             {"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"*"},
             {"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}]}"#;

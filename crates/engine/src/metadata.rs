@@ -12,7 +12,6 @@ use crate::launch::host_name;
 use crate::network::{interfaces_of, primary_interface};
 use crate::row::*;
 use crate::state::View;
-use elastane_domain::id::SubnetId;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::time::Span;
 use std::collections::BTreeMap;
@@ -37,7 +36,7 @@ pub fn entries(view: &View<'_>, instance: &Instance) -> Entries {
     let mut entries = Entries::new();
     let zone = instance.zone.as_str();
     let region = view.scope.region.as_str();
-    let local_name = private_name(view, instance, &instance.subnet, instance.private_ip);
+    let local_name = private_name(view, instance, instance.private_ip);
     for (path, value) in [
         ("ami-id", instance.image.as_str()),
         ("ami-launch-index", &instance.launch_index.to_string()),
@@ -93,10 +92,9 @@ pub fn mac(instance: &Instance) -> String {
 }
 
 /// The private DNS name of an address of an instance: after the address, or
-/// after the instance where the subnet says so (EC2 User Guide, "Hostname types").
-fn private_name(view: &View<'_>, instance: &Instance, subnet: &SubnetId, address: Ipv4Addr) -> String {
-    let by_resource = view.get::<Subnet>(subnet.as_str()).is_some_and(|subnet| subnet.resource_names);
-    let host = if by_resource { instance.id.to_string() } else { host_name(address) };
+/// after the instance where that was chosen (EC2 User Guide, "Hostname types").
+fn private_name(view: &View<'_>, instance: &Instance, address: Ipv4Addr) -> String {
+    let host = if instance.private_dns.resource_name { instance.id.to_string() } else { host_name(address) };
     format!("{host}.{}", view.scope.private_domain())
 }
 

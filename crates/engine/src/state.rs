@@ -5,6 +5,7 @@ use crate::engine::Config;
 use crate::rng::Rng;
 use crate::row::*;
 use crate::scope::Scope;
+use crate::telemetry::Tally;
 use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn, VpcId};
 use elastane_domain::machine::{CommandOutcome, Generation, Initialization, MachineState};
 use elastane_domain::routing::{self, Admission, TargetHealth, TargetKey};
@@ -105,6 +106,8 @@ pub struct Seen {
     pub launch_failures: BTreeMap<InstanceId, (Generation, String)>,
     /// How far boot scripts and user data are, by the boot that they are of.
     pub initialized: BTreeMap<InstanceId, (Generation, Initialization)>,
+    /// CPU credits of burstable instances.
+    pub credits: BTreeMap<InstanceId, Tally>,
     /// The network plan in force in each VPC, and what of it is not in force.
     pub networks: BTreeMap<VpcId, (u64, String)>,
     /// Images whose capture ended: their size, or why there is none.

@@ -2,6 +2,10 @@
 //! counters of the data plane, under AWS's names and dimensions
 //! (cloudwatch.md 8, alb.md 11).
 
+mod credits;
+
+pub use credits::Tally;
+
 use crate::reconcile::targets;
 use crate::row::*;
 use crate::scope::Scope;
@@ -68,6 +72,7 @@ pub(crate) fn record_cpu(state: &mut State, now: Time, at: Time, samples: &[CpuS
             }
         }
     }
+    credits::record(state, now, at, samples);
 }
 
 /// The group whose aggregate an instance counts in: with a default warm-up,

@@ -46,7 +46,14 @@ pub(crate) struct TargetState {
 
 impl TargetState {
     pub(crate) fn new(id: u64, key: TargetKey, group: Arc<GroupState>, threads: usize) -> TargetState {
-        TargetState { id, key, group, ledger: Ledger::new(threads, false), health: AtomicU8::new(0), source: AtomicU32::new(0) }
+        TargetState {
+            id,
+            key,
+            group,
+            ledger: Ledger::new(threads, false),
+            health: AtomicU8::new(0),
+            source: AtomicU32::new(0),
+        }
     }
 
     /// Where connections to it come from; `None` leaves it to the network.

@@ -470,14 +470,11 @@ fn nothing_leaks(engine: &Engine, host: &Host, now: Time) -> Checked {
     }
     let known = |id: &ImageId| {
         let stands = |row: &Instance| !matches!(row.phase, Phase::Terminated { .. }) && row.layers.contains(id);
-        state
-            .scopes
-            .values()
-            .any(|tables| {
-                tables.images.contains_key(id.as_str())
-                    || tables.snapshots.values().any(|row| row.layers.contains(id))
-                    || tables.instances.values().any(|row| stands(row))
-            })
+        state.scopes.values().any(|tables| {
+            tables.images.contains_key(id.as_str())
+                || tables.snapshots.values().any(|row| row.layers.contains(id))
+                || tables.instances.values().any(|row| stands(row))
+        })
     };
     match host.layers.iter().find(|id| !known(id)) {
         Some(id) => broken("a layer that nobody knows goes", now, id.as_str()),

@@ -33,8 +33,7 @@ fn cut_zone(world: &mut World) -> Result<(), Violation> {
         0 => None,
         _ => Some(Span::from_secs(1 + world.rng.below(1_800) as i64)),
     };
-    let chaos =
-        if world.rng.below(3) == 0 { Chaos::EndZoneOutage { zone } } else { Chaos::ZoneOutage { zone, span } };
+    let chaos = if world.rng.below(3) == 0 { Chaos::EndZoneOutage { zone } } else { Chaos::ZoneOutage { zone, span } };
     world.trouble(&chaos)
 }
 

@@ -5,6 +5,7 @@ use super::filter::Filters;
 use super::instances::{named, one};
 use super::{errors, launch_data, paging};
 use crate::{Call, Change};
+use elastane_domain::credits::unlimited_by_default;
 use elastane_domain::types::instance_type;
 use elastane_engine::row::*;
 use elastane_wire::{ApiError, ec2 as wire};
@@ -98,7 +99,7 @@ fn changeable(change: &Change<'_, '_>, id: Option<&String>) -> Result<Arc<Instan
 /// unlimited (EC2 User Guide, "Unlimited mode"). `None` without credits.
 fn credits(instance: &Instance) -> Option<&str> {
     let kind = instance_type(&instance.instance_type).filter(|kind| kind.burstable)?;
-    let default = if kind.name.starts_with("t2.") { "standard" } else { UNLIMITED };
+    let default = if unlimited_by_default(kind) { UNLIMITED } else { "standard" };
     Some(instance.cpu_credits.as_deref().unwrap_or(default))
 }
 

@@ -9,8 +9,8 @@ use super::{errors, launch_data, recast};
 use crate::{Call, Change};
 use elastane_domain::id::AccountId;
 use elastane_domain::time::{Span, Time};
-use elastane_engine::row::*;
 use elastane_engine::View;
+use elastane_engine::row::*;
 use elastane_wire::{ApiError, ec2 as wire};
 
 /// Accounts that one image may be shared with: a bound on a row's size.
@@ -42,7 +42,9 @@ pub fn describe_image_attribute(
         "bootMode" => answer.boot_mode = image.details.boot_mode.clone().and_then(value),
         "imdsSupport" => answer.imds_support = image.details.imds_v2.then_some("v2.0").and_then(value),
         "sriovNetSupport" => answer.sriov_net_support = image.details.sriov_net_support.clone().and_then(value),
-        "lastLaunchedTime" => answer.last_launched_time = last_launch(view, image).and_then(|at| value(at.iso_millis())),
+        "lastLaunchedTime" => {
+            answer.last_launched_time = last_launch(view, image).and_then(|at| value(at.iso_millis()))
+        }
         "deregistrationProtection" => answer.deregistration_protection = value("disabled"),
         // No image here has any of these.
         "kernel" | "ramdisk" | "productCodes" | "tpmSupport" | "uefiData" => {}
@@ -149,7 +151,8 @@ fn edit_of(input: &wire::ModifyImageAttributeRequest) -> Result<Edit, ApiError> 
 }
 
 fn by_operation(input: &wire::ModifyImageAttributeRequest) -> Result<Edit, ApiError> {
-    let users = input.user_ids.iter().map(|id| wire::LaunchPermission { user_id: Some(id.clone()), ..Default::default() });
+    let users =
+        input.user_ids.iter().map(|id| wire::LaunchPermission { user_id: Some(id.clone()), ..Default::default() });
     let groups =
         input.user_groups.iter().map(|name| wire::LaunchPermission { group: Some(name.clone()), ..Default::default() });
     let named: Vec<wire::LaunchPermission> = users.chain(groups).collect();

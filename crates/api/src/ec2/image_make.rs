@@ -120,7 +120,9 @@ fn root_of(view: &View<'_>, input: &wire::RegisterImageRequest) -> Result<(Block
     let size = ebs.volume_size.unwrap_or(snapshot.size_gib);
     if size < snapshot.size_gib || size > VOLUME_GIB_MAX {
         let least = snapshot.size_gib;
-        return Err(wrong(format!("A volume of {size} GiB cannot be made of snapshot '{id}': {least} to {VOLUME_GIB_MAX}.")));
+        return Err(wrong(format!(
+            "A volume of {size} GiB cannot be made of snapshot '{id}': {least} to {VOLUME_GIB_MAX}."
+        )));
     }
     let root = BlockDevice {
         device: name,

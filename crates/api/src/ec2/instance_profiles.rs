@@ -17,10 +17,7 @@ fn alive(row: &Instance) -> bool {
 }
 
 /// The name of the profile that a call names.
-fn wanted(
-    view: &View<'_>,
-    named: Option<&wire::IamInstanceProfileSpecification>,
-) -> Result<String, ApiError> {
+fn wanted(view: &View<'_>, named: Option<&wire::IamInstanceProfileSpecification>) -> Result<String, ApiError> {
     let named = named.ok_or_else(|| errors::missing("IamInstanceProfile"))?;
     let text = profile_text(&named.name, &named.arn)?;
     let text = text.ok_or_else(|| errors::missing("IamInstanceProfile.Name or IamInstanceProfile.Arn"))?;

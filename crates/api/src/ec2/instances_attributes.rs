@@ -240,10 +240,8 @@ mod tests {
     }
 
     fn root(id: &str, device: &str, delete: bool) -> wire::ModifyInstanceAttributeRequest {
-        let ebs = wire::EbsInstanceBlockDeviceSpecification {
-            delete_on_termination: Some(delete),
-            ..Default::default()
-        };
+        let ebs =
+            wire::EbsInstanceBlockDeviceSpecification { delete_on_termination: Some(delete), ..Default::default() };
         wire::ModifyInstanceAttributeRequest {
             instance_id: Some(id.to_string()),
             block_device_mappings: vec![wire::InstanceBlockDeviceMappingSpecification {

@@ -258,7 +258,8 @@ mod tests {
         };
         let err = scene.write(|change| modify_private_dns_name_options(change, &names)).expect_err("running");
         assert_eq!(err.code, "IncorrectInstanceState");
-        let reserve = |change: &mut Change<'_, '_>| modify_instance_capacity_reservation_attributes(change, &reservation);
+        let reserve =
+            |change: &mut Change<'_, '_>| modify_instance_capacity_reservation_attributes(change, &reservation);
         assert_eq!(scene.write(reserve).expect_err("running").code, "IncorrectInstanceState");
         stop(&mut scene, &id);
         scene.write(|change| modify_private_dns_name_options(change, &names)).expect("stopped");
@@ -284,7 +285,10 @@ mod tests {
         let of = || Request { instance_id: Some(id.clone()), ..Default::default() };
         let into = |name: &str| Request { group_name: Some(name.to_string()), ..of() };
         let modify = |scene: &mut Scene, input: &Request| {
-            scene.write(|change| modify_instance_placement(change, input)).err().map_or(String::new(), |err| err.code.to_string())
+            scene
+                .write(|change| modify_instance_placement(change, input))
+                .err()
+                .map_or(String::new(), |err| err.code.to_string())
         };
         assert_eq!(modify(&mut scene, &into("parts")), "IncorrectInstanceState");
         stop(&mut scene, &id);

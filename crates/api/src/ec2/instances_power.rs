@@ -158,8 +158,7 @@ pub fn terminate_instances(
 ) -> Result<wire::TerminateInstancesResult, ApiError> {
     let rows = rows(change, &input.instance_ids)?;
     let gone = |row: &Instance| matches!(row.phase, Phase::ShuttingDown | Phase::Terminated { .. });
-    let protected: Vec<&Arc<Instance>> =
-        rows.iter().filter(|row| row.disable_api_termination && !gone(row)).collect();
+    let protected: Vec<&Arc<Instance>> = rows.iter().filter(|row| row.disable_api_termination && !gone(row)).collect();
     let spared: BTreeSet<&str> = protected.iter().map(|row| row.zone.as_str()).collect();
     let reason = user_initiated(change);
     let mut terminating_instances = Vec::new();

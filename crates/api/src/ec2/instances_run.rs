@@ -341,7 +341,10 @@ mod tests {
         let answer = launch(&mut scene, &placed(1, 9)).expect("as many as fit");
         assert_eq!(answer.instances.len(), 7);
         let shown = answer.instances[0].placement.clone().expect("a placement");
-        assert_eq!((shown.group_name.as_deref(), shown.availability_zone.as_deref()), (Some("spread"), Some("us-east-1a")));
+        assert_eq!(
+            (shown.group_name.as_deref(), shown.availability_zone.as_deref()),
+            (Some("spread"), Some("us-east-1a"))
+        );
         let err = launch(&mut scene, &placed(1, 1)).expect_err("full");
         assert_eq!((err.code.as_ref(), err.status), ("InsufficientInstanceCapacity", 500));
     }

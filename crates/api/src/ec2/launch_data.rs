@@ -185,10 +185,7 @@ pub fn said(data: &LaunchData) -> wire::RequestLaunchTemplateData {
 pub fn shown(data: &LaunchData) -> wire::ResponseLaunchTemplateData {
     let mut found = wire::ResponseLaunchTemplateData::default();
     let said = said(data);
-    recast::recast(
-        (&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &said),
-        (&wire::RESPONSE_LAUNCH_TEMPLATE_DATA, &mut found),
-    );
+    recast::recast((&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &said), (&wire::RESPONSE_LAUNCH_TEMPLATE_DATA, &mut found));
     found
 }
 
@@ -323,9 +320,9 @@ pub fn hop_limit(hops: Option<i32>) -> Result<Option<u8>, ApiError> {
     match hops {
         None => Ok(None),
         Some(hops) if (1..=HOP_LIMIT_MAX).contains(&hops) => Ok(u8::try_from(hops).ok()),
-        Some(hops) => Err(errors::invalid_value(format!(
-            "HttpPutResponseHopLimit is from 1 to {HOP_LIMIT_MAX}, found {hops}."
-        ))),
+        Some(hops) => {
+            Err(errors::invalid_value(format!("HttpPutResponseHopLimit is from 1 to {HOP_LIMIT_MAX}, found {hops}.")))
+        }
     }
 }
 
@@ -340,7 +337,9 @@ fn metadata_choice(options: &wire::LaunchTemplateInstanceMetadataOptionsRequest)
     })
 }
 
-fn private_dns(options: Option<&wire::LaunchTemplatePrivateDnsNameOptionsRequest>) -> Result<PrivateDnsChoice, ApiError> {
+fn private_dns(
+    options: Option<&wire::LaunchTemplatePrivateDnsNameOptionsRequest>,
+) -> Result<PrivateDnsChoice, ApiError> {
     let Some(options) = options else { return Ok(PrivateDnsChoice::default()) };
     Ok(PrivateDnsChoice {
         resource_name: choice(&options.hostname_type, ("resource-name", "ip-name"), "HostnameType")?,

@@ -75,11 +75,7 @@ fn full() -> Data {
 
 fn device(name: &str, size: i32) -> wire::LaunchTemplateBlockDeviceMappingRequest {
     let ebs = wire::LaunchTemplateEbsBlockDeviceRequest { volume_size: Some(size), ..Default::default() };
-    wire::LaunchTemplateBlockDeviceMappingRequest {
-        device_name: text(name),
-        ebs: Some(ebs),
-        ..Default::default()
-    }
+    wire::LaunchTemplateBlockDeviceMappingRequest { device_name: text(name), ebs: Some(ebs), ..Default::default() }
 }
 
 /// What a template says is shown as it was sent, and nothing else.
@@ -104,7 +100,10 @@ fn what_template_data_means() {
     assert_eq!((primary.device, primary.primary, primary.public), (0, Some([172, 31, 0, 20].into()), Some(true)));
     assert_eq!((data.profile.as_deref(), data.disable_api_stop), (Some("web"), Some(true)));
     let spot = data.spot.expect("spot");
-    assert_eq!((spot.persistent, spot.behavior, spot.price.as_deref()), (true, InterruptionBehavior::Stop, Some("0.01")));
+    assert_eq!(
+        (spot.persistent, spot.behavior, spot.price.as_deref()),
+        (true, InterruptionBehavior::Stop, Some("0.01"))
+    );
     assert_eq!(data.private_dns.resource_name, Some(true));
     let image_id = text("resolve:ssm:/aws/service/debian/release/12/latest/amd64");
     let by_parameter = of_template(&Data { image_id, ..Data::default() }).expect("supported");

@@ -52,9 +52,7 @@ fn interface(specification: &Specification) -> Result<InterfaceChoice, ApiError>
     let (primary, secondary) = addresses(specification)?;
     let secondary_count = number(specification.secondary_private_ip_address_count, "SecondaryPrivateIpAddressCount")?;
     if secondary_count > 0 && !secondary.is_empty() {
-        return Err(errors::invalid_combination(
-            "Secondary private IP addresses may be named or counted, not both.",
-        ));
+        return Err(errors::invalid_combination("Secondary private IP addresses may be named or counted, not both."));
     }
     Ok(InterfaceChoice {
         device: number(specification.device_index, "DeviceIndex")?,
@@ -75,7 +73,8 @@ fn addresses(specification: &Specification) -> Result<(Option<Ipv4Addr>, Vec<Ipv
     let mut primary = text(&specification.private_ip_address).map(|text| address(&text)).transpose()?;
     let mut secondary = Vec::new();
     for one in &specification.private_ip_addresses {
-        let named = text(&one.private_ip_address).ok_or_else(|| errors::missing("PrivateIpAddresses.PrivateIpAddress"))?;
+        let named =
+            text(&one.private_ip_address).ok_or_else(|| errors::missing("PrivateIpAddresses.PrivateIpAddress"))?;
         let named = address(&named)?;
         match (one.primary.unwrap_or(false), primary) {
             (false, _) => secondary.push(named),
@@ -89,9 +88,7 @@ fn addresses(specification: &Specification) -> Result<(Option<Ipv4Addr>, Vec<Ipv
 }
 
 /// Placement; the tenancy is always `default`.
-pub(super) fn placement(
-    placement: Option<&wire::LaunchTemplatePlacementRequest>,
-) -> Result<PlacementChoice, ApiError> {
+pub(super) fn placement(placement: Option<&wire::LaunchTemplatePlacementRequest>) -> Result<PlacementChoice, ApiError> {
     const NAMES: &[&str] = &["AvailabilityZone", "AvailabilityZoneId", "GroupId", "GroupName", "PartitionNumber"];
     let Some(placement) = placement else { return Ok(PlacementChoice::default()) };
     recast::only(&wire::LAUNCH_TEMPLATE_PLACEMENT_REQUEST, placement, NAMES)?;

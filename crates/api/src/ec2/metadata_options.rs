@@ -121,9 +121,7 @@ pub fn get_instance_metadata_defaults(
 ) -> Result<wire::GetInstanceMetadataDefaultsResult, ApiError> {
     errors::dry_run(input.dry_run)?;
     let row = settings(&call.view);
-    let word = |choice: Option<bool>, (yes, no): (&str, &str)| {
-        choice.map(|on| if on { yes } else { no }.to_string())
-    };
+    let word = |choice: Option<bool>, (yes, no): (&str, &str)| choice.map(|on| if on { yes } else { no }.to_string());
     let account_level = wire::InstanceMetadataDefaultsResponse {
         http_endpoint: word(row.metadata.endpoint, ENDPOINT),
         http_put_response_hop_limit: row.metadata.hop_limit.map(i32::from),
@@ -153,27 +151,31 @@ mod tests {
     #[test]
     fn ec2_1_members_are_resolved_one_by_one() {
         let mut scene = Scene::new();
-        set_defaults(&mut scene, wire::ModifyInstanceMetadataDefaultsRequest {
-            http_tokens: text("required"),
-            http_put_response_hop_limit: Some(3),
-            ..Default::default()
-        });
+        set_defaults(
+            &mut scene,
+            wire::ModifyInstanceMetadataDefaultsRequest {
+                http_tokens: text("required"),
+                http_put_response_hop_limit: Some(3),
+                ..Default::default()
+            },
+        );
         let mut input = run(1);
-        input.metadata_options = Some(wire::InstanceMetadataOptionsRequest {
-            http_put_response_hop_limit: Some(5),
-            ..Default::default()
-        });
+        input.metadata_options =
+            Some(wire::InstanceMetadataOptionsRequest { http_put_response_hop_limit: Some(5), ..Default::default() });
         let launched = scene.write(|change| super::super::run_instances(change, &input)).expect("a launch");
         let options = launched.instances[0].metadata_options.clone().expect("shown");
         assert_eq!((options.http_tokens.as_deref(), options.http_put_response_hop_limit), (Some("required"), Some(5)));
         let defaults = scene.read(|call| get_instance_metadata_defaults(call, &Default::default())).expect("read");
         let defaults = defaults.account_level.expect("a level");
         assert_eq!((defaults.http_endpoint, defaults.http_put_response_hop_limit), (None, Some(3)));
-        set_defaults(&mut scene, wire::ModifyInstanceMetadataDefaultsRequest {
-            http_tokens: text(NO_PREFERENCE),
-            http_put_response_hop_limit: Some(NO_HOP_LIMIT),
-            ..Default::default()
-        });
+        set_defaults(
+            &mut scene,
+            wire::ModifyInstanceMetadataDefaultsRequest {
+                http_tokens: text(NO_PREFERENCE),
+                http_put_response_hop_limit: Some(NO_HOP_LIMIT),
+                ..Default::default()
+            },
+        );
         let id = scene.launch(1).remove(0);
         let options = scene.row::<Instance>(&id).metadata;
         assert_eq!((options.tokens_required, options.hop_limit), (false, 1));

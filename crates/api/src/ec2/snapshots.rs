@@ -205,18 +205,13 @@ pub fn create_snapshot(
     change: &mut Change<'_, '_>,
     input: &wire::CreateSnapshotRequest,
 ) -> Result<wire::Snapshot, ApiError> {
-    recast::only(
-        &wire::CREATE_SNAPSHOT_REQUEST,
-        input,
-        &["Description", "DryRun", "TagSpecifications", "VolumeId"],
-    )?;
+    recast::only(&wire::CREATE_SNAPSHOT_REQUEST, input, &["Description", "DryRun", "TagSpecifications", "VolumeId"])?;
     let volume = launch_data::text(&input.volume_id).ok_or_else(|| errors::missing("VolumeId"))?;
     errors::check_id("vol-", "InvalidVolumeID.Malformed", &volume)?;
     let lives = |row: &&Arc<Instance>| !matches!(row.phase, Phase::Terminated { .. });
     let instance = change.all::<Instance>().filter(lives).find(|row| row.root_volume == volume).cloned();
-    let instance = instance.ok_or_else(|| {
-        ApiError::new("InvalidVolume.NotFound", format!("The volume '{volume}' does not exist."))
-    })?;
+    let instance = instance
+        .ok_or_else(|| ApiError::new("InvalidVolume.NotFound", format!("The volume '{volume}' does not exist.")))?;
     capturable(&instance)?;
     check_count(&change.view())?;
     let description = description(&input.description)?;

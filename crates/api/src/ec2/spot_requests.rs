@@ -318,10 +318,11 @@ fn specification(view: &View<'_>, row: &SpotRequest) -> wire::LaunchSpecificatio
             enabled: Some(data.monitoring.unwrap_or(false)),
             ..Default::default()
         }),
-        placement: data.placement.zone.as_ref().map(|zone| wire::SpotPlacement {
-            availability_zone: Some(zone.to_string()),
-            ..Default::default()
-        }),
+        placement: data
+            .placement
+            .zone
+            .as_ref()
+            .map(|zone| wire::SpotPlacement { availability_zone: Some(zone.to_string()), ..Default::default() }),
         security_groups: data.security_groups.iter().map(group).collect(),
         subnet_id: data.subnet.as_ref().map(ToString::to_string),
         user_data: data.user_data.clone(),

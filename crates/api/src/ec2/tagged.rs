@@ -17,6 +17,9 @@ pub(super) struct Tagged<'a> {
     pub tags: &'a Tags,
 }
 
+/// Changes the tags of the row of a name.
+type Edit = fn(&mut Tx<'_>, &str, &mut dyn FnMut(&mut Tags));
+
 /// A kind of row with tags of its own.
 struct Kind {
     prefix: &'static str,
@@ -24,7 +27,7 @@ struct Kind {
     not_found: &'static str,
     /// The row's name, if it is there.
     find: fn(&View<'_>, &str) -> Option<String>,
-    edit: fn(&mut Tx<'_>, &str, &mut dyn FnMut(&mut Tags)),
+    edit: Edit,
 }
 
 macro_rules! kinds {

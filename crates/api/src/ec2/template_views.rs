@@ -154,12 +154,7 @@ fn chosen_versions<'a>(
         numbers.insert(version.number);
     }
     let wanted = |number: u64| (numbers.is_empty() || numbers.contains(&number)) && range.contains(&number);
-    Ok(template
-        .versions
-        .iter()
-        .filter(|version| wanted(version.number))
-        .map(|version| (template, version))
-        .collect())
+    Ok(template.versions.iter().filter(|version| wanted(version.number)).map(|version| (template, version)).collect())
 }
 
 fn versions_of_all<'a>(call: &Call<'a>, versions: &[String]) -> Result<Vec<Found<'a>>, ApiError> {

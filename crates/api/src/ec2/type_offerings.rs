@@ -73,7 +73,10 @@ mod tests {
         };
         let only = vec![filter("instance-type", &["t3.*"])];
         let all = ask("availability-zone", None, None, only.clone()).expect("listed").instance_type_offerings;
-        assert_eq!(all.len(), 3 * ask("region", None, None, only.clone()).expect("listed").instance_type_offerings.len());
+        assert_eq!(
+            all.len(),
+            3 * ask("region", None, None, only.clone()).expect("listed").instance_type_offerings.len()
+        );
         let first = ask("availability-zone", Some(5), None, only.clone()).expect("a page");
         let rest = ask("availability-zone", Some(1000), first.next_token, only).expect("the rest");
         assert_eq!([first.instance_type_offerings, rest.instance_type_offerings].concat(), all);

@@ -35,8 +35,7 @@ const FILTERS: [&str; 11] = [
 
 /// The living instance that has a root volume.
 fn owner<'a>(view: &View<'a>, volume: &str) -> Option<&'a Arc<Instance>> {
-    view.all::<Instance>()
-        .find(|row| row.root_volume == volume && !matches!(row.phase, Phase::Terminated { .. }))
+    view.all::<Instance>().find(|row| row.root_volume == volume && !matches!(row.phase, Phase::Terminated { .. }))
 }
 
 /// ModifyVolume: size (which only grows), type, IOPS and throughput.

@@ -4,8 +4,8 @@
 
 use super::filter::Filters;
 use super::instances_shape::root_device_name;
-use super::volume_rules::figures;
 use super::listing::IdKind;
+use super::volume_rules::figures;
 use super::{errors, paging, tag_rules};
 use crate::Call;
 use elastane_engine::View;

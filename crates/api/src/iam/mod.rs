@@ -8,6 +8,8 @@ mod names;
 mod profiles;
 mod roles;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub use profiles::*;
 pub use roles::*;

@@ -31,8 +31,15 @@ pub fn name<'a>(text: &'a Option<String>, member: &str, max: usize) -> Result<&'
 /// A path: `/`, or words between slashes.
 pub fn path(text: &Option<String>) -> Result<String, ApiError> {
     let path = text.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-    let good = path.starts_with('/') && path.ends_with('/') && path.len() <= 512 && path.bytes().all(|b| (0x21..=0x7e).contains(&b));
-    if good { Ok(path.to_string()) } else { Err(errors::invalid("The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.".to_string())) }
+    let good = path.starts_with('/')
+        && path.ends_with('/')
+        && path.len() <= 512
+        && path.bytes().all(|b| (0x21..=0x7e).contains(&b));
+    if good {
+        Ok(path.to_string())
+    } else {
+        Err(errors::invalid("The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.".to_string()))
+    }
 }
 
 /// Checks a trust policy: JSON with statements that name principals. What
@@ -42,8 +49,8 @@ pub fn trust_policy(text: &Option<String>, member: &str) -> Result<String, ApiEr
     if text.chars().count() > POLICY_MAX {
         return Err(errors::limit(format!("Cannot exceed quota for ACLSizePerRole: {POLICY_MAX}")));
     }
-    let policy: Value = serde_json::from_str(text)
-        .map_err(|_| errors::malformed_policy("This policy contains invalid Json"))?;
+    let policy: Value =
+        serde_json::from_str(text).map_err(|_| errors::malformed_policy("This policy contains invalid Json"))?;
     let statements: Vec<&Value> = match &policy["Statement"] {
         Value::Array(statements) => statements.iter().collect(),
         Value::Null => Vec::new(),
@@ -117,10 +124,7 @@ mod tests {
             ("{}".to_string(), "MalformedPolicyDocument"),
             (statement(r#"{"Effect":"Allow","Action":"sts:AssumeRole"}"#), "MalformedPolicyDocument"),
             (statement(r#"{"Effect":"Maybe","Principal":"*","Action":"*"}"#), "MalformedPolicyDocument"),
-            (
-                statement(r#"{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#),
-                "MalformedPolicyDocument",
-            ),
+            (statement(r#"{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#), "MalformedPolicyDocument"),
             (format!("{good}{}", " ".repeat(POLICY_MAX)), "LimitExceeded"),
             (String::new(), "ValidationError"),
         ] {

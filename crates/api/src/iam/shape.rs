@@ -1,8 +1,8 @@
 //! Roles and instance profiles as answers show them. Policies are percent
 //! encoded there (RFC 3986; terraform-calls.md 7).
 
-use elastane_engine::{View, identity};
 use elastane_engine::row::{InstanceProfile, Role, Tags};
+use elastane_engine::{View, identity};
 use elastane_wire::{Timestamp, iam as wire};
 use std::fmt::Write as _;
 

@@ -68,9 +68,9 @@ fn meaning(name: &str) -> Option<Meaning> {
         _ => None,
     };
     if let Some(rest) = name.strip_prefix(AMAZON_LINUX) {
-        let short = ["al2023", "amzn2", "amzn"].into_iter().find(|family| {
-            rest.strip_prefix(family).is_some_and(|rest| rest.starts_with("-ami-"))
-        })?;
+        let short = ["al2023", "amzn2", "amzn"]
+            .into_iter()
+            .find(|family| rest.strip_prefix(family).is_some_and(|rest| rest.starts_with("-ami-")))?;
         let found = rest.split('-').find_map(architecture)?;
         return Some(Meaning { architecture: found, short: short.to_string() });
     }

@@ -139,12 +139,9 @@ fn autoscaling_5_1_scale_in_zone_then_policy() {
 /// moved there; the other zones are balanced meanwhile.
 #[test]
 fn autoscaling_1_4_zones_without_capacity() {
-    for (desired, members, zones, plan) in [
-        (4, "bbbb", "ab", ""),
-        (5, "bbbb", "ab", "+a"),
-        (5, "bcccc", "abc", "+b"),
-        (5, "bbccc", "abc", ""),
-    ] {
+    for (desired, members, zones, plan) in
+        [(4, "bbbb", "ab", ""), (5, "bbbb", "ab", "+a"), (5, "bcccc", "abc", "+b"), (5, "bbccc", "abc", "")]
+    {
         let mut view = spread(desired, members);
         view.zones = zones.chars().map(|zone| zone.to_string().as_str().into()).collect();
         view.without_capacity = vec!["a".into()];

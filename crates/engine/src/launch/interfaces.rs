@@ -199,8 +199,7 @@ fn security_groups(
 
 /// A launch that names an address or an existing interface is one of a single instance.
 pub(super) fn check_single(cards: &[Card], count_max: u32) -> Result<(), Refusal> {
-    let named =
-        |card: &Card| card.primary.is_some() || !card.secondary.is_empty() || card.existing.is_some();
+    let named = |card: &Card| card.primary.is_some() || !card.secondary.is_empty() || card.existing.is_some();
     if count_max > 1 && cards.iter().any(named) {
         return Err(Refusal::new(
             "InvalidParameterCombination",

@@ -58,10 +58,7 @@ pub(super) fn zone(view: &View<'_>, placement: &PlacementChoice) -> Result<Optio
 }
 
 /// The placement group that a launch names, by its name or id.
-pub fn group<'a>(
-    view: &View<'a>,
-    placement: &PlacementChoice,
-) -> Result<Option<&'a Arc<PlacementGroup>>, Refusal> {
+pub fn group<'a>(view: &View<'a>, placement: &PlacementChoice) -> Result<Option<&'a Arc<PlacementGroup>>, Refusal> {
     let unknown = |named: &str| {
         Refusal::new("InvalidPlacementGroup.Unknown", format!("The Placement Group '{named}' is unknown."))
     };

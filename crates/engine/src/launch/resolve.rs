@@ -97,7 +97,8 @@ fn image<'a>(view: &View<'a>, data: &LaunchData) -> Result<&'a Image, Refusal> {
 /// CpuOptions may say what the type has anyway.
 fn check_cpu(kind: &InstanceType, data: &LaunchData) -> Result<(), Refusal> {
     let own = (kind.cores, kind.vcpus / kind.cores.max(1));
-    let same = |(cores, threads): (i32, i32)| i64::from(cores) == i64::from(own.0) && i64::from(threads) == i64::from(own.1);
+    let same =
+        |(cores, threads): (i32, i32)| i64::from(cores) == i64::from(own.0) && i64::from(threads) == i64::from(own.1);
     if data.cpu_options.is_none_or(same) {
         return Ok(());
     }
@@ -109,7 +110,8 @@ fn check_cpu(kind: &InstanceType, data: &LaunchData) -> Result<(), Refusal> {
 /// There is a root device and no other; it is not encrypted and goes with its instance.
 fn check_devices(image: &Image, data: &LaunchData) -> Result<(), Refusal> {
     let own = images::root_device_name(image);
-    let unsupported = |what: &str| Refusal::new("UnsupportedOperation", format!("{what} is not supported by Elastane yet."));
+    let unsupported =
+        |what: &str| Refusal::new("UnsupportedOperation", format!("{what} is not supported by Elastane yet."));
     for device in &data.block_devices {
         let name = device.device.as_str();
         if name != own && !ROOT_DEVICES.contains(&name) {
@@ -139,7 +141,6 @@ pub(super) fn root_device(image: &Image, data: &LaunchData) -> BlockDevice {
         throughput: asked.throughput.or(own.throughput),
     }
 }
-
 
 /// Whether the keys of an instance's tags can be paths in its metadata
 /// (ec2-imds.md 3); those of the service always can.

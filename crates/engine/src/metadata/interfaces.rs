@@ -14,7 +14,7 @@ pub(super) fn put(view: &View<'_>, instance: &Instance, interface: &NetworkInter
     let mut put = |name: &str, value: String| entries.insert(format!("{base}/{name}"), value);
     put("device-number", device.to_string());
     put("interface-id", interface.id.clone());
-    put("local-hostname", private_name(view, instance, &interface.subnet, primary));
+    put("local-hostname", private_name(view, instance, primary));
     put("local-ipv4s", lines(&interface.addresses));
     put("mac", mac_of(primary));
     put("network-card-index", "0".to_string());

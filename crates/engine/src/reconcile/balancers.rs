@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 pub(super) fn reconcile(tx: &mut Tx<'_>) {
     let mut there = BTreeSet::new();
-    let interfaces: Vec<Arc<NetworkInterface>> = tx.all::<NetworkInterface>().cloned().collect();
+    let ours = |row: &&Arc<NetworkInterface>| matches!(row.owner, InterfaceOwner::LoadBalancer(_));
+    let interfaces: Vec<Arc<NetworkInterface>> = tx.all::<NetworkInterface>().filter(ours).cloned().collect();
     for interface in interfaces {
         let InterfaceOwner::LoadBalancer(arn) = &interface.owner else { continue };
         match tx.get::<LoadBalancer>(arn.as_str()).filter(|row| enabled(row, &interface.subnet)) {

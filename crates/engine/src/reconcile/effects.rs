@@ -103,7 +103,11 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
     if !state.seen.inventoried {
         return Vec::new();
     }
-    let ended = if network::made_at_all(config) { memory.networks.follow(state, config, &news.touched, now) } else { Vec::new() };
+    let ended = if network::made_at_all(config) {
+        memory.networks.follow(state, config, &news.touched, now)
+    } else {
+        Vec::new()
+    };
     let plans: Vec<_> = memory.networks.plans().cloned().collect();
     let mut collector = Collector { memory, now, effects: Vec::new(), wanted: BTreeSet::new() };
     // Networks come before the launches that need them.

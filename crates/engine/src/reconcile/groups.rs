@@ -354,7 +354,8 @@ fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, actions: Vec<Acti
     let mut launches = VecDeque::from(launches);
     while let Some((zone, why, count)) = launches.pop_front() {
         let tried = places.exhausted.contains(&zone);
-        let outcome = if tried { Launched::NoCapacity } else { launch_members(tx, group, (&zone, count), &why, led_by(&why)) };
+        let outcome =
+            if tried { Launched::NoCapacity } else { launch_members(tx, group, (&zone, count), &why, led_by(&why)) };
         match outcome {
             Launched::Yes => {}
             Launched::Refused => break,

@@ -95,7 +95,7 @@ fn stopped(tx: &mut Tx<'_>, instance: &Instance, unasked: Option<StateReason>) {
     });
     network::renew_public_addresses(tx, &instance.id);
     if tx.config.plant == Some(Plant::PrivateAddressMoved) {
-        let next = Ipv4Addr::from(u32::from(instance.private_ip) + 1);
+        let next = Ipv4Addr::from(u32::from(instance.private_ip) ^ 0x0800);
         tx.update(instance.id.as_str(), |row: &mut Instance| row.private_ip = next);
     }
 }

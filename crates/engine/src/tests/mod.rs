@@ -1,5 +1,7 @@
 //! Tests of the engine as a whole, on a host that does everything at once.
 
+mod credits;
+mod balancers;
 mod groups;
 mod launches;
 mod load;

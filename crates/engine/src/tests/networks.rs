@@ -32,7 +32,8 @@ fn put_vpc(tx: &mut Tx<'_>) {
     });
     tx.put(InternetGateway { id: "igw-1".to_string(), vpc: Some(VpcId::from(VPC)), tags: Tags::new() });
     put_table(tx, "rtb-main", None, &[]);
-    for (subnet, range, zone) in [("subnet-a", "10.0.1.0/24", "us-east-1a"), ("subnet-b", "10.0.2.0/24", "us-east-1b")] {
+    for (subnet, range, zone) in [("subnet-a", "10.0.1.0/24", "us-east-1a"), ("subnet-b", "10.0.2.0/24", "us-east-1b")]
+    {
         tx.put(Subnet {
             id: SubnetId::from(subnet),
             vpc: VpcId::from(VPC),
@@ -100,11 +101,8 @@ fn attached(instance: &str) -> Option<Attachment> {
 }
 
 fn put_address(tx: &mut Tx<'_>, public: &str, interface: &str, private: &str) {
-    let association = AddressAssociation {
-        id: "eipassoc-1".to_string(),
-        interface: interface.to_string(),
-        private_ip: ip(private),
-    };
+    let association =
+        AddressAssociation { id: "eipassoc-1".to_string(), interface: interface.to_string(), private_ip: ip(private) };
     tx.put(Address {
         id: format!("eipalloc-{public}"),
         public_ip: ip(public),
@@ -174,8 +172,11 @@ fn an_empty_vpc() {
 #[test]
 fn routes_and_their_targets() {
     for (name, table, expected) in [
-        ("longest first", &[("0.0.0.0/0", "igw-1"), ("8.8.8.0/24", "igw-1"), ("8.0.0.0/8", "igw-1")][..],
-         "8.8.8.0/24 internet, 8.0.0.0/8 internet, 0.0.0.0/0 internet"),
+        (
+            "longest first",
+            &[("0.0.0.0/0", "igw-1"), ("8.8.8.0/24", "igw-1"), ("8.0.0.0/8", "igw-1")][..],
+            "8.8.8.0/24 internet, 8.0.0.0/8 internet, 0.0.0.0/0 internet",
+        ),
         ("prefix list", &[("pl-1", "igw-2"), ("9.0.0.0/8", "igw-1")], "7.0.0.0/8 nowhere, 9.0.0.0/8 internet"),
         ("no such gateway", &[("0.0.0.0/0", "igw-3")], "0.0.0.0/0 nowhere"),
         ("another VPC's gateway", &[("0.0.0.0/0", "igw-2")], "0.0.0.0/0 nowhere"),

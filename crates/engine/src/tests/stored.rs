@@ -125,7 +125,10 @@ const OLD_INSTANCE: &str = r#"{"id": "i-1", "reservation": "r-1", "launch_index"
 /// What the first release stored has interfaces, a way out and snapshots when it is opened, once and for all.
 #[test]
 fn the_first_release_is_opened() {
-    let gone = OLD_INSTANCE.replace("i-1", "i-2").replace("eni-1", "eni-2").replace("\"Running\"", r#"{"Terminated": {"at": 8}}"#);
+    let gone = OLD_INSTANCE
+        .replace("i-1", "i-2")
+        .replace("eni-1", "eni-2")
+        .replace("\"Running\"", r#"{"Terminated": {"at": 8}}"#);
     let row = |(key, row): (&str, &str)| {
         let row = if key == "instance/i-2" { gone.as_str() } else { row };
         (format!("000000000000/us-east-1/{key}"), format!(r#"{{"v": 1, "row": {row}}}"#).into_bytes())

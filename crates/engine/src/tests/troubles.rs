@@ -170,7 +170,10 @@ fn spot_instances_are_terminated() {
         rig.pass(Span::from_secs(1));
         let row = rig.get::<Instance>(id.as_str()).expect("a row");
         assert!(matches!(row.phase, Phase::Terminated { .. }));
-        assert_eq!(row.state_reason.as_ref().map(|reason| reason.code.as_str()), Some("Server.SpotInstanceTermination"));
+        assert_eq!(
+            row.state_reason.as_ref().map(|reason| reason.code.as_str()),
+            Some("Server.SpotInstanceTermination")
+        );
         let request = rig.get::<SpotRequest>("sir-1").expect("a row");
         if persistent {
             let fresh = request.instance.clone().expect("launched again");

@@ -71,10 +71,13 @@ fn said(data: &LaunchData) -> Value {
         ("Placement", given([("AvailabilityZone", json!(data.placement.zone))])),
         ("Monitoring", given([("Enabled", json!(data.monitoring))])),
         ("DisableApiTermination", json!(data.disable_api_termination)),
-        ("InstanceInitiatedShutdownBehavior", json!(data.shutdown_behavior.map(|behavior| match behavior {
-            ShutdownBehavior::Stop => "stop",
-            ShutdownBehavior::Terminate => "terminate",
-        }))),
+        (
+            "InstanceInitiatedShutdownBehavior",
+            json!(data.shutdown_behavior.map(|behavior| match behavior {
+                ShutdownBehavior::Stop => "stop",
+                ShutdownBehavior::Terminate => "terminate",
+            })),
+        ),
         ("EbsOptimized", json!(data.ebs_optimized)),
         ("CreditSpecification", given([("CpuCredits", json!(data.cpu_credits))])),
         (

@@ -92,7 +92,10 @@ fn choose(manifests: &[Descriptor]) -> Result<&Descriptor, HostError> {
         let there = manifests.iter().filter_map(|one| one.platform.as_ref());
         let names: Vec<String> = there.map(|one| format!("{}/{}", one.os, one.architecture)).collect();
         let wanted = own_architecture();
-        HostError::Refused(format!("the image has no linux/{wanted}, which this machine needs, but {}", names.join(", ")))
+        HostError::Refused(format!(
+            "the image has no linux/{wanted}, which this machine needs, but {}",
+            names.join(", ")
+        ))
     })
 }
 
@@ -237,7 +240,11 @@ mod tests {
     #[test]
     fn platforms() {
         let own = own_architecture();
-        let all = [descriptor(Some(("unknown", "unknown")), "a"), descriptor(None, "b"), descriptor(Some(("linux", own)), "c")];
+        let all = [
+            descriptor(Some(("unknown", "unknown")), "a"),
+            descriptor(None, "b"),
+            descriptor(Some(("linux", own)), "c"),
+        ];
         assert_eq!(choose(&all).expect("ours").digest, "c");
         assert_eq!(choose(&all[..2]).expect("silent").digest, "b");
         let text = choose(&[descriptor(Some(("linux", "s390x")), "d")]).map(|_| ()).expect_err("not ours").sentence();

@@ -79,7 +79,7 @@ impl<'a> Unpacker<'a> {
             if self.done.entries > ENTRIES_MAX {
                 return Err(HostError::Refused(format!("the image has more than {ENTRIES_MAX} entries")));
             }
-            if self.done.entries % 256 == 0 {
+            if self.done.entries.is_multiple_of(256) {
                 (self.tell)(self.done);
             }
             let path = PathBuf::from(OsString::from_vec(entry.path_bytes().into_owned()));
@@ -129,13 +129,15 @@ impl<'a> Unpacker<'a> {
             }
             tar::EntryType::Symlink => {
                 self.make_room(&parent, &name)?;
-                let target = entry.link_name_bytes().ok_or_else(|| HostError::Refused("a link to nothing".to_owned()))?;
+                let target =
+                    entry.link_name_bytes().ok_or_else(|| HostError::Refused("a link to nothing".to_owned()))?;
                 let target = CString::new(target.into_owned()).map_err(|_| bad("a link's target holds a zero byte"))?;
                 rustix::fs::symlinkat(&*target, &parent, &name).context(context)?;
                 self.own(&parent, &name, entry)?;
             }
             tar::EntryType::Link => {
-                let target = entry.link_name_bytes().ok_or_else(|| HostError::Refused("a link to nothing".to_owned()))?;
+                let target =
+                    entry.link_name_bytes().ok_or_else(|| HostError::Refused("a link to nothing".to_owned()))?;
                 let target = clean(Path::new(OsStr::from_bytes(&target)))?;
                 self.hard_link(&target, &parent, &name)?;
             }
@@ -222,12 +224,7 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    fn file(
-        &mut self,
-        parent: &OwnedFd,
-        name: &OsStr,
-        entry: &mut tar::Entry<'_, impl Read>,
-    ) -> Result<(), HostError> {
+    fn file(&mut self, parent: &OwnedFd, name: &OsStr, entry: &mut tar::Entry<'_, impl Read>) -> Result<(), HostError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let context = || format!("write {}", name.display());
         let made = rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600)).context(context)?;

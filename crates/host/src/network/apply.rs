@@ -241,7 +241,9 @@ fn beyond(plan: &NetworkPlan, subnet: &SubnetPlan, table: u32, links: &BTreeMap<
         };
         ((route.destination.network(), route.destination.prefix()), hop)
     });
-    for (destination, hop) in planned.chain(ranges) {
+    // What no route matches is dropped without a word, as on AWS.
+    let nowhere = std::iter::once(((Ipv4Addr::UNSPECIFIED, 0), Hop::Blackhole));
+    for (destination, hop) in nowhere.chain(planned).chain(ranges) {
         routes.insert(destination, Route { table, destination, hop });
     }
     routes.into_values().collect()

@@ -4,7 +4,7 @@
 
 use super::cable_name;
 use super::netlink::{Hop, Netlink, Route, Rule, Selector};
-use super::router::{self, Cable, INNER_NAME};
+use super::router::{self, CABLE_MAC, Cable, INNER_NAME};
 use crate::record::Record;
 use crate::sys;
 use elastane_domain::id::{InstanceId, VpcId};
@@ -149,6 +149,7 @@ impl Cards {
         let gone = before.iter().filter(|old| !cards.iter().any(|card| card.cable == old.cable));
         gone.into_iter().try_for_each(|old| netlink.remove_link(&old.cable)).map_err(what)?;
         let namespace = File::open(format!("/proc/{}/ns/net", station.pid)).map_err(what)?;
+        let mut laid = BTreeSet::new();
         for card in cards.iter().filter(|card| !cables.contains(&card.cable)) {
             let inner = card.inner_name();
             // One whose other end has gone with an earlier router is gone too, but not at once.
@@ -156,8 +157,9 @@ impl Cards {
             let (name, gateway) = (card.cable.as_str(), card.gateway);
             let cable = Cable { name, inner: &inner, pid: station.pid, gateway, addresses: &card.addresses };
             router::lay_cable(netlink, &cable).map_err(what)?;
+            laid.insert(card.number);
         }
-        router::inside(&namespace, |inside| configure(inside, &cards)).and_then(|done| done).map_err(what)?;
+        router::inside(&namespace, |inside| configure(inside, &cards, &laid)).and_then(|done| done).map_err(what)?;
         self.fitted.insert(station.instance.clone(), (station.pid, cards));
         Ok(())
     }
@@ -170,8 +172,9 @@ impl Cards {
     }
 }
 
-/// The instance's side of all its cards. Runs in the instance's network.
-fn configure(netlink: &Netlink, cards: &[Card]) -> io::Result<()> {
+/// The instance's side of all its cards, some of whose cables have just been
+/// laid. Runs in the instance's network.
+fn configure(netlink: &Netlink, cards: &[Card], laid: &BTreeSet<u16>) -> io::Result<()> {
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
     for card in cards {
         let index = sys::interface_index(&card.inner_name())?;
@@ -183,6 +186,9 @@ fn configure(netlink: &Netlink, cards: &[Card]) -> io::Result<()> {
             netlink.add_address(index, *address, card.prefix)?;
         }
         netlink.set_up(index)?;
+        if laid.contains(&card.number) {
+            netlink.add_neighbour(index, card.gateway, CABLE_MAC)?;
+        }
         let hop = Hop::Link { index, gateway: Some(card.gateway), source: None };
         let default = (Ipv4Addr::UNSPECIFIED, 0);
         if card.number == 0 {

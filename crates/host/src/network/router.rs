@@ -300,6 +300,10 @@ impl Router {
     }
 }
 
+/// Hardware address of the router's end of every cable: there is nobody else
+/// on it, so instances can be told it and need not ask.
+pub const CABLE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 3];
+
 /// A cable from a router to a card of an instance.
 pub struct Cable<'a> {
     /// The router's end.
@@ -318,7 +322,8 @@ pub struct Cable<'a> {
 pub fn lay_cable(netlink: &Netlink, cable: &Cable<'_>) -> io::Result<()> {
     let Some(primary) = cable.addresses.first() else { return Err(io::ErrorKind::InvalidInput.into()) };
     let mac = mac_of(*primary);
-    let veth = Veth { name: cable.name, mac: None, peer_name: cable.inner, peer_mac: mac, peer_pid: cable.pid };
+    let veth =
+        Veth { name: cable.name, mac: Some(CABLE_MAC), peer_name: cable.inner, peer_mac: mac, peer_pid: cable.pid };
     netlink.add_veth(&veth)?;
     let index = sys::interface_index(cable.name)?;
     // By default an answer for somebody else waits for most of a second.

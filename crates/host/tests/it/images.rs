@@ -154,9 +154,7 @@ fn imported_oci_layout_boots(world: &mut World) -> Result<(), String> {
     let layers = [lower, upper].map(|layer| blob(&layer.into_inner().expect("an archive in memory")));
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = blob(format!("{{\"os\":\"linux\",\"architecture\":\"{architecture}\"}}").as_bytes());
-    let descriptor = |(digest, size): &(String, usize), kind: &str| {
-        serde_json::json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest, "size": size })
-    };
+    let descriptor = |(digest, size): &(String, usize), kind: &str| serde_json::json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest, "size": size });
     let manifest = serde_json::json!({
         "schemaVersion": 2,
         "config": descriptor(&config, "config.v1+json"),
@@ -184,9 +182,10 @@ fn failed_imports_leave_nothing(world: &mut World) -> Result<(), String> {
     expect(refused.contains("device files are refused"), || refused.clone())?;
     for name in ["images", "trash"] {
         let left = fs::read_dir(world.data.join(name)).map_err(|err| err.to_string())?.flatten();
-        let left: Vec<_> = left.map(|entry| entry.file_name()).filter(|left| {
-            left.to_string_lossy().starts_with(image.as_str())
-        }).collect();
+        let left: Vec<_> = left
+            .map(|entry| entry.file_name())
+            .filter(|left| left.to_string_lossy().starts_with(image.as_str()))
+            .collect();
         expect(left.is_empty(), || format!("left in {name}: {left:?}"))?;
     }
     Ok(())

@@ -8,6 +8,7 @@ mod images;
 mod network;
 mod metadata;
 mod userdata;
+mod vpc;
 mod world;
 
 use elastane_host::{Make, enter_private_namespaces, run_helper};

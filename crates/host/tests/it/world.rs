@@ -132,7 +132,12 @@ impl World {
         let (sender, facts) = mpsc::channel();
         let sender = Mutex::new(sender);
         self.facts = facts;
-        self.host = Some(open(self.make, &self.data, Arc::new(move |fact| drop(sender.lock().unwrap().send(fact))), self.internet));
+        self.host = Some(open(
+            self.make,
+            &self.data,
+            Arc::new(move |fact| drop(sender.lock().unwrap().send(fact))),
+            self.internet,
+        ));
     }
 
     /// Waits for a fact; others are kept for later calls.

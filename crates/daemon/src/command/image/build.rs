@@ -28,8 +28,7 @@ const CONSOLE_LINES: usize = 60;
 pub fn run(build: &Build) -> Result<(), Problem> {
     let text = std::fs::read_to_string(&build.file)
         .map_err(|err| Problem::because(format!("cannot read {}", build.file.display()), err))?;
-    let recipe =
-        recipe::parse(&text).map_err(|problem| Problem::because(build.file.display().to_string(), problem))?;
+    let recipe = recipe::parse(&text).map_err(|problem| Problem::because(build.file.display().to_string(), problem))?;
     let daemon = build.choice.daemon()?;
     let interrupt = Interrupt::listen()?;
     let base = named(&daemon, &recipe.from)?;

@@ -16,9 +16,8 @@ pub fn run(import: &Import) -> Result<(), Problem> {
     let daemon = import.choice.daemon()?;
     let path = Path::new(&import.source);
     if path.exists() {
-        let source = path
-            .canonicalize()
-            .map_err(|err| Problem::because(format!("cannot find {}", path.display()), err))?;
+        let source =
+            path.canonicalize().map_err(|err| Problem::because(format!("cannot find {}", path.display()), err))?;
         let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         return carry_out(&daemon, import, source, stem_of(&stem));
     }

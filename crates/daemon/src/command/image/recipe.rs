@@ -92,7 +92,10 @@ mod tests {
         let recipe = parse("# web\nFROM debian-12\n\nALIAS web  www\nNAME web-1\nTYPE t3.small\n#!/bin/sh\nFROM x\n")
             .expect("a good file");
         assert_eq!((recipe.from.as_str(), recipe.name.as_deref()), ("debian-12", Some("web-1")));
-        assert_eq!((recipe.aliases, recipe.instance_type), (vec!["web".to_string(), "www".to_string()], "t3.small".to_string()));
+        assert_eq!(
+            (recipe.aliases, recipe.instance_type),
+            (vec!["web".to_string(), "www".to_string()], "t3.small".to_string())
+        );
         assert_eq!(recipe.script, "#!/bin/sh\nFROM x\n");
         assert_eq!(parse("FROM host\n#cloud-config\npackages: []").expect("cloud-config").instance_type, INSTANCE_TYPE);
     }

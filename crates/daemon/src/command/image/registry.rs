@@ -156,7 +156,8 @@ async fn manifest(
 }
 
 fn blob_path(layout: &Path, digest: &str) -> Result<PathBuf, Failure> {
-    let hex = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    let hex =
+        digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     let hex = hex.ok_or_else(|| format!("the digest {digest:?} is not of SHA-256"))?;
     Ok(layout.join("blobs/sha256").join(hex))
 }

@@ -156,7 +156,6 @@ impl Networks {
     pub(crate) fn plans(&self) -> impl Iterator<Item = &Arc<NetworkPlan>> {
         self.plans.iter().flat_map(BTreeMap::values)
     }
-
 }
 
 /// Whether a plan is in force as a whole.
