@@ -1,6 +1,7 @@
 """Scenario S5, what goes wrong on EC2: for each symptom the command that a person would type shows the cause."""
 
 import base64
+import json
 
 import pytest
 
@@ -9,6 +10,10 @@ from elastane import until
 
 SETUPS = [elastane.SANDBOX_ROOT]
 TIME_SCALE = 60
+TRUST = json.dumps({
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+})
 # Nobody waits longer for an activity: reconcilers act within a round.
 SOON_S = 60
 
@@ -69,9 +74,16 @@ def test_a_launch_template_whose_parts_are_gone(daemon, image, cause):
         data["SecurityGroupIds"] = [group]
         remove, words = lambda: ec2.delete_security_group(GroupId=group), f"The security group '{group}' does not exist"
     else:
+        iam.create_role(RoleName="gone", AssumeRolePolicyDocument=TRUST)
         iam.create_instance_profile(InstanceProfileName="gone")
+        iam.add_role_to_instance_profile(InstanceProfileName="gone", RoleName="gone")
         data["IamInstanceProfile"] = {"Name": "gone"}
-        remove, words = lambda: iam.delete_instance_profile(InstanceProfileName="gone"), "Invalid IAM Instance Profile"
+
+        def remove():
+            iam.remove_role_from_instance_profile(InstanceProfileName="gone", RoleName="gone")
+            iam.delete_instance_profile(InstanceProfileName="gone")
+
+        words = "Invalid IAM Instance Profile"
     ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     autoscaling.create_auto_scaling_group(

@@ -49,7 +49,7 @@ enum Command {
 pub struct Where {
     /// The data directory. [default: $ELASTANE_DATA_DIR, else $XDG_DATA_HOME/elastane, else
     /// ~/.local/share/elastane]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
 

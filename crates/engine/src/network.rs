@@ -115,12 +115,13 @@ fn default_network(config: &Config, index: usize) -> Cidr {
 fn put_default_vpc(tx: &mut Tx<'_>, cidr: Cidr) {
     let public_on_launch = tx.config.addresses == AddressPlan::Vpc;
     let vpc = VpcId::from(tx.rng.id(VpcId::PREFIX));
+    let dhcp_options = regional_dhcp_options(tx);
     tx.put(Vpc {
         id: vpc.clone(),
         cidr,
         default: true,
         more_cidrs: Vec::new(),
-        dhcp_options: "default".to_string(),
+        dhcp_options,
         dns_support: true,
         dns_hostnames: true,
         address_usage_metrics: false,
@@ -141,6 +142,21 @@ fn put_default_vpc(tx: &mut Tx<'_>, cidr: Cidr) {
         });
     }
     put_default_group(tx, &vpc);
+}
+
+/// The DHCP options that the region's new VPCs get, `dopt-…`: the VPC's own
+/// resolver and the region's domain (VPC User Guide, "DHCP option sets").
+pub fn regional_dhcp_options(tx: &mut Tx<'_>) -> String {
+    if let Some(there) = tx.all::<DhcpOptions>().find(|row| row.default) {
+        return there.id.clone();
+    }
+    let id = tx.rng.id("dopt-");
+    let options = [
+        ("domain-name".to_string(), vec![tx.scope().private_domain()]),
+        ("domain-name-servers".to_string(), vec!["AmazonProvidedDNS".to_string()]),
+    ];
+    tx.put(DhcpOptions { id: id.clone(), options: options.into(), default: true, tags: Tags::new() });
+    id
 }
 
 /// What a VPC has from its first moment: a main route table and a default

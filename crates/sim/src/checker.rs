@@ -30,6 +30,8 @@ pub struct Checker {
     acknowledged: BTreeMap<InstanceId, Scope>,
     /// Groups that a client was told of.
     groups: BTreeMap<GroupName, Scope>,
+    /// Groups that a client asked to delete.
+    deletions_asked: BTreeSet<GroupName>,
     /// Members of each group at the last look.
     sizes: BTreeMap<(Scope, GroupName), u32>,
     /// Instances that clients ended themselves: nobody drains those first.
@@ -87,6 +89,10 @@ impl Checker {
                 return broken("an instance's row goes after it was terminated", now, &write.key.id);
             }
         } else {
+            if write.key.kind == Kind::Group && self.deletions_asked.contains(write.key.id.as_str()) {
+                // It went in the round of the call, and the client may not have been told.
+                self.groups.remove(write.key.id.as_str());
+            }
             tables.remove(write.key.kind, &write.key.id);
         }
         Ok(())
@@ -115,6 +121,10 @@ impl Checker {
         match input {
             Input::Ec2TerminateInstances(input) => {
                 self.ended_by_hand.extend(input.instance_ids.iter().map(|id| InstanceId::from(id.as_str())));
+            }
+            Input::AutoScalingDeleteAutoScalingGroup(input) => {
+                let name = input.auto_scaling_group_name.as_deref().unwrap_or_default();
+                self.deletions_asked.insert(GroupName::from(name));
             }
             Input::Elbv2DeregisterTargets(input) => {
                 let arn = TargetGroupArn::from(input.target_group_arn.as_deref().unwrap_or_default());

@@ -135,7 +135,7 @@ pub(crate) fn encode_body(protocol: Protocol, body: &Body<'_>, record: &dyn Reco
             if body.void {
                 out.push_str("<return>true</return>");
             }
-            xml::write_members(&mut out, Style { millis: true }, members, record);
+            xml::write_members(&mut out, Style { millis: true, as_sent: false }, members, record);
             close_root(&mut out, body);
             out.into_bytes()
         }
@@ -145,7 +145,7 @@ pub(crate) fn encode_body(protocol: Protocol, body: &Body<'_>, record: &dyn Reco
             if let Some(wrapper) = body.result_wrapper {
                 out.extend(["<", wrapper, ">"]);
             }
-            xml::write_members(&mut out, Style { millis: true }, members, record);
+            xml::write_members(&mut out, Style { millis: true, as_sent: false }, members, record);
             if let Some(wrapper) = body.result_wrapper {
                 out.extend(["</", wrapper, ">"]);
             }

@@ -18,7 +18,13 @@ use std::borrow::Cow;
 pub(crate) struct Style {
     /// Timestamps always carry milliseconds, as in EC2.
     pub millis: bool,
+    /// Empty lists are left out instead of written as empty elements.
+    pub as_sent: bool,
 }
+
+/// What was stored is shown as it was sent: clients that compare the two take
+/// an empty list for a change (terraform-calls.md, aws_launch_template).
+const AS_SENT: &str = "ResponseLaunchTemplateData";
 
 pub(crate) fn write_members(out: &mut String, style: Style, members: &[Member], record: &dyn Record) {
     for (index, member) in members.iter().enumerate() {
@@ -38,6 +44,9 @@ fn write_element(out: &mut String, style: Style, name: &str, shape: &Shape, view
                 }
                 return;
             };
+            if list.count() == 0 && style.as_sent {
+                return;
+            }
             if list.count() == 0 {
                 // Clients read an absent list as "unknown" and an empty element as "none".
                 out.push('<');
@@ -68,7 +77,8 @@ fn write_element(out: &mut String, style: Style, name: &str, shape: &Shape, view
         }
         (Shape::Struct(shape), View::Record(record)) => {
             open(out, name);
-            write_members(out, style, shape.members, record);
+            let as_sent = style.as_sent || shape.name == AS_SENT;
+            write_members(out, Style { as_sent, ..style }, shape.members, record);
             close(out, name);
         }
         (_, View::String(text)) => write_text_element(out, name, text),

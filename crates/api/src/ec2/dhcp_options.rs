@@ -58,7 +58,7 @@ pub fn create_dhcp_options(
         return Err(ApiError::new("DhcpOptionsLimitExceeded", message));
     }
     errors::dry_run(input.dry_run)?;
-    let row = DhcpOptions { id: change.rng.id(OPTIONS_ID.prefix), options, tags };
+    let row = DhcpOptions { id: change.rng.id(OPTIONS_ID.prefix), options, default: false, tags };
     let dhcp_options = Some(show(&change.view(), &row));
     change.put(row);
     Ok(wire::CreateDhcpOptionsResult { dhcp_options })

@@ -28,8 +28,10 @@ pub(super) const PREFIXES: RangeInclusive<u8> = 16..=28;
 
 const ASSOCIATION_PREFIX: &str = "vpc-cidr-assoc-";
 
-const FILTERS: [&str; 15] = [
+const FILTERS: [&str; 17] = [
     "cidr",
+    "cidr-block",
+    "cidrBlock",
     "cidr-block-association.association-id",
     "cidr-block-association.cidr-block",
     "cidr-block-association.state",
@@ -63,12 +65,13 @@ pub fn create_vpc(
     check_count(change)?;
     errors::dry_run(input.dry_run)?;
     let id = VpcId::from(change.rng.id(VpcId::PREFIX));
+    let dhcp_options = elastane_engine::network::regional_dhcp_options(change);
     let vpc = Vpc {
         id: id.clone(),
         cidr,
         default: false,
         more_cidrs: Vec::new(),
-        dhcp_options: "default".to_string(),
+        dhcp_options,
         dns_support: true,
         dns_hostnames: false,
         address_usage_metrics: false,
@@ -263,7 +266,7 @@ pub fn describe_vpcs(call: &Call<'_>, input: &wire::DescribeVpcsRequest) -> Resu
 
 fn values(view: &View<'_>, vpc: &Vpc, name: &str, emit: &mut dyn FnMut(&str)) {
     match name {
-        "cidr" => emit(&vpc.cidr.to_string()),
+        "cidr" | "cidr-block" | "cidrBlock" => emit(&vpc.cidr.to_string()),
         "cidr-block-association.cidr-block" => vpc.cidrs().for_each(|cidr| emit(&cidr.to_string())),
         "cidr-block-association.association-id" => {
             emit(&primary_association(vpc));

@@ -356,6 +356,9 @@ pub struct DhcpOptions {
     pub id: String,
     /// Values by option name, such as `domain-name`.
     pub options: BTreeMap<String, Vec<String>>,
+    /// Whether it is the set that the region's new VPCs get.
+    #[serde(default)]
+    pub default: bool,
     /// Tags.
     pub tags: Tags,
 }

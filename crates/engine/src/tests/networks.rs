@@ -379,7 +379,7 @@ fn dhcp_options() {
             if let Some(options) = options {
                 let text = |values: Vec<&str>| values.into_iter().map(str::to_string).collect();
                 let options = options.into_iter().map(|(name, values)| (name.to_string(), text(values))).collect();
-                tx.put(DhcpOptions { id: "dopt-1".to_string(), options, tags: Tags::new() });
+                tx.put(DhcpOptions { id: "dopt-1".to_string(), options, default: false, tags: Tags::new() });
                 tx.update(VPC, |row: &mut Vpc| row.dhcp_options = "dopt-1".to_string());
             }
             plans::resolver_settings(&tx.view(), &VpcId::from(VPC))
