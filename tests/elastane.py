@@ -22,6 +22,8 @@ READY_LIMIT_S = 30
 STOP_LIMIT_S = 30
 # A client's call against loopback that takes longer has failed.
 CALL_LIMIT_S = 120
+# boto3's session, which makes them, is not for two threads at a time.
+MAKING_CLIENTS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -215,17 +217,18 @@ class Daemon:
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
-            service,
-            region_name=region or self.exports["AWS_DEFAULT_REGION"],
-            endpoint_url=self.url,
-            aws_access_key_id=credentials["AccessKeyId"] if credentials else self.exports["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=(
-                credentials["SecretAccessKey"] if credentials else self.exports["AWS_SECRET_ACCESS_KEY"]
-            ),
-            aws_session_token=credentials["Token"] if credentials else None,
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=CALL_LIMIT_S, **config),
-        )
+        key = credentials["AccessKeyId"] if credentials else self.exports["AWS_ACCESS_KEY_ID"]
+        secret = credentials["SecretAccessKey"] if credentials else self.exports["AWS_SECRET_ACCESS_KEY"]
+        with MAKING_CLIENTS:
+            return boto3.client(
+                service,
+                region_name=region or self.exports["AWS_DEFAULT_REGION"],
+                endpoint_url=self.url,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+                aws_session_token=credentials["Token"] if credentials else None,
+                config=Config(retries={"total_max_attempts": 1}, read_timeout=CALL_LIMIT_S, **config),
+            )
 
     def raw(self, body=b"", headers=None, path="/", method="POST"):
         """An unsigned request as bytes; status and body."""

@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 import elastane
 from elastane import BINARY, Daemon, as_user, traces, until, why_not
 
-SUBCOMMANDS = ["up", "demo", "env", "doctor", "status", "down", "reset", "sim"]
+SUBCOMMANDS = ["up", "demo", "env", "doctor", "status", "down", "reset", "image", "chaos", "sim"]
 UP_OPTIONS = ["--data-dir", "--listen", "--region", "--time-scale", "--driver", "--auth", "--vcpu-share"]
 DEMO_LIMIT_S = 180
 
@@ -124,6 +125,47 @@ def test_down_keeps_instances_and_down_all_removes_them(setup, clean_machine):
         until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in before), 10, "the instances to be gone")
     finally:
         daemon.destroy()
+
+
+@pytest.mark.parametrize("place", elastane.SETUPS, ids=lambda place: place.name)
+def test_down_all_clears_what_a_killed_daemon_left(place):
+    if reason := why_not(place):
+        pytest.skip(reason)
+    before, routes_before = traces(), routes()
+    daemon = Daemon(place)
+    try:
+        ec2 = daemon.start().client("ec2")
+        image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"] if place.sandbox else None
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.77.1.0/24")["Subnet"]["SubnetId"] if vpc else None
+        wanted = dict(ImageId=image, InstanceType="t3.nano", MinCount=2, MaxCount=2)
+        launched = ec2.run_instances(**wanted)["Instances"]
+        launched += ec2.run_instances(**wanted, **({"SubnetId": subnet} if subnet else {}))["Instances"]
+        names = [one["InstanceId"] for one in launched]
+
+        def pids():
+            return [daemon.instances()[name]["pid"] for name in names]
+
+        until(lambda: all(pids()), 30, "four first processes")
+        if place.sandbox:
+            until(lambda: len(daemon.status()["networks"]) == 2, 30, "two networks")
+            assert {one["problem"] for one in daemon.status()["networks"]} == {""}
+        left = pids()
+        daemon.kill()
+        assert all(os.path.exists(f"/proc/{pid}") for pid in left)
+        done = daemon.run("down", check=False)
+        assert done.returncode != 0 and "no daemon runs" in done.stderr, done
+        assert all(os.path.exists(f"/proc/{pid}") for pid in left)
+        daemon.run("down", "--all")
+        until(lambda: traces() <= before, 10, lambda: f"the machine to be clean: {sorted(traces() - before)}")
+        assert routes() <= routes_before
+    finally:
+        daemon.destroy()
+
+
+def routes():
+    """Where this machine sends packets to."""
+    return set(Path("/proc/net/route").read_text().splitlines())
 
 
 @pytest.mark.slow

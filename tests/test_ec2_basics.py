@@ -15,6 +15,7 @@ ZEROS = "00000000000000000"
 BY_LIST = {
     "describe_vpc_peering_connections", "describe_vpn_connections", "describe_customer_gateways", "describe_vpc_endpoints",
     "update_security_group_rule_descriptions_ingress", "update_security_group_rule_descriptions_egress",
+    "authorize_security_group_egress",
 }
 
 
@@ -55,7 +56,7 @@ def test_launch_templates_and_their_versions(ec2, image):
     changed = ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion="2")["LaunchTemplate"]
     assert (changed["DefaultVersionNumber"], changed["LatestVersionNumber"]) == (2, 3)
     latest = ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=["$Latest", "$Default"])
-    assert [one["VersionNumber"] for one in latest["LaunchTemplateVersions"]] == [3, 2]
+    assert [one["VersionNumber"] for one in latest["LaunchTemplateVersions"]] == [2, 3]
     gone = ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=["1", "2", "9"])
     assert [one["VersionNumber"] for one in gone["SuccessfullyDeletedLaunchTemplateVersions"]] == [1]
     refused = {
@@ -70,9 +71,14 @@ def test_launch_templates_and_their_versions(ec2, image):
     ec2.delete_launch_template(LaunchTemplateId=template)
     for call in (ec2.delete_launch_template, ec2.modify_launch_template, ec2.describe_launch_template_versions):
         assert code_of(call, LaunchTemplateId=f"lt-{ZEROS}") == "InvalidLaunchTemplateId.NotFound", call
-    for call, key in ((ec2.delete_launch_template_versions, "Versions"), (ec2.create_launch_template_version, None)):
-        arguments = {key: ["1"]} if key else {"LaunchTemplateData": {"ImageId": image}}
-        assert code_of(call, LaunchTemplateId=f"lt-{ZEROS}", **arguments) == "InvalidLaunchTemplateId.NotFound"
+    assert code_of(
+        ec2.create_launch_template_version, LaunchTemplateId=f"lt-{ZEROS}", LaunchTemplateData={"ImageId": image}
+    ) == "InvalidLaunchTemplateId.NotFound"
+    # This one answers for each version, also when it is the template that is not there.
+    absent = ec2.delete_launch_template_versions(LaunchTemplateId=f"lt-{ZEROS}", Versions=["1"])
+    assert [
+        one["ResponseError"]["Code"] for one in absent["UnsuccessfullyDeletedLaunchTemplateVersions"]
+    ] == ["launchTemplateIdDoesNotExist"]
     assert code_of(ec2.describe_launch_templates, LaunchTemplateNames=["nobody"]) == (
         "InvalidLaunchTemplateName.NotFoundException"
     )

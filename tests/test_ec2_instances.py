@@ -315,7 +315,7 @@ def test_roles_and_profiles(daemon):
     for call, arguments in [
         (iam.get_role, {"RoleName": "batch"}),
         (iam.delete_role, {"RoleName": "batch"}),
-        (iam.tag_role, {"RoleName": "batch", "Tags": []}),
+        (iam.tag_role, {"RoleName": "batch", "Tags": [{"Key": "team", "Value": "data"}]}),
         (iam.get_instance_profile, {"InstanceProfileName": "jobs"}),
         (iam.delete_instance_profile, {"InstanceProfileName": "jobs"}),
         (iam.add_role_to_instance_profile, {"InstanceProfileName": "jobs", "RoleName": "batch"}),

@@ -95,7 +95,8 @@ def test_vpc_is_made_with_what_every_vpc_has(ec2, vpc):
     shown = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]
     assert (shown["State"], shown["InstanceTenancy"], shown["IsDefault"]) == ("available", "default", False)
     assert shown["CidrBlockAssociationSet"][0]["CidrBlockState"]["State"] == "associated"
-    assert shown["DhcpOptionsId"] == "default" and shown["Tags"] == [{"Key": "Name", "Value": "test"}]
+    regional = next(one for one in ec2.describe_vpcs()["Vpcs"] if one["IsDefault"])["DhcpOptionsId"]
+    assert shown["DhcpOptionsId"] == regional and shown["Tags"] == [{"Key": "Name", "Value": "test"}]
     main = where(vpc_id=vpc) + [{"Name": "association.main", "Values": ["true"]}]
     local = ec2.describe_route_tables(Filters=main)["RouteTables"][0]["Routes"]
     assert [(r["DestinationCidrBlock"], r["GatewayId"], r["State"], r["Origin"]) for r in local] == [

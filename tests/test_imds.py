@@ -5,13 +5,14 @@ import json
 import os
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import elastane
 from elastane import SETUPS as ALL_SETUPS
-from elastane import Daemon, until, why_not
+from elastane import MAKING_CLIENTS, Daemon, until, why_not
 
 SETUPS = elastane.SETUPS
 BASE = "$base/latest"
@@ -348,7 +349,8 @@ def client_of(daemon, found, service, **other):
         "aws_access_key_id": found["AccessKeyId"], "aws_secret_access_key": found["SecretAccessKey"],
         "aws_session_token": found["Token"], **other,
     }
-    return boto3.client(service, endpoint_url=daemon.url, region_name="us-east-1", **keys)
+    with MAKING_CLIENTS:
+        return boto3.client(service, endpoint_url=daemon.url, region_name="us-east-1", **keys)
 
 
 def refusal(call, **arguments):
@@ -466,28 +468,38 @@ def test_credentials_outlive_the_daemon(daemon, acting):
     client_of(daemon, got, "sts").get_caller_identity()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def hasty(clean_machine):
-    """A daemon on which six hours pass in 36 seconds."""
+    """A daemon on which six hours pass in 36 seconds, those of the other tests; and what its instance gets meanwhile."""
     setup = next((setup for setup in ALL_SETUPS if not why_not(setup)), ALL_SETUPS[-1])
     daemon = Daemon(setup, time_scale=600)
-    try:
-        yield daemon.start()
-    finally:
-        daemon.destroy()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        try:
+            daemon.start()
+            yield daemon, pool.submit(two_credentials, daemon)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            daemon.destroy()
+
+
+def two_credentials(daemon):
+    """What an instance gets first, and what it gets next."""
+    found, name = with_role(daemon)
+    first = credentials(daemon, found, name)
+
+    def another():
+        got = credentials(daemon, found, name)
+        return got if got["AccessKeyId"] != first["AccessKeyId"] else None
+
+    second = until(another, 90, "new credentials", poll_s=0.5)
+    client_of(daemon, second, "sts").get_caller_identity()
+    return first, second
 
 
 def test_credentials_rotate(hasty):
-    found, name = with_role(hasty)
-    first = credentials(hasty, found, name)
-    old = client_of(hasty, first, "sts")
-
-    def another():
-        got = credentials(hasty, found, name)
-        return got if got["AccessKeyId"] != first["AccessKeyId"] else None
-
-    second = until(another, 90, "new credentials")
-    client_of(hasty, second, "sts").get_caller_identity()
+    daemon, told = hasty
+    first, second = told.result()
+    old = client_of(daemon, first, "sts")
 
     def seconds(text):
         from datetime import datetime
@@ -508,4 +520,4 @@ def test_credentials_rotate(hasty):
         return None
 
     assert until(expired, 90, "the old credentials to expire") == "ExpiredToken"
-    assert refusal(client_of(hasty, first, "ec2").describe_instances) == ("RequestExpired", 400)
+    assert refusal(client_of(daemon, first, "ec2").describe_instances) == ("RequestExpired", 400)

@@ -60,6 +60,17 @@ pub struct Status {
     pub target_groups: Vec<TargetGroupStatus>,
     /// Alarms.
     pub alarms: Vec<AlarmStatus>,
+    /// VPCs whose networks were made.
+    pub networks: Vec<NetworkStatus>,
+}
+
+/// The network of a VPC.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// The VPC's id.
+    pub vpc: String,
+    /// What of it is not as planned; empty when all is.
+    pub problem: String,
 }
 
 /// An instance.
@@ -162,7 +173,9 @@ pub struct Request<'a> {
 pub async fn respond(server: &Server, request: Request<'_>, granted: bool) -> HttpResponse {
     match (request.method, request.path) {
         ("GET", "/_elastane/health") => json(&server.about.version),
-        (_, path) if !granted && (PATHS.contains(&path) || path.starts_with(IMAGES) || path.starts_with(CHAOS_PATH)) => {
+        (_, path)
+            if !granted && (PATHS.contains(&path) || path.starts_with(IMAGES) || path.starts_with(CHAOS_PATH)) =>
+        {
             plain(403, "sign the request with the installation's credentials, for the service `elastane`\n")
         }
         ("GET", "/_elastane/status") => json(&status(server)),
@@ -214,6 +227,7 @@ fn status(server: &Server) -> Status {
         load_balancers: Vec::new(),
         target_groups: Vec::new(),
         alarms: Vec::new(),
+        networks: networks(state),
     };
     for (scope, tables) in &state.scopes {
         add_instances(&mut status, server, state, scope, tables);
@@ -228,6 +242,11 @@ fn status(server: &Server) -> Status {
         }));
     }
     status
+}
+
+fn networks(state: &State) -> Vec<NetworkStatus> {
+    let heard = state.seen.networks.iter();
+    heard.map(|(vpc, (_, problem))| NetworkStatus { vpc: vpc.to_string(), problem: problem.clone() }).collect()
 }
 
 /// Of the boot that is in force; under way when nothing was heard of it.

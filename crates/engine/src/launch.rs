@@ -7,8 +7,10 @@ pub mod placement;
 mod resolve;
 mod spot;
 
+pub use interfaces::check_network;
 pub use resolve::{check_tag_keys, profile};
 
+use crate::reconcile::network::resolver_settings;
 use crate::row::*;
 use crate::state::{Tx, View};
 use base64::Engine as _;
@@ -84,7 +86,7 @@ pub fn launch(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<InstanceId>, Ref
     let view = tx.view();
     check_counts(&view, request)?;
     let data = &request.data;
-    let resolved = resolve::all(&view, data)?;
+    let resolved = resolve::all(&view, tx.config.addresses, data)?;
     interfaces::check_single(&resolved.cards, request.count_max)?;
     let wanted = (resolved.instance_type.name, request.count_min);
     let room = placement::room(&view, resolved.zone(), resolved.group, wanted)?;
@@ -125,8 +127,8 @@ pub fn launch(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<InstanceId>, Ref
 
 /// Whether a call with this data would be accepted, capacity aside, with
 /// nothing changed: what a group checks when its template is set.
-pub fn check(view: &View<'_>, data: &LaunchData) -> Result<(), Refusal> {
-    resolve::all(view, data).map(|_| ())
+pub fn check(tx: &Tx<'_>, data: &LaunchData) -> Result<(), Refusal> {
+    resolve::all(&tx.view(), tx.config.addresses, data).map(|_| ())
 }
 
 fn check_counts(view: &View<'_>, request: &Request) -> Result<(), Refusal> {
@@ -240,6 +242,7 @@ pub fn spec(view: &View<'_>, instance: &Instance) -> Option<LaunchSpec> {
     let subnet = view.get::<Subnet>(instance.subnet.as_str())?;
     let kind = instance_type(&instance.instance_type)?;
     let key = instance.key_name.as_ref().and_then(|name| view.get::<KeyPair>(name));
+    let (name_servers, search_domain) = resolver_settings(view, &instance.vpc);
     Some(LaunchSpec {
         instance: instance.id.clone(),
         generation: instance.generation,
@@ -254,8 +257,8 @@ pub fn spec(view: &View<'_>, instance: &Instance) -> Option<LaunchSpec> {
         memory_mib: kind.memory_mib,
         user_data: instance.user_data.as_deref().and_then(|text| decode_user_data(text).ok()),
         ssh_public_key: key.map(|key| key.public_key.clone()),
-        name_servers: Vec::new(),
-        search_domain: view.scope.private_domain(),
+        name_servers,
+        search_domain,
     })
 }
 

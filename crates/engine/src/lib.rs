@@ -17,6 +17,7 @@ pub mod identity;
 pub mod launch;
 pub mod metadata;
 pub mod network;
+pub mod public_parameters;
 mod reconcile;
 mod rng;
 pub mod row;

@@ -70,6 +70,8 @@ pub struct Host {
     pub boots: BTreeMap<(InstanceId, Generation), u32>,
     /// Networks by the plans in force.
     pub networks: BTreeMap<VpcId, Arc<NetworkPlan>>,
+    /// VPCs that the daemon wants a network for; it forgets them when it dies.
+    planned: BTreeSet<VpcId>,
     /// How often a command was run on an instance, to find what runs twice.
     pub executions: BTreeMap<(CommandId, InstanceId), u32>,
     /// Outcomes that machines remember, `None` while the command runs.
@@ -124,12 +126,14 @@ impl Host {
     pub fn apply(&mut self, plan: Arc<NetworkPlan>, now: Time, rng: &mut Rng, faults: &HostFaults) {
         let slow = rng.below(1000) < faults.network_slow;
         let at = now + if slow { Span::from_secs(1 + rng.below(60) as i64) } else { Span(rng.below(50) as i64) };
+        self.planned.insert(plan.vpc.clone());
         self.plan(at, Job::Network(plan));
     }
 
-    /// Accepts the end of a network.
+    /// Accepts the end of a network; it ends when no machine is in it.
     pub fn end_network(&mut self, vpc: VpcId, now: Time) {
         self.jobs.retain(|_, job| !matches!(job, Job::Network(plan) if plan.vpc == vpc));
+        self.planned.remove(&vpc);
         self.plan(now + Span(20), Job::EndNetwork(vpc));
     }
 
@@ -180,7 +184,9 @@ impl Host {
             }
             Job::Remove(instance) => {
                 self.jobs.retain(|_, job| !matches!(job, Job::Boot(spec) if spec.instance == instance));
-                self.machines.remove(&instance);
+                if let Some(held) = self.machines.remove(&instance) {
+                    self.end_unused(&held.spec.vpc);
+                }
                 Some(HostFact::Removed { instance })
             }
             Job::Initialize(instance, generation) => {
@@ -195,7 +201,7 @@ impl Host {
             }
             Job::Network(plan) => Some(self.network(plan, rng, faults)),
             Job::EndNetwork(vpc) => {
-                self.networks.remove(&vpc);
+                self.end_unused(&vpc);
                 None
             }
             Job::Capture(image, instance) => {
@@ -227,6 +233,14 @@ impl Host {
         }
         let generation = in_force.generation;
         HostFact::Network { vpc, generation, problem: String::new() }
+    }
+
+    /// Ends a network that nobody wants any more and no machine is in.
+    fn end_unused(&mut self, vpc: &VpcId) {
+        let used = self.machines.values().any(|held| held.spec.vpc == *vpc);
+        if !used && !self.planned.contains(vpc) {
+            self.networks.remove(vpc);
+        }
     }
 
     /// Whether a zone outage keeps traffic from an address.
@@ -265,10 +279,15 @@ impl Host {
 
     /// What a daemon that starts finds: facts under way to the one before it
     /// are lost, and so is what was accepted but not begun. Commands go on,
-    /// as they run in the machines.
+    /// as they run in the machines. Networks in which nothing runs end.
     pub fn restart(&mut self) -> Vec<HostFact> {
         self.facts.clear();
         self.jobs.retain(|_, job| matches!(job, Job::Command(..) | Job::Initialize(..)));
+        self.planned.clear();
+        let runs = |vpc: &VpcId| {
+            self.machines.values().any(|held| held.state == MachineState::Running && held.spec.vpc == *vpc)
+        };
+        self.networks.retain(|vpc, _| runs(vpc));
         vec![self.inventory(), HostFact::Layers(self.layers.iter().cloned().collect())]
     }
 

@@ -10,6 +10,12 @@ use crate::value::{Record, View};
 /// Violations that one error tells; AWS stops at ten as well.
 const VIOLATIONS_MAX: usize = 10;
 
+/// Values of the longest enumeration that is checked. Longer ones are
+/// catalogues, such as EC2's instance types: they grow between two versions of
+/// the model, and the operations refuse what they do not offer themselves, each
+/// with its own code.
+const ENUMERATION_MAX: usize = 200;
+
 /// Characters of a value that an error repeats.
 const VALUE_CHARS_MAX: usize = 256;
 
@@ -151,7 +157,8 @@ impl Check {
                 if limited {
                     self.length(shape.length, text.chars().count() as u64, || echo(text));
                 }
-                if !shape.allowed.is_empty() && !shape.allowed.contains(&text) {
+                let checked = (1..=ENUMERATION_MAX).contains(&shape.allowed.len());
+                if checked && !shape.allowed.contains(&text) {
                     let rule = format!("satisfy enum value set: [{}]", enumeration(shape.allowed));
                     self.report(Some(echo(text)), rule);
                 }

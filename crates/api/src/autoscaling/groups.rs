@@ -56,7 +56,7 @@ fn new_group(
     let template = settings::template(&view, spec)?;
     let placement = settings::placement(&view, input.vpc_zone_identifier.as_deref(), &input.availability_zones)?
         .ok_or_else(|| errors::invalid("At least one Availability Zone or VPC Subnet is required."))?;
-    settings::check_launch(&view, &template, &placement)?;
+    settings::check_launch(change, &template, &placement)?;
     let target_groups = attached(&view, input, &placement)?;
     let min = required_size(input.min_size, "MinSize")?;
     let max = required_size(input.max_size, "MaxSize")?;
@@ -245,7 +245,7 @@ fn update_launching(
     }
     let moved = placement != settings::placement_of(row);
     if moved || input.launch_template.is_some() {
-        settings::check_launch(&view, &template, &placement)?;
+        settings::check_launch(change, &template, &placement)?;
     }
     if moved {
         let arns: Vec<String> = row.target_groups.iter().map(ToString::to_string).collect();

@@ -6,7 +6,7 @@ use elastane_domain::group::TerminationPolicy;
 use elastane_domain::id::*;
 use elastane_domain::time::Span;
 use elastane_engine::row::{Group, LaunchTemplate, Subnet, TargetGroup, TargetType};
-use elastane_engine::{View, launch, network};
+use elastane_engine::{Tx, View, launch, network};
 use elastane_wire::{ApiError, autoscaling as wire};
 use std::collections::BTreeSet;
 
@@ -58,13 +58,14 @@ pub fn template(view: &View<'_>, spec: &wire::LaunchTemplateSpecification) -> Re
 }
 
 /// Whether EC2 would launch from the template where the group launches.
-pub fn check_launch(view: &View<'_>, template: &Template, placement: &Placement) -> Result<(), ApiError> {
+pub fn check_launch(tx: &Tx<'_>, template: &Template, placement: &Placement) -> Result<(), ApiError> {
+    let view = tx.view();
     let version = view.get::<LaunchTemplate>(template.id.as_str()).and_then(|row| row.version(&template.version));
     let Some(version) = version else { return Ok(()) };
     let mut data = version.data.clone();
     data.subnet = placement.subnets.first().cloned();
     (data.placement.zone, data.placement.zone_id) = (placement.zones.first().cloned(), None);
-    launch::check(view, &data).map_err(errors::template)
+    launch::check(tx, &data).map_err(errors::template)
 }
 
 /// Subnets and zones as a call names them; `None` when it names neither.

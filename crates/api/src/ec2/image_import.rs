@@ -11,9 +11,7 @@ use elastane_engine::network::ROOT_VOLUME_GIB;
 use elastane_engine::row::*;
 use elastane_wire::{ApiError, ec2 as wire};
 
-/// The tag whose words are further names of an image, by which public
-/// parameters find it (see `ssm::public`).
-pub const ALIAS_TAG: &str = "elastane:alias";
+pub use elastane_engine::public_parameters::ALIAS_TAG;
 
 /// What an import is to become.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -506,7 +506,7 @@ fn ec2_8_2_block_devices_of_a_capture() {
 /// An import's row names its layer; public parameters find it by its alias.
 #[test]
 fn imports_and_public_parameters() {
-    use crate::ssm::public_parameter;
+    use super::launch_data::image_of_parameter as public_parameter;
     const AL2023: &str = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64";
     const ARM: &str = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64";
     let mut scene = Scene::new();

@@ -6,7 +6,7 @@ use super::launch_network::{self, mixed};
 use super::{errors, recast, tag_rules};
 use elastane_domain::id::*;
 use elastane_domain::time::Time;
-use elastane_engine::View;
+use elastane_engine::{View, public_parameters};
 use elastane_engine::launch::decode_user_data;
 use elastane_engine::row::*;
 use elastane_wire::schema::Shape;
@@ -191,7 +191,7 @@ pub fn shown(data: &LaunchData) -> wire::ResponseLaunchTemplateData {
 
 /// The image that a public parameter leads to.
 pub fn image_of_parameter(view: &View<'_>, name: &str) -> Option<ImageId> {
-    crate::ssm::public_parameter(view, name)
+    public_parameters::image(view, name).map(|image| image.id.clone())
 }
 
 /// `over` on top of `base`: members of `over` replace those of `base` as a

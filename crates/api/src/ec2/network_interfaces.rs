@@ -10,9 +10,9 @@ use super::listing::{IdKind, chosen};
 use super::network::{SUBNET_ID, given, named, required, tags_of};
 use super::{errors, paging, recast, security_groups};
 use crate::{Call, Change};
-use elastane_domain::id::{SecurityGroupId, VpcId};
+use elastane_domain::id::{SecurityGroupId, SubnetId, VpcId};
 use elastane_engine::row::*;
-use elastane_engine::{View, network};
+use elastane_engine::{View, launch, network};
 use elastane_wire::{ApiError, ec2 as wire};
 
 /// Ids of network interfaces.
@@ -56,19 +56,21 @@ pub(super) fn refuse_managed(row: &NetworkInterface) -> Result<(), ApiError> {
     }
 }
 
-/// Groups of a VPC by their ids, each once; the VPC's default one for none.
+/// Groups for interfaces of a VPC's subnet by their ids, each once; the VPC's
+/// default one for none.
 ///
 /// # Errors
-/// `InvalidGroup.NotFound`, `InvalidGroupId.Malformed`,
-/// `SecurityGroupsPerInterfaceLimitExceeded`.
-pub(super) fn checked_groups(view: &View<'_>, vpc: &VpcId, ids: &[String]) -> Result<Vec<SecurityGroupId>, ApiError> {
+/// `InvalidGroup.NotFound`, `InvalidGroupId.Malformed`, `InvalidParameter` for
+/// one of another VPC, `SecurityGroupsPerInterfaceLimitExceeded`.
+pub(super) fn checked_groups(
+    view: &View<'_>,
+    (vpc, subnet): (&VpcId, &SubnetId),
+    ids: &[String],
+) -> Result<Vec<SecurityGroupId>, ApiError> {
     let mut found: Vec<SecurityGroupId> = Vec::new();
     for id in ids {
         let group = security_groups::find_group(view, Some(id), None)?;
-        if group.vpc != *vpc {
-            let message = format!("The security group '{id}' does not exist in VPC '{vpc}'");
-            return Err(ApiError::new("InvalidGroup.NotFound", message));
-        }
+        launch::check_network(group, vpc, subnet).map_err(errors::refused)?;
         if !found.contains(&group.id) {
             found.push(group.id.clone());
         }
@@ -87,7 +89,7 @@ pub(super) fn checked_groups(view: &View<'_>, vpc: &VpcId, ids: &[String]) -> Re
 /// those of [`checked_groups`].
 pub(super) fn set_groups(change: &mut Change<'_, '_>, interface: &str, ids: &[String]) -> Result<(), ApiError> {
     let Some(row) = change.get::<NetworkInterface>(interface) else { return Ok(()) };
-    let groups = checked_groups(&change.view(), &row.vpc, ids)?;
+    let groups = checked_groups(&change.view(), (&row.vpc, &row.subnet), ids)?;
     change.update(interface, |row: &mut NetworkInterface| row.groups = groups);
     Ok(())
 }
@@ -142,7 +144,7 @@ pub fn create_network_interface(
     recast::only(&wire::CREATE_NETWORK_INTERFACE_REQUEST, input, NAMES)?;
     let view = change.view();
     let subnet = named::<Subnet>(&view, (&input.subnet_id, "SubnetId"), &SUBNET_ID)?.clone();
-    let groups = checked_groups(&view, &subnet.vpc, &input.groups)?;
+    let groups = checked_groups(&view, (&subnet.vpc, &subnet.id), &input.groups)?;
     let description = checked_description(input.description.as_deref().unwrap_or_default())?;
     let tags = tags_of(&input.tag_specifications, "network-interface")?;
     let wanted = wanted(input)?;
@@ -255,7 +257,7 @@ pub fn modify_network_interface_attribute(
         edits.push(Edit::Description(checked_description(description.value.as_deref().unwrap_or_default())?));
     }
     if !input.groups.is_empty() {
-        edits.push(Edit::Groups(checked_groups(&view, &row.vpc, &input.groups)?));
+        edits.push(Edit::Groups(checked_groups(&view, (&row.vpc, &row.subnet), &input.groups)?));
     }
     if let Some(check) = &input.source_dest_check {
         edits.push(Edit::SourceDestCheck(check.value.unwrap_or(false)));

@@ -80,7 +80,7 @@ pub fn request_spot_instances(
         let spot_instance_requests = made.iter().map(|row| shown(&change.view(), row)).collect();
         return Ok(wire::RequestSpotInstancesResult { spot_instance_requests });
     }
-    launch::check(&change.view(), &data).map_err(errors::refused)?;
+    launch::check(change, &data).map_err(errors::refused)?;
     errors::dry_run(input.dry_run)?;
     let mut spot_instance_requests = Vec::new();
     for _ in 0..count {

@@ -4,7 +4,8 @@ use super::filter::Filters;
 use super::tagged::{Place, all, edit, place};
 use super::{errors, paging, tag_rules};
 use crate::{Call, Change};
-use elastane_engine::View;
+use elastane_engine::row::{Instance, Tags};
+use elastane_engine::{View, launch};
 use elastane_wire::{ApiError, ec2 as wire};
 use std::collections::BTreeSet;
 
@@ -23,6 +24,14 @@ fn places(view: &View<'_>, ids: &[String]) -> Result<Vec<Place>, ApiError> {
     ids.iter().map(|id| place(view, id)).collect()
 }
 
+/// Tags of an instance that shows them in its metadata are paths there.
+fn check_keys(view: &View<'_>, id: &str, tags: &Tags) -> Result<(), ApiError> {
+    match view.get::<Instance>(id) {
+        Some(row) if row.metadata.tags => launch::check_tag_keys(tags).map_err(errors::refused),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// CreateTags: sets tags, over those of the same keys.
 pub fn create_tags(
     change: &mut Change<'_, '_>,
@@ -34,6 +43,7 @@ pub fn create_tags(
     }
     let places = places(&change.view(), &input.resources)?;
     for (id, place) in input.resources.iter().zip(&places) {
+        check_keys(&change.view(), id, &tags)?;
         let mut within = Ok(());
         edit(change, id, place, &mut |found| {
             found.extend(tags.clone());
@@ -202,6 +212,31 @@ mod tests {
             delete(&mut scene, &id, vec![tag("aws:x", "system")]).expect_err("AWS's own").code,
             "InvalidParameterValue"
         );
+    }
+
+    /// A key that is no path is refused for an instance that shows its tags in
+    /// its metadata, and for no other.
+    #[test]
+    fn tags_in_metadata_have_paths_as_keys() {
+        for (shown, key, accepted) in [
+            (true, "a/b", false),
+            (true, "two words", false),
+            (true, "_index", false),
+            (true, "a-b", true),
+            (false, "a/b", true),
+        ] {
+            let mut scene = Scene::new();
+            let id = scene.launch(1).remove(0);
+            let set = |row: &mut Instance| row.metadata.tags = shown;
+            scene.write(|change| Ok(change.update(&id, set))).expect("an update");
+            let result = create(&mut scene, &[&id], &[tag(key, "1")]);
+            let code = result.err().map(|error| error.code);
+            assert_eq!(code.is_none(), accepted, "{shown} {key}");
+            assert!(accepted || code.is_some_and(|code| code == "InvalidParameterValue"), "{shown} {key}");
+            assert_eq!(scene.row::<Instance>(&id).tags.contains_key(key), accepted);
+            let volume = scene.row::<Instance>(&id).root_volume;
+            create(&mut scene, &[&volume], &[tag(key, "1")]).expect("a volume has no metadata");
+        }
     }
 
     /// A wrong resource or one tag too many changes nothing at all.

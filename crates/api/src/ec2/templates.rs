@@ -1,7 +1,7 @@
 //! Launch templates: what clients make of them, and deleting them
 //! (ec2-imds.md 7). Versions are numbered from 1 and never change.
 
-use super::launch_data::{find_template_row, image_of_parameter, of_template, overlay, said, text};
+use super::launch_data::{find_template_row, of_template, overlay, said, text};
 use super::template_views::{show_template, show_version};
 use super::{errors, tag_rules};
 use crate::Change;
@@ -104,12 +104,7 @@ fn given(data: Option<&wire::RequestLaunchTemplateData>) -> Result<&wire::Reques
 /// What a launch from the data as it stands would be refused for; nothing for
 /// what calls may still add.
 fn warning(change: &Change<'_, '_>, data: &LaunchData) -> Option<wire::ValidationWarning> {
-    let view = change.view();
-    let mut data = data.clone();
-    if let Some(name) = &data.image_parameter {
-        data.image = image_of_parameter(&view, name);
-    }
-    let refusal = launch::check(&view, &data).err().filter(|refusal| refusal.code != "MissingParameter")?;
+    let refusal = launch::check(change, data).err().filter(|refusal| refusal.code != "MissingParameter")?;
     let error = wire::ValidationError { code: Some(refusal.code.to_string()), message: Some(refusal.message) };
     Some(wire::ValidationWarning { errors: vec![error] })
 }

@@ -20,7 +20,7 @@ mod tests;
 pub use commands::list_commands;
 pub use instances::describe_instance_information;
 pub use invocations::{get_command_invocation, list_command_invocations};
-pub use public::{get_parameter, get_parameters, get_parameters_by_path, public_parameter};
+pub use public::{get_parameter, get_parameters, get_parameters_by_path};
 pub use send::send_command;
 
 /// The one document that can be run.

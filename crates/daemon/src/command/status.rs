@@ -57,6 +57,9 @@ fn render(status: &admin::Status) -> String {
     table(&mut out, &["TARGET GROUP", "HEALTHY", "UNHEALTHY", "INITIAL", "DRAINING"], targets.collect());
     let alarms = status.alarms.iter().map(|one| vec![one.name.clone(), one.state.clone(), one.reason.clone()]);
     table(&mut out, &["ALARM", "STATE", "REASON"], alarms.collect());
+    let troubled = status.networks.iter().filter(|one| !one.problem.is_empty());
+    let troubled = troubled.map(|one| vec![one.vpc.clone(), one.problem.clone()]);
+    table(&mut out, &["NETWORK", "IS NOT AS PLANNED"], troubled.collect());
     if status.instances.is_empty() && status.groups.is_empty() {
         out.push_str("\nNothing runs yet. `elastane demo` shows what can; `elastane env` lets the AWS CLI in.\n");
     }
@@ -79,5 +82,43 @@ pub fn table(out: &mut String, head: &[&str], rows: Vec<Vec<String>>) {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> admin::Status {
+        let daemon = admin::About {
+            version: "1".to_string(),
+            endpoint: "http://127.0.0.1:1".to_string(),
+            driver: "sandbox".to_string(),
+            driver_notes: Vec::new(),
+            pid: 1,
+            region: "us-east-1".to_string(),
+            time_scale: 1.0,
+        };
+        admin::Status {
+            daemon,
+            now: String::new(),
+            instances: Vec::new(),
+            groups: Vec::new(),
+            load_balancers: Vec::new(),
+            target_groups: Vec::new(),
+            alarms: Vec::new(),
+            networks: Vec::new(),
+        }
+    }
+
+    /// A network that may let pass what nobody allowed is seen at a glance, one that is as planned is not in the way.
+    #[test]
+    fn problems_of_networks_are_shown() {
+        let network = |vpc: &str, problem: &str| admin::NetworkStatus { vpc: vpc.into(), problem: problem.into() };
+        let networks = vec![network("vpc-1", ""), network("vpc-2", "the filter: denied")];
+        let text = render(&admin::Status { networks, ..empty() });
+        assert!(text.contains("vpc-2    the filter: denied"), "{text}");
+        assert!(!text.contains("vpc-1"), "{text}");
+        assert!(!render(&empty()).contains("NETWORK"));
     }
 }

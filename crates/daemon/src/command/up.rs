@@ -90,6 +90,16 @@ fn enter(up: &Up, data: &DataDir) -> Result<Entered, Problem> {
     }
 }
 
+/// The driver that a data directory was made with; `None` when no daemon has run on it.
+pub fn driver_of(data: &DataDir) -> Result<Option<Driver>, Problem> {
+    let family: Option<String> = data.read_json(DRIVER_FILE)?;
+    Ok(match family.as_deref() {
+        Some("process") => Some(Driver::Process),
+        Some("sandbox") => Some(Driver::Sandbox),
+        _ => None,
+    })
+}
+
 /// Connections need file descriptors: as many as the system allows without asking.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};

@@ -19,7 +19,7 @@ pub(super) struct Card {
     existing: Option<(String, Ipv4Addr)>,
     vpc: VpcId,
     pub subnet: SubnetId,
-    cidr: Cidr,
+    pub cidr: Cidr,
     pub zone: Zone,
     groups: Vec<SecurityGroupId>,
     description: String,
@@ -111,7 +111,7 @@ fn new_card(
             format!("The subnet '{}' is in the availability zone '{}', not in '{zone}'", subnet.id, subnet.zone);
         return Err(Refusal::new("InvalidParameterCombination", message));
     }
-    let groups = security_groups(view, data, &choice.groups, &subnet.vpc)?;
+    let groups = security_groups(view, data, &choice.groups, subnet)?;
     let alone = data.interfaces.len() <= 1;
     Ok(Card {
         device: choice.device,
@@ -176,16 +176,18 @@ fn security_groups(
     view: &View<'_>,
     data: &LaunchData,
     ids: &[SecurityGroupId],
-    vpc: &VpcId,
+    subnet: &Subnet,
 ) -> Result<Vec<SecurityGroupId>, Refusal> {
+    let vpc = &subnet.vpc;
     let unknown = |named: &str| {
         let message = format!("The security group '{named}' does not exist in VPC '{vpc}'");
         Refusal::new("InvalidGroup.NotFound", message)
     };
     let mut found = BTreeSet::new();
     for id in ids {
-        let group = view.get::<SecurityGroup>(id.as_str()).filter(|group| group.vpc == *vpc);
-        found.insert(group.ok_or_else(|| unknown(id.as_str()))?.id.clone());
+        let group = view.get::<SecurityGroup>(id.as_str()).ok_or_else(|| unknown(id.as_str()))?;
+        check_network(group, vpc, &subnet.id)?;
+        found.insert(group.id.clone());
     }
     for name in data.security_group_names.iter().filter(|_| data.interfaces.is_empty()) {
         let group = view.all::<SecurityGroup>().find(|group| group.vpc == *vpc && group.name == *name);
@@ -195,6 +197,18 @@ fn security_groups(
         found.extend(network::default_security_group(view, vpc).map(|group| group.id.clone()));
     }
     Ok(found.into_iter().collect())
+}
+
+/// Whether a security group can guard interfaces of a subnet of this VPC.
+///
+/// # Errors
+/// `InvalidParameter`, as EC2 says of a group that is there but elsewhere.
+pub fn check_network(group: &SecurityGroup, vpc: &VpcId, subnet: &SubnetId) -> Result<(), Refusal> {
+    if group.vpc == *vpc {
+        return Ok(());
+    }
+    let message = format!("Security group {} and subnet {subnet} belong to different networks.", group.id);
+    Err(Refusal::new("InvalidParameter", message))
 }
 
 /// A launch that names an address or an existing interface is one of a single instance.

@@ -2,9 +2,10 @@
 //! by one with EC2's codes and texts.
 
 use super::{DEFAULT_TYPE, Refusal, decode_user_data, interfaces, placement};
+use crate::network::AddressPlan;
 use crate::row::*;
 use crate::state::View;
-use crate::{identity, images};
+use crate::{identity, images, public_parameters};
 use elastane_domain::id::*;
 use elastane_domain::types::{InstanceType, instance_type};
 
@@ -31,7 +32,7 @@ impl Resolved<'_> {
 }
 
 /// Looks everything up. Nothing is changed.
-pub(super) fn all<'a>(view: &View<'a>, data: &LaunchData) -> Result<Resolved<'a>, Refusal> {
+pub(super) fn all<'a>(view: &View<'a>, plan: AddressPlan, data: &LaunchData) -> Result<Resolved<'a>, Refusal> {
     let image = image(view, data)?;
     let name = data.instance_type.as_deref().unwrap_or(DEFAULT_TYPE);
     let instance_type = instance_type(name)
@@ -53,6 +54,7 @@ pub(super) fn all<'a>(view: &View<'a>, data: &LaunchData) -> Result<Resolved<'a>
     let zone = placement::zone(view, &data.placement)?;
     let group = placement::group(view, &data.placement)?.map(AsRef::as_ref);
     let cards = interfaces::resolve(view, data, (instance_type, zone.as_ref()))?;
+    check_reachable(plan, &cards)?;
     let resource_names = view.get::<Subnet>(cards[0].subnet.as_str()).is_some_and(|subnet| subnet.resource_names);
     Ok(Resolved {
         image,
@@ -70,14 +72,17 @@ pub(super) fn all<'a>(view: &View<'a>, data: &LaunchData) -> Result<Resolved<'a>
 }
 
 fn image<'a>(view: &View<'a>, data: &LaunchData) -> Result<&'a Image, Refusal> {
-    let Some(id) = &data.image else {
-        return Err(match &data.image_parameter {
-            Some(name) => Refusal::new(
-                "InvalidAMIID.NotFound",
-                format!("The parameter '{name}' does not lead to an image of this installation."),
-            ),
-            None => Refusal::new("MissingParameter", "The request must contain the parameter ImageId"),
-        });
+    let id = match (&data.image, &data.image_parameter) {
+        (Some(id), _) => id,
+        (None, Some(name)) => {
+            return public_parameters::image(view, name).map(AsRef::as_ref).ok_or_else(|| {
+                let message = format!("The parameter '{name}' does not lead to an image of this installation.");
+                Refusal::new("InvalidAMIID.NotFound", message)
+            });
+        }
+        (None, None) => {
+            return Err(Refusal::new("MissingParameter", "The request must contain the parameter ImageId"));
+        }
     };
     if !well_formed(ImageId::PREFIX, id.as_str()) {
         return Err(Refusal::new("InvalidAMIID.Malformed", format!("Invalid id: \"{id}\" (expecting \"ami-...\")")));
@@ -92,6 +97,19 @@ fn image<'a>(view: &View<'a>, data: &LaunchData) -> Result<&'a Image, Refusal> {
             format!("The image ID '{id}' is not available: wait until its state is 'available'"),
         )),
     }
+}
+
+/// Instances that share the host's network listen on their own addresses, and
+/// of those the host has the loopback range only.
+fn check_reachable(plan: AddressPlan, cards: &[interfaces::Card]) -> Result<(), Refusal> {
+    let outside = cards.iter().find(|card| plan == AddressPlan::Loopback && !card.cidr.network().is_loopback());
+    let Some(card) = outside else { return Ok(()) };
+    let message = format!(
+        "Instances here are processes that share the host's network, so they can be launched only into subnets of \
+         127.0.0.0/8; the subnet '{}' is {}.",
+        card.subnet, card.cidr
+    );
+    Err(Refusal::new("UnsupportedOperation", message))
 }
 
 /// CpuOptions may say what the type has anyway.

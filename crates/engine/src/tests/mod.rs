@@ -1,7 +1,7 @@
 //! Tests of the engine as a whole, on a host that does everything at once.
 
-mod credits;
 mod balancers;
+mod credits;
 mod groups;
 mod launches;
 mod load;
@@ -43,7 +43,13 @@ struct Rig {
 impl Rig {
     /// A region with its default network and a launch template.
     fn new() -> Rig {
-        let mut rig = Rig::blank();
+        Rig::with(Config::default())
+    }
+
+    /// The same by another configuration.
+    fn with(config: Config) -> Rig {
+        let mut rig =
+            Rig { engine: Engine::open(config, 7, Vec::new()).expect("an empty store opens"), ..Rig::blank() };
         rig.tx(|tx| tx.put(template()));
         rig.tell(vec![Fact::Host(HostFact::Inventory(Vec::new()))]);
         rig

@@ -78,6 +78,14 @@ fn ec2_names() {
     assert_eq!(input.instance_ids, ["i-1"]);
 }
 
+/// A catalogue that grows between two models is the operation's to check.
+#[test]
+fn catalogues_are_not_checked() {
+    let (_, input) = post("Action=DescribeInstanceTypes&Version=2016-11-15&InstanceType.1=t9.tiny").expect("is good");
+    let Input::Ec2DescribeInstanceTypes(input) = input else { panic!("another operation") };
+    assert_eq!(input.instance_types, ["t9.tiny"]);
+}
+
 /// What is wrong is refused in the service's own words.
 #[test]
 fn refusals() {
@@ -86,12 +94,17 @@ fn refusals() {
         &["400 ", "<Response><Errors><Error><Code>InvalidAction</Code>", "not valid for this web service"],
     );
     assert_has(
-        &refusal(post("Action=CreateVpc&Version=2016-11-15")),
-        &["<Code>InvalidAction</Code>", "CreateVpc of Amazon Elastic Compute Cloud is not implemented"],
+        &refusal(post("Action=CreateTransitGateway&Version=2016-11-15")),
+        &["<Code>InvalidAction</Code>", "CreateTransitGateway of Amazon Elastic Compute Cloud is not implemented"],
     );
     assert_has(
         &refusal(post("Action=ListUsers&Version=2010-05-08")),
-        &["400 ", "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidAction</Code>", "IAM is not implemented"],
+        &[
+            "400 ",
+            "<ErrorResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><Error><Type>Sender</Type>\
+             <Code>InvalidAction</Code>",
+            "ListUsers of AWS Identity and Access Management is not implemented",
+        ],
     );
     assert_has(&refusal(post("Action=X&Version=1999-01-01")), &["<Code>InvalidAction</Code>"]);
     assert_has(&refusal(post("Version=2016-11-15")), &["<Code>MissingAction</Code>"]);
@@ -102,6 +115,10 @@ fn refusals() {
     assert_has(
         &refusal(post("Action=RunInstances&Version=2016-11-15&MinCount=one&MaxCount=1")),
         &["<Code>InvalidParameterValue</Code>", "Value (one) for parameter MinCount is invalid"],
+    );
+    assert_has(
+        &refusal(post("Action=RunInstances&Version=2016-11-15&MinCount=1&MaxCount=1&Placement.Tenancy=cloud")),
+        &["<Code>InvalidParameterValue</Code>", "satisfy enum value set: [default, dedicated, host]"],
     );
     assert_has(
         &refusal(post("Action=DescribeInstances&Version=2016-11-15&Instance.1=x")),

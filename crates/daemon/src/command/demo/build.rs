@@ -215,7 +215,6 @@ fn default_vpc(daemon: &Daemon) -> Result<Network, Problem> {
 
 fn template(stage: &mut Stage, image: &str, network: &Network) -> Result<String, Problem> {
     stage.tell.step("A launch template: the image, 4 vCPU, 8 GiB, HTTP only");
-    stage.tell.note("Security groups are recorded and shown; they are not enforced yet.");
     stage.tell.command(&format!("aws ec2 create-security-group --group-name {NAME} --description \"HTTP only\""));
     let made = ask!(
         stage.daemon(),

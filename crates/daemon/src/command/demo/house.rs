@@ -3,8 +3,8 @@
 
 use super::Demo;
 use super::signals::Interrupt;
-use crate::cli::Driver;
 use crate::client::Daemon;
+use crate::command::up::driver_of;
 use crate::data_dir::{DataDir, Problem};
 use clap::ValueEnum;
 use rustix::fs::{FlockOperation, flock};
@@ -72,12 +72,7 @@ impl House {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             }
-            let family: Option<String> = data.read_json("driver.json")?;
-            let driver = match family.as_deref() {
-                Some("process") => Driver::Process,
-                Some("sandbox") => Driver::Sandbox,
-                _ => options.driver,
-            };
+            let driver = driver_of(&data)?.unwrap_or(options.driver);
             House::at(&Demo { driver, ..options.clone() }, home, &Interrupt::default())?.close()?;
             ended += 1;
         }
