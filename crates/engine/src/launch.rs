@@ -97,10 +97,11 @@ pub fn launch(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<InstanceId>, Ref
     let group = resolved.group.cloned();
     let reservation = tx.rng.id("r-");
     let mut ids = Vec::new();
+    let mut public = None;
     for (index, addresses) in addresses.into_iter().enumerate() {
         let id = InstanceId::from(tx.rng.id(InstanceId::PREFIX));
         let private_ip = addresses[0][0];
-        let mut made = cards.iter().zip(addresses).map(|(card, addresses)| interfaces::put(tx, &id, card, addresses));
+        let mut made = cards.iter().zip(addresses).map(|one| interfaces::put(tx, &id, one, &mut public));
         let interface = made.next().expect("a launch has a primary interface");
         made.for_each(drop);
         let root_volume = tx.rng.id("vol-");

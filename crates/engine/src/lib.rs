@@ -12,8 +12,8 @@
 
 mod chaos;
 mod engine;
-pub mod images;
 pub mod identity;
+pub mod images;
 pub mod launch;
 pub mod metadata;
 pub mod network;

@@ -344,27 +344,52 @@ const PUBLIC_BASE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 /// How many addresses that range has.
 const PUBLIC_ADDRESSES: u32 = 1 << 17;
 
+/// Public addresses that nothing of any scope has, each given once: one look
+/// at all rows serves a launch of many.
+pub struct PublicAddresses {
+    /// Marks by the place in the range; empty when there are no public addresses.
+    used: Vec<bool>,
+    begin: u32,
+    next: usize,
+}
+
+impl PublicAddresses {
+    /// Those that are free now; none where instances share the host's network.
+    pub fn free(tx: &Tx<'_>) -> PublicAddresses {
+        let begin = tx.config.installation.wrapping_mul(256) % PUBLIC_ADDRESSES;
+        if tx.config.addresses == AddressPlan::Loopback {
+            return PublicAddresses { used: Vec::new(), begin, next: 0 };
+        }
+        let scopes = || tx.state.scopes.values();
+        let elastic = scopes().flat_map(|tables| tables.addresses.values()).map(|row| row.public_ip);
+        let given = scopes().flat_map(|tables| tables.interfaces.values()).filter_map(|row| row.public_ip);
+        let given = given.filter(|_| tx.config.plant != Some(Plant::PublicAddressTwice));
+        let base = u32::from(PUBLIC_BASE) + begin;
+        let place = |address: Ipv4Addr| u32::from(address).wrapping_sub(base) % PUBLIC_ADDRESSES;
+        // Marks are cheaper than a set.
+        let mut used = vec![false; PUBLIC_ADDRESSES as usize];
+        elastic.chain(given).for_each(|address| used[place(address) as usize] = true);
+        PublicAddresses { used, begin, next: 0 }
+    }
+
+    /// The next one; `None` when all are taken.
+    pub fn take(&mut self) -> Option<Ipv4Addr> {
+        while let Some(used) = self.used.get(self.next) {
+            let address = u32::from(PUBLIC_BASE) + (self.begin + self.next as u32) % PUBLIC_ADDRESSES;
+            self.next += 1;
+            // The first ones of each /24 are left to the edge itself.
+            if !used && !matches!(address & 0xff, 0..=3 | 0xff) {
+                return Some(Ipv4Addr::from(address));
+            }
+        }
+        None
+    }
+}
+
 /// A public address that nothing of any scope has; `None` when all are taken
 /// or instances share the host's network.
 pub fn public_address(tx: &Tx<'_>) -> Option<Ipv4Addr> {
-    if tx.config.addresses == AddressPlan::Loopback {
-        return None;
-    }
-    let scopes = || tx.state.scopes.values();
-    let elastic = scopes().flat_map(|tables| tables.addresses.values()).map(|row| row.public_ip);
-    let given = scopes().flat_map(|tables| tables.interfaces.values()).filter_map(|row| row.public_ip);
-    let given = given.filter(|_| tx.config.plant != Some(Plant::PublicAddressTwice));
-    let begin = tx.config.installation.wrapping_mul(256) % PUBLIC_ADDRESSES;
-    let place = |address: Ipv4Addr| u32::from(address).wrapping_sub(u32::from(PUBLIC_BASE) + begin) % PUBLIC_ADDRESSES;
-    // A launch asks for many: marks are cheaper than a set.
-    let mut used = vec![false; PUBLIC_ADDRESSES as usize];
-    elastic.chain(given).for_each(|address| used[place(address) as usize] = true);
-    (0..PUBLIC_ADDRESSES)
-        .filter(|offset| !used[*offset as usize])
-        .map(|offset| u32::from(PUBLIC_BASE) + (begin + offset) % PUBLIC_ADDRESSES)
-        // The first ones of each /24 are left to the edge itself.
-        .find(|address| !matches!(address & 0xff, 0..=3 | 0xff))
-        .map(Ipv4Addr::from)
+    PublicAddresses::free(tx).take()
 }
 
 /// A loopback address that no load balancer of any scope has; `None` when

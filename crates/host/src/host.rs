@@ -15,8 +15,8 @@ use crate::jobs::Jobs;
 use crate::launch::Base;
 use crate::layout::{Layout, is_safe_name};
 use crate::make::Make;
-use crate::record::{Phase, Record};
 use crate::network::Networks;
+use crate::record::{Phase, Record};
 use crate::router::Router;
 use crate::sockets::SocketMaker;
 use crate::{image, launch, make, process, recovery, sys};
@@ -267,12 +267,7 @@ impl Host {
     /// Unpacks a root file system (a tar archive, an OCI layout or an archive
     /// of one) to an image's layer, and says now and then how far it is.
     /// Blocks until the layer is complete on disk, or nothing of it is left.
-    pub fn import_image(
-        &self,
-        image: &ImageId,
-        source: &Path,
-        tell: &dyn Fn(Progress),
-    ) -> Result<Imported, HostError> {
+    pub fn import_image(&self, image: &ImageId, source: &Path, tell: &dyn Fn(Progress)) -> Result<Imported, HostError> {
         let inner = &self.inner;
         if !inner.make.is_sandbox() {
             let why = "images can be imported with the sandbox driver only: \
@@ -690,7 +685,8 @@ impl Inner {
         let directory = self.layout.instance(instance.as_str());
         let task = self.io.spawn(async move {
             // An instance that ends before has no result.
-            let Ok(Answer::Initialized { generation: of, initialization }) = talk(&directory, &Ask::Initialization).await
+            let Ok(Answer::Initialized { generation: of, initialization }) =
+                talk(&directory, &Ask::Initialization).await
             else {
                 return;
             };

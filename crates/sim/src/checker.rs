@@ -233,9 +233,8 @@ impl Checker {
         let user = instances
             .filter(|row| !matches!(row.phase, Phase::Terminated { .. }))
             .find(|row| row.layers.contains(image));
-        match user {
-            Some(row) => return broken("no layer goes that an instance stands on", now, row.id.as_str()),
-            None => {}
+        if let Some(row) = user {
+            return broken("no layer goes that an instance stands on", now, row.id.as_str());
         }
         let mut snapshots = self.durable.values().flat_map(|tables| tables.snapshots.values());
         match snapshots.find(|row| row.layers.contains(image)) {

@@ -34,7 +34,7 @@ pub struct HostFaults {
 /// What a host will do.
 #[derive(Clone, Debug)]
 enum Job {
-    Boot(LaunchSpec),
+    Boot(Box<LaunchSpec>),
     Stop(InstanceId, Generation),
     Remove(InstanceId),
     Capture(ImageId, InstanceId),
@@ -109,7 +109,7 @@ impl Host {
         }
         let slow = rng.below(1000) < faults.boot_slow;
         let seconds = if slow { 60 + rng.below(240) } else { 1 + rng.below(5) };
-        self.plan(now + Span::from_secs(seconds as i64), Job::Boot(spec));
+        self.plan(now + Span::from_secs(seconds as i64), Job::Boot(Box::new(spec)));
     }
 
     /// Accepts a stop.
@@ -176,7 +176,7 @@ impl Host {
 
     fn carry_out(&mut self, job: Job, now: Time, rng: &mut Rng, faults: &HostFaults) -> Option<HostFact> {
         match job {
-            Job::Boot(spec) => Some(self.boot(spec, now, rng, faults)),
+            Job::Boot(spec) => Some(self.boot(*spec, now, rng, faults)),
             Job::Stop(instance, generation) => {
                 let held = self.machines.get_mut(&instance).filter(|held| held.generation <= generation)?;
                 held.state = MachineState::Stopped;

@@ -230,10 +230,7 @@ mod tests {
     fn planted_bugs_are_found() {
         let mut wrong = Vec::new();
         for (plant, rules) in [
-            (
-                Plant::EffectBeforeCommit,
-                &["no effect before its commit", "no plan has an interface that is gone"][..],
-            ),
+            (Plant::EffectBeforeCommit, &["no effect before its commit", "no plan has an interface that is gone"][..]),
             (Plant::PendingNotCounted, &["capacity never exceeds the maximum"]),
             (Plant::ReaperOff, &["what nobody owns is reaped"]),
             (Plant::TerminatedRevived, &["terminated is final", "an instance keeps its private address"]),
@@ -246,10 +243,7 @@ mod tests {
             (Plant::AddressKept, &["released addresses come free"]),
             (Plant::InterfaceKept, &["no attachment names a terminated instance"]),
             (Plant::PrivateAddressMoved, &["an instance keeps its private address"]),
-            (
-                Plant::LayerDropped,
-                &["no layer goes that an instance stands on", "no layer goes that a snapshot holds"],
-            ),
+            (Plant::LayerDropped, &["no layer goes that an instance stands on", "no layer goes that a snapshot holds"]),
         ] {
             let found = (0..300).find_map(|seed| run(Settings { plant: Some(plant), ..Settings::new(seed) }).err());
             match found {

@@ -16,8 +16,10 @@ const ROUNDS: usize = 3;
 const CHANGES: usize = 10;
 /// Nothing listens there: an allowed packet is refused at once, one that is filtered is dropped.
 const PORT: u16 = 4321;
-/// An answer from this machine comes within a fraction of that.
-const DROPPED_AFTER: Duration = Duration::from_millis(20);
+/// Without an answer for so long a packet was dropped, also on a busy machine.
+const DROPPED_AFTER: Duration = Duration::from_millis(200);
+/// While a rule is waited for, a packet without an answer for so long is given up and another is sent.
+const NEXT_AFTER: Duration = Duration::from_millis(5);
 /// A change that takes longer has failed.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// Page tables and buffers of ended scripts are given back in the background.
@@ -75,7 +77,8 @@ fn bites(
     let probe = std::thread::spawn(move || {
         while begun.elapsed() < CHANGE_LIMIT {
             let at = begun.elapsed();
-            if passes(SocketAddr::from((address, PORT))) == want_through {
+            let patience = if want_through { NEXT_AFTER } else { DROPPED_AFTER };
+            if passes(SocketAddr::from((address, PORT)), patience) == want_through {
                 return Some(if want_through { begun.elapsed() } else { at });
             }
         }
@@ -87,8 +90,8 @@ fn bites(
 }
 
 /// Whether a packet gets to the instance.
-fn passes(address: SocketAddr) -> bool {
-    match TcpStream::connect_timeout(&address, DROPPED_AFTER) {
+fn passes(address: SocketAddr, patience: Duration) -> bool {
+    match TcpStream::connect_timeout(&address, patience) {
         Ok(_) => true,
         Err(err) => err.kind() == ErrorKind::ConnectionRefused,
     }

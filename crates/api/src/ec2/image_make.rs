@@ -6,6 +6,7 @@ use super::images::{check_name, description};
 use super::{errors, launch_data, recast, snapshots, tag_rules};
 use crate::Change;
 use elastane_domain::id::{ImageId, Region};
+use elastane_domain::time::Time;
 use elastane_engine::row::*;
 use elastane_engine::{Scope, View, images};
 use elastane_wire::{ApiError, ec2 as wire};
@@ -171,29 +172,14 @@ pub fn copy_image(
     let from = source_image(&change.view(), &region, &source)?;
     let mut image_tags = tags.remove("image").unwrap_or_default();
     if input.copy_image_tags.unwrap_or(false) && from.own {
-        let copied = from.image.tags.iter().filter(|(key, _)| !tag_rules::reserved(key));
-        for (key, value) in copied {
-            image_tags.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-        tag_rules::check_count(&image_tags)?;
+        image_tags = with_tags_of(&from.image, image_tags)?;
     }
     let from = from.image;
     let id = ImageId::from(change.rng.id(ImageId::PREFIX));
     let snapshot = change.rng.id("snap-");
     let now = change.now;
-    change.put(Snapshot {
-        id: snapshot.clone(),
-        volume: String::new(),
-        description: format!(
-            "Copied for DestinationAmi {id} from SourceAmi {source} for SourceSnapshot {}.",
-            from.snapshot
-        ),
-        layers: from.layers.clone(),
-        image: None,
-        size_gib: snapshots::size_gib(&from.details.root),
-        started_at: now,
-        tags: tags.remove("snapshot").unwrap_or_default(),
-    });
+    let snapshot_tags = tags.remove("snapshot").unwrap_or_default();
+    change.put(Snapshot { id: snapshot.clone(), tags: snapshot_tags, ..snapshot_of_copy(&from, &id, now) });
     let copied = ImageDetails {
         origin,
         deprecated_at: None,
@@ -220,6 +206,33 @@ pub fn copy_image(
     });
     errors::dry_run(input.dry_run)?;
     Ok(wire::CopyImageResult { image_id: Some(id.to_string()) })
+}
+
+/// CopyImageTags: `tags`, and those of the image for keys that they do not have.
+fn with_tags_of(image: &Image, mut tags: Tags) -> Result<Tags, ApiError> {
+    let copied = image.tags.iter().filter(|(key, _)| !tag_rules::reserved(key));
+    for (key, value) in copied {
+        tags.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    tag_rules::check_count(&tags)?;
+    Ok(tags)
+}
+
+/// What the snapshot of a copy of `from` says, but its id and its tags.
+fn snapshot_of_copy(from: &Image, copy: &ImageId, started_at: Time) -> Snapshot {
+    Snapshot {
+        id: String::new(),
+        volume: String::new(),
+        description: format!(
+            "Copied for DestinationAmi {copy} from SourceAmi {} for SourceSnapshot {}.",
+            from.id, from.snapshot
+        ),
+        layers: from.layers.clone(),
+        image: None,
+        size_gib: snapshots::size_gib(&from.details.root),
+        started_at,
+        tags: Tags::new(),
+    }
 }
 
 fn made_with<'a>(view: &View<'a>, token: &str) -> Option<&'a Arc<Image>> {

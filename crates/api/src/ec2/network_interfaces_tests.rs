@@ -6,7 +6,7 @@ use super::scene::{Scene, filter, tag};
 use super::*;
 use elastane_domain::time::Span;
 use elastane_engine::network;
-use elastane_engine::row::{Instance, InterfaceOwner, NetworkInterface, Subnet};
+use elastane_engine::row::{Instance, InterfaceOwner, NetworkInterface, SecurityGroup, Subnet, Tags};
 use elastane_wire::ec2 as wire;
 
 /// The default subnet of a zone.
@@ -131,6 +131,19 @@ fn addresses_of_new_interfaces() {
 #[test]
 fn new_interfaces_are_checked() {
     let mut scene = Scene::new();
+    let elsewhere = SecurityGroup {
+        id: "sg-0123456789abcdef0".into(),
+        name: "elsewhere".to_string(),
+        description: String::new(),
+        vpc: "vpc-0123456789abcdef0".into(),
+        rules: Vec::new(),
+        tags: Tags::new(),
+    };
+    let put = scene.write(|change| {
+        change.put(elsewhere.clone());
+        Ok(())
+    });
+    put.expect("a row");
     let base = base(&scene);
     let with = |edit: &dyn Fn(&mut wire::CreateNetworkInterfaceRequest)| {
         let mut input = base.clone();
@@ -142,6 +155,7 @@ fn new_interfaces_are_checked() {
         (with(&|input| input.subnet_id = Some("subnet-00000000".into())), "InvalidSubnetID.NotFound"),
         (with(&|input| input.subnet_id = Some("s".into())), "InvalidSubnetID.Malformed"),
         (with(&|input| input.groups = vec!["sg-00000000".into()]), "InvalidGroup.NotFound"),
+        (with(&|input| input.groups = vec![elsewhere.id.to_string()]), "InvalidParameter"),
         (with(&|input| input.description = Some("d".repeat(256))), "InvalidParameterValue"),
         (with(&|input| input.secondary_private_ip_address_count = Some(50)), "PrivateIpAddressLimitExceeded"),
         (with(&|input| input.secondary_private_ip_address_count = Some(-1)), "InvalidParameterValue"),

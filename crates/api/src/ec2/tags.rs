@@ -228,7 +228,11 @@ mod tests {
             let mut scene = Scene::new();
             let id = scene.launch(1).remove(0);
             let set = |row: &mut Instance| row.metadata.tags = shown;
-            scene.write(|change| Ok(change.update(&id, set))).expect("an update");
+            let updated = scene.write(|change| {
+                change.update(&id, set);
+                Ok(())
+            });
+            updated.expect("an update");
             let result = create(&mut scene, &[&id], &[tag(key, "1")]);
             let code = result.err().map(|error| error.code);
             assert_eq!(code.is_none(), accepted, "{shown} {key}");

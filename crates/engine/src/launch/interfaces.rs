@@ -2,7 +2,7 @@
 //! addresses of each instance.
 
 use super::{LAUNCH_MAX, Refusal, placement};
-use crate::network;
+use crate::network::{self, PublicAddresses};
 use crate::row::*;
 use crate::state::{Tx, View};
 use elastane_domain::id::*;
@@ -292,8 +292,14 @@ impl Free {
     }
 }
 
-/// Makes or attaches one interface of an instance; its id.
-pub(super) fn put(tx: &mut Tx<'_>, instance: &InstanceId, card: &Card, addresses: Vec<Ipv4Addr>) -> String {
+/// Makes or attaches one interface of an instance; its id. `public` are the
+/// public addresses of the launch, from the first one that is asked for.
+pub(super) fn put(
+    tx: &mut Tx<'_>,
+    instance: &InstanceId,
+    (card, addresses): (&Card, Vec<Ipv4Addr>),
+    public: &mut Option<PublicAddresses>,
+) -> String {
     let attachment = |tx: &mut Tx<'_>| Attachment {
         id: tx.rng.id("eni-attach-"),
         instance: instance.clone(),
@@ -308,7 +314,7 @@ pub(super) fn put(tx: &mut Tx<'_>, instance: &InstanceId, card: &Card, addresses
     }
     let id = tx.rng.id("eni-");
     let attachment = attachment(tx);
-    let public_ip = if card.public { network::public_address(tx) } else { None };
+    let public_ip = if card.public { public.get_or_insert_with(|| PublicAddresses::free(tx)).take() } else { None };
     let created_at = tx.now;
     tx.put(NetworkInterface {
         id: id.clone(),

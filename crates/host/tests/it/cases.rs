@@ -2,8 +2,8 @@
 
 use crate::images;
 use crate::isolated;
-use crate::network;
 use crate::metadata;
+use crate::network;
 use crate::userdata;
 use crate::world::{PATIENCE, Totals, World, spec, until};
 use elastane_domain::id::{ImageId, InstanceId, VpcId};
@@ -44,7 +44,13 @@ const CASES: [(&str, Case); 21] = [
 /// Runs the cases of one make.
 pub fn run(make: Make, data: &Path, filter: &str, totals: &mut Totals) {
     let mut world = World::open(make, data);
-    for (name, case) in CASES.into_iter().chain(userdata::CASES).chain(network::CASES).chain(images::CASES).filter(|(name, _)| name.contains(filter)) {
+    for (name, case) in CASES
+        .into_iter()
+        .chain(userdata::CASES)
+        .chain(network::CASES)
+        .chain(images::CASES)
+        .filter(|(name, _)| name.contains(filter))
+    {
         totals.check(make.name(), name, case(&mut world));
     }
     world.host().notes().iter().for_each(|note| println!("note    {}: {note}", make.name()));

@@ -5,8 +5,8 @@
 
 mod cases;
 mod images;
-mod network;
 mod metadata;
+mod network;
 mod userdata;
 mod vpc;
 mod world;

@@ -145,6 +145,11 @@ fn refusals() {
             "<ErrorResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\">",
         ],
     );
+}
+
+/// The same in the JSON protocols.
+#[test]
+fn refusals_in_json() {
     assert_has(
         &refusal(json("AmazonSSM.SendCommand", "{\"DocumentName\": 5}")),
         &["{\"__type\":\"SerializationException\",\"message\":\""],
