@@ -10,6 +10,7 @@ mod spot;
 pub use interfaces::check_network;
 pub use resolve::{check_tag_keys, profile};
 
+use crate::network::AddressPlan;
 use crate::reconcile::network::resolver_settings;
 use crate::row::*;
 use crate::state::{Tx, View};
@@ -36,6 +37,10 @@ pub const DEFAULT_TYPE: &str = "t3.micro";
 
 /// No instance gets less CPU than this: below it, booting takes seconds.
 const MILLICORES_MIN: u32 = 10;
+
+/// The system tag of instances that share the host's network, where security
+/// groups cannot be enforced: whoever describes them is told.
+pub const UNFILTERED_TAG: (&str, &str) = ("aws:elastane:security-groups", "not enforced by the process driver");
 
 /// An error of EC2: its code and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +97,10 @@ pub fn launch(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<InstanceId>, Ref
     let room = placement::room(&view, resolved.zone(), resolved.group, wanted)?;
     let counts = (request.count_min, request.count_max.min(room));
     let addresses = interfaces::addresses(&view, &resolved.cards, counts)?;
-    let template = instance_template(&view, &resolved, request);
+    let mut template = instance_template(&view, &resolved, request);
+    if tx.config.addresses == AddressPlan::Loopback {
+        template.tags.insert(UNFILTERED_TAG.0.to_string(), UNFILTERED_TAG.1.to_string());
+    }
     let cards = resolved.cards.clone();
     let group = resolved.group.cloned();
     let reservation = tx.rng.id("r-");

@@ -1,7 +1,7 @@
 //! What RunInstances and groups' launches refuse.
 
 use super::*;
-use crate::launch::{Request, check, launch};
+use crate::launch::{Request, UNFILTERED_TAG, check, launch};
 use elastane_domain::network::Cidr;
 
 fn request(change: impl FnOnce(&mut Request)) -> Request {
@@ -133,7 +133,9 @@ fn processes_are_launched_into_loopback_subnets() {
         let mut rig = Rig::with(Config { addresses, ..Config::default() });
         rig.tx(|tx| put_network(tx, ("vpc-1", "subnet-1", "sg-1"), "10.1.0.0/24"));
         let into = |subnet: Option<&str>| request(|r| r.data.subnet = subnet.map(SubnetId::from));
-        rig.tx(|tx| launch(tx, &into(None))).expect("the default VPC serves either");
+        let ids = rig.tx(|tx| launch(tx, &into(None))).expect("the default VPC serves either");
+        let told = rig.get::<Instance>(ids[0].as_str()).is_some_and(|row| row.tags.contains_key(UNFILTERED_TAG.0));
+        assert_eq!(told, outside.is_some(), "groups that are not enforced are marked");
         let named = into(Some("subnet-1"));
         let checked = rig.tx(|tx| check(tx, &named.data));
         assert_eq!(checked.as_ref().err().map(|refusal| refusal.code), outside, "{checked:?}");
