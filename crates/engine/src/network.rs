@@ -289,6 +289,15 @@ pub fn new_interface(
     }
 }
 
+/// Stores a load balancer's interface in a subnet, in the balancer's groups;
+/// clients look for it by its description.
+pub fn put_balancer_interface(tx: &mut Tx<'_>, row: &LoadBalancer, subnet: &Subnet, address: Ipv4Addr) {
+    let owner = InterfaceOwner::LoadBalancer(row.arn.clone());
+    let interface = new_interface(tx, subnet, owner, vec![address]);
+    let description = format!("ELB {}", row.dimension());
+    tx.put(NetworkInterface { description, groups: row.security_groups.clone(), ..interface });
+}
+
 /// Deletes an interface; Elastic IPs that lead to it come free.
 pub fn delete_interface(tx: &mut Tx<'_>, id: &str) {
     let leads = |row: &&Arc<Address>| row.association.as_ref().is_some_and(|to| to.interface == id);

@@ -24,14 +24,10 @@ pub fn places(view: &View<'_>, subnets: &[(SubnetId, Zone)]) -> Result<Vec<(Subn
     subnets.iter().map(place).collect()
 }
 
-/// Stores the interfaces of a new load balancer. Clients look for them by
-/// their description.
+/// Stores the interfaces of a new load balancer.
 pub fn put(tx: &mut Change<'_, '_>, row: &LoadBalancer, places: Vec<(Subnet, Ipv4Addr)>) {
     for (subnet, address) in places {
-        let owner = InterfaceOwner::LoadBalancer(row.arn.clone());
-        let interface = network::new_interface(tx, &subnet, owner, vec![address]);
-        let description = format!("ELB {}", row.dimension());
-        tx.put(NetworkInterface { description, groups: row.security_groups.clone(), ..interface });
+        network::put_balancer_interface(tx, row, &subnet, address);
     }
 }
 

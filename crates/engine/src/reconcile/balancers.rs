@@ -45,21 +45,5 @@ fn put(tx: &mut Tx<'_>, row: &LoadBalancer, subnet: &SubnetId) {
     let Some(subnet) = tx.get::<Subnet>(subnet.as_str()) else { return };
     let taken = network::taken(&tx.view(), &subnet.id);
     let Some(address) = subnet.cidr.next_free(&taken) else { return };
-    let (id, now) = (tx.rng.id("eni-"), tx.now);
-    tx.put(NetworkInterface {
-        id,
-        vpc: subnet.vpc.clone(),
-        subnet: subnet.id.clone(),
-        zone: subnet.zone.clone(),
-        description: format!("ELB {}", row.dimension()),
-        addresses: vec![address],
-        groups: row.security_groups.clone(),
-        source_dest_check: true,
-        owner: InterfaceOwner::LoadBalancer(row.arn.clone()),
-        attachment: None,
-        public_ip: None,
-        created_at: now,
-        client_token: None,
-        tags: Tags::new(),
-    });
+    network::put_balancer_interface(tx, row, &subnet, address);
 }
