@@ -501,8 +501,8 @@ fn hierarchy(make: Make, layout: &Layout, notes: &mut Vec<String>) -> Option<Hie
     }
 }
 
-/// FNV-1a: names a data directory within the machine, nothing more.
-fn checksum(bytes: &[u8]) -> u32 {
+/// FNV-1a: a short name for a data directory or a subnet, nothing more.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 

@@ -11,6 +11,7 @@ use super::internet;
 use super::netlink::{Hop, MAIN_TABLE, Netlink, Route, Veth};
 use super::router::{self, Role, Router};
 use super::ruleset::{self, EDGE_ADDRESS, EDGE_LINK};
+use crate::host::checksum;
 use crate::layout::Layout;
 use crate::make::Make;
 use crate::{record, sys};
@@ -77,11 +78,9 @@ fn link_name(vpc: &VpcId) -> String {
     format!("p{}", tail.chars().rev().collect::<String>())
 }
 
-/// FNV-1a of the data directory: two installations on one machine differ.
+/// Named after the data directory: two installations on one machine differ.
 fn host_link_name(data: &Path) -> String {
-    let bytes = data.as_os_str().as_encoded_bytes();
-    let sum = bytes.iter().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    format!("ela{sum:08x}")
+    format!("ela{:08x}", checksum(data.as_os_str().as_encoded_bytes()))
 }
 
 impl Edge {

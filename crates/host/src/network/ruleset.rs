@@ -10,6 +10,7 @@
 //! between.
 
 use super::cable_name;
+use crate::host::checksum;
 use elastane_domain::id::SecurityGroupId;
 use elastane_domain::vpc::{GroupPlan, Holder, InterfacePlan, NetworkPlan, Peer, Protocol, RulePlan, Via};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,9 +38,7 @@ pub fn subnet_tables(plan: &NetworkPlan) -> BTreeMap<&str, u32> {
     let mut taken = BTreeSet::new();
     let mut tables = BTreeMap::new();
     for subnet in &plan.subnets {
-        let bytes = subnet.id.as_str().bytes();
-        let hash = bytes.fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let mut number = hash & 0xf_ffff;
+        let mut number = checksum(subnet.id.as_str().as_bytes()) & 0xf_ffff;
         while !taken.insert(number) {
             number = (number + 1) & 0xf_ffff;
         }
