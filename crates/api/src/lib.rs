@@ -3,6 +3,7 @@
 //! [`Change`]; it never sees bytes, sockets or clocks, and a change that ends
 //! in an error leaves nothing behind.
 
+pub mod acm;
 pub mod autoscaling;
 pub mod cloudwatch;
 pub mod ec2;
@@ -96,9 +97,13 @@ impl<'b> DerefMut for Change<'_, 'b> {
 pub fn scope_of(operation: Operation, account: AccountId, region: Region) -> Scope {
     match operation.service() {
         Service::Iam => Scope { account, region: Region::from(IAM_REGION) },
-        Service::Ec2 | Service::AutoScaling | Service::Elbv2 | Service::CloudWatch | Service::Ssm | Service::Sts => {
-            Scope { account, region }
-        }
+        Service::Acm
+        | Service::Ec2
+        | Service::AutoScaling
+        | Service::Elbv2
+        | Service::CloudWatch
+        | Service::Ssm
+        | Service::Sts => Scope { account, region },
     }
 }
 

@@ -294,7 +294,8 @@ fn add_groups(status: &mut Status, scope: &Scope, tables: &Tables) {
 fn add_load_balancers(status: &mut Status, state: &State, scope: &Scope, tables: &Tables) {
     for row in tables.load_balancers.values() {
         let listeners: Vec<_> = tables.listeners.values().filter(|one| one.load_balancer == row.arn).collect();
-        let heard = || listeners.iter().filter_map(|one| state.seen.listening.get(&one.arn));
+        let places = || listeners.iter().flat_map(|one| row.nodes.values().map(|node| (one.arn.clone(), *node)));
+        let heard = || places().filter_map(|place| state.seen.listening.get(&place));
         status.load_balancers.push(LoadBalancerStatus {
             name: row.name.clone(),
             region: scope.region.to_string(),

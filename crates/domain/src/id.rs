@@ -91,6 +91,12 @@ ids! {
     TargetGroupArn "arn:";
     /// A listener's ARN.
     ListenerArn "arn:";
+    /// A listener rule's ARN.
+    RuleArn "arn:";
+    /// The ARN of a certificate of ACM or of an IAM server certificate.
+    CertificateArn "arn:";
+    /// A trust store's ARN.
+    TrustStoreArn "arn:";
     /// A CloudWatch alarm's name.
     AlarmName "";
     /// A Run Command invocation: a UUID.

@@ -183,8 +183,12 @@ fn concerns_routing(kind: Kind) -> bool {
         Kind::Instance
         | Kind::LoadBalancer
         | Kind::Listener
+        | Kind::Rule
         | Kind::TargetGroup
         | Kind::Target
+        | Kind::TrustStore
+        | Kind::Certificate
+        | Kind::ServerCertificate
         | Kind::NetworkInterface => true,
         Kind::Vpc
         | Kind::Subnet
@@ -474,8 +478,20 @@ impl Engine {
             ProxyFact::Drained { target } => {
                 seen.drained.insert(target);
             }
-            ProxyFact::Listening { listener, bound, note } => {
-                seen.listening.insert(listener, (bound, note));
+            ProxyFact::Listening { listener, node, bound, note } => {
+                seen.listening.insert((listener, node), (bound, note));
+            }
+            ProxyFact::Anomaly { target, anomalous: true, mitigated } => {
+                seen.anomalies.insert(target, mitigated);
+            }
+            ProxyFact::Anomaly { target, anomalous: false, .. } => {
+                seen.anomalies.remove(&target);
+            }
+            ProxyFact::ZonesInDns { load_balancer, zones } => {
+                seen.zones_in_dns.insert(load_balancer, zones);
+            }
+            ProxyFact::GroupHealth { group, routing_healthy, dns_healthy } => {
+                seen.group_health.insert(group, (routing_healthy, dns_healthy));
             }
         }
     }

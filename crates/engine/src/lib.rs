@@ -37,6 +37,7 @@ pub use reconcile::instances;
 pub use reconcile::network as plans;
 pub use reconcile::outages;
 pub use reconcile::policy::{self, PolicyError};
+pub use reconcile::routing;
 pub use reconcile::targets;
 pub use rng::Rng;
 pub use scope::Scope;

@@ -401,15 +401,22 @@ pub fn public_address(tx: &Tx<'_>) -> Option<Ipv4Addr> {
     PublicAddresses::free(tx).take()
 }
 
-/// A loopback address that no load balancer of any scope has; `None` when
-/// all are taken.
-pub fn load_balancer_address(tx: &Tx<'_>) -> Option<Ipv4Addr> {
-    let used: BTreeSet<Ipv4Addr> =
-        tx.state.scopes.values().flat_map(|tables| tables.load_balancers.values()).map(|lb| lb.address).collect();
+/// A loopback address for each of these zones that no load balancer of any
+/// scope has; `None` when there are not enough.
+pub fn load_balancer_nodes(tx: &Tx<'_>, zones: &[Zone]) -> Option<BTreeMap<Zone, Ipv4Addr>> {
+    let used: BTreeSet<Ipv4Addr> = tx
+        .state
+        .scopes
+        .values()
+        .flat_map(|tables| tables.load_balancers.values())
+        .flat_map(|lb| lb.nodes.values().copied())
+        .collect();
     let begin = tx.config.installation.wrapping_mul(256) % LOAD_BALANCER_ADDRESSES;
-    (1..LOAD_BALANCERS_MAX)
+    let free = (1..LOAD_BALANCERS_MAX)
         .map(|offset| u32::from(LOAD_BALANCER_BASE) + (begin + offset) % LOAD_BALANCER_ADDRESSES)
         .filter(|address| !matches!(address & 0xff, 0 | 0xff))
         .map(Ipv4Addr::from)
-        .find(|address| !used.contains(address))
+        .filter(|address| !used.contains(address));
+    let nodes: BTreeMap<Zone, Ipv4Addr> = zones.iter().cloned().zip(free).collect();
+    (nodes.len() == zones.len()).then_some(nodes)
 }

@@ -6,13 +6,13 @@ use crate::rng::Rng;
 use crate::row::*;
 use crate::scope::Scope;
 use crate::telemetry::Tally;
-use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn, VpcId};
+use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn, LoadBalancerArn, TargetGroupArn, VpcId, Zone};
 use elastane_domain::machine::{CommandOutcome, Generation, Initialization, MachineState};
 use elastane_domain::routing::{self, Admission, TargetHealth, TargetKey};
 use elastane_domain::series::MetricStore;
 use elastane_domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -48,6 +48,14 @@ pub struct Tables {
     pub load_balancers: Table<LoadBalancer>,
     /// Listeners by ARN.
     pub listeners: Table<Listener>,
+    /// Rules of listeners.
+    pub rules: Table<Rule>,
+    /// Trust stores.
+    pub trust_stores: Table<TrustStore>,
+    /// Certificates of ACM.
+    pub certificates: Table<Certificate>,
+    /// Server certificates of IAM.
+    pub server_certificates: Table<ServerCertificate>,
     /// Target groups by ARN.
     pub target_groups: Table<TargetGroup>,
     /// Targets by `group ARN|id|port`.
@@ -120,8 +128,14 @@ pub struct Seen {
     pub draining: BTreeSet<TargetKey>,
     /// Draining targets without requests in flight.
     pub drained: BTreeSet<TargetKey>,
-    /// Where listeners accept connections, or why they do not.
-    pub listening: BTreeMap<ListenerArn, (Option<SocketAddrV4>, String)>,
+    /// Targets that behave unlike their peers, and whether they get less because of it.
+    pub anomalies: BTreeMap<TargetKey, bool>,
+    /// Where listeners accept connections on each node's address, or why they do not.
+    pub listening: BTreeMap<(ListenerArn, Ipv4Addr), (Option<SocketAddrV4>, String)>,
+    /// Zones that load balancers answer in.
+    pub zones_in_dns: BTreeMap<LoadBalancerArn, Vec<Zone>>,
+    /// Target groups as a whole: healthy for routing, and for DNS.
+    pub group_health: BTreeMap<TargetGroupArn, (bool, bool)>,
     /// The routing generation in force.
     pub routing_applied: u64,
 }
@@ -159,7 +173,11 @@ impl Seen {
         self.drained.retain(|key| targets.contains(key));
         let listeners = snapshot.load_balancers.iter().flat_map(|balancer| &balancer.listeners);
         let listeners: BTreeSet<&ListenerArn> = listeners.map(|listener| &listener.arn).collect();
-        self.listening.retain(|arn, _| listeners.contains(arn));
+        self.listening.retain(|(arn, _), _| listeners.contains(arn));
+        self.anomalies.retain(|key, _| targets.contains(key));
+        let balancers = &snapshot.load_balancers;
+        self.zones_in_dns.retain(|arn, _| balancers.iter().any(|balancer| balancer.arn == *arn));
+        self.group_health.retain(|arn, _| snapshot.target_groups.iter().any(|group| group.arn == *arn));
     }
 
     /// Drops what was seen of rows, when all rows go; machines stay, as they

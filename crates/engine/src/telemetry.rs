@@ -6,6 +6,7 @@ mod credits;
 
 pub use credits::Tally;
 
+use crate::reconcile::routing::actions;
 use crate::reconcile::targets;
 use crate::row::*;
 use crate::scope::Scope;
@@ -111,8 +112,9 @@ pub(crate) fn record_traffic(state: &mut State, now: Time, traffic: &Traffic) {
 /// The target groups that each load balancer's listeners forward to.
 fn forwarded(tables: &Tables) -> BTreeMap<&LoadBalancerArn, BTreeSet<&TargetGroupArn>> {
     let mut forwarded: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for listener in tables.listeners.values() {
-        forwarded.entry(&listener.load_balancer).or_default().extend(listener.action.target_groups());
+    for (listener, action) in actions(tables) {
+        let Some(listener) = tables.listeners.get(listener.as_str()) else { continue };
+        forwarded.entry(&listener.load_balancer).or_default().extend(action.target_groups());
     }
     forwarded
 }

@@ -7,6 +7,7 @@ use crate::http::{Parsed, REQUEST_HEADER_MAX};
 use crate::local::{ListenerLocal, Route, RouteAction};
 use crate::metrics::Count;
 use crate::state::BalancerState;
+use crate::stream::Stream;
 use crate::thread::Thread;
 use crate::watch::{Doing, Interrupt, Watch};
 use std::future::poll_fn;
@@ -16,7 +17,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Longest life of a client connection (`client_keep_alive.seconds`, default).
 const CLIENT_LIFE_MS: u64 = 3_600_000;
@@ -45,7 +45,7 @@ pub(crate) struct Connection {
     pub(crate) thread: Rc<Thread>,
     pub(crate) listener: Rc<ListenerLocal>,
     pub(crate) watch: Rc<Watch>,
-    pub(crate) client: TcpStream,
+    pub(crate) client: Stream,
     /// Bytes that came early: a part of a head, or the next request.
     pub(crate) input: Vec<u8>,
     client_ip: String,
@@ -68,7 +68,7 @@ impl Drop for Registration {
 }
 
 /// Serves a client in a task of its own.
-pub(crate) fn spawn(thread: Rc<Thread>, listener: Rc<ListenerLocal>, client: TcpStream, peer: SocketAddr) {
+pub(crate) fn spawn(thread: Rc<Thread>, listener: Rc<ListenerLocal>, client: Stream, peer: SocketAddr) {
     let route = listener.route.borrow().clone();
     let (slot, watch) = thread.watches.add(listener.serial, thread.deadline_in(route.idle_ms));
     let registration = Registration { thread: thread.clone(), balancer: route.balancer.clone(), slot };
@@ -91,7 +91,7 @@ pub(crate) fn spawn(thread: Rc<Thread>, listener: Rc<ListenerLocal>, client: Tcp
 }
 
 /// Tells a client that no load balancer has the name it asked for.
-pub(crate) fn spawn_unknown(thread: Rc<Thread>, mut client: TcpStream) {
+pub(crate) fn spawn_unknown(thread: Rc<Thread>, mut client: Stream) {
     tokio::task::spawn_local(async move {
         let mut out = Vec::new();
         let body = page::error_page(404);
@@ -263,7 +263,7 @@ impl Connection {
 }
 
 /// Says that nothing more comes, and lets the client finish.
-async fn linger(thread: &Thread, watch: &Watch, client: &mut TcpStream) {
+async fn linger(thread: &Thread, watch: &Watch, client: &mut Stream) {
     let mut left = LINGER_BYTES;
     poll_fn(|context| {
         if Pin::new(&mut *client).poll_shutdown(context).is_pending() {

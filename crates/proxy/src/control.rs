@@ -4,12 +4,11 @@
 
 use crate::clock::Clock;
 use crate::probe::probe;
-use crate::registry::{Counters, Opening, Probe, Registry};
+use crate::registry::{Counters, Opening, Place, Probe, Registry};
 use crate::sockets;
 use crate::thread::{self, Command, Handed, Setup};
 use crate::upstream::{Connector, Way};
 use elastane_domain::health::CheckResult;
-use elastane_domain::id::ListenerArn;
 use elastane_domain::routing::{ProxyFact, Snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -134,16 +133,15 @@ impl Proxy {
         // changed is told before it is said to be applied.
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let (table, openings, mut facts) = self.shared.registry().apply(snapshot);
-        let mut sockets: Vec<Vec<(ListenerArn, TcpListener)>> =
-            self.shared.commands.iter().map(|_| Vec::new()).collect();
+        let mut sockets: Vec<Vec<(Place, TcpListener)>> = self.shared.commands.iter().map(|_| Vec::new()).collect();
         for opening in openings {
             let (opened, fact) = open_listener(&opening, sockets.len());
             facts.push(fact);
             if opened.is_empty() {
-                self.shared.registry().not_listening(&opening.arn);
+                self.shared.registry().not_listening(&opening.place);
             }
             for (of_thread, socket) in sockets.iter_mut().zip(opened) {
-                of_thread.push((opening.arn.clone(), socket));
+                of_thread.push((opening.place.clone(), socket));
             }
         }
         self.shared.report(facts);
@@ -185,13 +183,14 @@ impl Proxy {
 
 /// The sockets of a listener, and what to tell about them.
 fn open_listener(opening: &Opening, threads: usize) -> (Vec<TcpListener>, ProxyFact) {
-    let Opening { arn, address, port } = opening;
-    let (sockets, bound, note) = match sockets::open(*address, *port, threads) {
+    let Opening { place, port } = opening;
+    let address = place.node;
+    let (sockets, bound, note) = match sockets::open(address, *port, threads) {
         Ok(bound) => (bound.sockets, Some(bound.address), bound.note),
         Err(error) => (Vec::new(), None, format!("cannot listen on {address}:{port}: {error}")),
     };
-    let listener = arn.clone();
-    (sockets, ProxyFact::Listening { listener, bound, note })
+    let Place { listener, node } = place.clone();
+    (sockets, ProxyFact::Listening { listener, node, bound, note })
 }
 
 impl Drop for Proxy {

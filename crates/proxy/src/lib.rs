@@ -19,6 +19,7 @@ mod registry;
 mod relay;
 mod sockets;
 mod state;
+mod stream;
 mod thread;
 mod upstream;
 mod watch;

@@ -8,6 +8,7 @@ use elastane_domain::id::{ListenerArn, TargetGroupArn};
 use elastane_domain::routing::{Action, Admission, Algorithm};
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -76,7 +77,7 @@ impl GroupLocal {
             _ => targets,
         };
         let index = match self.algorithm {
-            Algorithm::RoundRobin => choice::round_robin(targets.len(), turn),
+            Algorithm::RoundRobin | Algorithm::WeightedRandom { .. } => choice::round_robin(targets.len(), turn),
             Algorithm::LeastOutstandingRequests => {
                 let load = |&index: &usize| self.targets[index].state.ledger.in_flight();
                 choice::least_outstanding(&targets.iter().map(load).collect::<Vec<_>>(), turn)
@@ -107,8 +108,8 @@ pub(crate) struct ListenerLocal {
     pub(crate) serial: u64,
     pub(crate) route: RefCell<Rc<Route>>,
     pub(crate) closing: Cell<bool>,
-    /// Ends the task that accepts connections, if a socket could be opened.
-    pub(crate) accepting: RefCell<Option<Rc<Notify>>>,
+    /// Ends the tasks that accept connections, by the address of the node.
+    pub(crate) accepting: RefCell<HashMap<Ipv4Addr, Rc<Notify>>>,
 }
 
 /// All that this thread keeps from one table to the next.
@@ -154,8 +155,8 @@ impl Local {
                     balancer: balancer.state.clone(),
                     port: listener.port,
                     default_host: balancer.config.host_names.first().cloned().unwrap_or_default(),
-                    idle_ms: u64::from(balancer.config.idle_timeout_secs) * 1000,
-                    action: self.action(&listener.action),
+                    idle_ms: u64::from(balancer.config.options.idle_timeout_secs) * 1000,
+                    action: self.action(listener.rules.last().map(|rule| &rule.action)),
                 });
                 let local = match before.remove(&listener.arn) {
                     Some(local) => {
@@ -218,15 +219,16 @@ impl Local {
         }
     }
 
-    fn action(&self, action: &Action) -> RouteAction {
+    fn action(&self, action: Option<&Action>) -> RouteAction {
         match action {
-            Action::Forward(targets) => {
+            Some(Action::Forward(forward)) => {
                 let known =
                     |(arn, weight): &(TargetGroupArn, u32)| self.groups.get(arn).map(|group| (*weight, group.clone()));
-                let (weights, groups) = targets.iter().filter_map(known).unzip();
+                let (weights, groups) = forward.groups.iter().filter_map(known).unzip();
                 RouteAction::Forward { weights, groups }
             }
-            Action::FixedResponse { status, content_type, body } => {
+            Some(Action::Redirect(_)) | None => RouteAction::Forward { weights: Vec::new(), groups: Vec::new() },
+            Some(Action::FixedResponse { status, content_type, body }) => {
                 RouteAction::Fixed { status: *status, content_type: content_type.clone(), body: body.clone() }
             }
         }
@@ -238,7 +240,7 @@ impl Local {
             serial: self.listeners_made,
             route: RefCell::new(route),
             closing: Cell::new(false),
-            accepting: RefCell::new(None),
+            accepting: RefCell::default(),
         })
     }
 }

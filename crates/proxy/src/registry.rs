@@ -124,9 +124,15 @@ pub(crate) struct Due {
 
 /// A listener to open.
 pub(crate) struct Opening {
-    pub(crate) arn: ListenerArn,
-    pub(crate) address: Ipv4Addr,
+    pub(crate) place: Place,
     pub(crate) port: u16,
+}
+
+/// A listener on one of its load balancer's nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) listener: ListenerArn,
+    pub(crate) node: Ipv4Addr,
 }
 
 /// The book.
@@ -135,7 +141,8 @@ pub(crate) struct Registry {
     balancers: BTreeMap<LoadBalancerArn, Entry<BalancerState>>,
     groups: BTreeMap<TargetGroupArn, GroupEntry>,
     targets: BTreeMap<TargetKey, TargetEntry>,
-    listeners: HashMap<ListenerArn, (Ipv4Addr, u16)>,
+    /// Listeners that have sockets, with their ports.
+    listeners: HashMap<Place, u16>,
     hosts: HashMap<String, LoadBalancerArn>,
     ids: u64,
     sequence: u64,
@@ -204,11 +211,12 @@ impl Registry {
         let mut openings = Vec::new();
         for balancer in &snapshot.load_balancers {
             for listener in &balancer.listeners {
-                let place = (balancer.address, listener.port);
-                listeners.insert(listener.arn.clone(), place);
-                if self.listeners.get(&listener.arn) != Some(&place) {
-                    let (address, port) = place;
-                    openings.push(Opening { arn: listener.arn.clone(), address, port });
+                for node in &balancer.nodes {
+                    let place = Place { listener: listener.arn.clone(), node: node.address };
+                    if self.listeners.get(&place) != Some(&listener.port) {
+                        openings.push(Opening { place: place.clone(), port: listener.port });
+                    }
+                    listeners.insert(place, listener.port);
                 }
             }
         }
@@ -283,8 +291,8 @@ impl Registry {
     }
 
     /// A listener could not be opened anywhere: the next snapshot tries again.
-    pub(crate) fn not_listening(&mut self, listener: &ListenerArn) {
-        self.listeners.remove(listener);
+    pub(crate) fn not_listening(&mut self, place: &Place) {
+        self.listeners.remove(place);
     }
 
     /// A thread uses the table of this sequence.

@@ -7,6 +7,7 @@ use crate::http::response::{self, ResponseContext, ResponseHead};
 use crate::http::{Parsed, RESPONSE_HEAD_MAX};
 use crate::local::TargetLocal;
 use crate::metrics::Count;
+use crate::stream::Stream;
 use crate::thread::Thread;
 use crate::watch::Interrupt;
 use std::future::poll_fn;
@@ -15,7 +16,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
 /// Interim responses that one request may get; they are not passed on.
 const INTERIM_MAX: u32 = 8;
@@ -56,7 +56,7 @@ impl Outgoing {
     /// Writes what it can. Ready when all is written, or with the error.
     fn poll_flush(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         context: &mut Context<'_>,
         mut progress: impl FnMut(usize),
     ) -> Poll<std::io::Result<()>> {
@@ -86,7 +86,7 @@ pub(crate) struct Relay<'a> {
     connection: &'a mut Connection,
     prepared: &'a mut Prepared,
     target: &'a TargetLocal,
-    stream: TcpStream,
+    stream: Stream,
     head_sent: usize,
     upload: Outgoing,
     upload_failed: bool,
@@ -107,7 +107,7 @@ impl<'a> Relay<'a> {
         connection: &'a mut Connection,
         prepared: &'a mut Prepared,
         target: &'a TargetLocal,
-        stream: TcpStream,
+        stream: Stream,
     ) -> Relay<'a> {
         let thread = connection.thread.clone();
         let download = Outgoing { bytes: thread.buffer(), sent: 0 };

@@ -6,14 +6,15 @@ use crate::connection;
 use crate::http::Random;
 use crate::local::{Gone, ListenerLocal, Local};
 use crate::metrics::Count;
+use crate::registry::Place;
 use crate::state::Table;
+use crate::stream::Stream;
 use crate::upstream::Connector;
 use crate::watch::Watches;
-use elastane_domain::id::ListenerArn;
 use elastane_domain::time::Time;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub(crate) const BACKLOG: i32 = 4096;
 /// An order to a data thread.
 pub(crate) enum Command {
     /// Use this table for new requests, accept on these sockets, and say so.
-    Apply { table: Arc<Table>, sockets: Vec<(ListenerArn, std::net::TcpListener)> },
+    Apply { table: Arc<Table>, sockets: Vec<(Place, std::net::TcpListener)> },
     /// End the requests at these targets.
     Cut(Vec<u64>),
     /// Close everything and end.
@@ -105,7 +106,7 @@ impl Thread {
     /// that the peer closed. `take` must not read.
     pub(crate) fn poll_read<R>(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         context: &mut Context<'_>,
         take: impl FnOnce(&[u8]) -> R,
     ) -> Poll<io::Result<R>> {
@@ -146,7 +147,7 @@ impl Thread {
         }
     }
 
-    fn apply(self: &Rc<Self>, table: &Table, sockets: Vec<(ListenerArn, std::net::TcpListener)>) {
+    fn apply(self: &Rc<Self>, table: &Table, sockets: Vec<(Place, std::net::TcpListener)>) {
         let Gone { listeners, targets, cut } = self.local.borrow_mut().apply(table, self.index);
         for target in targets {
             target.admission.set(elastane_domain::routing::Admission::Unused);
@@ -155,27 +156,27 @@ impl Thread {
         self.watches.cut(&cut);
         for listener in listeners {
             listener.closing.set(true);
-            if let Some(accepting) = listener.accepting.take() {
+            for accepting in listener.accepting.take().into_values() {
                 accepting.notify_one();
             }
             self.watches.close_idle(listener.serial);
         }
-        for (arn, socket) in sockets {
-            let listener = self.local.borrow().listeners.get(&arn).cloned();
+        for (place, socket) in sockets {
+            let listener = self.local.borrow().listeners.get(&place.listener).cloned();
             if let Some(listener) = listener {
-                self.accept_on(listener, socket);
+                self.accept_on(listener, place.node, socket);
             }
         }
     }
 
-    fn accept_on(self: &Rc<Self>, listener: Rc<ListenerLocal>, socket: std::net::TcpListener) {
+    fn accept_on(self: &Rc<Self>, listener: Rc<ListenerLocal>, node: Ipv4Addr, socket: std::net::TcpListener) {
         // The control side made it non-blocking; registering fails only
         // without descriptors for epoll, and then nothing works.
         let Ok(socket) = TcpListener::from_std(socket) else {
             return;
         };
         let end = Rc::new(Notify::new());
-        if let Some(before) = listener.accepting.replace(Some(end.clone())) {
+        if let Some(before) = listener.accepting.borrow_mut().insert(node, end.clone()) {
             before.notify_one();
         }
         let thread = self.clone();
@@ -218,7 +219,7 @@ impl Thread {
             return;
         }
         if stream.set_nodelay(true).is_ok() {
-            connection::spawn(self.clone(), listener, stream, peer);
+            connection::spawn(self.clone(), listener, Stream::Plain(stream), peer);
         }
     }
 
@@ -233,7 +234,7 @@ impl Thread {
         };
         match listener {
             Some(listener) => self.open(stream, peer, listener),
-            None => connection::spawn_unknown(self.clone(), stream),
+            None => connection::spawn_unknown(self.clone(), Stream::Plain(stream)),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! thread and target.
 
 use crate::local::TargetLocal;
+use crate::stream::Stream;
 use crate::watch::{Interrupt, Watch};
 use elastane_domain::id::VpcId;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -78,7 +79,7 @@ pub(crate) async fn checkout(
     target: &TargetLocal,
     watch: &Watch,
     fresh: bool,
-) -> Result<(TcpStream, bool), ConnectError> {
+) -> Result<(Stream, bool), ConnectError> {
     if !fresh && let Some(stream) = target.pool.take() {
         return Ok((stream, true));
     }
@@ -86,7 +87,7 @@ pub(crate) async fn checkout(
     let way = Way { vpc: key.vpc.as_ref(), address: key.address, source: target.state.source() };
     let connecting = connect(connector, way);
     match watch.guard(connecting).await {
-        Ok(Ok(stream)) => Ok((stream, false)),
+        Ok(Ok(stream)) => Ok((Stream::Plain(stream), false)),
         Ok(Err(_)) => Err(ConnectError::Failed),
         Err(interrupt) => Err(ConnectError::Interrupted(interrupt)),
     }
@@ -94,11 +95,11 @@ pub(crate) async fn checkout(
 
 /// Connections to one target that wait for a request.
 #[derive(Default)]
-pub(crate) struct Pool(RefCell<Vec<(TcpStream, u64)>>);
+pub(crate) struct Pool(RefCell<Vec<(Stream, u64)>>);
 
 impl Pool {
     /// The connection used last that is still silent and open.
-    pub(crate) fn take(&self) -> Option<TcpStream> {
+    pub(crate) fn take(&self) -> Option<Stream> {
         let mut idle = self.0.borrow_mut();
         while let Some((stream, _)) = idle.pop() {
             if is_quiet(&stream) {
@@ -109,7 +110,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose last response is complete.
-    pub(crate) fn put(&self, stream: TcpStream, now_ms: u64) {
+    pub(crate) fn put(&self, stream: Stream, now_ms: u64) {
         let mut idle = self.0.borrow_mut();
         if idle.len() < POOL_MAX && is_quiet(&stream) {
             idle.push((stream, now_ms));
@@ -123,12 +124,12 @@ impl Pool {
 
     /// Closes those that waited too long, or whose target closed or spoke.
     pub(crate) fn sweep(&self, now_ms: u64) {
-        let keeps = |(stream, since): &(TcpStream, u64)| since + POOL_IDLE_MS > now_ms && is_quiet(stream);
+        let keeps = |(stream, since): &(Stream, u64)| since + POOL_IDLE_MS > now_ms && is_quiet(stream);
         self.0.borrow_mut().retain(keeps);
     }
 }
 
 /// Whether the reactor has seen neither bytes nor a close. No system call.
-fn is_quiet(stream: &TcpStream) -> bool {
-    stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+fn is_quiet(stream: &Stream) -> bool {
+    stream.tcp().poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
 }

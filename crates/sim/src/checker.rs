@@ -448,7 +448,8 @@ impl Checker {
 /// Targets that take requests are healthy, and nothing is remembered of others.
 fn targets_settled(engine: &Engine, tables: &Tables, now: Time) -> Checked {
     let health = &engine.state().seen.health;
-    let used: BTreeSet<_> = tables.listeners.values().flat_map(|row| row.action.target_groups()).collect();
+    let used: BTreeSet<_> =
+        elastane_engine::routing::actions(tables).flat_map(|(_, action)| action.target_groups()).collect();
     for row in tables.targets.values().filter(|row| used.contains(&row.group)) {
         let found = targets::key(tables, row).and_then(|key| health.get(&key));
         let running = tables.instances.get(&row.id).is_some_and(|row| row.phase == Phase::Running);

@@ -146,7 +146,13 @@ impl Plane {
         let requests = load.requests(at);
         for balancer in &self.in_force.load_balancers {
             for listener in &balancer.listeners {
-                let elastane_domain::routing::Action::Forward(groups) = &listener.action else { continue };
+                let Some(elastane_domain::routing::Rule {
+                    action: elastane_domain::routing::Action::Forward(elastane_domain::routing::Forward { groups, .. }),
+                    ..
+                }) = listener.rules.last()
+                else {
+                    continue;
+                };
                 let Some((arn, _)) = groups.first() else { continue };
                 let serving = self.serving(arn);
                 let counted = if serving.is_empty() { 0 } else { requests };

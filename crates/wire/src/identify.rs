@@ -79,7 +79,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("AmazonEC2ContainerServiceV20141113", "ECS"),
     ("AmazonEC2ContainerRegistry_V20150921", "ECR"),
     ("TrentService", "KMS"),
-    ("CertificateManager", "ACM"),
     ("AWSWAF_20190729", "WAFv2"),
     ("AmazonSQS", "SQS"),
     ("AWSEvents", "EventBridge"),

@@ -4,7 +4,7 @@
 use crate::{Call, Caller, Change, World};
 use elastane_domain::id::*;
 use elastane_domain::machine::HostFact;
-use elastane_domain::routing::{ProxyFact, TargetHealth};
+use elastane_domain::routing::{Family, ProxyFact, TargetHealth};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::row::*;
 use elastane_engine::{Config, Effect, Engine, Fact, Scope, network, targets};
@@ -170,24 +170,7 @@ fn launch_template() -> LaunchTemplate {
 }
 
 fn target_group(vpc: VpcId) -> TargetGroup {
-    TargetGroup {
-        arn: TargetGroupArn::from(TARGET_GROUP),
-        name: "web".to_string(),
-        port: 80,
-        vpc,
-        target_type: TargetType::Instance,
-        check: StoredHealthCheck {
-            path: "/".to_string(),
-            port: None,
-            interval_secs: 30,
-            timeout_secs: 5,
-            healthy_threshold: 5,
-            unhealthy_threshold: 2,
-            matcher: "200".to_string(),
-        },
-        attributes: BTreeMap::new(),
-        tags: Tags::new(),
-    }
+    TargetGroup::http(TargetGroupArn::from(TARGET_GROUP), "web", vpc)
 }
 
 fn load_balancer(vpc: VpcId) -> LoadBalancer {
@@ -201,7 +184,11 @@ fn load_balancer(vpc: VpcId) -> LoadBalancer {
         vpc,
         subnets: Vec::new(),
         security_groups: Vec::new(),
-        address: std::net::Ipv4Addr::new(127, 64, 0, 1),
+        family: Family::Application,
+        nodes: BTreeMap::new(),
+        ip_address_type: "ipv4".to_string(),
+        capacity: None,
+        shifted_away: Vec::new(),
         attributes: BTreeMap::new(),
         tags: Tags::new(),
     }

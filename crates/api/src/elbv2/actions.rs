@@ -5,8 +5,10 @@ use super::errors;
 use super::names;
 use super::target_groups::load_balancers_of;
 use elastane_domain::id::TargetGroupArn;
+use elastane_domain::routing::{Action, Forward};
 use elastane_engine::Tables;
-use elastane_engine::row::{Listener, ListenerAction, LoadBalancer};
+use elastane_engine::routing;
+use elastane_engine::row::LoadBalancer;
 use elastane_wire::{ApiError, elbv2 as wire};
 use std::collections::BTreeSet;
 
@@ -32,7 +34,7 @@ pub fn checked(
     balancer: &LoadBalancer,
     listener: Option<&str>,
     actions: &[wire::Action],
-) -> Result<ListenerAction, ApiError> {
+) -> Result<Action, ApiError> {
     let action = match actions {
         [] => return Err(errors::missing("DefaultActions")),
         [action] => action,
@@ -42,7 +44,7 @@ pub fn checked(
         Some("forward") => {
             let groups = forward_groups(action)?;
             check_groups(tables, balancer, listener, &groups)?;
-            Ok(ListenerAction::Forward(groups))
+            Ok(Action::Forward(Forward { groups, stickiness_secs: None }))
         }
         Some("fixed-response") => fixed_response(action),
         Some(other) => Err(errors::unsupported(&format!("The action type '{other}'"))),
@@ -100,9 +102,11 @@ fn check_groups(
             return Err(errors::association_limit(arn.as_str()));
         }
     }
-    let others = |row: &&Listener| row.load_balancer == balancer.arn && Some(row.arn.as_str()) != listener;
-    let others = tables.listeners.values().map(AsRef::as_ref).filter(others);
-    let mut used: BTreeSet<&TargetGroupArn> = others.flat_map(|row| row.action.target_groups()).collect();
+    let of_balancer = |arn: &str| tables.listeners.get(arn).is_some_and(|row| row.load_balancer == balancer.arn);
+    let others = routing::actions(tables)
+        .filter(|(arn, _)| of_balancer(arn.as_str()) && Some(arn.as_str()) != listener)
+        .flat_map(|(_, action)| action.target_groups());
+    let mut used: BTreeSet<&TargetGroupArn> = others.collect();
     used.extend(groups.iter().map(|(arn, _)| arn));
     if used.len() > GROUPS_PER_BALANCER_MAX {
         let what = "target groups of one load balancer";
@@ -111,7 +115,7 @@ fn check_groups(
     Ok(())
 }
 
-fn fixed_response(action: &wire::Action) -> Result<ListenerAction, ApiError> {
+fn fixed_response(action: &wire::Action) -> Result<Action, ApiError> {
     let config = action.fixed_response_config.as_ref().ok_or_else(|| errors::missing("FixedResponseConfig"))?;
     let code = config.status_code.as_deref().unwrap_or_default();
     let well_formed = code.len() == 3 && code.starts_with(['2', '4', '5']);
@@ -128,15 +132,16 @@ fn fixed_response(action: &wire::Action) -> Result<ListenerAction, ApiError> {
     if body.len() > BODY_MAX {
         return Err(errors::validation(format!("The message body must have at most {BODY_MAX} bytes")));
     }
-    Ok(ListenerAction::FixedResponse { status, content_type, body })
+    Ok(Action::FixedResponse { status, content_type, body })
 }
 
 /// An action as it is shown: a forward to one group both in the short and in
 /// the long form, because clients compare the one that they wrote.
-pub fn shown(action: &ListenerAction) -> wire::Action {
+pub fn shown(action: &Action) -> wire::Action {
     let order = Some(1);
     match action {
-        ListenerAction::Forward(groups) => {
+        Action::Redirect(_) => wire::Action { r#type: Some("redirect".to_string()), order, ..Default::default() },
+        Action::Forward(Forward { groups, .. }) => {
             let tuples = groups.iter().map(|(arn, weight)| wire::TargetGroupTuple {
                 target_group_arn: Some(arn.to_string()),
                 weight: Some(*weight as i32),
@@ -156,7 +161,7 @@ pub fn shown(action: &ListenerAction) -> wire::Action {
                 ..Default::default()
             }
         }
-        ListenerAction::FixedResponse { status, content_type, body } => {
+        Action::FixedResponse { status, content_type, body } => {
             let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
             wire::Action {
                 r#type: Some("fixed-response".to_string()),

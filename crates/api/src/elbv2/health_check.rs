@@ -35,19 +35,6 @@ pub struct Given<'a> {
     pub matcher: Option<&'a wire::Matcher>,
 }
 
-/// The settings of a group for which none were named.
-pub fn defaults() -> StoredHealthCheck {
-    StoredHealthCheck {
-        path: "/".to_string(),
-        port: None,
-        interval_secs: 30,
-        timeout_secs: 5,
-        healthy_threshold: 5,
-        unhealthy_threshold: 2,
-        matcher: "200".to_string(),
-    }
-}
-
 /// The settings `check` with those of the call in their place.
 pub fn changed(check: &StoredHealthCheck, given: &Given<'_>) -> Result<StoredHealthCheck, ApiError> {
     if given.enabled == Some(false) {
@@ -59,6 +46,8 @@ pub fn changed(check: &StoredHealthCheck, given: &Given<'_>) -> Result<StoredHea
     }
     let number = |name: &str, given: Option<i32>, range, old| given.map_or(Ok(old), |value| within(name, value, range));
     let changed = StoredHealthCheck {
+        enabled: check.enabled,
+        protocol: check.protocol,
         path: given.path.map_or(Ok(check.path.clone()), path)?,
         port: given.port.map_or(Ok(check.port), port)?,
         interval_secs: number("interval", given.interval, 5..=300, check.interval_secs)?,

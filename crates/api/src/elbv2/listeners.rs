@@ -64,7 +64,7 @@ pub fn create_listener(
     let tags = tags::given(&input.tags)?;
     let id = tx.rng.hex(names::ID_DIGITS);
     let arn = tx.scope().arn(names::SERVICE, &format!("listener/{}/{id}", balancer.dimension()));
-    let row = Listener { arn: ListenerArn::from(arn), load_balancer: balancer.arn.clone(), port, action, tags };
+    let row = Listener { tags, ..Listener::http(ListenerArn::from(arn), balancer.arn.clone(), port, action) };
     let listeners = vec![shown(&row)];
     tx.put(row);
     Ok(wire::CreateListenerOutput { listeners })

@@ -6,6 +6,7 @@ use super::{errors, interfaces, names, pager, tags};
 use crate::page::page;
 use crate::{Call, Change};
 use elastane_domain::id::{ListenerArn, LoadBalancerArn, SecurityGroupId, SubnetId, VpcId, Zone};
+use elastane_domain::routing::Family;
 use elastane_engine::row::{Listener, LoadBalancer, SecurityGroup, Subnet, Tags};
 use elastane_engine::{View, network};
 use elastane_wire::{ApiError, elbv2 as wire};
@@ -52,9 +53,10 @@ pub fn create_load_balancer(
     if tx.load_balancers.len() >= LOAD_BALANCERS_MAX {
         return Err(full());
     }
-    let address = network::load_balancer_address(tx).ok_or_else(full)?;
+    let zones: Vec<Zone> = wanted.subnets.iter().map(|(_, zone)| zone.clone()).collect();
+    let nodes = network::load_balancer_nodes(tx, &zones).ok_or_else(full)?;
     let places = interfaces::places(&tx.view(), &wanted.subnets)?;
-    let row = new_row(tx, name, wanted, address);
+    let row = new_row(tx, name, wanted, nodes);
     interfaces::put(tx, &row, places);
     let load_balancers = vec![shown(&tx.view(), &row)];
     tx.put(row);
@@ -145,7 +147,7 @@ fn same(row: &LoadBalancer, wanted: &Wanted) -> bool {
         && row.tags == wanted.tags
 }
 
-fn new_row(tx: &mut Change<'_, '_>, name: &str, wanted: Wanted, address: Ipv4Addr) -> LoadBalancer {
+fn new_row(tx: &mut Change<'_, '_>, name: &str, wanted: Wanted, nodes: BTreeMap<Zone, Ipv4Addr>) -> LoadBalancer {
     let id = tx.rng.hex(names::ID_DIGITS);
     let arn = tx.scope().arn(names::SERVICE, &format!("loadbalancer/app/{name}/{id}"));
     // AWS's number has eight to ten digits; a name below `localhost` leads
@@ -162,7 +164,11 @@ fn new_row(tx: &mut Change<'_, '_>, name: &str, wanted: Wanted, address: Ipv4Add
         vpc: wanted.vpc,
         subnets: wanted.subnets,
         security_groups: wanted.security_groups,
-        address,
+        family: Family::Application,
+        nodes,
+        ip_address_type: "ipv4".to_string(),
+        capacity: None,
+        shifted_away: Vec::new(),
         attributes: BTreeMap::new(),
         tags: wanted.tags,
     }
@@ -216,9 +222,12 @@ pub fn delete_load_balancer(
 }
 
 fn shown(view: &View<'_>, row: &LoadBalancer) -> wire::LoadBalancer {
-    let address = || wire::LoadBalancerAddress { ip_address: Some(row.address.to_string()), ..Default::default() };
+    let address = |zone: &Zone| {
+        let ip_address = row.nodes.get(zone).map(ToString::to_string);
+        wire::LoadBalancerAddress { ip_address, ..Default::default() }
+    };
     let zones = row.subnets.iter().map(|(subnet, zone)| wire::AvailabilityZone {
-        load_balancer_addresses: vec![address()],
+        load_balancer_addresses: vec![address(zone)],
         subnet_id: Some(subnet.to_string()),
         zone_name: Some(zone.to_string()),
         ..Default::default()
@@ -245,7 +254,8 @@ fn shown(view: &View<'_>, row: &LoadBalancer) -> wire::LoadBalancer {
 fn reason(view: &View<'_>, row: &LoadBalancer) -> Option<String> {
     let listeners = view.all::<Listener>().filter(|listener| listener.load_balancer == row.arn);
     let notes: Vec<String> = listeners
-        .filter_map(|listener| view.state.seen.listening.get(&listener.arn))
+        .flat_map(|listener| row.nodes.values().map(|node| (listener.arn.clone(), *node)))
+        .filter_map(|key| view.state.seen.listening.get(&key))
         .filter(|(_, note)| !note.is_empty())
         .map(|(bound, note)| match bound {
             Some(bound) => format!("{note} (listening on {bound})"),

@@ -4,9 +4,10 @@ use super::health_check::{self, Given, TRAFFIC_PORT};
 use super::{errors, names, pager, tags};
 use crate::page::page;
 use crate::{Call, Change};
-use elastane_domain::id::{LoadBalancerArn, TargetGroupArn};
-use elastane_engine::row::{Group, Listener, Target, TargetGroup, TargetType, Vpc};
-use elastane_engine::{Tables, targets};
+use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn};
+use elastane_domain::routing::{Action, Protocol, ProtocolVersion};
+use elastane_engine::row::{Group, StoredHealthCheck, Target, TargetGroup, TargetType, Vpc};
+use elastane_engine::{Tables, routing, targets};
 use elastane_wire::{ApiError, elbv2 as wire};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,10 +70,13 @@ fn wanted(tables: &Tables, name: &str, input: &wire::CreateTargetGroupInput) -> 
     Ok(TargetGroup {
         arn: TargetGroupArn::from(""),
         name: name.to_string(),
+        protocol: Protocol::Http,
+        version: ProtocolVersion::Http1,
+        ip_address_type: "ipv4".to_string(),
         port: checked_port(port)?,
         vpc: vpc_row.ok_or_else(|| errors::validation(format!("The VPC ID '{vpc}' is not found")))?.id.clone(),
         target_type,
-        check: health_check::changed(&health_check::defaults(), &given(input))?,
+        check: health_check::changed(&StoredHealthCheck::default(), &given(input))?,
         attributes: BTreeMap::new(),
         tags: tags::given(&input.tags)?,
     })
@@ -156,16 +160,18 @@ pub fn of_group(tables: &Tables, arn: &str) -> Vec<Arc<Target>> {
 
 /// Whether a listener forwards to the group.
 pub fn is_used(tables: &Tables, arn: &str) -> bool {
-    tables.listeners.values().any(|listener| forwards(listener, arn))
+    fronts(tables, arn).next().is_some()
 }
 
-fn forwards(listener: &Listener, arn: &str) -> bool {
-    listener.action.target_groups().any(|group| group.as_str() == arn)
+/// The listeners of whose actions one forwards to the group.
+fn fronts<'a>(tables: &'a Tables, arn: &'a str) -> impl Iterator<Item = &'a ListenerArn> {
+    let reaches = move |action: &Action| action.target_groups().any(|group| group.as_str() == arn);
+    routing::actions(tables).filter(move |(_, action)| reaches(action)).map(|(listener, _)| listener)
 }
 
 /// The load balancers whose listeners forward to the group.
 pub fn load_balancers_of<'a>(tables: &'a Tables, arn: &str) -> BTreeSet<&'a LoadBalancerArn> {
-    let listeners = tables.listeners.values().filter(|listener| forwards(listener, arn));
+    let listeners = fronts(tables, arn).filter_map(|listener| tables.listeners.get(listener.as_str()));
     listeners.map(|listener| &listener.load_balancer).collect()
 }
 

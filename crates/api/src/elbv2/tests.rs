@@ -114,7 +114,8 @@ fn load_balancers_look_like_aws() {
     let zones: Vec<&str> = made.availability_zones.iter().filter_map(|zone| zone.zone_name.as_deref()).collect();
     assert_eq!(zones.len(), 2);
     let addresses = made.availability_zones.iter().flat_map(|zone| &zone.load_balancer_addresses);
-    assert!(addresses.filter_map(|address| address.ip_address.as_deref()).all(|address| address == "127.64.0.1"));
+    let addresses: Vec<&str> = addresses.filter_map(|address| address.ip_address.as_deref()).collect();
+    assert_eq!(addresses, ["127.64.0.1", "127.64.0.2"], "one a zone");
 
     let input = wire::DescribeLoadBalancersInput { names: vec!["shop".to_string()], ..Default::default() };
     assert_eq!(ask!(lab, Elbv2DescribeLoadBalancers, input).expect("it exists").load_balancers, vec![made]);

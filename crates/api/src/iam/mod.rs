@@ -5,11 +5,13 @@
 
 mod errors;
 mod names;
+mod pending;
 mod profiles;
 mod roles;
 mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use pending::*;
 pub use profiles::*;
 pub use roles::*;

@@ -14,7 +14,7 @@ mod nat_gateways;
 pub mod network;
 pub mod outages;
 pub mod policy;
-mod routing;
+pub mod routing;
 pub mod spot;
 pub mod targets;
 

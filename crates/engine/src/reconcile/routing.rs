@@ -6,21 +6,25 @@ use crate::engine::{Config, Plant};
 use crate::row::*;
 use crate::state::{State, Tables};
 use elastane_domain::id::*;
-use elastane_domain::routing::{self, Action, Admission, Algorithm, Snapshot};
+use elastane_domain::routing::{
+    self, Action, Admission, Algorithm, Desync, Family, ForwardedFor, HeaderSettings, LogPlace, Minimum, Node, Options,
+    Snapshot, Stickiness, StickinessKind, TlsSettings,
+};
+use elastane_domain::time::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::str::FromStr;
 use std::sync::Arc;
 
-/// `idle_timeout.timeout_seconds` when it was not set (alb.md 6).
-const IDLE_TIMEOUT_SECS: u32 = 60;
+/// `tcp.idle_timeout.seconds` when it was not set (alb.md 13).
+const TCP_IDLE_SECS: u32 = 350;
 
 /// Everything that the data plane must know, as of these rows.
 pub(super) fn compile(state: &State, config: &Config, generation: u64) -> Snapshot {
     let plant = config.plant;
     let mut snapshot = Snapshot { generation, ..Snapshot::default() };
     for tables in state.scopes.values() {
-        let used: BTreeSet<&TargetGroupArn> =
-            tables.listeners.values().flat_map(|row| row.action.target_groups()).collect();
+        let used: BTreeSet<&TargetGroupArn> = actions(tables).flat_map(|(_, action)| action.target_groups()).collect();
         let fronts = Fronts::new(tables, network::made_at_all(config));
         let mut targets = targets_by_group(tables, &fronts, plant);
         for row in tables.target_groups.values() {
@@ -31,57 +35,281 @@ pub(super) fn compile(state: &State, config: &Config, generation: u64) -> Snapsh
         for listener in tables.listeners.values() {
             listeners.entry(&listener.load_balancer).or_default().push(listener);
         }
+        let mut rules: BTreeMap<&ListenerArn, Vec<&Rule>> = BTreeMap::new();
+        for rule in tables.rules.values() {
+            rules.entry(&rule.listener).or_default().push(rule);
+        }
         for row in tables.load_balancers.values() {
             let listeners = listeners.remove(&row.arn).unwrap_or_default();
-            snapshot.load_balancers.push(Arc::new(load_balancer(row, listeners)));
+            let listeners = listeners.into_iter().map(|listener| {
+                let rules = rules.remove(&listener.arn).unwrap_or_default();
+                compile_listener(listener, rules)
+            });
+            snapshot.load_balancers.push(Arc::new(load_balancer(row, listeners.collect(), &fronts)));
         }
     }
+    certify(state, &mut snapshot);
     snapshot.load_balancers.sort_by(|a, b| a.arn.cmp(&b.arn));
     snapshot.target_groups.sort_by(|a, b| a.arn.cmp(&b.arn));
     snapshot
 }
 
-fn load_balancer(row: &LoadBalancer, listeners: Vec<&Listener>) -> routing::LoadBalancer {
-    let mut listeners: Vec<routing::Listener> = listeners
-        .into_iter()
-        .map(|listener| routing::Listener {
-            arn: listener.arn.clone(),
-            port: listener.port,
-            action: match &listener.action {
-                ListenerAction::Forward(groups) => Action::Forward(groups.clone()),
-                ListenerAction::FixedResponse { status, content_type, body } => {
-                    Action::FixedResponse { status: *status, content_type: content_type.clone(), body: body.clone() }
-                }
-            },
+/// All actions of all listeners, with their listeners.
+pub fn actions(tables: &Tables) -> impl Iterator<Item = (&ListenerArn, &Action)> {
+    let defaults = tables.listeners.values().map(|row| (&row.arn, &row.action));
+    defaults.chain(tables.rules.values().map(|row| (&row.listener, &row.action)))
+}
+
+/// Adds the certificates and trust stores that listeners name.
+fn certify(state: &State, snapshot: &mut Snapshot) {
+    let settings: Vec<&TlsSettings> = snapshot
+        .load_balancers
+        .iter()
+        .flat_map(|balancer| balancer.listeners.iter().filter_map(|listener| listener.tls.as_ref()))
+        .collect();
+    let wanted: BTreeSet<&CertificateArn> = settings.iter().flat_map(|tls| &tls.certificates).collect();
+    let stores: BTreeSet<&TrustStoreArn> = settings
+        .iter()
+        .filter_map(|tls| match &tls.client_auth {
+            routing::ClientAuth::Verify { trust_store, .. } => Some(trust_store),
+            routing::ClientAuth::Off | routing::ClientAuth::Passthrough => None,
         })
         .collect();
-    listeners.sort_by_key(|listener| listener.port);
-    let idle = row.attributes.get("idle_timeout.timeout_seconds").and_then(|text| text.parse().ok());
-    routing::LoadBalancer {
+    let mut certificates = Vec::new();
+    let mut trust_stores = Vec::new();
+    for (scope, tables) in &state.scopes {
+        let acm = tables.certificates.values().filter(|row| wanted.contains(&row.arn));
+        certificates.extend(acm.filter_map(|row| certificate(&row.arn, &row.names, row.material.as_ref()?)));
+        for row in tables.server_certificates.values() {
+            let arn = row.arn(&scope.account);
+            if wanted.contains(&arn) {
+                certificates.extend(certificate(&arn, &row.names, &row.material));
+            }
+        }
+        let used = tables.trust_stores.values().filter(|row| stores.contains(&row.arn));
+        trust_stores.extend(used.map(|row| {
+            Arc::new(routing::TrustStore {
+                arn: row.arn.clone(),
+                authorities_pem: row.authorities_pem.clone(),
+                revocations_pem: row.revocations.values().cloned().collect(),
+            })
+        }));
+    }
+    certificates.sort_by(|a, b| a.arn.cmp(&b.arn));
+    trust_stores.sort_by(|a, b| a.arn.cmp(&b.arn));
+    (snapshot.certificates, snapshot.trust_stores) = (certificates, trust_stores);
+}
+
+fn certificate(
+    arn: &CertificateArn,
+    names: &[String],
+    material: &CertificateMaterial,
+) -> Option<Arc<routing::Certificate>> {
+    let chain_pem = match &material.chain_pem {
+        Some(chain) => format!("{}\n{chain}", material.body_pem.trim_end()),
+        None => material.body_pem.clone(),
+    };
+    Some(Arc::new(routing::Certificate {
+        arn: arn.clone(),
+        chain_pem,
+        key_pem: material.key_pem.clone(),
+        names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+    }))
+}
+
+fn compile_listener(row: &Listener, mut rules: Vec<&Rule>) -> routing::Listener {
+    rules.sort_by_key(|rule| rule.priority);
+    let mut compiled: Vec<routing::Rule> = rules
+        .into_iter()
+        .map(|rule| routing::Rule {
+            arn: rule.arn.clone(),
+            priority: Some(rule.priority),
+            conditions: rule.conditions.clone(),
+            transforms: rule.transforms.clone(),
+            authenticate: rule.authenticate.clone(),
+            action: rule.action.clone(),
+        })
+        .collect();
+    compiled.push(routing::Rule {
+        arn: row.default_rule.clone(),
+        priority: None,
+        conditions: Vec::new(),
+        transforms: Vec::new(),
+        authenticate: row.authenticate.clone(),
+        action: row.action.clone(),
+    });
+    routing::Listener {
         arn: row.arn.clone(),
-        dimension: row.dimension().to_string(),
-        host_names: vec![row.dns_name.to_ascii_lowercase(), format!("{}.elb.localhost", row.name.to_ascii_lowercase())],
-        address: row.address,
-        listeners,
-        idle_timeout_secs: idle.unwrap_or(IDLE_TIMEOUT_SECS),
-        zones: row.subnets.iter().map(|(_, zone)| zone.clone()).collect(),
+        port: row.port,
+        protocol: row.protocol,
+        rules: compiled,
+        tls: row.tls.clone(),
+        headers: headers(&row.attributes),
+        tcp_idle_secs: number(&row.attributes, "tcp.idle_timeout.seconds").unwrap_or(TCP_IDLE_SECS),
     }
 }
 
+fn headers(attributes: &BTreeMap<String, String>) -> HeaderSettings {
+    let mut settings = HeaderSettings::default();
+    for (key, value) in attributes.iter().filter(|(_, value)| !value.is_empty()) {
+        if key == "routing.http.response.server.enabled" {
+            settings.server = value == "true";
+        } else if let Some(name) = between(key, "routing.http.response.", ".header_value") {
+            settings.response.push((header_name(name), value.clone()));
+        } else if let Some(name) = between(key, "routing.http.request.", ".header_name") {
+            settings.request_names.push((name.replace('_', "-"), value.clone()));
+        }
+    }
+    settings
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    text.strip_prefix(start)?.strip_suffix(end)
+}
+
+/// `strict_transport_security` as `Strict-Transport-Security`.
+fn header_name(attribute: &str) -> String {
+    let word = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    attribute.split('_').filter(|part| !part.is_empty()).map(word).collect::<Vec<_>>().join("-")
+}
+
+fn number<T: FromStr>(attributes: &BTreeMap<String, String>, key: &str) -> Option<T> {
+    attributes.get(key)?.parse().ok()
+}
+
+fn load_balancer(
+    row: &LoadBalancer,
+    mut listeners: Vec<routing::Listener>,
+    fronts: &Fronts<'_>,
+) -> routing::LoadBalancer {
+    listeners.sort_by_key(|listener| listener.port);
+    let interface = |zone: &Zone| {
+        let here = fronts.interfaces.get(&row.arn)?.iter().find(|interface| interface.zone == *zone)?;
+        Some((here.vpc.clone(), here.primary()))
+    };
+    let nodes = row.nodes.iter().map(|(zone, address)| Node {
+        zone: zone.clone(),
+        address: *address,
+        interface: interface(zone),
+    });
+    routing::LoadBalancer {
+        arn: row.arn.clone(),
+        dimension: row.dimension().to_string(),
+        family: row.family,
+        host_names: vec![row.dns_name.to_ascii_lowercase(), format!("{}.elb.localhost", row.name.to_ascii_lowercase())],
+        nodes: nodes.collect(),
+        listeners,
+        options: options(row),
+    }
+}
+
+fn options(row: &LoadBalancer) -> Options {
+    let attributes = &row.attributes;
+    let defaults = Options::default();
+    let flag = |key: &str, default: bool| attributes.get(key).map_or(default, |value| value == "true");
+    let log = |name: &str| {
+        let text = |part: &str| attributes.get(&format!("{name}.s3.{part}")).cloned().unwrap_or_default();
+        (text("enabled") == "true").then(|| LogPlace { bucket: text("bucket"), prefix: text("prefix") })
+    };
+    Options {
+        idle_timeout_secs: number(attributes, "idle_timeout.timeout_seconds").unwrap_or(defaults.idle_timeout_secs),
+        client_keep_alive_secs: number(attributes, "client_keep_alive.seconds")
+            .unwrap_or(defaults.client_keep_alive_secs),
+        http2: flag("routing.http2.enabled", defaults.http2),
+        desync: match attributes.get("routing.http.desync_mitigation_mode").map(String::as_str) {
+            Some("monitor") => Desync::Monitor,
+            Some("strictest") => Desync::Strictest,
+            Some(_) | None => Desync::Defensive,
+        },
+        drop_invalid_headers: flag("routing.http.drop_invalid_header_fields.enabled", false),
+        preserve_host: flag("routing.http.preserve_host_header.enabled", false),
+        tls_headers: flag("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", false),
+        client_port: flag("routing.http.xff_client_port.enabled", false),
+        forwarded_for: match attributes.get("routing.http.xff_header_processing.mode").map(String::as_str) {
+            Some("preserve") => ForwardedFor::Preserve,
+            Some("remove") => ForwardedFor::Remove,
+            Some(_) | None => ForwardedFor::Append,
+        },
+        access_log: log("access_logs"),
+        connection_log: log("connection_logs"),
+        cross_zone: crosses_zones(row),
+        shifted_away: row.shifted_away.clone(),
+    }
+}
+
+/// `load_balancing.cross_zone.enabled`: always for an application load balancer.
+fn crosses_zones(row: &LoadBalancer) -> bool {
+    let set = row.attributes.get("load_balancing.cross_zone.enabled").is_some_and(|value| value == "true");
+    row.family == Family::Application || set
+}
+
 fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool) -> routing::TargetGroup {
-    let algorithm = match row.attributes.get("load_balancing.algorithm.type").map(String::as_str) {
-        Some("least_outstanding_requests") => Algorithm::LeastOutstandingRequests,
-        Some(_) | None => Algorithm::RoundRobin,
+    let attributes = &row.attributes;
+    let flag = |key: &str, default: bool| attributes.get(key).map_or(default, |value| value == "true");
+    let mitigate = attributes.get("load_balancing.algorithm.anomaly_mitigation").is_some_and(|value| value == "on");
+    let minimum = |name: &str| Minimum {
+        count: match attributes.get(&format!("target_group_health.{name}.minimum_healthy_targets.count")) {
+            Some(text) => text.parse().ok(),
+            None => Some(1),
+        },
+        percent: number(attributes, &format!("target_group_health.{name}.minimum_healthy_targets.percentage")),
+    };
+    let by_flow = matches!(row.protocol, routing::Protocol::Tcp | routing::Protocol::Tls);
+    let keeps_client = match row.target_type {
+        TargetType::Instance => true,
+        TargetType::Ip => !by_flow,
     };
     routing::TargetGroup {
         arn: row.arn.clone(),
         dimension: row.dimension().to_string(),
-        algorithm,
+        protocol: row.protocol,
+        version: row.version,
+        algorithm: match attributes.get("load_balancing.algorithm.type").map(String::as_str) {
+            Some("least_outstanding_requests") => Algorithm::LeastOutstandingRequests,
+            Some("weighted_random") => Algorithm::WeightedRandom { mitigate },
+            Some(_) | None => Algorithm::RoundRobin,
+        },
         check: row.check.routing(),
         checked,
         deregistration_delay: deregistration_delay(row),
+        terminate_at_deregistration: flag("deregistration_delay.connection_termination.enabled", false),
+        stickiness: stickiness(attributes),
+        slow_start: Span::from_secs(number(attributes, "slow_start.duration_seconds").unwrap_or(0)),
+        cross_zone: match attributes.get("load_balancing.cross_zone.enabled").map(String::as_str) {
+            Some("true") => true,
+            Some("false") => false,
+            Some(_) | None => by_default_across_zones(row),
+        },
+        routing_minimum: minimum("unhealthy_state_routing"),
+        dns_minimum: minimum("dns_failover"),
+        proxy_protocol: flag("proxy_protocol_v2.enabled", false),
+        preserve_client_ip: flag("preserve_client_ip.enabled", keeps_client),
         targets,
     }
+}
+
+/// What `use_load_balancer_configuration` means; network load balancers that
+/// differ from their default are looked at by the data plane.
+fn by_default_across_zones(row: &TargetGroup) -> bool {
+    matches!(row.protocol, routing::Protocol::Http | routing::Protocol::Https)
+}
+
+fn stickiness(attributes: &BTreeMap<String, String>) -> Option<Stickiness> {
+    let text = |key: &str| attributes.get(&format!("stickiness.{key}")).map(String::as_str);
+    let secs = |kind: &str| number(attributes, &format!("stickiness.{kind}.duration_seconds")).unwrap_or(86_400);
+    if text("enabled") != Some("true") {
+        return None;
+    }
+    Some(match text("type") {
+        Some("app_cookie") => {
+            let name = text("app_cookie.cookie_name").unwrap_or_default().to_owned();
+            Stickiness { kind: StickinessKind::ApplicationCookie(name), secs: secs("app_cookie") }
+        }
+        Some("source_ip" | "source_ip_dest_ip" | "source_ip_dest_ip_proto") => {
+            Stickiness { kind: StickinessKind::SourceIp, secs: 0 }
+        }
+        Some(_) | None => Stickiness { kind: StickinessKind::LoadBalancerCookie, secs: secs("lb_cookie") },
+    })
 }
 
 /// What is in front of target groups.
@@ -100,9 +328,10 @@ impl<'a> Fronts<'a> {
     /// `networks` says whether there are any in which addresses are told apart.
     fn new(tables: &'a Tables, networks: bool) -> Fronts<'a> {
         let mut fronts = Fronts { zones: BTreeMap::new(), balancers: BTreeMap::new(), interfaces: BTreeMap::new() };
-        for listener in tables.listeners.values() {
+        for (listener, action) in actions(tables) {
+            let Some(listener) = tables.listeners.get(listener.as_str()) else { continue };
             let Some(balancer) = tables.load_balancers.get(listener.load_balancer.as_str()) else { continue };
-            for group in listener.action.target_groups() {
+            for group in action.target_groups() {
                 fronts.zones.entry(group).or_default().extend(balancer.subnets.iter().map(|(_, zone)| zone));
                 let first = fronts.balancers.entry(group).or_insert(&balancer.arn);
                 *first = (*first).min(&balancer.arn);
@@ -118,10 +347,10 @@ impl<'a> Fronts<'a> {
 
     /// The load balancer's address in the target's zone, else its first one
     /// in that VPC.
-    fn source(&self, group: &TargetGroupArn, vpc: &VpcId, zone: &Zone) -> Option<Ipv4Addr> {
+    fn source(&self, group: &TargetGroupArn, vpc: &VpcId, zone: Option<&Zone>) -> Option<Ipv4Addr> {
         let interfaces = self.interfaces.get(self.balancers.get(group)?)?;
         let here = || interfaces.iter().filter(|row| row.vpc == *vpc);
-        here().find(|row| row.zone == *zone).or_else(|| here().next()).map(|row| row.primary())
+        here().find(|row| Some(&row.zone) == zone).or_else(|| here().next()).map(|row| row.primary())
     }
 }
 
@@ -134,11 +363,14 @@ fn targets_by_group(
     for row in tables.targets.values() {
         let Some(group) = tables.target_groups.get(row.group.as_str()) else { continue };
         if let Some(mut target) = target(tables, group, row, plant) {
-            let elsewhere = fronts.zones.get(&row.group).is_some_and(|zones| !zones.contains(&target.zone));
+            let elsewhere = fronts
+                .zones
+                .get(&row.group)
+                .is_some_and(|zones| target.zone.as_ref().is_some_and(|zone| !zones.contains(zone)));
             if elsewhere && target.instance.is_some() && target.admission == Admission::Registered {
                 target.admission = Admission::Unused;
             }
-            target.source = target.vpc.as_ref().and_then(|vpc| fronts.source(&row.group, vpc, &target.zone));
+            target.source = target.vpc.as_ref().and_then(|vpc| fronts.source(&row.group, vpc, target.zone.as_ref()));
             by_group.entry(row.group.clone()).or_default().push(target);
         }
     }
@@ -157,7 +389,7 @@ fn target(tables: &Tables, group: &TargetGroup, row: &Target, plant: Option<Plan
             address: SocketAddrV4::new(row.id.parse().ok()?, row.port),
             vpc: Some(group.vpc.clone()),
             source: None,
-            zone: Zone::from("all"),
+            zone: None,
             admission,
         }),
         TargetType::Instance => {
@@ -168,7 +400,7 @@ fn target(tables: &Tables, group: &TargetGroup, row: &Target, plant: Option<Plan
                 address: SocketAddrV4::new(instance.private_ip, row.port),
                 vpc: Some(instance.vpc.clone()),
                 source: None,
-                zone: instance.zone.clone(),
+                zone: Some(instance.zone.clone()),
                 admission: if running { admission } else { Admission::Unused },
             })
         }

@@ -2,17 +2,23 @@
 
 use super::{Tags, row};
 use elastane_domain::id::*;
-use elastane_domain::routing::HealthCheck;
+use elastane_domain::routing::{
+    Action, CheckProtocol, Condition, Family, HealthCheck, OidcAction, Protocol, ProtocolVersion, TlsSettings,
+    Transform,
+};
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// An application load balancer.
+/// A load balancer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancer {
-    /// Its ARN; ends in `loadbalancer/app/<name>/<16 hex>`.
+    /// Its ARN; ends in `loadbalancer/app/<name>/<16 hex>`, or `/net/`.
     pub arn: LoadBalancerArn,
+    /// What kind it is.
+    pub family: Family,
     /// Its name, unique within the scope.
     pub name: String,
     /// Its DNS name.
@@ -27,17 +33,37 @@ pub struct LoadBalancer {
     pub subnets: Vec<(SubnetId, Zone)>,
     /// Security groups.
     pub security_groups: Vec<SecurityGroupId>,
-    /// The loopback address of its listeners.
-    pub address: Ipv4Addr,
+    /// The loopback addresses of its listeners, by zone; zones without one get
+    /// theirs from the reconciler.
+    pub nodes: BTreeMap<Zone, Ipv4Addr>,
+    /// `IpAddressType`: `ipv4`.
+    pub ip_address_type: String,
+    /// Capacity units asked for by ModifyCapacityReservation, and when.
+    pub capacity: Option<(i32, Time)>,
+    /// Zones that traffic was shifted away from, by `elastane lb shift`.
+    pub shifted_away: Vec<Zone>,
     /// Attributes that were set.
     pub attributes: BTreeMap<String, String>,
     /// Tags.
     pub tags: Tags,
 }
-row!(LoadBalancer, |row| row.arn.to_string());
+row!(LoadBalancer, |row| row.arn.to_string(), version 2 from upgrade_load_balancer);
+
+fn upgrade_load_balancer(from: u32, mut row: Value) -> Option<Value> {
+    if from != 1 {
+        return None;
+    }
+    let zone = row["subnets"][0][1].as_str().unwrap_or_default().to_owned();
+    row["nodes"] = json!({ zone: row["address"].take() });
+    row["family"] = json!("Application");
+    row["ip_address_type"] = json!("ipv4");
+    row["capacity"] = Value::Null;
+    row["shifted_away"] = json!([]);
+    Some(row)
+}
 
 impl LoadBalancer {
-    /// Metric dimension: `app/<name>/<id>`.
+    /// Metric dimension: `app/<name>/<id>` or `net/<name>/<id>`.
     pub fn dimension(&self) -> &str {
         self.arn.as_str().split_once(":loadbalancer/").map_or("", |(_, rest)| rest)
     }
@@ -52,39 +78,94 @@ pub struct Listener {
     pub load_balancer: LoadBalancerArn,
     /// Its port, unique within the load balancer.
     pub port: u16,
-    /// What happens with a request.
-    pub action: ListenerAction,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How it speaks TLS, with its certificates.
+    pub tls: Option<TlsSettings>,
+    /// The ARN of its default rule.
+    pub default_rule: RuleArn,
+    /// Who the client must be before the default action.
+    pub authenticate: Option<Box<OidcAction>>,
+    /// What happens with a request that no rule matches.
+    pub action: Action,
+    /// Attributes that were set.
+    pub attributes: BTreeMap<String, String>,
     /// Tags.
     pub tags: Tags,
 }
-row!(Listener, |row| row.arn.to_string());
+row!(Listener, |row| row.arn.to_string(), version 2 from upgrade_listener);
 
-/// A listener's default action.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ListenerAction {
-    /// Forward by weight.
-    Forward(Vec<(TargetGroupArn, u32)>),
-    /// Answer without a target.
-    FixedResponse {
-        /// Status code.
-        status: u16,
-        /// Content type, empty for none.
-        content_type: String,
-        /// Body.
-        body: String,
-    },
+fn upgrade_listener(from: u32, mut row: Value) -> Option<Value> {
+    if from != 1 {
+        return None;
+    }
+    if let Some(groups) = row["action"].get_mut("Forward").map(Value::take) {
+        row["action"] = json!({ "Forward": { "groups": groups, "stickiness_secs": null } });
+    }
+    let listener = row["arn"].as_str()?;
+    row["default_rule"] = json!(format!("{}/0000000000000000", listener.replacen(":listener/", ":listener-rule/", 1)));
+    row["protocol"] = json!("Http");
+    row["tls"] = Value::Null;
+    row["authenticate"] = Value::Null;
+    row["attributes"] = json!({});
+    Some(row)
 }
 
-impl ListenerAction {
-    /// The target groups that it can reach.
-    pub fn target_groups(&self) -> impl Iterator<Item = &TargetGroupArn> {
-        let groups: &[(TargetGroupArn, u32)] = match self {
-            ListenerAction::Forward(groups) => groups,
-            ListenerAction::FixedResponse { .. } => &[],
-        };
-        groups.iter().map(|(arn, _)| arn)
+impl Listener {
+    /// An HTTP listener without rules other than its default one.
+    pub fn http(arn: ListenerArn, load_balancer: LoadBalancerArn, port: u16, action: Action) -> Listener {
+        Listener {
+            default_rule: RuleArn::from(format!("{}/0", arn.as_str().replacen(":listener/", ":listener-rule/", 1))),
+            arn,
+            load_balancer,
+            port,
+            protocol: Protocol::Http,
+            tls: None,
+            authenticate: None,
+            action,
+            attributes: BTreeMap::new(),
+            tags: Tags::new(),
+        }
     }
 }
+
+/// A rule of a listener other than its default rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its ARN.
+    pub arn: RuleArn,
+    /// Its listener.
+    pub listener: ListenerArn,
+    /// 1 to 50,000, unique within the listener.
+    pub priority: u32,
+    /// All of them must hold.
+    pub conditions: Vec<Condition>,
+    /// Changes of the request.
+    pub transforms: Vec<Transform>,
+    /// Who the client must be before the action.
+    pub authenticate: Option<Box<OidcAction>>,
+    /// What happens with a request that matches.
+    pub action: Action,
+    /// Tags.
+    pub tags: Tags,
+}
+row!(Rule, |row| row.arn.to_string());
+
+/// Authorities that clients' certificates may come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrustStore {
+    /// Its ARN; ends in `truststore/<name>/<16 hex>`.
+    pub arn: TrustStoreArn,
+    /// Its name, unique within the scope.
+    pub name: String,
+    /// The authorities' certificates as PEM.
+    pub authorities_pem: String,
+    /// Revocation lists by their ids.
+    pub revocations: BTreeMap<i64, String>,
+    /// Tags.
+    pub tags: Tags,
+}
+row!(TrustStore, |row| row.arn.to_string());
 
 /// A target group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +174,12 @@ pub struct TargetGroup {
     pub arn: TargetGroupArn,
     /// Its name, unique within the scope.
     pub name: String,
+    /// What its targets speak.
+    pub protocol: Protocol,
+    /// Which HTTP they speak.
+    pub version: ProtocolVersion,
+    /// `IpAddressType`: `ipv4`.
+    pub ip_address_type: String,
     /// Default port of its targets.
     pub port: u16,
     /// Its VPC.
@@ -106,9 +193,38 @@ pub struct TargetGroup {
     /// Tags.
     pub tags: Tags,
 }
-row!(TargetGroup, |row| row.arn.to_string());
+row!(TargetGroup, |row| row.arn.to_string(), version 2 from upgrade_target_group);
+
+fn upgrade_target_group(from: u32, mut row: Value) -> Option<Value> {
+    if from != 1 {
+        return None;
+    }
+    row["protocol"] = json!("Http");
+    row["version"] = json!("Http1");
+    row["ip_address_type"] = json!("ipv4");
+    row["check"]["enabled"] = json!(true);
+    row["check"]["protocol"] = json!("Http");
+    Some(row)
+}
 
 impl TargetGroup {
+    /// A group of instances that speak HTTP/1.1 on port 80, with AWS's defaults.
+    pub fn http(arn: TargetGroupArn, name: &str, vpc: VpcId) -> TargetGroup {
+        TargetGroup {
+            arn,
+            name: name.to_string(),
+            protocol: Protocol::Http,
+            version: ProtocolVersion::Http1,
+            ip_address_type: "ipv4".to_string(),
+            port: 80,
+            vpc,
+            target_type: TargetType::Instance,
+            check: StoredHealthCheck::default(),
+            attributes: BTreeMap::new(),
+            tags: Tags::new(),
+        }
+    }
+
     /// Metric dimension: `targetgroup/<name>/<id>`.
     pub fn dimension(&self) -> &str {
         self.arn.as_str().rsplit_once(':').map_or("", |(_, rest)| rest)
@@ -127,7 +243,11 @@ pub enum TargetType {
 /// Health check settings as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredHealthCheck {
-    /// Path.
+    /// HealthCheckEnabled.
+    pub enabled: bool,
+    /// HealthCheckProtocol.
+    pub protocol: CheckProtocol,
+    /// Path; empty for TCP.
     pub path: String,
     /// `traffic-port` is `None`.
     pub port: Option<u16>,
@@ -139,14 +259,33 @@ pub struct StoredHealthCheck {
     pub healthy_threshold: u32,
     /// UnhealthyThresholdCount.
     pub unhealthy_threshold: u32,
-    /// Matcher.HttpCode as given.
+    /// Matcher.HttpCode or GrpcCode as given; empty for TCP.
     pub matcher: String,
+}
+
+impl Default for StoredHealthCheck {
+    /// The settings of an HTTP group for which none were named (alb.md 5.1).
+    fn default() -> Self {
+        StoredHealthCheck {
+            enabled: true,
+            protocol: CheckProtocol::Http,
+            path: "/".to_string(),
+            port: None,
+            interval_secs: 30,
+            timeout_secs: 5,
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+            matcher: "200".to_string(),
+        }
+    }
 }
 
 impl StoredHealthCheck {
     /// As the data plane wants it.
     pub fn routing(&self) -> HealthCheck {
         HealthCheck {
+            enabled: self.enabled,
+            protocol: self.protocol,
             path: self.path.clone(),
             port: self.port,
             interval: elastane_domain::time::Span::from_secs(i64::from(self.interval_secs)),

@@ -3,6 +3,7 @@
 //! world is kept in memory only, in [`crate::Seen`].
 
 mod autoscaling;
+mod certificates;
 mod ec2;
 mod identity;
 mod load_balancing;
@@ -11,6 +12,7 @@ mod network;
 mod systems;
 
 pub use autoscaling::*;
+pub use certificates::*;
 pub use ec2::*;
 pub use identity::*;
 pub use load_balancing::*;
@@ -151,13 +153,25 @@ kinds! {
     Role roles "role";
     InstanceProfile instance_profiles "instance-profile";
     AccountSettings account_settings "account-settings";
+    Rule rules "listener-rule";
+    TrustStore trust_stores "trust-store";
+    Certificate certificates "certificate";
+    ServerCertificate server_certificates "server-certificate";
 }
 
-/// Ties a struct to its kind; `$id` is the expression of its name.
+/// Ties a struct to its kind; `$id` is the expression of its name. A kind
+/// whose stored form has changed names its version and what makes an older
+/// form one version newer.
 macro_rules! row {
-    ($kind:ident, |$row:ident| $id:expr) => {
+    ($kind:ident, |$row:ident| $id:expr $(, version $version:literal from $upgrade:path)?) => {
         impl crate::row::Row for $kind {
             const KIND: crate::row::Kind = $kind::ROW_KIND;
+            $(
+                const VERSION: u32 = $version;
+                fn upgrade(from: u32, row: serde_json::Value) -> Option<serde_json::Value> {
+                    $upgrade(from, row)
+                }
+            )?
             fn id(&self) -> String {
                 let $row = self;
                 $id

@@ -18,17 +18,20 @@ fn put(tx: &mut Tx<'_>, zones: &[&str]) {
         vpc,
         subnets,
         security_groups: vec![SecurityGroupId::from("sg-front")],
-        address: [127, 64, 0, 1].into(),
+        family: elastane_domain::routing::Family::Application,
+        nodes: BTreeMap::from([(Zone::from("us-east-1a"), [127, 64, 0, 1].into())]),
+        ip_address_type: "ipv4".to_string(),
+        capacity: None,
+        shifted_away: Vec::new(),
         attributes: BTreeMap::new(),
         tags: Tags::new(),
     });
-    tx.put(Listener {
-        arn: ListenerArn::from("listener"),
-        load_balancer: LoadBalancerArn::from(BALANCER),
-        port: 80,
-        action: ListenerAction::Forward(vec![(TargetGroupArn::from(TARGET_GROUP), 1)]),
-        tags: Tags::new(),
-    });
+    tx.put(Listener::http(
+        ListenerArn::from("listener"),
+        LoadBalancerArn::from(BALANCER),
+        80,
+        elastane_domain::routing::Action::forward_to(TargetGroupArn::from(TARGET_GROUP)),
+    ));
 }
 
 fn interfaces(rig: &Rig) -> Vec<Arc<NetworkInterface>> {
@@ -85,7 +88,7 @@ fn sources_of_connections() {
     let targets = &snapshot.target_groups[0].targets;
     assert_eq!(targets.len(), 3);
     for target in targets {
-        let here = found.iter().find(|row| row.zone == target.zone).map(|row| row.primary());
-        assert_eq!(target.source, Some(here.unwrap_or(first)), "{}", target.zone);
+        let here = found.iter().find(|row| Some(&row.zone) == target.zone.as_ref()).map(|row| row.primary());
+        assert_eq!(target.source, Some(here.unwrap_or(first)), "{:?}", target.zone);
     }
 }

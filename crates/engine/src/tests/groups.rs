@@ -174,17 +174,20 @@ fn zones_that_are_not_enabled() {
             vpc: subnet.vpc.clone(),
             subnets: vec![(subnet.id.clone(), subnet.zone.clone())],
             security_groups: Vec::new(),
-            address: [127, 64, 0, 1].into(),
+            family: elastane_domain::routing::Family::Application,
+            nodes: BTreeMap::from([(Zone::from("us-east-1a"), [127, 64, 0, 1].into())]),
+            ip_address_type: "ipv4".to_string(),
+            capacity: None,
+            shifted_away: Vec::new(),
             attributes: BTreeMap::new(),
             tags: Tags::new(),
         });
-        tx.put(Listener {
-            arn: ListenerArn::from("listener"),
-            load_balancer: balancer.clone(),
-            port: 80,
-            action: ListenerAction::Forward(vec![(web(), 1)]),
-            tags: Tags::new(),
-        });
+        tx.put(Listener::http(
+            ListenerArn::from("listener"),
+            balancer.clone(),
+            80,
+            elastane_domain::routing::Action::forward_to(web()),
+        ));
     });
     rig.group("web", (0, 6), 2, |group| group.target_groups.push(web()));
     rig.pass(Span::ZERO);

@@ -237,22 +237,5 @@ fn group(name: &str, (min, max): (u32, u32), desired: u32) -> Group {
 }
 
 fn target_group(vpc: VpcId) -> TargetGroup {
-    TargetGroup {
-        arn: TargetGroupArn::from(TARGET_GROUP),
-        name: "web".to_string(),
-        port: 80,
-        vpc,
-        target_type: TargetType::Instance,
-        check: StoredHealthCheck {
-            path: "/".to_string(),
-            port: None,
-            interval_secs: 30,
-            timeout_secs: 5,
-            healthy_threshold: 5,
-            unhealthy_threshold: 2,
-            matcher: "200".to_string(),
-        },
-        attributes: BTreeMap::new(),
-        tags: Tags::new(),
-    }
+    TargetGroup::http(TargetGroupArn::from(TARGET_GROUP), "web", vpc)
 }

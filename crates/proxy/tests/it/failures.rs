@@ -72,7 +72,7 @@ fn status_504() {
         false
     });
     let mut world = World::with(1, &[&server]);
-    world.balancer.idle_timeout_secs = 1;
+    world.balancer.options.idle_timeout_secs = 1;
     world.apply();
     let got = get(world.address(), "/");
     assert_eq!((got.status, got.body.len()), (504, 132));
@@ -83,7 +83,7 @@ fn status_504() {
 #[test]
 fn status_408() {
     let mut world = World::new(1);
-    world.balancer.idle_timeout_secs = 1;
+    world.balancer.options.idle_timeout_secs = 1;
     world.apply();
     let mut client = connect(world.address());
     assert_eq!(send(&mut client, "GET / HTTP/1.1\r\nHos").status, 408);
@@ -229,7 +229,7 @@ fn health_transitions() {
 #[test]
 fn fixed_response() {
     let mut world = World::new(1);
-    world.balancer.listeners[0].action = Action::FixedResponse {
+    world.balancer.listeners[0].rules[0].action = Action::FixedResponse {
         status: 418,
         content_type: "text/plain".to_owned(),
         body: "short and stout".to_owned(),

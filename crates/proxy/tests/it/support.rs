@@ -1,8 +1,7 @@
 //! Real targets and clients over loopback, and a proxy between them.
 
 use elastane_domain::routing::{
-    Action, Admission, Algorithm, HealthCheck, Listener, LoadBalancer, ProxyFact, Snapshot, Target, TargetGroup,
-    TargetKey,
+    Action, Admission, HealthCheck, Listener, LoadBalancer, ProxyFact, Snapshot, Target, TargetGroup, TargetKey,
 };
 use elastane_domain::time::{Span, Time};
 use elastane_proxy::{Clock, HostConnector, Proxy, ProxyConfig};
@@ -263,7 +262,7 @@ impl World {
             address,
             vpc: None,
             source: None,
-            zone: "us-east-1a".into(),
+            zone: Some("us-east-1a".into()),
             admission: Admission::Registered,
         });
     }
@@ -287,6 +286,7 @@ impl World {
             generation,
             load_balancers: vec![Arc::new(self.balancer.clone())],
             target_groups: vec![Arc::new(self.group.clone())],
+            ..Snapshot::default()
         });
         self.wait(|fact| *fact == ProxyFact::Applied { generation });
     }
@@ -331,37 +331,24 @@ impl World {
 
 fn balancer() -> LoadBalancer {
     LoadBalancer {
-        arn: "arn:balancer".into(),
-        dimension: "app/web/1".to_owned(),
         host_names: vec!["web-1.us-east-1.elb.localhost".to_owned()],
-        address: Ipv4Addr::LOCALHOST,
-        listeners: vec![listener("arn:listener")],
-        idle_timeout_secs: 60,
-        zones: vec!["us-east-1a".into()],
+        ..LoadBalancer::application("arn:balancer".into(), Ipv4Addr::LOCALHOST, vec![listener("arn:listener")])
     }
 }
 
 /// A listener on a port that the system picks.
 pub fn listener(arn: &str) -> Listener {
-    Listener { arn: arn.into(), port: 0, action: Action::Forward(vec![(GROUP.into(), 1)]) }
+    Listener::http(arn.into(), 0, Action::forward_to(GROUP.into()))
 }
 
 fn group() -> TargetGroup {
-    TargetGroup {
-        arn: GROUP.into(),
-        dimension: "targetgroup/web/1".to_owned(),
-        algorithm: Algorithm::RoundRobin,
-        check: HealthCheck {
-            path: "/health".to_owned(),
-            port: None,
-            interval: Span::from_secs(5),
-            timeout_secs: 30,
-            healthy_threshold: 2,
-            unhealthy_threshold: 2,
-            matcher: vec![(200, 299)],
-        },
-        checked: true,
-        deregistration_delay: Span::from_secs(300),
-        targets: Vec::new(),
-    }
+    let check = HealthCheck {
+        path: "/health".to_owned(),
+        interval: Span::from_secs(5),
+        timeout_secs: 30,
+        healthy_threshold: 2,
+        matcher: vec![(200, 299)],
+        ..HealthCheck::default()
+    };
+    TargetGroup { check, ..TargetGroup::http(GROUP.into(), Vec::new()) }
 }

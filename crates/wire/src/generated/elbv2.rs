@@ -78,6 +78,76 @@ pub static ACTION_TYPE_ENUM: Shape = Shape::String(Text { length: Length::ANY, a
 pub static ACTIONS: Shape = Shape::List(List { member: &ACTION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddListenerCertificatesInput {
+    pub certificates: Vec<Certificate>,
+    pub listener_arn: Option<String>,
+}
+
+impl Record for AddListenerCertificatesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificates,
+            1 => &self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddListenerCertificatesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADD_LISTENER_CERTIFICATES_INPUT: Shape = Shape::Struct(Struct { name: "AddListenerCertificatesInput", members: &[
+    Member { name: "Certificates", query: "Certificates", xml: "Certificates", required: true, shape: &CERTIFICATE_LIST },
+    Member { name: "ListenerArn", query: "ListenerArn", xml: "ListenerArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddListenerCertificatesOutput {
+    pub certificates: Vec<Certificate>,
+}
+
+impl Record for AddListenerCertificatesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificates,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificates,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddListenerCertificatesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADD_LISTENER_CERTIFICATES_OUTPUT: Shape = Shape::Struct(Struct { name: "AddListenerCertificatesOutput", members: &[
+    Member { name: "Certificates", query: "Certificates", xml: "Certificates", required: false, shape: &CERTIFICATE_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AddTagsInput {
     pub resource_arns: Vec<String>,
     pub tags: Vec<Tag>,
@@ -141,6 +211,76 @@ impl Value for AddTagsOutput {
 }
 
 pub static ADD_TAGS_OUTPUT: Shape = Shape::Struct(Struct { name: "AddTagsOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddTrustStoreRevocationsInput {
+    pub revocation_contents: Vec<RevocationContent>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for AddTrustStoreRevocationsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.revocation_contents,
+            1 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.revocation_contents,
+            1 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddTrustStoreRevocationsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADD_TRUST_STORE_REVOCATIONS_INPUT: Shape = Shape::Struct(Struct { name: "AddTrustStoreRevocationsInput", members: &[
+    Member { name: "RevocationContents", query: "RevocationContents", xml: "RevocationContents", required: false, shape: &REVOCATION_CONTENTS },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddTrustStoreRevocationsOutput {
+    pub trust_store_revocations: Vec<TrustStoreRevocation>,
+}
+
+impl Record for AddTrustStoreRevocationsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.trust_store_revocations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.trust_store_revocations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddTrustStoreRevocationsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADD_TRUST_STORE_REVOCATIONS_OUTPUT: Shape = Shape::Struct(Struct { name: "AddTrustStoreRevocationsOutput", members: &[
+    Member { name: "TrustStoreRevocations", query: "TrustStoreRevocations", xml: "TrustStoreRevocations", required: false, shape: &TRUST_STORE_REVOCATIONS },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -424,6 +564,45 @@ pub static AVAILABILITY_ZONE: Shape = Shape::Struct(Struct { name: "Availability
 
 pub static AVAILABILITY_ZONES: Shape = Shape::List(List { member: &AVAILABILITY_ZONE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
+pub static CAPACITY_RESERVATION_STATE_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["provisioned", "pending", "rebalancing", "failed"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CapacityReservationStatus {
+    pub code: Option<String>,
+    pub reason: Option<String>,
+}
+
+impl Record for CapacityReservationStatus {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.code,
+            1 => &self.reason,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.reason,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CapacityReservationStatus {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CAPACITY_RESERVATION_STATUS: Shape = Shape::Struct(Struct { name: "CapacityReservationStatus", members: &[
+    Member { name: "Code", query: "Code", xml: "Code", required: false, shape: &CAPACITY_RESERVATION_STATE_ENUM },
+    Member { name: "Reason", query: "Reason", xml: "Reason", required: false, shape: &ANY_STRING },
+] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Certificate {
     pub certificate_arn: Option<String>,
@@ -462,6 +641,47 @@ pub static CERTIFICATE: Shape = Shape::Struct(Struct { name: "Certificate", memb
 ] });
 
 pub static CERTIFICATE_LIST: Shape = Shape::List(List { member: &CERTIFICATE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cipher {
+    pub name: Option<String>,
+    pub priority: Option<i32>,
+}
+
+impl Record for Cipher {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.name,
+            1 => &self.priority,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.priority,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Cipher {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CIPHER: Shape = Shape::Struct(Struct { name: "Cipher", members: &[
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "Priority", query: "Priority", xml: "Priority", required: false, shape: &ANY_INTEGER },
+] });
+
+pub static CIPHERS: Shape = Shape::List(List { member: &CIPHER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static CONDITION_FIELD_NAME: Shape = Shape::String(Text { length: Length { min: None, max: Some(64) }, allowed: &[] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateListenerInput {
@@ -668,6 +888,92 @@ pub static CREATE_LOAD_BALANCER_OUTPUT: Shape = Shape::Struct(Struct { name: "Cr
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRuleInput {
+    pub actions: Vec<Action>,
+    pub conditions: Vec<RuleCondition>,
+    pub listener_arn: Option<String>,
+    pub priority: Option<i32>,
+    pub tags: Vec<Tag>,
+    pub transforms: Vec<RuleTransform>,
+}
+
+impl Record for CreateRuleInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.actions,
+            1 => &self.conditions,
+            2 => &self.listener_arn,
+            3 => &self.priority,
+            4 => &self.tags,
+            5 => &self.transforms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.actions,
+            1 => &mut self.conditions,
+            2 => &mut self.listener_arn,
+            3 => &mut self.priority,
+            4 => &mut self.tags,
+            5 => &mut self.transforms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateRuleInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_RULE_INPUT: Shape = Shape::Struct(Struct { name: "CreateRuleInput", members: &[
+    Member { name: "Actions", query: "Actions", xml: "Actions", required: true, shape: &ACTIONS },
+    Member { name: "Conditions", query: "Conditions", xml: "Conditions", required: true, shape: &RULE_CONDITION_LIST },
+    Member { name: "ListenerArn", query: "ListenerArn", xml: "ListenerArn", required: true, shape: &ANY_STRING },
+    Member { name: "Priority", query: "Priority", xml: "Priority", required: true, shape: &RULE_PRIORITY },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST },
+    Member { name: "Transforms", query: "Transforms", xml: "Transforms", required: false, shape: &RULE_TRANSFORM_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRuleOutput {
+    pub rules: Vec<Rule>,
+}
+
+impl Record for CreateRuleOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateRuleOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_RULE_OUTPUT: Shape = Shape::Struct(Struct { name: "CreateRuleOutput", members: &[
+    Member { name: "Rules", query: "Rules", xml: "Rules", required: false, shape: &RULES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateTargetGroupInput {
     pub health_check_enabled: Option<bool>,
     pub health_check_interval_seconds: Option<i32>,
@@ -801,6 +1107,88 @@ pub static CREATE_TARGET_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "Cre
     Member { name: "TargetGroups", query: "TargetGroups", xml: "TargetGroups", required: false, shape: &TARGET_GROUPS },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateTrustStoreInput {
+    pub ca_certificates_bundle_s3_bucket: Option<String>,
+    pub ca_certificates_bundle_s3_key: Option<String>,
+    pub ca_certificates_bundle_s3_object_version: Option<String>,
+    pub name: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for CreateTrustStoreInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ca_certificates_bundle_s3_bucket,
+            1 => &self.ca_certificates_bundle_s3_key,
+            2 => &self.ca_certificates_bundle_s3_object_version,
+            3 => &self.name,
+            4 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ca_certificates_bundle_s3_bucket,
+            1 => &mut self.ca_certificates_bundle_s3_key,
+            2 => &mut self.ca_certificates_bundle_s3_object_version,
+            3 => &mut self.name,
+            4 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateTrustStoreInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_TRUST_STORE_INPUT: Shape = Shape::Struct(Struct { name: "CreateTrustStoreInput", members: &[
+    Member { name: "CaCertificatesBundleS3Bucket", query: "CaCertificatesBundleS3Bucket", xml: "CaCertificatesBundleS3Bucket", required: true, shape: &ANY_STRING },
+    Member { name: "CaCertificatesBundleS3Key", query: "CaCertificatesBundleS3Key", xml: "CaCertificatesBundleS3Key", required: true, shape: &ANY_STRING },
+    Member { name: "CaCertificatesBundleS3ObjectVersion", query: "CaCertificatesBundleS3ObjectVersion", xml: "CaCertificatesBundleS3ObjectVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &TRUST_STORE_NAME },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateTrustStoreOutput {
+    pub trust_stores: Vec<TrustStore>,
+}
+
+impl Record for CreateTrustStoreOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.trust_stores,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.trust_stores,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateTrustStoreOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_TRUST_STORE_OUTPUT: Shape = Shape::Struct(Struct { name: "CreateTrustStoreOutput", members: &[
+    Member { name: "TrustStores", query: "TrustStores", xml: "TrustStores", required: false, shape: &TRUST_STORES },
+] });
+
 pub static CUSTOMER_OWNED_IPV4_POOL: Shape = Shape::String(Text { length: Length { min: None, max: Some(256) }, allowed: &[] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -928,6 +1316,134 @@ pub static DELETE_LOAD_BALANCER_OUTPUT: Shape = Shape::Struct(Struct { name: "De
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRuleInput {
+    pub rule_arn: Option<String>,
+}
+
+impl Record for DeleteRuleInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.rule_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.rule_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRuleInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_RULE_INPUT: Shape = Shape::Struct(Struct { name: "DeleteRuleInput", members: &[
+    Member { name: "RuleArn", query: "RuleArn", xml: "RuleArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRuleOutput {
+}
+
+impl Record for DeleteRuleOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRuleOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_RULE_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteRuleOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSharedTrustStoreAssociationInput {
+    pub resource_arn: Option<String>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for DeleteSharedTrustStoreAssociationInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteSharedTrustStoreAssociationInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SHARED_TRUST_STORE_ASSOCIATION_INPUT: Shape = Shape::Struct(Struct { name: "DeleteSharedTrustStoreAssociationInput", members: &[
+    Member { name: "ResourceArn", query: "ResourceArn", xml: "ResourceArn", required: true, shape: &ANY_STRING },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSharedTrustStoreAssociationOutput {
+}
+
+impl Record for DeleteSharedTrustStoreAssociationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteSharedTrustStoreAssociationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SHARED_TRUST_STORE_ASSOCIATION_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteSharedTrustStoreAssociationOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteTargetGroupInput {
     pub target_group_arn: Option<String>,
 }
@@ -987,6 +1503,68 @@ impl Value for DeleteTargetGroupOutput {
 }
 
 pub static DELETE_TARGET_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteTargetGroupOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTrustStoreInput {
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for DeleteTrustStoreInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteTrustStoreInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_TRUST_STORE_INPUT: Shape = Shape::Struct(Struct { name: "DeleteTrustStoreInput", members: &[
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTrustStoreOutput {
+}
+
+impl Record for DeleteTrustStoreOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteTrustStoreOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_TRUST_STORE_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteTrustStoreOutput", members: &[
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1056,6 +1634,158 @@ pub static DEREGISTER_TARGETS_OUTPUT: Shape = Shape::Struct(Struct { name: "Dere
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountLimitsInput {
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+}
+
+impl Record for DescribeAccountLimitsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.page_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.page_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountLimitsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_LIMITS_INPUT: Shape = Shape::Struct(Struct { name: "DescribeAccountLimitsInput", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PageSize", query: "PageSize", xml: "PageSize", required: false, shape: &PAGE_SIZE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountLimitsOutput {
+    pub limits: Vec<Limit>,
+    pub next_marker: Option<String>,
+}
+
+impl Record for DescribeAccountLimitsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.limits,
+            1 => &self.next_marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.limits,
+            1 => &mut self.next_marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountLimitsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_LIMITS_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeAccountLimitsOutput", members: &[
+    Member { name: "Limits", query: "Limits", xml: "Limits", required: false, shape: &LIMITS },
+    Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeCapacityReservationInput {
+    pub load_balancer_arn: Option<String>,
+}
+
+impl Record for DescribeCapacityReservationInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.load_balancer_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.load_balancer_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeCapacityReservationInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_CAPACITY_RESERVATION_INPUT: Shape = Shape::Struct(Struct { name: "DescribeCapacityReservationInput", members: &[
+    Member { name: "LoadBalancerArn", query: "LoadBalancerArn", xml: "LoadBalancerArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeCapacityReservationOutput {
+    pub capacity_reservation_state: Vec<ZonalCapacityReservationState>,
+    pub decrease_requests_remaining: Option<i32>,
+    pub last_modified_time: Option<Timestamp>,
+    pub minimum_load_balancer_capacity: Option<MinimumLoadBalancerCapacity>,
+}
+
+impl Record for DescribeCapacityReservationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.capacity_reservation_state,
+            1 => &self.decrease_requests_remaining,
+            2 => &self.last_modified_time,
+            3 => &self.minimum_load_balancer_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.capacity_reservation_state,
+            1 => &mut self.decrease_requests_remaining,
+            2 => &mut self.last_modified_time,
+            3 => &mut self.minimum_load_balancer_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeCapacityReservationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_CAPACITY_RESERVATION_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeCapacityReservationOutput", members: &[
+    Member { name: "CapacityReservationState", query: "CapacityReservationState", xml: "CapacityReservationState", required: false, shape: &ZONAL_CAPACITY_RESERVATION_STATES },
+    Member { name: "DecreaseRequestsRemaining", query: "DecreaseRequestsRemaining", xml: "DecreaseRequestsRemaining", required: false, shape: &ANY_INTEGER },
+    Member { name: "LastModifiedTime", query: "LastModifiedTime", xml: "LastModifiedTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "MinimumLoadBalancerCapacity", query: "MinimumLoadBalancerCapacity", xml: "MinimumLoadBalancerCapacity", required: false, shape: &MINIMUM_LOAD_BALANCER_CAPACITY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeListenerAttributesInput {
     pub listener_arn: Option<String>,
 }
@@ -1119,6 +1849,84 @@ impl Value for DescribeListenerAttributesOutput {
 
 pub static DESCRIBE_LISTENER_ATTRIBUTES_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeListenerAttributesOutput", members: &[
     Member { name: "Attributes", query: "Attributes", xml: "Attributes", required: false, shape: &LISTENER_ATTRIBUTES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeListenerCertificatesInput {
+    pub listener_arn: Option<String>,
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+}
+
+impl Record for DescribeListenerCertificatesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.listener_arn,
+            1 => &self.marker,
+            2 => &self.page_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.listener_arn,
+            1 => &mut self.marker,
+            2 => &mut self.page_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeListenerCertificatesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LISTENER_CERTIFICATES_INPUT: Shape = Shape::Struct(Struct { name: "DescribeListenerCertificatesInput", members: &[
+    Member { name: "ListenerArn", query: "ListenerArn", xml: "ListenerArn", required: true, shape: &ANY_STRING },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PageSize", query: "PageSize", xml: "PageSize", required: false, shape: &PAGE_SIZE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeListenerCertificatesOutput {
+    pub certificates: Vec<Certificate>,
+    pub next_marker: Option<String>,
+}
+
+impl Record for DescribeListenerCertificatesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificates,
+            1 => &self.next_marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.next_marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeListenerCertificatesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LISTENER_CERTIFICATES_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeListenerCertificatesOutput", members: &[
+    Member { name: "Certificates", query: "Certificates", xml: "Certificates", required: false, shape: &CERTIFICATE_LIST },
+    Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1349,6 +2157,170 @@ impl Value for DescribeLoadBalancersOutput {
 pub static DESCRIBE_LOAD_BALANCERS_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeLoadBalancersOutput", members: &[
     Member { name: "LoadBalancers", query: "LoadBalancers", xml: "LoadBalancers", required: false, shape: &LOAD_BALANCERS },
     Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeRulesInput {
+    pub listener_arn: Option<String>,
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+    pub rule_arns: Vec<String>,
+}
+
+impl Record for DescribeRulesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.listener_arn,
+            1 => &self.marker,
+            2 => &self.page_size,
+            3 => &self.rule_arns,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.listener_arn,
+            1 => &mut self.marker,
+            2 => &mut self.page_size,
+            3 => &mut self.rule_arns,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeRulesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_RULES_INPUT: Shape = Shape::Struct(Struct { name: "DescribeRulesInput", members: &[
+    Member { name: "ListenerArn", query: "ListenerArn", xml: "ListenerArn", required: false, shape: &ANY_STRING },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PageSize", query: "PageSize", xml: "PageSize", required: false, shape: &PAGE_SIZE },
+    Member { name: "RuleArns", query: "RuleArns", xml: "RuleArns", required: false, shape: &RULE_ARNS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeRulesOutput {
+    pub next_marker: Option<String>,
+    pub rules: Vec<Rule>,
+}
+
+impl Record for DescribeRulesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeRulesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_RULES_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeRulesOutput", members: &[
+    Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
+    Member { name: "Rules", query: "Rules", xml: "Rules", required: false, shape: &RULES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSSLPoliciesInput {
+    pub load_balancer_type: Option<String>,
+    pub marker: Option<String>,
+    pub names: Vec<String>,
+    pub page_size: Option<i32>,
+}
+
+impl Record for DescribeSSLPoliciesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.load_balancer_type,
+            1 => &self.marker,
+            2 => &self.names,
+            3 => &self.page_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.load_balancer_type,
+            1 => &mut self.marker,
+            2 => &mut self.names,
+            3 => &mut self.page_size,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeSSLPoliciesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SSL_POLICIES_INPUT: Shape = Shape::Struct(Struct { name: "DescribeSSLPoliciesInput", members: &[
+    Member { name: "LoadBalancerType", query: "LoadBalancerType", xml: "LoadBalancerType", required: false, shape: &LOAD_BALANCER_TYPE_ENUM },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Names", query: "Names", xml: "Names", required: false, shape: &SSL_POLICY_NAMES },
+    Member { name: "PageSize", query: "PageSize", xml: "PageSize", required: false, shape: &PAGE_SIZE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSSLPoliciesOutput {
+    pub next_marker: Option<String>,
+    pub ssl_policies: Vec<SslPolicy>,
+}
+
+impl Record for DescribeSSLPoliciesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.ssl_policies,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.ssl_policies,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeSSLPoliciesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SSL_POLICIES_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeSSLPoliciesOutput", members: &[
+    Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
+    Member { name: "SslPolicies", query: "SslPolicies", xml: "SslPolicies", required: false, shape: &SSL_POLICIES },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1645,7 +2617,298 @@ pub static DESCRIBE_TARGET_HEALTH_OUTPUT: Shape = Shape::Struct(Struct { name: "
     Member { name: "TargetHealthDescriptions", query: "TargetHealthDescriptions", xml: "TargetHealthDescriptions", required: false, shape: &TARGET_HEALTH_DESCRIPTIONS },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreAssociationsInput {
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for DescribeTrustStoreAssociationsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.page_size,
+            2 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.page_size,
+            2 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrustStoreAssociationsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRUST_STORE_ASSOCIATIONS_INPUT: Shape = Shape::Struct(Struct { name: "DescribeTrustStoreAssociationsInput", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PageSize", query: "PageSize", xml: "PageSize", required: false, shape: &PAGE_SIZE },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreAssociationsOutput {
+    pub next_marker: Option<String>,
+    pub trust_store_associations: Vec<TrustStoreAssociation>,
+}
+
+impl Record for DescribeTrustStoreAssociationsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.trust_store_associations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.trust_store_associations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrustStoreAssociationsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRUST_STORE_ASSOCIATIONS_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeTrustStoreAssociationsOutput", members: &[
+    Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
+    Member { name: "TrustStoreAssociations", query: "TrustStoreAssociations", xml: "TrustStoreAssociations", required: false, shape: &TRUST_STORE_ASSOCIATIONS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreRevocation {
+    pub number_of_revoked_entries: Option<i64>,
+    pub revocation_id: Option<i64>,
+    pub revocation_type: Option<String>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for DescribeTrustStoreRevocation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.number_of_revoked_entries,
+            1 => &self.revocation_id,
+            2 => &self.revocation_type,
+            3 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.number_of_revoked_entries,
+            1 => &mut self.revocation_id,
+            2 => &mut self.revocation_type,
+            3 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrustStoreRevocation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRUST_STORE_REVOCATION: Shape = Shape::Struct(Struct { name: "DescribeTrustStoreRevocation", members: &[
+    Member { name: "NumberOfRevokedEntries", query: "NumberOfRevokedEntries", xml: "NumberOfRevokedEntries", required: false, shape: &ANY_LONG },
+    Member { name: "RevocationId", query: "RevocationId", xml: "RevocationId", required: false, shape: &ANY_LONG },
+    Member { name: "RevocationType", query: "RevocationType", xml: "RevocationType", required: false, shape: &REVOCATION_TYPE },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: false, shape: &ANY_STRING },
+] });
+
+pub static DESCRIBE_TRUST_STORE_REVOCATION_RESPONSE: Shape = Shape::List(List { member: &DESCRIBE_TRUST_STORE_REVOCATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreRevocationsInput {
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+    pub revocation_ids: Vec<i64>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for DescribeTrustStoreRevocationsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.page_size,
+            2 => &self.revocation_ids,
+            3 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.page_size,
+            2 => &mut self.revocation_ids,
+            3 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrustStoreRevocationsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRUST_STORE_REVOCATIONS_INPUT: Shape = Shape::Struct(Struct { name: "DescribeTrustStoreRevocationsInput", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PageSize", query: "PageSize", xml: "PageSize", required: false, shape: &PAGE_SIZE },
+    Member { name: "RevocationIds", query: "RevocationIds", xml: "RevocationIds", required: false, shape: &REVOCATION_IDS },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreRevocationsOutput {
+    pub next_marker: Option<String>,
+    pub trust_store_revocations: Vec<DescribeTrustStoreRevocation>,
+}
+
+impl Record for DescribeTrustStoreRevocationsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.trust_store_revocations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.trust_store_revocations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrustStoreRevocationsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRUST_STORE_REVOCATIONS_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeTrustStoreRevocationsOutput", members: &[
+    Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
+    Member { name: "TrustStoreRevocations", query: "TrustStoreRevocations", xml: "TrustStoreRevocations", required: false, shape: &DESCRIBE_TRUST_STORE_REVOCATION_RESPONSE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrustStoresInput {
+    pub marker: Option<String>,
+    pub names: Vec<String>,
+    pub page_size: Option<i32>,
+    pub trust_store_arns: Vec<String>,
+}
+
+impl Record for DescribeTrustStoresInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.names,
+            2 => &self.page_size,
+            3 => &self.trust_store_arns,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.names,
+            2 => &mut self.page_size,
+            3 => &mut self.trust_store_arns,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrustStoresInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRUST_STORES_INPUT: Shape = Shape::Struct(Struct { name: "DescribeTrustStoresInput", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Names", query: "Names", xml: "Names", required: false, shape: &TRUST_STORE_NAMES },
+    Member { name: "PageSize", query: "PageSize", xml: "PageSize", required: false, shape: &PAGE_SIZE },
+    Member { name: "TrustStoreArns", query: "TrustStoreArns", xml: "TrustStoreArns", required: false, shape: &TRUST_STORE_ARNS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrustStoresOutput {
+    pub next_marker: Option<String>,
+    pub trust_stores: Vec<TrustStore>,
+}
+
+impl Record for DescribeTrustStoresOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.trust_stores,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.trust_stores,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrustStoresOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRUST_STORES_OUTPUT: Shape = Shape::Struct(Struct { name: "DescribeTrustStoresOutput", members: &[
+    Member { name: "NextMarker", query: "NextMarker", xml: "NextMarker", required: false, shape: &ANY_STRING },
+    Member { name: "TrustStores", query: "TrustStores", xml: "TrustStores", required: false, shape: &TRUST_STORES },
+] });
+
 pub static ENABLE_PREFIX_FOR_IPV6_SOURCE_NAT_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["on", "off"] });
+
+pub static ENFORCE_SECURITY_GROUP_INBOUND_RULES_ON_PRIVATE_LINK_TRAFFIC_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["on", "off"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FixedResponseActionConfig {
@@ -1729,11 +2992,357 @@ pub static FORWARD_ACTION_CONFIG: Shape = Shape::Struct(Struct { name: "ForwardA
     Member { name: "TargetGroups", query: "TargetGroups", xml: "TargetGroups", required: false, shape: &TARGET_GROUP_LIST },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetResourcePolicyInput {
+    pub resource_arn: Option<String>,
+}
+
+impl Record for GetResourcePolicyInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetResourcePolicyInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_RESOURCE_POLICY_INPUT: Shape = Shape::Struct(Struct { name: "GetResourcePolicyInput", members: &[
+    Member { name: "ResourceArn", query: "ResourceArn", xml: "ResourceArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetResourcePolicyOutput {
+    pub policy: Option<String>,
+}
+
+impl Record for GetResourcePolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetResourcePolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_RESOURCE_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "GetResourcePolicyOutput", members: &[
+    Member { name: "Policy", query: "Policy", xml: "Policy", required: false, shape: &POLICY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetTrustStoreCaCertificatesBundleInput {
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for GetTrustStoreCaCertificatesBundleInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetTrustStoreCaCertificatesBundleInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_INPUT: Shape = Shape::Struct(Struct { name: "GetTrustStoreCaCertificatesBundleInput", members: &[
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetTrustStoreCaCertificatesBundleOutput {
+    pub location: Option<String>,
+}
+
+impl Record for GetTrustStoreCaCertificatesBundleOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.location,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.location,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetTrustStoreCaCertificatesBundleOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_OUTPUT: Shape = Shape::Struct(Struct { name: "GetTrustStoreCaCertificatesBundleOutput", members: &[
+    Member { name: "Location", query: "Location", xml: "Location", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetTrustStoreRevocationContentInput {
+    pub revocation_id: Option<i64>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for GetTrustStoreRevocationContentInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.revocation_id,
+            1 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.revocation_id,
+            1 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetTrustStoreRevocationContentInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_TRUST_STORE_REVOCATION_CONTENT_INPUT: Shape = Shape::Struct(Struct { name: "GetTrustStoreRevocationContentInput", members: &[
+    Member { name: "RevocationId", query: "RevocationId", xml: "RevocationId", required: true, shape: &ANY_LONG },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetTrustStoreRevocationContentOutput {
+    pub location: Option<String>,
+}
+
+impl Record for GetTrustStoreRevocationContentOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.location,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.location,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetTrustStoreRevocationContentOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_TRUST_STORE_REVOCATION_CONTENT_OUTPUT: Shape = Shape::Struct(Struct { name: "GetTrustStoreRevocationContentOutput", members: &[
+    Member { name: "Location", query: "Location", xml: "Location", required: false, shape: &ANY_STRING },
+] });
+
 pub static HEALTH_CHECK_INTERVAL_SECONDS: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(300.0) });
 
 pub static HEALTH_CHECK_THRESHOLD_COUNT: Shape = Shape::Integer(Range { min: Some(2.0), max: Some(10.0) });
 
 pub static HEALTH_CHECK_TIMEOUT_SECONDS: Shape = Shape::Integer(Range { min: Some(2.0), max: Some(120.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostHeaderConditionConfig {
+    pub regex_values: Vec<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for HostHeaderConditionConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.regex_values,
+            1 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.regex_values,
+            1 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for HostHeaderConditionConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static HOST_HEADER_CONDITION_CONFIG: Shape = Shape::Struct(Struct { name: "HostHeaderConditionConfig", members: &[
+    Member { name: "RegexValues", query: "RegexValues", xml: "RegexValues", required: false, shape: &LIST_OF_STRING },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &LIST_OF_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostHeaderRewriteConfig {
+    pub rewrites: Vec<RewriteConfig>,
+}
+
+impl Record for HostHeaderRewriteConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.rewrites,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.rewrites,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for HostHeaderRewriteConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static HOST_HEADER_REWRITE_CONFIG: Shape = Shape::Struct(Struct { name: "HostHeaderRewriteConfig", members: &[
+    Member { name: "Rewrites", query: "Rewrites", xml: "Rewrites", required: false, shape: &REWRITE_CONFIG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HttpHeaderConditionConfig {
+    pub http_header_name: Option<String>,
+    pub regex_values: Vec<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for HttpHeaderConditionConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.http_header_name,
+            1 => &self.regex_values,
+            2 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.http_header_name,
+            1 => &mut self.regex_values,
+            2 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for HttpHeaderConditionConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static HTTP_HEADER_CONDITION_CONFIG: Shape = Shape::Struct(Struct { name: "HttpHeaderConditionConfig", members: &[
+    Member { name: "HttpHeaderName", query: "HttpHeaderName", xml: "HttpHeaderName", required: false, shape: &ANY_STRING },
+    Member { name: "RegexValues", query: "RegexValues", xml: "RegexValues", required: false, shape: &LIST_OF_STRING },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &LIST_OF_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HttpRequestMethodConditionConfig {
+    pub values: Vec<String>,
+}
+
+impl Record for HttpRequestMethodConditionConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for HttpRequestMethodConditionConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static HTTP_REQUEST_METHOD_CONDITION_CONFIG: Shape = Shape::Struct(Struct { name: "HttpRequestMethodConditionConfig", members: &[
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &LIST_OF_STRING },
+] });
 
 pub static IP_ADDRESS_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ipv4", "dualstack", "dualstack-without-public-ipv4"] });
 
@@ -1860,7 +3469,48 @@ pub static JWT_VALIDATION_ACTION_CONFIG: Shape = Shape::Struct(Struct { name: "J
     Member { name: "JwksEndpoint", query: "JwksEndpoint", xml: "JwksEndpoint", required: true, shape: &ANY_STRING },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Limit {
+    pub max: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Record for Limit {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.max,
+            1 => &self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.max,
+            1 => &mut self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Limit {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIMIT: Shape = Shape::Struct(Struct { name: "Limit", members: &[
+    Member { name: "Max", query: "Max", xml: "Max", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+] });
+
+pub static LIMITS: Shape = Shape::List(List { member: &LIMIT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static LIST_OF_DESCRIBE_TARGET_HEALTH_INCLUDE_OPTIONS: Shape = Shape::List(List { member: &DESCRIBE_TARGET_HEALTH_INPUT_INCLUDE_ENUM, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static LIST_OF_STRING: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listener {
@@ -2241,7 +3891,200 @@ pub static MATCHER: Shape = Shape::Struct(Struct { name: "Matcher", members: &[
     Member { name: "HttpCode", query: "HttpCode", xml: "HttpCode", required: false, shape: &ANY_STRING },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MinimumLoadBalancerCapacity {
+    pub capacity_units: Option<i32>,
+}
+
+impl Record for MinimumLoadBalancerCapacity {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.capacity_units,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.capacity_units,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for MinimumLoadBalancerCapacity {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MINIMUM_LOAD_BALANCER_CAPACITY: Shape = Shape::Struct(Struct { name: "MinimumLoadBalancerCapacity", members: &[
+    Member { name: "CapacityUnits", query: "CapacityUnits", xml: "CapacityUnits", required: false, shape: &ANY_INTEGER },
+] });
+
 pub static MITIGATION_IN_EFFECT_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["yes", "no"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyCapacityReservationInput {
+    pub load_balancer_arn: Option<String>,
+    pub minimum_load_balancer_capacity: Option<MinimumLoadBalancerCapacity>,
+    pub reset_capacity_reservation: Option<bool>,
+}
+
+impl Record for ModifyCapacityReservationInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.load_balancer_arn,
+            1 => &self.minimum_load_balancer_capacity,
+            2 => &self.reset_capacity_reservation,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.load_balancer_arn,
+            1 => &mut self.minimum_load_balancer_capacity,
+            2 => &mut self.reset_capacity_reservation,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyCapacityReservationInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_CAPACITY_RESERVATION_INPUT: Shape = Shape::Struct(Struct { name: "ModifyCapacityReservationInput", members: &[
+    Member { name: "LoadBalancerArn", query: "LoadBalancerArn", xml: "LoadBalancerArn", required: true, shape: &ANY_STRING },
+    Member { name: "MinimumLoadBalancerCapacity", query: "MinimumLoadBalancerCapacity", xml: "MinimumLoadBalancerCapacity", required: false, shape: &MINIMUM_LOAD_BALANCER_CAPACITY },
+    Member { name: "ResetCapacityReservation", query: "ResetCapacityReservation", xml: "ResetCapacityReservation", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyCapacityReservationOutput {
+    pub capacity_reservation_state: Vec<ZonalCapacityReservationState>,
+    pub decrease_requests_remaining: Option<i32>,
+    pub last_modified_time: Option<Timestamp>,
+    pub minimum_load_balancer_capacity: Option<MinimumLoadBalancerCapacity>,
+}
+
+impl Record for ModifyCapacityReservationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.capacity_reservation_state,
+            1 => &self.decrease_requests_remaining,
+            2 => &self.last_modified_time,
+            3 => &self.minimum_load_balancer_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.capacity_reservation_state,
+            1 => &mut self.decrease_requests_remaining,
+            2 => &mut self.last_modified_time,
+            3 => &mut self.minimum_load_balancer_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyCapacityReservationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_CAPACITY_RESERVATION_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyCapacityReservationOutput", members: &[
+    Member { name: "CapacityReservationState", query: "CapacityReservationState", xml: "CapacityReservationState", required: false, shape: &ZONAL_CAPACITY_RESERVATION_STATES },
+    Member { name: "DecreaseRequestsRemaining", query: "DecreaseRequestsRemaining", xml: "DecreaseRequestsRemaining", required: false, shape: &ANY_INTEGER },
+    Member { name: "LastModifiedTime", query: "LastModifiedTime", xml: "LastModifiedTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "MinimumLoadBalancerCapacity", query: "MinimumLoadBalancerCapacity", xml: "MinimumLoadBalancerCapacity", required: false, shape: &MINIMUM_LOAD_BALANCER_CAPACITY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyIpPoolsInput {
+    pub ipam_pools: Option<IpamPools>,
+    pub load_balancer_arn: Option<String>,
+    pub remove_ipam_pools: Vec<String>,
+}
+
+impl Record for ModifyIpPoolsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ipam_pools,
+            1 => &self.load_balancer_arn,
+            2 => &self.remove_ipam_pools,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ipam_pools,
+            1 => &mut self.load_balancer_arn,
+            2 => &mut self.remove_ipam_pools,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyIpPoolsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_IP_POOLS_INPUT: Shape = Shape::Struct(Struct { name: "ModifyIpPoolsInput", members: &[
+    Member { name: "IpamPools", query: "IpamPools", xml: "IpamPools", required: false, shape: &IPAM_POOLS },
+    Member { name: "LoadBalancerArn", query: "LoadBalancerArn", xml: "LoadBalancerArn", required: true, shape: &ANY_STRING },
+    Member { name: "RemoveIpamPools", query: "RemoveIpamPools", xml: "RemoveIpamPools", required: false, shape: &REMOVE_IPAM_POOLS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyIpPoolsOutput {
+    pub ipam_pools: Option<IpamPools>,
+}
+
+impl Record for ModifyIpPoolsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ipam_pools,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ipam_pools,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyIpPoolsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_IP_POOLS_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyIpPoolsOutput", members: &[
+    Member { name: "IpamPools", query: "IpamPools", xml: "IpamPools", required: false, shape: &IPAM_POOLS },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModifyListenerAttributesInput {
@@ -2478,6 +4321,88 @@ pub static MODIFY_LOAD_BALANCER_ATTRIBUTES_OUTPUT: Shape = Shape::Struct(Struct 
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyRuleInput {
+    pub actions: Vec<Action>,
+    pub conditions: Vec<RuleCondition>,
+    pub reset_transforms: Option<bool>,
+    pub rule_arn: Option<String>,
+    pub transforms: Vec<RuleTransform>,
+}
+
+impl Record for ModifyRuleInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.actions,
+            1 => &self.conditions,
+            2 => &self.reset_transforms,
+            3 => &self.rule_arn,
+            4 => &self.transforms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.actions,
+            1 => &mut self.conditions,
+            2 => &mut self.reset_transforms,
+            3 => &mut self.rule_arn,
+            4 => &mut self.transforms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyRuleInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_RULE_INPUT: Shape = Shape::Struct(Struct { name: "ModifyRuleInput", members: &[
+    Member { name: "Actions", query: "Actions", xml: "Actions", required: false, shape: &ACTIONS },
+    Member { name: "Conditions", query: "Conditions", xml: "Conditions", required: false, shape: &RULE_CONDITION_LIST },
+    Member { name: "ResetTransforms", query: "ResetTransforms", xml: "ResetTransforms", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "RuleArn", query: "RuleArn", xml: "RuleArn", required: true, shape: &ANY_STRING },
+    Member { name: "Transforms", query: "Transforms", xml: "Transforms", required: false, shape: &RULE_TRANSFORM_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyRuleOutput {
+    pub rules: Vec<Rule>,
+}
+
+impl Record for ModifyRuleOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyRuleOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_RULE_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyRuleOutput", members: &[
+    Member { name: "Rules", query: "Rules", xml: "Rules", required: false, shape: &RULES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModifyTargetGroupAttributesInput {
     pub attributes: Vec<TargetGroupAttribute>,
     pub target_group_arn: Option<String>,
@@ -2650,6 +4575,84 @@ pub static MODIFY_TARGET_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "Mod
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyTrustStoreInput {
+    pub ca_certificates_bundle_s3_bucket: Option<String>,
+    pub ca_certificates_bundle_s3_key: Option<String>,
+    pub ca_certificates_bundle_s3_object_version: Option<String>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for ModifyTrustStoreInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ca_certificates_bundle_s3_bucket,
+            1 => &self.ca_certificates_bundle_s3_key,
+            2 => &self.ca_certificates_bundle_s3_object_version,
+            3 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ca_certificates_bundle_s3_bucket,
+            1 => &mut self.ca_certificates_bundle_s3_key,
+            2 => &mut self.ca_certificates_bundle_s3_object_version,
+            3 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyTrustStoreInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_TRUST_STORE_INPUT: Shape = Shape::Struct(Struct { name: "ModifyTrustStoreInput", members: &[
+    Member { name: "CaCertificatesBundleS3Bucket", query: "CaCertificatesBundleS3Bucket", xml: "CaCertificatesBundleS3Bucket", required: true, shape: &ANY_STRING },
+    Member { name: "CaCertificatesBundleS3Key", query: "CaCertificatesBundleS3Key", xml: "CaCertificatesBundleS3Key", required: true, shape: &ANY_STRING },
+    Member { name: "CaCertificatesBundleS3ObjectVersion", query: "CaCertificatesBundleS3ObjectVersion", xml: "CaCertificatesBundleS3ObjectVersion", required: false, shape: &ANY_STRING },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyTrustStoreOutput {
+    pub trust_stores: Vec<TrustStore>,
+}
+
+impl Record for ModifyTrustStoreOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.trust_stores,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.trust_stores,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyTrustStoreOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_TRUST_STORE_OUTPUT: Shape = Shape::Struct(Struct { name: "ModifyTrustStoreOutput", members: &[
+    Member { name: "TrustStores", query: "TrustStores", xml: "TrustStores", required: false, shape: &TRUST_STORES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MutualAuthenticationAttributes {
     pub advertise_trust_store_ca_names: Option<String>,
     pub ignore_client_certificate_expiry: Option<bool>,
@@ -2702,9 +4705,120 @@ pub static PAGE_SIZE: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(4
 
 pub static PATH: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(1024) }, allowed: &[] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PathPatternConditionConfig {
+    pub regex_values: Vec<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for PathPatternConditionConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.regex_values,
+            1 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.regex_values,
+            1 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PathPatternConditionConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PATH_PATTERN_CONDITION_CONFIG: Shape = Shape::Struct(Struct { name: "PathPatternConditionConfig", members: &[
+    Member { name: "RegexValues", query: "RegexValues", xml: "RegexValues", required: false, shape: &LIST_OF_STRING },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &LIST_OF_STRING },
+] });
+
+pub static POLICY: Shape = Shape::String(Text { length: Length { min: Some(1), max: None }, allowed: &[] });
+
 pub static PORT: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(65535.0) });
 
 pub static PROTOCOL_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryStringConditionConfig {
+    pub values: Vec<QueryStringKeyValuePair>,
+}
+
+impl Record for QueryStringConditionConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for QueryStringConditionConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static QUERY_STRING_CONDITION_CONFIG: Shape = Shape::Struct(Struct { name: "QueryStringConditionConfig", members: &[
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &QUERY_STRING_KEY_VALUE_PAIR_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryStringKeyValuePair {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Record for QueryStringKeyValuePair {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for QueryStringKeyValuePair {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static QUERY_STRING_KEY_VALUE_PAIR: Shape = Shape::Struct(Struct { name: "QueryStringKeyValuePair", members: &[
+    Member { name: "Key", query: "Key", xml: "Key", required: false, shape: &ANY_STRING },
+    Member { name: "Value", query: "Value", xml: "Value", required: false, shape: &ANY_STRING },
+] });
+
+pub static QUERY_STRING_KEY_VALUE_PAIR_LIST: Shape = Shape::List(List { member: &QUERY_STRING_KEY_VALUE_PAIR, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static QUIC_SERVER_ID: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(256) }, allowed: &[] });
 
@@ -2835,6 +4949,76 @@ impl Value for RegisterTargetsOutput {
 pub static REGISTER_TARGETS_OUTPUT: Shape = Shape::Struct(Struct { name: "RegisterTargetsOutput", members: &[
 ] });
 
+pub static REMOVE_IPAM_POOL_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ipv4"] });
+
+pub static REMOVE_IPAM_POOLS: Shape = Shape::List(List { member: &REMOVE_IPAM_POOL_ENUM, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveListenerCertificatesInput {
+    pub certificates: Vec<Certificate>,
+    pub listener_arn: Option<String>,
+}
+
+impl Record for RemoveListenerCertificatesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificates,
+            1 => &self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.listener_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RemoveListenerCertificatesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REMOVE_LISTENER_CERTIFICATES_INPUT: Shape = Shape::Struct(Struct { name: "RemoveListenerCertificatesInput", members: &[
+    Member { name: "Certificates", query: "Certificates", xml: "Certificates", required: true, shape: &CERTIFICATE_LIST },
+    Member { name: "ListenerArn", query: "ListenerArn", xml: "ListenerArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveListenerCertificatesOutput {
+}
+
+impl Record for RemoveListenerCertificatesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RemoveListenerCertificatesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REMOVE_LISTENER_CERTIFICATES_OUTPUT: Shape = Shape::Struct(Struct { name: "RemoveListenerCertificatesOutput", members: &[
+] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RemoveTagsInput {
     pub resource_arns: Vec<String>,
@@ -2901,11 +5085,769 @@ impl Value for RemoveTagsOutput {
 pub static REMOVE_TAGS_OUTPUT: Shape = Shape::Struct(Struct { name: "RemoveTagsOutput", members: &[
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveTrustStoreRevocationsInput {
+    pub revocation_ids: Vec<i64>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for RemoveTrustStoreRevocationsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.revocation_ids,
+            1 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.revocation_ids,
+            1 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RemoveTrustStoreRevocationsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REMOVE_TRUST_STORE_REVOCATIONS_INPUT: Shape = Shape::Struct(Struct { name: "RemoveTrustStoreRevocationsInput", members: &[
+    Member { name: "RevocationIds", query: "RevocationIds", xml: "RevocationIds", required: true, shape: &REVOCATION_IDS },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveTrustStoreRevocationsOutput {
+}
+
+impl Record for RemoveTrustStoreRevocationsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RemoveTrustStoreRevocationsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REMOVE_TRUST_STORE_REVOCATIONS_OUTPUT: Shape = Shape::Struct(Struct { name: "RemoveTrustStoreRevocationsOutput", members: &[
+] });
+
 pub static RESOURCE_ARNS: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevocationContent {
+    pub revocation_type: Option<String>,
+    pub s3_bucket: Option<String>,
+    pub s3_key: Option<String>,
+    pub s3_object_version: Option<String>,
+}
+
+impl Record for RevocationContent {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.revocation_type,
+            1 => &self.s3_bucket,
+            2 => &self.s3_key,
+            3 => &self.s3_object_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.revocation_type,
+            1 => &mut self.s3_bucket,
+            2 => &mut self.s3_key,
+            3 => &mut self.s3_object_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RevocationContent {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REVOCATION_CONTENT: Shape = Shape::Struct(Struct { name: "RevocationContent", members: &[
+    Member { name: "RevocationType", query: "RevocationType", xml: "RevocationType", required: false, shape: &REVOCATION_TYPE },
+    Member { name: "S3Bucket", query: "S3Bucket", xml: "S3Bucket", required: false, shape: &ANY_STRING },
+    Member { name: "S3Key", query: "S3Key", xml: "S3Key", required: false, shape: &ANY_STRING },
+    Member { name: "S3ObjectVersion", query: "S3ObjectVersion", xml: "S3ObjectVersion", required: false, shape: &ANY_STRING },
+] });
+
+pub static REVOCATION_CONTENTS: Shape = Shape::List(List { member: &REVOCATION_CONTENT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static REVOCATION_IDS: Shape = Shape::List(List { member: &ANY_LONG, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static REVOCATION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["CRL"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RewriteConfig {
+    pub regex: Option<String>,
+    pub replace: Option<String>,
+}
+
+impl Record for RewriteConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.regex,
+            1 => &self.replace,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.regex,
+            1 => &mut self.replace,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RewriteConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REWRITE_CONFIG: Shape = Shape::Struct(Struct { name: "RewriteConfig", members: &[
+    Member { name: "Regex", query: "Regex", xml: "Regex", required: true, shape: &ANY_STRING },
+    Member { name: "Replace", query: "Replace", xml: "Replace", required: true, shape: &ANY_STRING },
+] });
+
+pub static REWRITE_CONFIG_LIST: Shape = Shape::List(List { member: &REWRITE_CONFIG, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rule {
+    pub actions: Vec<Action>,
+    pub conditions: Vec<RuleCondition>,
+    pub is_default: Option<bool>,
+    pub priority: Option<String>,
+    pub rule_arn: Option<String>,
+    pub transforms: Vec<RuleTransform>,
+}
+
+impl Record for Rule {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.actions,
+            1 => &self.conditions,
+            2 => &self.is_default,
+            3 => &self.priority,
+            4 => &self.rule_arn,
+            5 => &self.transforms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.actions,
+            1 => &mut self.conditions,
+            2 => &mut self.is_default,
+            3 => &mut self.priority,
+            4 => &mut self.rule_arn,
+            5 => &mut self.transforms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Rule {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RULE: Shape = Shape::Struct(Struct { name: "Rule", members: &[
+    Member { name: "Actions", query: "Actions", xml: "Actions", required: false, shape: &ACTIONS },
+    Member { name: "Conditions", query: "Conditions", xml: "Conditions", required: false, shape: &RULE_CONDITION_LIST },
+    Member { name: "IsDefault", query: "IsDefault", xml: "IsDefault", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Priority", query: "Priority", xml: "Priority", required: false, shape: &ANY_STRING },
+    Member { name: "RuleArn", query: "RuleArn", xml: "RuleArn", required: false, shape: &ANY_STRING },
+    Member { name: "Transforms", query: "Transforms", xml: "Transforms", required: false, shape: &RULE_TRANSFORM_LIST },
+] });
+
+pub static RULE_ARNS: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RuleCondition {
+    pub field: Option<String>,
+    pub host_header_config: Option<HostHeaderConditionConfig>,
+    pub http_header_config: Option<HttpHeaderConditionConfig>,
+    pub http_request_method_config: Option<HttpRequestMethodConditionConfig>,
+    pub path_pattern_config: Option<PathPatternConditionConfig>,
+    pub query_string_config: Option<QueryStringConditionConfig>,
+    pub regex_values: Vec<String>,
+    pub source_ip_config: Option<SourceIpConditionConfig>,
+    pub values: Vec<String>,
+}
+
+impl Record for RuleCondition {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.field,
+            1 => &self.host_header_config,
+            2 => &self.http_header_config,
+            3 => &self.http_request_method_config,
+            4 => &self.path_pattern_config,
+            5 => &self.query_string_config,
+            6 => &self.regex_values,
+            7 => &self.source_ip_config,
+            8 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.field,
+            1 => &mut self.host_header_config,
+            2 => &mut self.http_header_config,
+            3 => &mut self.http_request_method_config,
+            4 => &mut self.path_pattern_config,
+            5 => &mut self.query_string_config,
+            6 => &mut self.regex_values,
+            7 => &mut self.source_ip_config,
+            8 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RuleCondition {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RULE_CONDITION: Shape = Shape::Struct(Struct { name: "RuleCondition", members: &[
+    Member { name: "Field", query: "Field", xml: "Field", required: false, shape: &CONDITION_FIELD_NAME },
+    Member { name: "HostHeaderConfig", query: "HostHeaderConfig", xml: "HostHeaderConfig", required: false, shape: &HOST_HEADER_CONDITION_CONFIG },
+    Member { name: "HttpHeaderConfig", query: "HttpHeaderConfig", xml: "HttpHeaderConfig", required: false, shape: &HTTP_HEADER_CONDITION_CONFIG },
+    Member { name: "HttpRequestMethodConfig", query: "HttpRequestMethodConfig", xml: "HttpRequestMethodConfig", required: false, shape: &HTTP_REQUEST_METHOD_CONDITION_CONFIG },
+    Member { name: "PathPatternConfig", query: "PathPatternConfig", xml: "PathPatternConfig", required: false, shape: &PATH_PATTERN_CONDITION_CONFIG },
+    Member { name: "QueryStringConfig", query: "QueryStringConfig", xml: "QueryStringConfig", required: false, shape: &QUERY_STRING_CONDITION_CONFIG },
+    Member { name: "RegexValues", query: "RegexValues", xml: "RegexValues", required: false, shape: &LIST_OF_STRING },
+    Member { name: "SourceIpConfig", query: "SourceIpConfig", xml: "SourceIpConfig", required: false, shape: &SOURCE_IP_CONDITION_CONFIG },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &LIST_OF_STRING },
+] });
+
+pub static RULE_CONDITION_LIST: Shape = Shape::List(List { member: &RULE_CONDITION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static RULE_PRIORITY: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(50000.0) });
+
+pub static RULE_PRIORITY_LIST: Shape = Shape::List(List { member: &RULE_PRIORITY_PAIR, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RulePriorityPair {
+    pub priority: Option<i32>,
+    pub rule_arn: Option<String>,
+}
+
+impl Record for RulePriorityPair {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.priority,
+            1 => &self.rule_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.priority,
+            1 => &mut self.rule_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RulePriorityPair {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RULE_PRIORITY_PAIR: Shape = Shape::Struct(Struct { name: "RulePriorityPair", members: &[
+    Member { name: "Priority", query: "Priority", xml: "Priority", required: false, shape: &RULE_PRIORITY },
+    Member { name: "RuleArn", query: "RuleArn", xml: "RuleArn", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RuleTransform {
+    pub host_header_rewrite_config: Option<HostHeaderRewriteConfig>,
+    pub r#type: Option<String>,
+    pub url_rewrite_config: Option<UrlRewriteConfig>,
+}
+
+impl Record for RuleTransform {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.host_header_rewrite_config,
+            1 => &self.r#type,
+            2 => &self.url_rewrite_config,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.host_header_rewrite_config,
+            1 => &mut self.r#type,
+            2 => &mut self.url_rewrite_config,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RuleTransform {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RULE_TRANSFORM: Shape = Shape::Struct(Struct { name: "RuleTransform", members: &[
+    Member { name: "HostHeaderRewriteConfig", query: "HostHeaderRewriteConfig", xml: "HostHeaderRewriteConfig", required: false, shape: &HOST_HEADER_REWRITE_CONFIG },
+    Member { name: "Type", query: "Type", xml: "Type", required: true, shape: &TRANSFORM_TYPE_ENUM },
+    Member { name: "UrlRewriteConfig", query: "UrlRewriteConfig", xml: "UrlRewriteConfig", required: false, shape: &URL_REWRITE_CONFIG },
+] });
+
+pub static RULE_TRANSFORM_LIST: Shape = Shape::List(List { member: &RULE_TRANSFORM, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static RULES: Shape = Shape::List(List { member: &RULE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static SECURITY_GROUPS: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetIpAddressTypeInput {
+    pub ip_address_type: Option<String>,
+    pub load_balancer_arn: Option<String>,
+}
+
+impl Record for SetIpAddressTypeInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ip_address_type,
+            1 => &self.load_balancer_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ip_address_type,
+            1 => &mut self.load_balancer_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetIpAddressTypeInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_IP_ADDRESS_TYPE_INPUT: Shape = Shape::Struct(Struct { name: "SetIpAddressTypeInput", members: &[
+    Member { name: "IpAddressType", query: "IpAddressType", xml: "IpAddressType", required: true, shape: &IP_ADDRESS_TYPE },
+    Member { name: "LoadBalancerArn", query: "LoadBalancerArn", xml: "LoadBalancerArn", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetIpAddressTypeOutput {
+    pub ip_address_type: Option<String>,
+}
+
+impl Record for SetIpAddressTypeOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ip_address_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ip_address_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetIpAddressTypeOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_IP_ADDRESS_TYPE_OUTPUT: Shape = Shape::Struct(Struct { name: "SetIpAddressTypeOutput", members: &[
+    Member { name: "IpAddressType", query: "IpAddressType", xml: "IpAddressType", required: false, shape: &IP_ADDRESS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetRulePrioritiesInput {
+    pub rule_priorities: Vec<RulePriorityPair>,
+}
+
+impl Record for SetRulePrioritiesInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.rule_priorities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.rule_priorities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetRulePrioritiesInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_RULE_PRIORITIES_INPUT: Shape = Shape::Struct(Struct { name: "SetRulePrioritiesInput", members: &[
+    Member { name: "RulePriorities", query: "RulePriorities", xml: "RulePriorities", required: true, shape: &RULE_PRIORITY_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetRulePrioritiesOutput {
+    pub rules: Vec<Rule>,
+}
+
+impl Record for SetRulePrioritiesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.rules,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetRulePrioritiesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_RULE_PRIORITIES_OUTPUT: Shape = Shape::Struct(Struct { name: "SetRulePrioritiesOutput", members: &[
+    Member { name: "Rules", query: "Rules", xml: "Rules", required: false, shape: &RULES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetSecurityGroupsInput {
+    pub enforce_security_group_inbound_rules_on_private_link_traffic: Option<String>,
+    pub load_balancer_arn: Option<String>,
+    pub security_groups: Vec<String>,
+}
+
+impl Record for SetSecurityGroupsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &self.load_balancer_arn,
+            2 => &self.security_groups,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &mut self.load_balancer_arn,
+            2 => &mut self.security_groups,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetSecurityGroupsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_SECURITY_GROUPS_INPUT: Shape = Shape::Struct(Struct { name: "SetSecurityGroupsInput", members: &[
+    Member { name: "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", query: "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", xml: "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", required: false, shape: &ENFORCE_SECURITY_GROUP_INBOUND_RULES_ON_PRIVATE_LINK_TRAFFIC_ENUM },
+    Member { name: "LoadBalancerArn", query: "LoadBalancerArn", xml: "LoadBalancerArn", required: true, shape: &ANY_STRING },
+    Member { name: "SecurityGroups", query: "SecurityGroups", xml: "SecurityGroups", required: true, shape: &SECURITY_GROUPS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetSecurityGroupsOutput {
+    pub enforce_security_group_inbound_rules_on_private_link_traffic: Option<String>,
+    pub security_group_ids: Vec<String>,
+}
+
+impl Record for SetSecurityGroupsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &self.security_group_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &mut self.security_group_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetSecurityGroupsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_SECURITY_GROUPS_OUTPUT: Shape = Shape::Struct(Struct { name: "SetSecurityGroupsOutput", members: &[
+    Member { name: "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", query: "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", xml: "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", required: false, shape: &ENFORCE_SECURITY_GROUP_INBOUND_RULES_ON_PRIVATE_LINK_TRAFFIC_ENUM },
+    Member { name: "SecurityGroupIds", query: "SecurityGroupIds", xml: "SecurityGroupIds", required: false, shape: &SECURITY_GROUPS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetSubnetsInput {
+    pub enable_prefix_for_ipv6_source_nat: Option<String>,
+    pub ip_address_type: Option<String>,
+    pub load_balancer_arn: Option<String>,
+    pub subnet_mappings: Vec<SubnetMapping>,
+    pub subnets: Vec<String>,
+}
+
+impl Record for SetSubnetsInput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enable_prefix_for_ipv6_source_nat,
+            1 => &self.ip_address_type,
+            2 => &self.load_balancer_arn,
+            3 => &self.subnet_mappings,
+            4 => &self.subnets,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enable_prefix_for_ipv6_source_nat,
+            1 => &mut self.ip_address_type,
+            2 => &mut self.load_balancer_arn,
+            3 => &mut self.subnet_mappings,
+            4 => &mut self.subnets,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetSubnetsInput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_SUBNETS_INPUT: Shape = Shape::Struct(Struct { name: "SetSubnetsInput", members: &[
+    Member { name: "EnablePrefixForIpv6SourceNat", query: "EnablePrefixForIpv6SourceNat", xml: "EnablePrefixForIpv6SourceNat", required: false, shape: &ENABLE_PREFIX_FOR_IPV6_SOURCE_NAT_ENUM },
+    Member { name: "IpAddressType", query: "IpAddressType", xml: "IpAddressType", required: false, shape: &IP_ADDRESS_TYPE },
+    Member { name: "LoadBalancerArn", query: "LoadBalancerArn", xml: "LoadBalancerArn", required: true, shape: &ANY_STRING },
+    Member { name: "SubnetMappings", query: "SubnetMappings", xml: "SubnetMappings", required: false, shape: &SUBNET_MAPPINGS },
+    Member { name: "Subnets", query: "Subnets", xml: "Subnets", required: false, shape: &SUBNETS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetSubnetsOutput {
+    pub availability_zones: Vec<AvailabilityZone>,
+    pub enable_prefix_for_ipv6_source_nat: Option<String>,
+    pub ip_address_type: Option<String>,
+}
+
+impl Record for SetSubnetsOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zones,
+            1 => &self.enable_prefix_for_ipv6_source_nat,
+            2 => &self.ip_address_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zones,
+            1 => &mut self.enable_prefix_for_ipv6_source_nat,
+            2 => &mut self.ip_address_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetSubnetsOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_SUBNETS_OUTPUT: Shape = Shape::Struct(Struct { name: "SetSubnetsOutput", members: &[
+    Member { name: "AvailabilityZones", query: "AvailabilityZones", xml: "AvailabilityZones", required: false, shape: &AVAILABILITY_ZONES },
+    Member { name: "EnablePrefixForIpv6SourceNat", query: "EnablePrefixForIpv6SourceNat", xml: "EnablePrefixForIpv6SourceNat", required: false, shape: &ENABLE_PREFIX_FOR_IPV6_SOURCE_NAT_ENUM },
+    Member { name: "IpAddressType", query: "IpAddressType", xml: "IpAddressType", required: false, shape: &IP_ADDRESS_TYPE },
+] });
+
+pub static SOURCE_IP_ADDRESS_TYPE_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ipv4", "ipv6"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SourceIpConditionConfig {
+    pub ip_address_type: Option<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for SourceIpConditionConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ip_address_type,
+            1 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ip_address_type,
+            1 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SourceIpConditionConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SOURCE_IP_CONDITION_CONFIG: Shape = Shape::Struct(Struct { name: "SourceIpConditionConfig", members: &[
+    Member { name: "IpAddressType", query: "IpAddressType", xml: "IpAddressType", required: false, shape: &SOURCE_IP_ADDRESS_TYPE_ENUM },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &LIST_OF_STRING },
+] });
+
 pub static SOURCE_NAT_IPV6_PREFIXES: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static SSL_POLICIES: Shape = Shape::List(List { member: &SSL_POLICY, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SslPolicy {
+    pub ciphers: Vec<Cipher>,
+    pub name: Option<String>,
+    pub ssl_protocols: Vec<String>,
+    pub supported_load_balancer_types: Vec<String>,
+}
+
+impl Record for SslPolicy {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ciphers,
+            1 => &self.name,
+            2 => &self.ssl_protocols,
+            3 => &self.supported_load_balancer_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ciphers,
+            1 => &mut self.name,
+            2 => &mut self.ssl_protocols,
+            3 => &mut self.supported_load_balancer_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SslPolicy {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SSL_POLICY: Shape = Shape::Struct(Struct { name: "SslPolicy", members: &[
+    Member { name: "Ciphers", query: "Ciphers", xml: "Ciphers", required: false, shape: &CIPHERS },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "SslProtocols", query: "SslProtocols", xml: "SslProtocols", required: false, shape: &SSL_PROTOCOLS },
+    Member { name: "SupportedLoadBalancerTypes", query: "SupportedLoadBalancerTypes", xml: "SupportedLoadBalancerTypes", required: false, shape: &LIST_OF_STRING },
+] });
+
+pub static SSL_POLICY_NAMES: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static SSL_PROTOCOLS: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubnetMapping {
@@ -3425,4 +6367,223 @@ pub static TARGET_HEALTH_STATE_ENUM: Shape = Shape::String(Text { length: Length
 
 pub static TARGET_TYPE_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["instance", "ip", "lambda", "alb"] });
 
+pub static TRANSFORM_TYPE_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["host-header-rewrite", "url-rewrite"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrustStore {
+    pub name: Option<String>,
+    pub number_of_ca_certificates: Option<i32>,
+    pub status: Option<String>,
+    pub total_revoked_entries: Option<i64>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for TrustStore {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.name,
+            1 => &self.number_of_ca_certificates,
+            2 => &self.status,
+            3 => &self.total_revoked_entries,
+            4 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.number_of_ca_certificates,
+            2 => &mut self.status,
+            3 => &mut self.total_revoked_entries,
+            4 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TrustStore {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TRUST_STORE: Shape = Shape::Struct(Struct { name: "TrustStore", members: &[
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &TRUST_STORE_NAME },
+    Member { name: "NumberOfCaCertificates", query: "NumberOfCaCertificates", xml: "NumberOfCaCertificates", required: false, shape: &ANY_INTEGER },
+    Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &TRUST_STORE_STATUS },
+    Member { name: "TotalRevokedEntries", query: "TotalRevokedEntries", xml: "TotalRevokedEntries", required: false, shape: &ANY_LONG },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: false, shape: &ANY_STRING },
+] });
+
+pub static TRUST_STORE_ARNS: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrustStoreAssociation {
+    pub resource_arn: Option<String>,
+}
+
+impl Record for TrustStoreAssociation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.resource_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.resource_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TrustStoreAssociation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TRUST_STORE_ASSOCIATION: Shape = Shape::Struct(Struct { name: "TrustStoreAssociation", members: &[
+    Member { name: "ResourceArn", query: "ResourceArn", xml: "ResourceArn", required: false, shape: &ANY_STRING },
+] });
+
 pub static TRUST_STORE_ASSOCIATION_STATUS_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["active", "removed"] });
+
+pub static TRUST_STORE_ASSOCIATIONS: Shape = Shape::List(List { member: &TRUST_STORE_ASSOCIATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static TRUST_STORE_NAME: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(32) }, allowed: &[] });
+
+pub static TRUST_STORE_NAMES: Shape = Shape::List(List { member: &TRUST_STORE_NAME, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrustStoreRevocation {
+    pub number_of_revoked_entries: Option<i64>,
+    pub revocation_id: Option<i64>,
+    pub revocation_type: Option<String>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Record for TrustStoreRevocation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.number_of_revoked_entries,
+            1 => &self.revocation_id,
+            2 => &self.revocation_type,
+            3 => &self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.number_of_revoked_entries,
+            1 => &mut self.revocation_id,
+            2 => &mut self.revocation_type,
+            3 => &mut self.trust_store_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TrustStoreRevocation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TRUST_STORE_REVOCATION: Shape = Shape::Struct(Struct { name: "TrustStoreRevocation", members: &[
+    Member { name: "NumberOfRevokedEntries", query: "NumberOfRevokedEntries", xml: "NumberOfRevokedEntries", required: false, shape: &ANY_LONG },
+    Member { name: "RevocationId", query: "RevocationId", xml: "RevocationId", required: false, shape: &ANY_LONG },
+    Member { name: "RevocationType", query: "RevocationType", xml: "RevocationType", required: false, shape: &REVOCATION_TYPE },
+    Member { name: "TrustStoreArn", query: "TrustStoreArn", xml: "TrustStoreArn", required: false, shape: &ANY_STRING },
+] });
+
+pub static TRUST_STORE_REVOCATIONS: Shape = Shape::List(List { member: &TRUST_STORE_REVOCATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static TRUST_STORE_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ACTIVE", "CREATING"] });
+
+pub static TRUST_STORES: Shape = Shape::List(List { member: &TRUST_STORE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UrlRewriteConfig {
+    pub rewrites: Vec<RewriteConfig>,
+}
+
+impl Record for UrlRewriteConfig {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.rewrites,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.rewrites,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UrlRewriteConfig {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static URL_REWRITE_CONFIG: Shape = Shape::Struct(Struct { name: "UrlRewriteConfig", members: &[
+    Member { name: "Rewrites", query: "Rewrites", xml: "Rewrites", required: false, shape: &REWRITE_CONFIG_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ZonalCapacityReservationState {
+    pub availability_zone: Option<String>,
+    pub effective_capacity_units: Option<f64>,
+    pub state: Option<CapacityReservationStatus>,
+}
+
+impl Record for ZonalCapacityReservationState {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.effective_capacity_units,
+            2 => &self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.effective_capacity_units,
+            2 => &mut self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ZonalCapacityReservationState {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ZONAL_CAPACITY_RESERVATION_STATE: Shape = Shape::Struct(Struct { name: "ZonalCapacityReservationState", members: &[
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "AvailabilityZone", required: false, shape: &ANY_STRING },
+    Member { name: "EffectiveCapacityUnits", query: "EffectiveCapacityUnits", xml: "EffectiveCapacityUnits", required: false, shape: &ANY_DOUBLE },
+    Member { name: "State", query: "State", xml: "State", required: false, shape: &CAPACITY_RESERVATION_STATUS },
+] });
+
+pub static ZONAL_CAPACITY_RESERVATION_STATES: Shape = Shape::List(List { member: &ZONAL_CAPACITY_RESERVATION_STATE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });

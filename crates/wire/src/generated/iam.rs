@@ -398,6 +398,68 @@ pub static DELETE_ROLE_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteRole
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServerCertificateOutput {
+}
+
+impl Record for DeleteServerCertificateOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteServerCertificateOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SERVER_CERTIFICATE_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteServerCertificateOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServerCertificateRequest {
+    pub server_certificate_name: Option<String>,
+}
+
+impl Record for DeleteServerCertificateRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteServerCertificateRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteServerCertificateRequest", members: &[
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetInstanceProfileRequest {
     pub instance_profile_name: Option<String>,
 }
@@ -527,6 +589,72 @@ impl Value for GetRoleResponse {
 
 pub static GET_ROLE_RESPONSE: Shape = Shape::Struct(Struct { name: "GetRoleResponse", members: &[
     Member { name: "Role", query: "Role", xml: "Role", required: true, shape: &ROLE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetServerCertificateRequest {
+    pub server_certificate_name: Option<String>,
+}
+
+impl Record for GetServerCertificateRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetServerCertificateRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name: "GetServerCertificateRequest", members: &[
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetServerCertificateResponse {
+    pub server_certificate: Option<ServerCertificate>,
+}
+
+impl Record for GetServerCertificateResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.server_certificate,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.server_certificate,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetServerCertificateResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_SERVER_CERTIFICATE_RESPONSE: Shape = Shape::Struct(Struct { name: "GetServerCertificateResponse", members: &[
+    Member { name: "ServerCertificate", query: "ServerCertificate", xml: "ServerCertificate", required: true, shape: &SERVER_CERTIFICATE },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -832,6 +960,170 @@ pub static LIST_ROLES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListRolesR
     Member { name: "Roles", query: "Roles", xml: "Roles", required: true, shape: &ROLE_LIST_TYPE },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServerCertificateTagsRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub server_certificate_name: Option<String>,
+}
+
+impl Record for ListServerCertificateTagsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListServerCertificateTagsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SERVER_CERTIFICATE_TAGS_REQUEST: Shape = Shape::Struct(Struct { name: "ListServerCertificateTagsRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServerCertificateTagsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for ListServerCertificateTagsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListServerCertificateTagsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SERVER_CERTIFICATE_TAGS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListServerCertificateTagsResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServerCertificatesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+}
+
+impl Record for ListServerCertificatesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListServerCertificatesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SERVER_CERTIFICATES_REQUEST: Shape = Shape::Struct(Struct { name: "ListServerCertificatesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &PATH_PREFIX_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServerCertificatesResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub server_certificate_metadata_list: Vec<ServerCertificateMetadata>,
+}
+
+impl Record for ListServerCertificatesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.server_certificate_metadata_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.server_certificate_metadata_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListServerCertificatesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SERVER_CERTIFICATES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListServerCertificatesResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "ServerCertificateMetadataList", query: "ServerCertificateMetadataList", xml: "ServerCertificateMetadataList", required: true, shape: &SERVER_CERTIFICATE_METADATA_LIST_TYPE },
+] });
+
 pub static PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["PermissionsBoundaryPolicy"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1012,6 +1304,104 @@ impl Value for RoleLastUsed {
 pub static ROLE_LAST_USED: Shape = Shape::Struct(Struct { name: "RoleLastUsed", members: &[
     Member { name: "LastUsedDate", query: "LastUsedDate", xml: "LastUsedDate", required: false, shape: &ANY_TIMESTAMP },
     Member { name: "Region", query: "Region", xml: "Region", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerCertificate {
+    pub certificate_body: Option<String>,
+    pub certificate_chain: Option<String>,
+    pub server_certificate_metadata: Option<ServerCertificateMetadata>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for ServerCertificate {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificate_body,
+            1 => &self.certificate_chain,
+            2 => &self.server_certificate_metadata,
+            3 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificate_body,
+            1 => &mut self.certificate_chain,
+            2 => &mut self.server_certificate_metadata,
+            3 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ServerCertificate {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SERVER_CERTIFICATE: Shape = Shape::Struct(Struct { name: "ServerCertificate", members: &[
+    Member { name: "CertificateBody", query: "CertificateBody", xml: "CertificateBody", required: true, shape: &CERTIFICATE_BODY_TYPE },
+    Member { name: "CertificateChain", query: "CertificateChain", xml: "CertificateChain", required: false, shape: &CERTIFICATE_CHAIN_TYPE },
+    Member { name: "ServerCertificateMetadata", query: "ServerCertificateMetadata", xml: "ServerCertificateMetadata", required: true, shape: &SERVER_CERTIFICATE_METADATA },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerCertificateMetadata {
+    pub arn: Option<String>,
+    pub expiration: Option<Timestamp>,
+    pub path: Option<String>,
+    pub server_certificate_id: Option<String>,
+    pub server_certificate_name: Option<String>,
+    pub upload_date: Option<Timestamp>,
+}
+
+impl Record for ServerCertificateMetadata {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.expiration,
+            2 => &self.path,
+            3 => &self.server_certificate_id,
+            4 => &self.server_certificate_name,
+            5 => &self.upload_date,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.expiration,
+            2 => &mut self.path,
+            3 => &mut self.server_certificate_id,
+            4 => &mut self.server_certificate_name,
+            5 => &mut self.upload_date,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ServerCertificateMetadata {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SERVER_CERTIFICATE_METADATA: Shape = Shape::Struct(Struct { name: "ServerCertificateMetadata", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: true, shape: &ARN_TYPE },
+    Member { name: "Expiration", query: "Expiration", xml: "Expiration", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Path", query: "Path", xml: "Path", required: true, shape: &PATH_TYPE },
+    Member { name: "ServerCertificateId", query: "ServerCertificateId", xml: "ServerCertificateId", required: true, shape: &ID_TYPE },
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+    Member { name: "UploadDate", query: "UploadDate", xml: "UploadDate", required: false, shape: &ANY_TIMESTAMP },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1221,6 +1611,72 @@ pub static TAG_ROLE_REQUEST: Shape = Shape::Struct(Struct { name: "TagRoleReques
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagServerCertificateOutput {
+}
+
+impl Record for TagServerCertificateOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagServerCertificateOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_SERVER_CERTIFICATE_OUTPUT: Shape = Shape::Struct(Struct { name: "TagServerCertificateOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagServerCertificateRequest {
+    pub server_certificate_name: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for TagServerCertificateRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.server_certificate_name,
+            1 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.server_certificate_name,
+            1 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagServerCertificateRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name: "TagServerCertificateRequest", members: &[
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UntagInstanceProfileOutput {
 }
 
@@ -1353,6 +1809,72 @@ pub static UNTAG_ROLE_REQUEST: Shape = Shape::Struct(Struct { name: "UntagRoleRe
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagServerCertificateOutput {
+}
+
+impl Record for UntagServerCertificateOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagServerCertificateOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_SERVER_CERTIFICATE_OUTPUT: Shape = Shape::Struct(Struct { name: "UntagServerCertificateOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagServerCertificateRequest {
+    pub server_certificate_name: Option<String>,
+    pub tag_keys: Vec<String>,
+}
+
+impl Record for UntagServerCertificateRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.server_certificate_name,
+            1 => &self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.server_certificate_name,
+            1 => &mut self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagServerCertificateRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name: "UntagServerCertificateRequest", members: &[
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+    Member { name: "TagKeys", query: "TagKeys", xml: "TagKeys", required: true, shape: &TAG_KEY_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateAssumeRolePolicyOutput {
 }
 
@@ -1418,7 +1940,171 @@ pub static UPDATE_ASSUME_ROLE_POLICY_REQUEST: Shape = Shape::Struct(Struct { nam
     Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServerCertificateOutput {
+}
+
+impl Record for UpdateServerCertificateOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateServerCertificateOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_SERVER_CERTIFICATE_OUTPUT: Shape = Shape::Struct(Struct { name: "UpdateServerCertificateOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServerCertificateRequest {
+    pub new_path: Option<String>,
+    pub new_server_certificate_name: Option<String>,
+    pub server_certificate_name: Option<String>,
+}
+
+impl Record for UpdateServerCertificateRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.new_path,
+            1 => &self.new_server_certificate_name,
+            2 => &self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.new_path,
+            1 => &mut self.new_server_certificate_name,
+            2 => &mut self.server_certificate_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateServerCertificateRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateServerCertificateRequest", members: &[
+    Member { name: "NewPath", query: "NewPath", xml: "NewPath", required: false, shape: &PATH_TYPE },
+    Member { name: "NewServerCertificateName", query: "NewServerCertificateName", xml: "NewServerCertificateName", required: false, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UploadServerCertificateRequest {
+    pub certificate_body: Option<String>,
+    pub certificate_chain: Option<String>,
+    pub path: Option<String>,
+    pub private_key: Option<String>,
+    pub server_certificate_name: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for UploadServerCertificateRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificate_body,
+            1 => &self.certificate_chain,
+            2 => &self.path,
+            3 => &self.private_key,
+            4 => &self.server_certificate_name,
+            5 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificate_body,
+            1 => &mut self.certificate_chain,
+            2 => &mut self.path,
+            3 => &mut self.private_key,
+            4 => &mut self.server_certificate_name,
+            5 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UploadServerCertificateRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPLOAD_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name: "UploadServerCertificateRequest", members: &[
+    Member { name: "CertificateBody", query: "CertificateBody", xml: "CertificateBody", required: true, shape: &CERTIFICATE_BODY_TYPE },
+    Member { name: "CertificateChain", query: "CertificateChain", xml: "CertificateChain", required: false, shape: &CERTIFICATE_CHAIN_TYPE },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &PATH_TYPE },
+    Member { name: "PrivateKey", query: "PrivateKey", xml: "PrivateKey", required: true, shape: &PRIVATE_KEY_TYPE },
+    Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UploadServerCertificateResponse {
+    pub server_certificate_metadata: Option<ServerCertificateMetadata>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for UploadServerCertificateResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.server_certificate_metadata,
+            1 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.server_certificate_metadata,
+            1 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UploadServerCertificateResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPLOAD_SERVER_CERTIFICATE_RESPONSE: Shape = Shape::Struct(Struct { name: "UploadServerCertificateResponse", members: &[
+    Member { name: "ServerCertificateMetadata", query: "ServerCertificateMetadata", xml: "ServerCertificateMetadata", required: false, shape: &SERVER_CERTIFICATE_METADATA },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+] });
+
 pub static ARN_TYPE: Shape = Shape::String(Text { length: Length { min: Some(20), max: Some(2048) }, allowed: &[] });
+
+pub static CERTIFICATE_BODY_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(16384) }, allowed: &[] });
+
+pub static CERTIFICATE_CHAIN_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(2097152) }, allowed: &[] });
 
 pub static ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(16), max: Some(128) }, allowed: &[] });
 
@@ -1436,6 +2122,8 @@ pub static PATH_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1)
 
 pub static POLICY_DOCUMENT_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(131072) }, allowed: &[] });
 
+pub static PRIVATE_KEY_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(16384) }, allowed: &[] });
+
 pub static ROLE_DESCRIPTION_TYPE: Shape = Shape::String(Text { length: Length { min: None, max: Some(1000) }, allowed: &[] });
 
 pub static ROLE_LIST_TYPE: Shape = Shape::List(List { member: &ROLE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
@@ -1443,6 +2131,10 @@ pub static ROLE_LIST_TYPE: Shape = Shape::List(List { member: &ROLE, query_item:
 pub static ROLE_MAX_SESSION_DURATION_TYPE: Shape = Shape::Integer(Range { min: Some(3600.0), max: Some(43200.0) });
 
 pub static ROLE_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(64) }, allowed: &[] });
+
+pub static SERVER_CERTIFICATE_METADATA_LIST_TYPE: Shape = Shape::List(List { member: &SERVER_CERTIFICATE_METADATA, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static SERVER_CERTIFICATE_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
 
 pub static TAG_KEY_LIST_TYPE: Shape = Shape::List(List { member: &TAG_KEY_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(50) } });
 

@@ -16,5 +16,7 @@ pub mod ssm;
 #[rustfmt::skip]
 pub mod iam;
 #[rustfmt::skip]
+pub mod acm;
+#[rustfmt::skip]
 #[macro_use]
 pub mod operations;

@@ -19,6 +19,7 @@ macro_rules! for_each_operation {
             (Sts, sts)
             (Ssm, ssm)
             (Iam, iam)
+            (Acm, acm)
             operations:
             (Ec2DescribeInstances, Ec2, ec2, describe_instances, DescribeInstancesRequest, DescribeInstancesResult, read)
             (Ec2DescribeInstanceStatus, Ec2, ec2, describe_instance_status, DescribeInstanceStatusRequest, DescribeInstanceStatusResult, read)
@@ -196,6 +197,17 @@ macro_rules! for_each_operation {
             (Elbv2DescribeListeners, Elbv2, elbv2, describe_listeners, DescribeListenersInput, DescribeListenersOutput, read)
             (Elbv2DescribeListenerAttributes, Elbv2, elbv2, describe_listener_attributes, DescribeListenerAttributesInput, DescribeListenerAttributesOutput, read)
             (Elbv2DescribeTags, Elbv2, elbv2, describe_tags, DescribeTagsInput, DescribeTagsOutput, read)
+            (Elbv2DescribeAccountLimits, Elbv2, elbv2, describe_account_limits, DescribeAccountLimitsInput, DescribeAccountLimitsOutput, read)
+            (Elbv2DescribeCapacityReservation, Elbv2, elbv2, describe_capacity_reservation, DescribeCapacityReservationInput, DescribeCapacityReservationOutput, read)
+            (Elbv2DescribeListenerCertificates, Elbv2, elbv2, describe_listener_certificates, DescribeListenerCertificatesInput, DescribeListenerCertificatesOutput, read)
+            (Elbv2DescribeRules, Elbv2, elbv2, describe_rules, DescribeRulesInput, DescribeRulesOutput, read)
+            (Elbv2DescribeSSLPolicies, Elbv2, elbv2, describe_ssl_policies, DescribeSSLPoliciesInput, DescribeSSLPoliciesOutput, read)
+            (Elbv2DescribeTrustStoreAssociations, Elbv2, elbv2, describe_trust_store_associations, DescribeTrustStoreAssociationsInput, DescribeTrustStoreAssociationsOutput, read)
+            (Elbv2DescribeTrustStoreRevocations, Elbv2, elbv2, describe_trust_store_revocations, DescribeTrustStoreRevocationsInput, DescribeTrustStoreRevocationsOutput, read)
+            (Elbv2DescribeTrustStores, Elbv2, elbv2, describe_trust_stores, DescribeTrustStoresInput, DescribeTrustStoresOutput, read)
+            (Elbv2GetResourcePolicy, Elbv2, elbv2, get_resource_policy, GetResourcePolicyInput, GetResourcePolicyOutput, read)
+            (Elbv2GetTrustStoreCaCertificatesBundle, Elbv2, elbv2, get_trust_store_ca_certificates_bundle, GetTrustStoreCaCertificatesBundleInput, GetTrustStoreCaCertificatesBundleOutput, read)
+            (Elbv2GetTrustStoreRevocationContent, Elbv2, elbv2, get_trust_store_revocation_content, GetTrustStoreRevocationContentInput, GetTrustStoreRevocationContentOutput, read)
             (Elbv2CreateLoadBalancer, Elbv2, elbv2, create_load_balancer, CreateLoadBalancerInput, CreateLoadBalancerOutput, write)
             (Elbv2DeleteLoadBalancer, Elbv2, elbv2, delete_load_balancer, DeleteLoadBalancerInput, DeleteLoadBalancerOutput, write)
             (Elbv2ModifyLoadBalancerAttributes, Elbv2, elbv2, modify_load_balancer_attributes, ModifyLoadBalancerAttributesInput, ModifyLoadBalancerAttributesOutput, write)
@@ -211,6 +223,23 @@ macro_rules! for_each_operation {
             (Elbv2DeleteListener, Elbv2, elbv2, delete_listener, DeleteListenerInput, DeleteListenerOutput, write)
             (Elbv2AddTags, Elbv2, elbv2, add_tags, AddTagsInput, AddTagsOutput, write)
             (Elbv2RemoveTags, Elbv2, elbv2, remove_tags, RemoveTagsInput, RemoveTagsOutput, write)
+            (Elbv2AddListenerCertificates, Elbv2, elbv2, add_listener_certificates, AddListenerCertificatesInput, AddListenerCertificatesOutput, write)
+            (Elbv2AddTrustStoreRevocations, Elbv2, elbv2, add_trust_store_revocations, AddTrustStoreRevocationsInput, AddTrustStoreRevocationsOutput, write)
+            (Elbv2CreateRule, Elbv2, elbv2, create_rule, CreateRuleInput, CreateRuleOutput, write)
+            (Elbv2CreateTrustStore, Elbv2, elbv2, create_trust_store, CreateTrustStoreInput, CreateTrustStoreOutput, write)
+            (Elbv2DeleteRule, Elbv2, elbv2, delete_rule, DeleteRuleInput, DeleteRuleOutput, write)
+            (Elbv2DeleteSharedTrustStoreAssociation, Elbv2, elbv2, delete_shared_trust_store_association, DeleteSharedTrustStoreAssociationInput, DeleteSharedTrustStoreAssociationOutput, write)
+            (Elbv2DeleteTrustStore, Elbv2, elbv2, delete_trust_store, DeleteTrustStoreInput, DeleteTrustStoreOutput, write)
+            (Elbv2ModifyCapacityReservation, Elbv2, elbv2, modify_capacity_reservation, ModifyCapacityReservationInput, ModifyCapacityReservationOutput, write)
+            (Elbv2ModifyIpPools, Elbv2, elbv2, modify_ip_pools, ModifyIpPoolsInput, ModifyIpPoolsOutput, write)
+            (Elbv2ModifyRule, Elbv2, elbv2, modify_rule, ModifyRuleInput, ModifyRuleOutput, write)
+            (Elbv2ModifyTrustStore, Elbv2, elbv2, modify_trust_store, ModifyTrustStoreInput, ModifyTrustStoreOutput, write)
+            (Elbv2RemoveListenerCertificates, Elbv2, elbv2, remove_listener_certificates, RemoveListenerCertificatesInput, RemoveListenerCertificatesOutput, write)
+            (Elbv2RemoveTrustStoreRevocations, Elbv2, elbv2, remove_trust_store_revocations, RemoveTrustStoreRevocationsInput, RemoveTrustStoreRevocationsOutput, write)
+            (Elbv2SetIpAddressType, Elbv2, elbv2, set_ip_address_type, SetIpAddressTypeInput, SetIpAddressTypeOutput, write)
+            (Elbv2SetRulePriorities, Elbv2, elbv2, set_rule_priorities, SetRulePrioritiesInput, SetRulePrioritiesOutput, write)
+            (Elbv2SetSecurityGroups, Elbv2, elbv2, set_security_groups, SetSecurityGroupsInput, SetSecurityGroupsOutput, write)
+            (Elbv2SetSubnets, Elbv2, elbv2, set_subnets, SetSubnetsInput, SetSubnetsOutput, write)
             (CloudWatchGetMetricStatistics, CloudWatch, cloudwatch, get_metric_statistics, GetMetricStatisticsInput, GetMetricStatisticsOutput, read)
             (CloudWatchGetMetricData, CloudWatch, cloudwatch, get_metric_data, GetMetricDataInput, GetMetricDataOutput, read)
             (CloudWatchListMetrics, CloudWatch, cloudwatch, list_metrics, ListMetricsInput, ListMetricsOutput, read)
@@ -239,6 +268,9 @@ macro_rules! for_each_operation {
             (IamGetInstanceProfile, Iam, iam, get_instance_profile, GetInstanceProfileRequest, GetInstanceProfileResponse, read)
             (IamListInstanceProfiles, Iam, iam, list_instance_profiles, ListInstanceProfilesRequest, ListInstanceProfilesResponse, read)
             (IamListInstanceProfilesForRole, Iam, iam, list_instance_profiles_for_role, ListInstanceProfilesForRoleRequest, ListInstanceProfilesForRoleResponse, read)
+            (IamGetServerCertificate, Iam, iam, get_server_certificate, GetServerCertificateRequest, GetServerCertificateResponse, read)
+            (IamListServerCertificates, Iam, iam, list_server_certificates, ListServerCertificatesRequest, ListServerCertificatesResponse, read)
+            (IamListServerCertificateTags, Iam, iam, list_server_certificate_tags, ListServerCertificateTagsRequest, ListServerCertificateTagsResponse, read)
             (IamCreateRole, Iam, iam, create_role, CreateRoleRequest, CreateRoleResponse, write)
             (IamDeleteRole, Iam, iam, delete_role, DeleteRoleRequest, DeleteRoleOutput, write)
             (IamUpdateAssumeRolePolicy, Iam, iam, update_assume_role_policy, UpdateAssumeRolePolicyRequest, UpdateAssumeRolePolicyOutput, write)
@@ -250,6 +282,26 @@ macro_rules! for_each_operation {
             (IamUntagRole, Iam, iam, untag_role, UntagRoleRequest, UntagRoleOutput, write)
             (IamTagInstanceProfile, Iam, iam, tag_instance_profile, TagInstanceProfileRequest, TagInstanceProfileOutput, write)
             (IamUntagInstanceProfile, Iam, iam, untag_instance_profile, UntagInstanceProfileRequest, UntagInstanceProfileOutput, write)
+            (IamUploadServerCertificate, Iam, iam, upload_server_certificate, UploadServerCertificateRequest, UploadServerCertificateResponse, write)
+            (IamUpdateServerCertificate, Iam, iam, update_server_certificate, UpdateServerCertificateRequest, UpdateServerCertificateOutput, write)
+            (IamDeleteServerCertificate, Iam, iam, delete_server_certificate, DeleteServerCertificateRequest, DeleteServerCertificateOutput, write)
+            (IamTagServerCertificate, Iam, iam, tag_server_certificate, TagServerCertificateRequest, TagServerCertificateOutput, write)
+            (IamUntagServerCertificate, Iam, iam, untag_server_certificate, UntagServerCertificateRequest, UntagServerCertificateOutput, write)
+            (AcmDescribeCertificate, Acm, acm, describe_certificate, DescribeCertificateRequest, DescribeCertificateResponse, read)
+            (AcmGetCertificate, Acm, acm, get_certificate, GetCertificateRequest, GetCertificateResponse, read)
+            (AcmListCertificates, Acm, acm, list_certificates, ListCertificatesRequest, ListCertificatesResponse, read)
+            (AcmListTagsForCertificate, Acm, acm, list_tags_for_certificate, ListTagsForCertificateRequest, ListTagsForCertificateResponse, read)
+            (AcmGetAccountConfiguration, Acm, acm, get_account_configuration, GetAccountConfigurationRequest, GetAccountConfigurationResponse, read)
+            (AcmImportCertificate, Acm, acm, import_certificate, ImportCertificateRequest, ImportCertificateResponse, write)
+            (AcmRequestCertificate, Acm, acm, request_certificate, RequestCertificateRequest, RequestCertificateResponse, write)
+            (AcmDeleteCertificate, Acm, acm, delete_certificate, DeleteCertificateRequest, DeleteCertificateOutput, write)
+            (AcmRenewCertificate, Acm, acm, renew_certificate, RenewCertificateRequest, RenewCertificateOutput, write)
+            (AcmAddTagsToCertificate, Acm, acm, add_tags_to_certificate, AddTagsToCertificateRequest, AddTagsToCertificateOutput, write)
+            (AcmRemoveTagsFromCertificate, Acm, acm, remove_tags_from_certificate, RemoveTagsFromCertificateRequest, RemoveTagsFromCertificateOutput, write)
+            (AcmUpdateCertificateOptions, Acm, acm, update_certificate_options, UpdateCertificateOptionsRequest, UpdateCertificateOptionsOutput, write)
+            (AcmPutAccountConfiguration, Acm, acm, put_account_configuration, PutAccountConfigurationRequest, PutAccountConfigurationOutput, write)
+            (AcmExportCertificate, Acm, acm, export_certificate, ExportCertificateRequest, ExportCertificateResponse, write)
+            (AcmResendValidationEmail, Acm, acm, resend_validation_email, ResendValidationEmailRequest, ResendValidationEmailOutput, write)
         }
     };
 }
@@ -382,6 +434,28 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::Elbv2DescribeListenerAttributes(Box::new(output)))),
             $crate::Input::Elbv2DescribeTags(input) => Some($handlers::elbv2::describe_tags($view, input)
                 .map(|output| $crate::Output::Elbv2DescribeTags(Box::new(output)))),
+            $crate::Input::Elbv2DescribeAccountLimits(input) => Some($handlers::elbv2::describe_account_limits($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeAccountLimits(Box::new(output)))),
+            $crate::Input::Elbv2DescribeCapacityReservation(input) => Some($handlers::elbv2::describe_capacity_reservation($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeCapacityReservation(Box::new(output)))),
+            $crate::Input::Elbv2DescribeListenerCertificates(input) => Some($handlers::elbv2::describe_listener_certificates($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeListenerCertificates(Box::new(output)))),
+            $crate::Input::Elbv2DescribeRules(input) => Some($handlers::elbv2::describe_rules($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeRules(Box::new(output)))),
+            $crate::Input::Elbv2DescribeSSLPolicies(input) => Some($handlers::elbv2::describe_ssl_policies($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeSSLPolicies(Box::new(output)))),
+            $crate::Input::Elbv2DescribeTrustStoreAssociations(input) => Some($handlers::elbv2::describe_trust_store_associations($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeTrustStoreAssociations(Box::new(output)))),
+            $crate::Input::Elbv2DescribeTrustStoreRevocations(input) => Some($handlers::elbv2::describe_trust_store_revocations($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeTrustStoreRevocations(Box::new(output)))),
+            $crate::Input::Elbv2DescribeTrustStores(input) => Some($handlers::elbv2::describe_trust_stores($view, input)
+                .map(|output| $crate::Output::Elbv2DescribeTrustStores(Box::new(output)))),
+            $crate::Input::Elbv2GetResourcePolicy(input) => Some($handlers::elbv2::get_resource_policy($view, input)
+                .map(|output| $crate::Output::Elbv2GetResourcePolicy(Box::new(output)))),
+            $crate::Input::Elbv2GetTrustStoreCaCertificatesBundle(input) => Some($handlers::elbv2::get_trust_store_ca_certificates_bundle($view, input)
+                .map(|output| $crate::Output::Elbv2GetTrustStoreCaCertificatesBundle(Box::new(output)))),
+            $crate::Input::Elbv2GetTrustStoreRevocationContent(input) => Some($handlers::elbv2::get_trust_store_revocation_content($view, input)
+                .map(|output| $crate::Output::Elbv2GetTrustStoreRevocationContent(Box::new(output)))),
             $crate::Input::CloudWatchGetMetricStatistics(input) => Some($handlers::cloudwatch::get_metric_statistics($view, input)
                 .map(|output| $crate::Output::CloudWatchGetMetricStatistics(Box::new(output)))),
             $crate::Input::CloudWatchGetMetricData(input) => Some($handlers::cloudwatch::get_metric_data($view, input)
@@ -420,6 +494,22 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::IamListInstanceProfiles(Box::new(output)))),
             $crate::Input::IamListInstanceProfilesForRole(input) => Some($handlers::iam::list_instance_profiles_for_role($view, input)
                 .map(|output| $crate::Output::IamListInstanceProfilesForRole(Box::new(output)))),
+            $crate::Input::IamGetServerCertificate(input) => Some($handlers::iam::get_server_certificate($view, input)
+                .map(|output| $crate::Output::IamGetServerCertificate(Box::new(output)))),
+            $crate::Input::IamListServerCertificates(input) => Some($handlers::iam::list_server_certificates($view, input)
+                .map(|output| $crate::Output::IamListServerCertificates(Box::new(output)))),
+            $crate::Input::IamListServerCertificateTags(input) => Some($handlers::iam::list_server_certificate_tags($view, input)
+                .map(|output| $crate::Output::IamListServerCertificateTags(Box::new(output)))),
+            $crate::Input::AcmDescribeCertificate(input) => Some($handlers::acm::describe_certificate($view, input)
+                .map(|output| $crate::Output::AcmDescribeCertificate(Box::new(output)))),
+            $crate::Input::AcmGetCertificate(input) => Some($handlers::acm::get_certificate($view, input)
+                .map(|output| $crate::Output::AcmGetCertificate(Box::new(output)))),
+            $crate::Input::AcmListCertificates(input) => Some($handlers::acm::list_certificates($view, input)
+                .map(|output| $crate::Output::AcmListCertificates(Box::new(output)))),
+            $crate::Input::AcmListTagsForCertificate(input) => Some($handlers::acm::list_tags_for_certificate($view, input)
+                .map(|output| $crate::Output::AcmListTagsForCertificate(Box::new(output)))),
+            $crate::Input::AcmGetAccountConfiguration(input) => Some($handlers::acm::get_account_configuration($view, input)
+                .map(|output| $crate::Output::AcmGetAccountConfiguration(Box::new(output)))),
             _ => None,
         }
     };
@@ -695,6 +785,40 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::Elbv2AddTags(Box::new(output)))),
             $crate::Input::Elbv2RemoveTags(input) => Some($handlers::elbv2::remove_tags($tx, input)
                 .map(|output| $crate::Output::Elbv2RemoveTags(Box::new(output)))),
+            $crate::Input::Elbv2AddListenerCertificates(input) => Some($handlers::elbv2::add_listener_certificates($tx, input)
+                .map(|output| $crate::Output::Elbv2AddListenerCertificates(Box::new(output)))),
+            $crate::Input::Elbv2AddTrustStoreRevocations(input) => Some($handlers::elbv2::add_trust_store_revocations($tx, input)
+                .map(|output| $crate::Output::Elbv2AddTrustStoreRevocations(Box::new(output)))),
+            $crate::Input::Elbv2CreateRule(input) => Some($handlers::elbv2::create_rule($tx, input)
+                .map(|output| $crate::Output::Elbv2CreateRule(Box::new(output)))),
+            $crate::Input::Elbv2CreateTrustStore(input) => Some($handlers::elbv2::create_trust_store($tx, input)
+                .map(|output| $crate::Output::Elbv2CreateTrustStore(Box::new(output)))),
+            $crate::Input::Elbv2DeleteRule(input) => Some($handlers::elbv2::delete_rule($tx, input)
+                .map(|output| $crate::Output::Elbv2DeleteRule(Box::new(output)))),
+            $crate::Input::Elbv2DeleteSharedTrustStoreAssociation(input) => Some($handlers::elbv2::delete_shared_trust_store_association($tx, input)
+                .map(|output| $crate::Output::Elbv2DeleteSharedTrustStoreAssociation(Box::new(output)))),
+            $crate::Input::Elbv2DeleteTrustStore(input) => Some($handlers::elbv2::delete_trust_store($tx, input)
+                .map(|output| $crate::Output::Elbv2DeleteTrustStore(Box::new(output)))),
+            $crate::Input::Elbv2ModifyCapacityReservation(input) => Some($handlers::elbv2::modify_capacity_reservation($tx, input)
+                .map(|output| $crate::Output::Elbv2ModifyCapacityReservation(Box::new(output)))),
+            $crate::Input::Elbv2ModifyIpPools(input) => Some($handlers::elbv2::modify_ip_pools($tx, input)
+                .map(|output| $crate::Output::Elbv2ModifyIpPools(Box::new(output)))),
+            $crate::Input::Elbv2ModifyRule(input) => Some($handlers::elbv2::modify_rule($tx, input)
+                .map(|output| $crate::Output::Elbv2ModifyRule(Box::new(output)))),
+            $crate::Input::Elbv2ModifyTrustStore(input) => Some($handlers::elbv2::modify_trust_store($tx, input)
+                .map(|output| $crate::Output::Elbv2ModifyTrustStore(Box::new(output)))),
+            $crate::Input::Elbv2RemoveListenerCertificates(input) => Some($handlers::elbv2::remove_listener_certificates($tx, input)
+                .map(|output| $crate::Output::Elbv2RemoveListenerCertificates(Box::new(output)))),
+            $crate::Input::Elbv2RemoveTrustStoreRevocations(input) => Some($handlers::elbv2::remove_trust_store_revocations($tx, input)
+                .map(|output| $crate::Output::Elbv2RemoveTrustStoreRevocations(Box::new(output)))),
+            $crate::Input::Elbv2SetIpAddressType(input) => Some($handlers::elbv2::set_ip_address_type($tx, input)
+                .map(|output| $crate::Output::Elbv2SetIpAddressType(Box::new(output)))),
+            $crate::Input::Elbv2SetRulePriorities(input) => Some($handlers::elbv2::set_rule_priorities($tx, input)
+                .map(|output| $crate::Output::Elbv2SetRulePriorities(Box::new(output)))),
+            $crate::Input::Elbv2SetSecurityGroups(input) => Some($handlers::elbv2::set_security_groups($tx, input)
+                .map(|output| $crate::Output::Elbv2SetSecurityGroups(Box::new(output)))),
+            $crate::Input::Elbv2SetSubnets(input) => Some($handlers::elbv2::set_subnets($tx, input)
+                .map(|output| $crate::Output::Elbv2SetSubnets(Box::new(output)))),
             $crate::Input::CloudWatchPutMetricData(input) => Some($handlers::cloudwatch::put_metric_data($tx, input)
                 .map(|output| $crate::Output::CloudWatchPutMetricData(Box::new(output)))),
             $crate::Input::CloudWatchPutMetricAlarm(input) => Some($handlers::cloudwatch::put_metric_alarm($tx, input)
@@ -735,6 +859,36 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::IamTagInstanceProfile(Box::new(output)))),
             $crate::Input::IamUntagInstanceProfile(input) => Some($handlers::iam::untag_instance_profile($tx, input)
                 .map(|output| $crate::Output::IamUntagInstanceProfile(Box::new(output)))),
+            $crate::Input::IamUploadServerCertificate(input) => Some($handlers::iam::upload_server_certificate($tx, input)
+                .map(|output| $crate::Output::IamUploadServerCertificate(Box::new(output)))),
+            $crate::Input::IamUpdateServerCertificate(input) => Some($handlers::iam::update_server_certificate($tx, input)
+                .map(|output| $crate::Output::IamUpdateServerCertificate(Box::new(output)))),
+            $crate::Input::IamDeleteServerCertificate(input) => Some($handlers::iam::delete_server_certificate($tx, input)
+                .map(|output| $crate::Output::IamDeleteServerCertificate(Box::new(output)))),
+            $crate::Input::IamTagServerCertificate(input) => Some($handlers::iam::tag_server_certificate($tx, input)
+                .map(|output| $crate::Output::IamTagServerCertificate(Box::new(output)))),
+            $crate::Input::IamUntagServerCertificate(input) => Some($handlers::iam::untag_server_certificate($tx, input)
+                .map(|output| $crate::Output::IamUntagServerCertificate(Box::new(output)))),
+            $crate::Input::AcmImportCertificate(input) => Some($handlers::acm::import_certificate($tx, input)
+                .map(|output| $crate::Output::AcmImportCertificate(Box::new(output)))),
+            $crate::Input::AcmRequestCertificate(input) => Some($handlers::acm::request_certificate($tx, input)
+                .map(|output| $crate::Output::AcmRequestCertificate(Box::new(output)))),
+            $crate::Input::AcmDeleteCertificate(input) => Some($handlers::acm::delete_certificate($tx, input)
+                .map(|output| $crate::Output::AcmDeleteCertificate(Box::new(output)))),
+            $crate::Input::AcmRenewCertificate(input) => Some($handlers::acm::renew_certificate($tx, input)
+                .map(|output| $crate::Output::AcmRenewCertificate(Box::new(output)))),
+            $crate::Input::AcmAddTagsToCertificate(input) => Some($handlers::acm::add_tags_to_certificate($tx, input)
+                .map(|output| $crate::Output::AcmAddTagsToCertificate(Box::new(output)))),
+            $crate::Input::AcmRemoveTagsFromCertificate(input) => Some($handlers::acm::remove_tags_from_certificate($tx, input)
+                .map(|output| $crate::Output::AcmRemoveTagsFromCertificate(Box::new(output)))),
+            $crate::Input::AcmUpdateCertificateOptions(input) => Some($handlers::acm::update_certificate_options($tx, input)
+                .map(|output| $crate::Output::AcmUpdateCertificateOptions(Box::new(output)))),
+            $crate::Input::AcmPutAccountConfiguration(input) => Some($handlers::acm::put_account_configuration($tx, input)
+                .map(|output| $crate::Output::AcmPutAccountConfiguration(Box::new(output)))),
+            $crate::Input::AcmExportCertificate(input) => Some($handlers::acm::export_certificate($tx, input)
+                .map(|output| $crate::Output::AcmExportCertificate(Box::new(output)))),
+            $crate::Input::AcmResendValidationEmail(input) => Some($handlers::acm::resend_validation_email($tx, input)
+                .map(|output| $crate::Output::AcmResendValidationEmail(Box::new(output)))),
             _ => None,
         }
     };
@@ -918,6 +1072,17 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::Elbv2DescribeListeners, service: Service::Elbv2, name: "DescribeListeners", read: true, input: &super::elbv2::DESCRIBE_LISTENERS_INPUT, output: &super::elbv2::DESCRIBE_LISTENERS_OUTPUT, void: false, result_wrapper: Some("DescribeListenersResult") },
     OperationInfo { operation: Operation::Elbv2DescribeListenerAttributes, service: Service::Elbv2, name: "DescribeListenerAttributes", read: true, input: &super::elbv2::DESCRIBE_LISTENER_ATTRIBUTES_INPUT, output: &super::elbv2::DESCRIBE_LISTENER_ATTRIBUTES_OUTPUT, void: false, result_wrapper: Some("DescribeListenerAttributesResult") },
     OperationInfo { operation: Operation::Elbv2DescribeTags, service: Service::Elbv2, name: "DescribeTags", read: true, input: &super::elbv2::DESCRIBE_TAGS_INPUT, output: &super::elbv2::DESCRIBE_TAGS_OUTPUT, void: false, result_wrapper: Some("DescribeTagsResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeAccountLimits, service: Service::Elbv2, name: "DescribeAccountLimits", read: true, input: &super::elbv2::DESCRIBE_ACCOUNT_LIMITS_INPUT, output: &super::elbv2::DESCRIBE_ACCOUNT_LIMITS_OUTPUT, void: false, result_wrapper: Some("DescribeAccountLimitsResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeCapacityReservation, service: Service::Elbv2, name: "DescribeCapacityReservation", read: true, input: &super::elbv2::DESCRIBE_CAPACITY_RESERVATION_INPUT, output: &super::elbv2::DESCRIBE_CAPACITY_RESERVATION_OUTPUT, void: false, result_wrapper: Some("DescribeCapacityReservationResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeListenerCertificates, service: Service::Elbv2, name: "DescribeListenerCertificates", read: true, input: &super::elbv2::DESCRIBE_LISTENER_CERTIFICATES_INPUT, output: &super::elbv2::DESCRIBE_LISTENER_CERTIFICATES_OUTPUT, void: false, result_wrapper: Some("DescribeListenerCertificatesResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeRules, service: Service::Elbv2, name: "DescribeRules", read: true, input: &super::elbv2::DESCRIBE_RULES_INPUT, output: &super::elbv2::DESCRIBE_RULES_OUTPUT, void: false, result_wrapper: Some("DescribeRulesResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeSSLPolicies, service: Service::Elbv2, name: "DescribeSSLPolicies", read: true, input: &super::elbv2::DESCRIBE_SSL_POLICIES_INPUT, output: &super::elbv2::DESCRIBE_SSL_POLICIES_OUTPUT, void: false, result_wrapper: Some("DescribeSSLPoliciesResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeTrustStoreAssociations, service: Service::Elbv2, name: "DescribeTrustStoreAssociations", read: true, input: &super::elbv2::DESCRIBE_TRUST_STORE_ASSOCIATIONS_INPUT, output: &super::elbv2::DESCRIBE_TRUST_STORE_ASSOCIATIONS_OUTPUT, void: false, result_wrapper: Some("DescribeTrustStoreAssociationsResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeTrustStoreRevocations, service: Service::Elbv2, name: "DescribeTrustStoreRevocations", read: true, input: &super::elbv2::DESCRIBE_TRUST_STORE_REVOCATIONS_INPUT, output: &super::elbv2::DESCRIBE_TRUST_STORE_REVOCATIONS_OUTPUT, void: false, result_wrapper: Some("DescribeTrustStoreRevocationsResult") },
+    OperationInfo { operation: Operation::Elbv2DescribeTrustStores, service: Service::Elbv2, name: "DescribeTrustStores", read: true, input: &super::elbv2::DESCRIBE_TRUST_STORES_INPUT, output: &super::elbv2::DESCRIBE_TRUST_STORES_OUTPUT, void: false, result_wrapper: Some("DescribeTrustStoresResult") },
+    OperationInfo { operation: Operation::Elbv2GetResourcePolicy, service: Service::Elbv2, name: "GetResourcePolicy", read: true, input: &super::elbv2::GET_RESOURCE_POLICY_INPUT, output: &super::elbv2::GET_RESOURCE_POLICY_OUTPUT, void: false, result_wrapper: Some("GetResourcePolicyResult") },
+    OperationInfo { operation: Operation::Elbv2GetTrustStoreCaCertificatesBundle, service: Service::Elbv2, name: "GetTrustStoreCaCertificatesBundle", read: true, input: &super::elbv2::GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_INPUT, output: &super::elbv2::GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_OUTPUT, void: false, result_wrapper: Some("GetTrustStoreCaCertificatesBundleResult") },
+    OperationInfo { operation: Operation::Elbv2GetTrustStoreRevocationContent, service: Service::Elbv2, name: "GetTrustStoreRevocationContent", read: true, input: &super::elbv2::GET_TRUST_STORE_REVOCATION_CONTENT_INPUT, output: &super::elbv2::GET_TRUST_STORE_REVOCATION_CONTENT_OUTPUT, void: false, result_wrapper: Some("GetTrustStoreRevocationContentResult") },
     OperationInfo { operation: Operation::Elbv2CreateLoadBalancer, service: Service::Elbv2, name: "CreateLoadBalancer", read: false, input: &super::elbv2::CREATE_LOAD_BALANCER_INPUT, output: &super::elbv2::CREATE_LOAD_BALANCER_OUTPUT, void: false, result_wrapper: Some("CreateLoadBalancerResult") },
     OperationInfo { operation: Operation::Elbv2DeleteLoadBalancer, service: Service::Elbv2, name: "DeleteLoadBalancer", read: false, input: &super::elbv2::DELETE_LOAD_BALANCER_INPUT, output: &super::elbv2::DELETE_LOAD_BALANCER_OUTPUT, void: false, result_wrapper: Some("DeleteLoadBalancerResult") },
     OperationInfo { operation: Operation::Elbv2ModifyLoadBalancerAttributes, service: Service::Elbv2, name: "ModifyLoadBalancerAttributes", read: false, input: &super::elbv2::MODIFY_LOAD_BALANCER_ATTRIBUTES_INPUT, output: &super::elbv2::MODIFY_LOAD_BALANCER_ATTRIBUTES_OUTPUT, void: false, result_wrapper: Some("ModifyLoadBalancerAttributesResult") },
@@ -933,6 +1098,23 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::Elbv2DeleteListener, service: Service::Elbv2, name: "DeleteListener", read: false, input: &super::elbv2::DELETE_LISTENER_INPUT, output: &super::elbv2::DELETE_LISTENER_OUTPUT, void: false, result_wrapper: Some("DeleteListenerResult") },
     OperationInfo { operation: Operation::Elbv2AddTags, service: Service::Elbv2, name: "AddTags", read: false, input: &super::elbv2::ADD_TAGS_INPUT, output: &super::elbv2::ADD_TAGS_OUTPUT, void: false, result_wrapper: Some("AddTagsResult") },
     OperationInfo { operation: Operation::Elbv2RemoveTags, service: Service::Elbv2, name: "RemoveTags", read: false, input: &super::elbv2::REMOVE_TAGS_INPUT, output: &super::elbv2::REMOVE_TAGS_OUTPUT, void: false, result_wrapper: Some("RemoveTagsResult") },
+    OperationInfo { operation: Operation::Elbv2AddListenerCertificates, service: Service::Elbv2, name: "AddListenerCertificates", read: false, input: &super::elbv2::ADD_LISTENER_CERTIFICATES_INPUT, output: &super::elbv2::ADD_LISTENER_CERTIFICATES_OUTPUT, void: false, result_wrapper: Some("AddListenerCertificatesResult") },
+    OperationInfo { operation: Operation::Elbv2AddTrustStoreRevocations, service: Service::Elbv2, name: "AddTrustStoreRevocations", read: false, input: &super::elbv2::ADD_TRUST_STORE_REVOCATIONS_INPUT, output: &super::elbv2::ADD_TRUST_STORE_REVOCATIONS_OUTPUT, void: false, result_wrapper: Some("AddTrustStoreRevocationsResult") },
+    OperationInfo { operation: Operation::Elbv2CreateRule, service: Service::Elbv2, name: "CreateRule", read: false, input: &super::elbv2::CREATE_RULE_INPUT, output: &super::elbv2::CREATE_RULE_OUTPUT, void: false, result_wrapper: Some("CreateRuleResult") },
+    OperationInfo { operation: Operation::Elbv2CreateTrustStore, service: Service::Elbv2, name: "CreateTrustStore", read: false, input: &super::elbv2::CREATE_TRUST_STORE_INPUT, output: &super::elbv2::CREATE_TRUST_STORE_OUTPUT, void: false, result_wrapper: Some("CreateTrustStoreResult") },
+    OperationInfo { operation: Operation::Elbv2DeleteRule, service: Service::Elbv2, name: "DeleteRule", read: false, input: &super::elbv2::DELETE_RULE_INPUT, output: &super::elbv2::DELETE_RULE_OUTPUT, void: false, result_wrapper: Some("DeleteRuleResult") },
+    OperationInfo { operation: Operation::Elbv2DeleteSharedTrustStoreAssociation, service: Service::Elbv2, name: "DeleteSharedTrustStoreAssociation", read: false, input: &super::elbv2::DELETE_SHARED_TRUST_STORE_ASSOCIATION_INPUT, output: &super::elbv2::DELETE_SHARED_TRUST_STORE_ASSOCIATION_OUTPUT, void: false, result_wrapper: Some("DeleteSharedTrustStoreAssociationResult") },
+    OperationInfo { operation: Operation::Elbv2DeleteTrustStore, service: Service::Elbv2, name: "DeleteTrustStore", read: false, input: &super::elbv2::DELETE_TRUST_STORE_INPUT, output: &super::elbv2::DELETE_TRUST_STORE_OUTPUT, void: false, result_wrapper: Some("DeleteTrustStoreResult") },
+    OperationInfo { operation: Operation::Elbv2ModifyCapacityReservation, service: Service::Elbv2, name: "ModifyCapacityReservation", read: false, input: &super::elbv2::MODIFY_CAPACITY_RESERVATION_INPUT, output: &super::elbv2::MODIFY_CAPACITY_RESERVATION_OUTPUT, void: false, result_wrapper: Some("ModifyCapacityReservationResult") },
+    OperationInfo { operation: Operation::Elbv2ModifyIpPools, service: Service::Elbv2, name: "ModifyIpPools", read: false, input: &super::elbv2::MODIFY_IP_POOLS_INPUT, output: &super::elbv2::MODIFY_IP_POOLS_OUTPUT, void: false, result_wrapper: Some("ModifyIpPoolsResult") },
+    OperationInfo { operation: Operation::Elbv2ModifyRule, service: Service::Elbv2, name: "ModifyRule", read: false, input: &super::elbv2::MODIFY_RULE_INPUT, output: &super::elbv2::MODIFY_RULE_OUTPUT, void: false, result_wrapper: Some("ModifyRuleResult") },
+    OperationInfo { operation: Operation::Elbv2ModifyTrustStore, service: Service::Elbv2, name: "ModifyTrustStore", read: false, input: &super::elbv2::MODIFY_TRUST_STORE_INPUT, output: &super::elbv2::MODIFY_TRUST_STORE_OUTPUT, void: false, result_wrapper: Some("ModifyTrustStoreResult") },
+    OperationInfo { operation: Operation::Elbv2RemoveListenerCertificates, service: Service::Elbv2, name: "RemoveListenerCertificates", read: false, input: &super::elbv2::REMOVE_LISTENER_CERTIFICATES_INPUT, output: &super::elbv2::REMOVE_LISTENER_CERTIFICATES_OUTPUT, void: false, result_wrapper: Some("RemoveListenerCertificatesResult") },
+    OperationInfo { operation: Operation::Elbv2RemoveTrustStoreRevocations, service: Service::Elbv2, name: "RemoveTrustStoreRevocations", read: false, input: &super::elbv2::REMOVE_TRUST_STORE_REVOCATIONS_INPUT, output: &super::elbv2::REMOVE_TRUST_STORE_REVOCATIONS_OUTPUT, void: false, result_wrapper: Some("RemoveTrustStoreRevocationsResult") },
+    OperationInfo { operation: Operation::Elbv2SetIpAddressType, service: Service::Elbv2, name: "SetIpAddressType", read: false, input: &super::elbv2::SET_IP_ADDRESS_TYPE_INPUT, output: &super::elbv2::SET_IP_ADDRESS_TYPE_OUTPUT, void: false, result_wrapper: Some("SetIpAddressTypeResult") },
+    OperationInfo { operation: Operation::Elbv2SetRulePriorities, service: Service::Elbv2, name: "SetRulePriorities", read: false, input: &super::elbv2::SET_RULE_PRIORITIES_INPUT, output: &super::elbv2::SET_RULE_PRIORITIES_OUTPUT, void: false, result_wrapper: Some("SetRulePrioritiesResult") },
+    OperationInfo { operation: Operation::Elbv2SetSecurityGroups, service: Service::Elbv2, name: "SetSecurityGroups", read: false, input: &super::elbv2::SET_SECURITY_GROUPS_INPUT, output: &super::elbv2::SET_SECURITY_GROUPS_OUTPUT, void: false, result_wrapper: Some("SetSecurityGroupsResult") },
+    OperationInfo { operation: Operation::Elbv2SetSubnets, service: Service::Elbv2, name: "SetSubnets", read: false, input: &super::elbv2::SET_SUBNETS_INPUT, output: &super::elbv2::SET_SUBNETS_OUTPUT, void: false, result_wrapper: Some("SetSubnetsResult") },
     OperationInfo { operation: Operation::CloudWatchGetMetricStatistics, service: Service::CloudWatch, name: "GetMetricStatistics", read: true, input: &super::cloudwatch::GET_METRIC_STATISTICS_INPUT, output: &super::cloudwatch::GET_METRIC_STATISTICS_OUTPUT, void: false, result_wrapper: Some("GetMetricStatisticsResult") },
     OperationInfo { operation: Operation::CloudWatchGetMetricData, service: Service::CloudWatch, name: "GetMetricData", read: true, input: &super::cloudwatch::GET_METRIC_DATA_INPUT, output: &super::cloudwatch::GET_METRIC_DATA_OUTPUT, void: false, result_wrapper: Some("GetMetricDataResult") },
     OperationInfo { operation: Operation::CloudWatchListMetrics, service: Service::CloudWatch, name: "ListMetrics", read: true, input: &super::cloudwatch::LIST_METRICS_INPUT, output: &super::cloudwatch::LIST_METRICS_OUTPUT, void: false, result_wrapper: Some("ListMetricsResult") },
@@ -961,6 +1143,9 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::IamGetInstanceProfile, service: Service::Iam, name: "GetInstanceProfile", read: true, input: &super::iam::GET_INSTANCE_PROFILE_REQUEST, output: &super::iam::GET_INSTANCE_PROFILE_RESPONSE, void: false, result_wrapper: Some("GetInstanceProfileResult") },
     OperationInfo { operation: Operation::IamListInstanceProfiles, service: Service::Iam, name: "ListInstanceProfiles", read: true, input: &super::iam::LIST_INSTANCE_PROFILES_REQUEST, output: &super::iam::LIST_INSTANCE_PROFILES_RESPONSE, void: false, result_wrapper: Some("ListInstanceProfilesResult") },
     OperationInfo { operation: Operation::IamListInstanceProfilesForRole, service: Service::Iam, name: "ListInstanceProfilesForRole", read: true, input: &super::iam::LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST, output: &super::iam::LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE, void: false, result_wrapper: Some("ListInstanceProfilesForRoleResult") },
+    OperationInfo { operation: Operation::IamGetServerCertificate, service: Service::Iam, name: "GetServerCertificate", read: true, input: &super::iam::GET_SERVER_CERTIFICATE_REQUEST, output: &super::iam::GET_SERVER_CERTIFICATE_RESPONSE, void: false, result_wrapper: Some("GetServerCertificateResult") },
+    OperationInfo { operation: Operation::IamListServerCertificates, service: Service::Iam, name: "ListServerCertificates", read: true, input: &super::iam::LIST_SERVER_CERTIFICATES_REQUEST, output: &super::iam::LIST_SERVER_CERTIFICATES_RESPONSE, void: false, result_wrapper: Some("ListServerCertificatesResult") },
+    OperationInfo { operation: Operation::IamListServerCertificateTags, service: Service::Iam, name: "ListServerCertificateTags", read: true, input: &super::iam::LIST_SERVER_CERTIFICATE_TAGS_REQUEST, output: &super::iam::LIST_SERVER_CERTIFICATE_TAGS_RESPONSE, void: false, result_wrapper: Some("ListServerCertificateTagsResult") },
     OperationInfo { operation: Operation::IamCreateRole, service: Service::Iam, name: "CreateRole", read: false, input: &super::iam::CREATE_ROLE_REQUEST, output: &super::iam::CREATE_ROLE_RESPONSE, void: false, result_wrapper: Some("CreateRoleResult") },
     OperationInfo { operation: Operation::IamDeleteRole, service: Service::Iam, name: "DeleteRole", read: false, input: &super::iam::DELETE_ROLE_REQUEST, output: &super::iam::DELETE_ROLE_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::IamUpdateAssumeRolePolicy, service: Service::Iam, name: "UpdateAssumeRolePolicy", read: false, input: &super::iam::UPDATE_ASSUME_ROLE_POLICY_REQUEST, output: &super::iam::UPDATE_ASSUME_ROLE_POLICY_OUTPUT, void: true, result_wrapper: None },
@@ -972,6 +1157,26 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::IamUntagRole, service: Service::Iam, name: "UntagRole", read: false, input: &super::iam::UNTAG_ROLE_REQUEST, output: &super::iam::UNTAG_ROLE_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::IamTagInstanceProfile, service: Service::Iam, name: "TagInstanceProfile", read: false, input: &super::iam::TAG_INSTANCE_PROFILE_REQUEST, output: &super::iam::TAG_INSTANCE_PROFILE_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::IamUntagInstanceProfile, service: Service::Iam, name: "UntagInstanceProfile", read: false, input: &super::iam::UNTAG_INSTANCE_PROFILE_REQUEST, output: &super::iam::UNTAG_INSTANCE_PROFILE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUploadServerCertificate, service: Service::Iam, name: "UploadServerCertificate", read: false, input: &super::iam::UPLOAD_SERVER_CERTIFICATE_REQUEST, output: &super::iam::UPLOAD_SERVER_CERTIFICATE_RESPONSE, void: false, result_wrapper: Some("UploadServerCertificateResult") },
+    OperationInfo { operation: Operation::IamUpdateServerCertificate, service: Service::Iam, name: "UpdateServerCertificate", read: false, input: &super::iam::UPDATE_SERVER_CERTIFICATE_REQUEST, output: &super::iam::UPDATE_SERVER_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteServerCertificate, service: Service::Iam, name: "DeleteServerCertificate", read: false, input: &super::iam::DELETE_SERVER_CERTIFICATE_REQUEST, output: &super::iam::DELETE_SERVER_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamTagServerCertificate, service: Service::Iam, name: "TagServerCertificate", read: false, input: &super::iam::TAG_SERVER_CERTIFICATE_REQUEST, output: &super::iam::TAG_SERVER_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUntagServerCertificate, service: Service::Iam, name: "UntagServerCertificate", read: false, input: &super::iam::UNTAG_SERVER_CERTIFICATE_REQUEST, output: &super::iam::UNTAG_SERVER_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmDescribeCertificate, service: Service::Acm, name: "DescribeCertificate", read: true, input: &super::acm::DESCRIBE_CERTIFICATE_REQUEST, output: &super::acm::DESCRIBE_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmGetCertificate, service: Service::Acm, name: "GetCertificate", read: true, input: &super::acm::GET_CERTIFICATE_REQUEST, output: &super::acm::GET_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmListCertificates, service: Service::Acm, name: "ListCertificates", read: true, input: &super::acm::LIST_CERTIFICATES_REQUEST, output: &super::acm::LIST_CERTIFICATES_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmListTagsForCertificate, service: Service::Acm, name: "ListTagsForCertificate", read: true, input: &super::acm::LIST_TAGS_FOR_CERTIFICATE_REQUEST, output: &super::acm::LIST_TAGS_FOR_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmGetAccountConfiguration, service: Service::Acm, name: "GetAccountConfiguration", read: true, input: &super::acm::GET_ACCOUNT_CONFIGURATION_REQUEST, output: &super::acm::GET_ACCOUNT_CONFIGURATION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmImportCertificate, service: Service::Acm, name: "ImportCertificate", read: false, input: &super::acm::IMPORT_CERTIFICATE_REQUEST, output: &super::acm::IMPORT_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmRequestCertificate, service: Service::Acm, name: "RequestCertificate", read: false, input: &super::acm::REQUEST_CERTIFICATE_REQUEST, output: &super::acm::REQUEST_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmDeleteCertificate, service: Service::Acm, name: "DeleteCertificate", read: false, input: &super::acm::DELETE_CERTIFICATE_REQUEST, output: &super::acm::DELETE_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmRenewCertificate, service: Service::Acm, name: "RenewCertificate", read: false, input: &super::acm::RENEW_CERTIFICATE_REQUEST, output: &super::acm::RENEW_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmAddTagsToCertificate, service: Service::Acm, name: "AddTagsToCertificate", read: false, input: &super::acm::ADD_TAGS_TO_CERTIFICATE_REQUEST, output: &super::acm::ADD_TAGS_TO_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmRemoveTagsFromCertificate, service: Service::Acm, name: "RemoveTagsFromCertificate", read: false, input: &super::acm::REMOVE_TAGS_FROM_CERTIFICATE_REQUEST, output: &super::acm::REMOVE_TAGS_FROM_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmUpdateCertificateOptions, service: Service::Acm, name: "UpdateCertificateOptions", read: false, input: &super::acm::UPDATE_CERTIFICATE_OPTIONS_REQUEST, output: &super::acm::UPDATE_CERTIFICATE_OPTIONS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmPutAccountConfiguration, service: Service::Acm, name: "PutAccountConfiguration", read: false, input: &super::acm::PUT_ACCOUNT_CONFIGURATION_REQUEST, output: &super::acm::PUT_ACCOUNT_CONFIGURATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmExportCertificate, service: Service::Acm, name: "ExportCertificate", read: false, input: &super::acm::EXPORT_CERTIFICATE_REQUEST, output: &super::acm::EXPORT_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::AcmResendValidationEmail, service: Service::Acm, name: "ResendValidationEmail", read: false, input: &super::acm::RESEND_VALIDATION_EMAIL_REQUEST, output: &super::acm::RESEND_VALIDATION_EMAIL_OUTPUT, void: true, result_wrapper: None },
 ];
 
 /// What the codecs need of each service, in the order of `Service`.
@@ -1350,5 +1555,37 @@ pub static SERVICES: &[ServiceInfo] = &[
             ErrorShape { shape: "UnrecognizedPublicKeyEncodingException", code: "UnrecognizedPublicKeyEncoding", status: 400 },
         ],
         known: &["AcceptDelegationRequest", "AcquireRole", "AddClientIDToOpenIDConnectProvider", "AddRoleToInstanceProfile", "AddUserToGroup", "AssociateDelegationRequest", "AttachGroupPolicy", "AttachRolePolicy", "AttachUserPolicy", "ChangePassword", "CreateAccessKey", "CreateAccountAlias", "CreateDelegationRequest", "CreateGroup", "CreateInstanceProfile", "CreateLoginProfile", "CreateOpenIDConnectProvider", "CreatePolicy", "CreatePolicyVersion", "CreateRole", "CreateSAMLProvider", "CreateServiceLinkedRole", "CreateServiceSpecificCredential", "CreateUser", "CreateVirtualMFADevice", "DeactivateMFADevice", "DeleteAccessKey", "DeleteAccountAlias", "DeleteAccountPasswordPolicy", "DeleteGroup", "DeleteGroupPolicy", "DeleteInstanceProfile", "DeleteLoginProfile", "DeleteOpenIDConnectProvider", "DeletePolicy", "DeletePolicyVersion", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy", "DeleteSAMLProvider", "DeleteSSHPublicKey", "DeleteServerCertificate", "DeleteServiceLinkedRole", "DeleteServiceSpecificCredential", "DeleteSigningCertificate", "DeleteUser", "DeleteUserPermissionsBoundary", "DeleteUserPolicy", "DeleteVirtualMFADevice", "DetachGroupPolicy", "DetachRolePolicy", "DetachUserPolicy", "DisableOrganizationsRootCredentialsManagement", "DisableOrganizationsRootSessions", "DisableOutboundWebIdentityFederation", "EnableMFADevice", "EnableOrganizationsRootCredentialsManagement", "EnableOrganizationsRootSessions", "EnableOutboundWebIdentityFederation", "GenerateCredentialReport", "GenerateOrganizationsAccessReport", "GenerateServiceLastAccessedDetails", "GetAccessKeyLastUsed", "GetAccountAuthorizationDetails", "GetAccountPasswordPolicy", "GetAccountProperties", "GetAccountSummary", "GetContextKeysForCustomPolicy", "GetContextKeysForPrincipalPolicy", "GetCredentialReport", "GetDelegationRequest", "GetGroup", "GetGroupPolicy", "GetHumanReadableSummary", "GetInstanceProfile", "GetLoginProfile", "GetMFADevice", "GetOpenIDConnectProvider", "GetOrganizationsAccessReport", "GetOutboundWebIdentityFederationInfo", "GetPolicy", "GetPolicyVersion", "GetRole", "GetRolePolicy", "GetRoleTemplateVersion", "GetSAMLProvider", "GetSSHPublicKey", "GetServerCertificate", "GetServiceLastAccessedDetails", "GetServiceLastAccessedDetailsWithEntities", "GetServiceLinkedRoleDeletionStatus", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAccountAliases", "ListAttachedGroupPolicies", "ListAttachedRolePolicies", "ListAttachedUserPolicies", "ListDelegationRequests", "ListEntitiesForPolicy", "ListGroupPolicies", "ListGroups", "ListGroupsForUser", "ListInstanceProfileTags", "ListInstanceProfiles", "ListInstanceProfilesForRole", "ListMFADeviceTags", "ListMFADevices", "ListOpenIDConnectProviderTags", "ListOpenIDConnectProviders", "ListOrganizationsFeatures", "ListPolicies", "ListPoliciesGrantingServiceAccess", "ListPolicyTags", "ListPolicyVersions", "ListRolePolicies", "ListRoleTags", "ListRoles", "ListSAMLProviderTags", "ListSAMLProviders", "ListSSHPublicKeys", "ListServerCertificateTags", "ListServerCertificates", "ListServiceSpecificCredentials", "ListSigningCertificates", "ListUserPolicies", "ListUserTags", "ListUsers", "ListVirtualMFADevices", "PutAccountProperties", "PutGroupPolicy", "PutRolePermissionsBoundary", "PutRolePolicy", "PutUserPermissionsBoundary", "PutUserPolicy", "RejectDelegationRequest", "RemoveClientIDFromOpenIDConnectProvider", "RemoveRoleFromInstanceProfile", "RemoveUserFromGroup", "ResetServiceSpecificCredential", "ResyncMFADevice", "SendDelegationToken", "SetDefaultPolicyVersion", "SetSecurityTokenServicePreferences", "SimulateCustomPolicy", "SimulatePrincipalPolicy", "TagInstanceProfile", "TagMFADevice", "TagOpenIDConnectProvider", "TagPolicy", "TagRole", "TagSAMLProvider", "TagServerCertificate", "TagUser", "UntagInstanceProfile", "UntagMFADevice", "UntagOpenIDConnectProvider", "UntagPolicy", "UntagRole", "UntagSAMLProvider", "UntagServerCertificate", "UntagUser", "UpdateAccessKey", "UpdateAccountPasswordPolicy", "UpdateAssumeRolePolicy", "UpdateDelegationRequest", "UpdateGroup", "UpdateLoginProfile", "UpdateOpenIDConnectProviderThumbprint", "UpdateRole", "UpdateRoleDescription", "UpdateSAMLProvider", "UpdateSSHPublicKey", "UpdateServerCertificate", "UpdateServiceSpecificCredential", "UpdateSigningCertificate", "UpdateUser", "UploadSSHPublicKey", "UploadServerCertificate", "UploadSigningCertificate"],
+    },
+    ServiceInfo {
+        service: Service::Acm,
+        id: "ACM",
+        full_name: "AWS Certificate Manager",
+        version: "2015-12-08",
+        signing_name: "acm",
+        namespace: "",
+        target_prefix: Some("CertificateManager"),
+        json_version: Some("1.1"),
+        query_compatible: false,
+        errors: &[
+            ErrorShape { shape: "AccessDeniedException", code: "AccessDeniedException", status: 400 },
+            ErrorShape { shape: "ConflictException", code: "ConflictException", status: 400 },
+            ErrorShape { shape: "InternalServerException", code: "InternalServerException", status: 500 },
+            ErrorShape { shape: "InvalidArgsException", code: "InvalidArgsException", status: 400 },
+            ErrorShape { shape: "InvalidArnException", code: "InvalidArnException", status: 400 },
+            ErrorShape { shape: "InvalidDomainValidationOptionsException", code: "InvalidDomainValidationOptionsException", status: 400 },
+            ErrorShape { shape: "InvalidParameterException", code: "InvalidParameterException", status: 400 },
+            ErrorShape { shape: "InvalidStateException", code: "InvalidStateException", status: 400 },
+            ErrorShape { shape: "InvalidTagException", code: "InvalidTagException", status: 400 },
+            ErrorShape { shape: "LimitExceededException", code: "LimitExceededException", status: 400 },
+            ErrorShape { shape: "RequestInProgressException", code: "RequestInProgressException", status: 400 },
+            ErrorShape { shape: "ResourceInUseException", code: "ResourceInUseException", status: 400 },
+            ErrorShape { shape: "ResourceNotFoundException", code: "ResourceNotFoundException", status: 400 },
+            ErrorShape { shape: "ServiceQuotaExceededException", code: "ServiceQuotaExceededException", status: 400 },
+            ErrorShape { shape: "TagPolicyException", code: "TagPolicyException", status: 400 },
+            ErrorShape { shape: "ThrottlingException", code: "ThrottlingException", status: 400 },
+            ErrorShape { shape: "TooManyTagsException", code: "TooManyTagsException", status: 400 },
+            ErrorShape { shape: "ValidationException", code: "ValidationException", status: 400 },
+        ],
+        known: &["AddTagsToCertificate", "CreateAcmeDomainValidation", "CreateAcmeEndpoint", "CreateAcmeExternalAccountBinding", "DeleteAcmeDomainValidation", "DeleteAcmeEndpoint", "DeleteAcmeExternalAccountBinding", "DeleteCertificate", "DescribeAcmeAccount", "DescribeAcmeDomainValidation", "DescribeAcmeEndpoint", "DescribeAcmeExternalAccountBinding", "DescribeCertificate", "ExportCertificate", "GetAccountConfiguration", "GetAcmeExternalAccountBindingCredentials", "GetCertificate", "ImportCertificate", "ListAcmeAccounts", "ListAcmeDomainValidations", "ListAcmeEndpoints", "ListAcmeExternalAccountBindings", "ListCertificateDomainValidations", "ListCertificates", "ListTagsForCertificate", "ListTagsForResource", "PutAccountConfiguration", "RemoveTagsFromCertificate", "RenewCertificate", "RequestCertificate", "ResendValidationEmail", "RevokeAcmeAccount", "RevokeAcmeExternalAccountBinding", "RevokeCertificate", "SearchCertificates", "TagResource", "UntagResource", "UpdateAcmeDomainValidation", "UpdateAcmeEndpoint", "UpdateCertificateOptions"],
     },
 ];

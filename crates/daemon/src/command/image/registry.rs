@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Reference, Problem> {
 /// Fetches an image to an empty directory, as an OCI layout.
 pub fn pull(reference: &Reference, layout: &Path) -> Result<(), Problem> {
     // The one that was installed before does as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -88,6 +88,10 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::Policy
         | Kind::Alarm
         | Kind::Listener
+        | Kind::Rule
+        | Kind::TrustStore
+        | Kind::Certificate
+        | Kind::ServerCertificate
         | Kind::TargetGroup
         | Kind::Target
         | Kind::Command

@@ -1,0 +1,6 @@
+//! Operations of AWS Certificate Manager.
+
+mod errors;
+mod pending;
+
+pub use pending::*;

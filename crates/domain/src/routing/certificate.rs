@@ -1,0 +1,39 @@
+//! Certificates and trust stores as the data plane needs them.
+
+use crate::id::{CertificateArn, TrustStoreArn};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A text that is never shown: its `Debug` form hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// A certificate with its private key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its ARN.
+    pub arn: CertificateArn,
+    /// The certificate, then its chain, as PEM.
+    pub chain_pem: String,
+    /// The private key as PEM.
+    pub key_pem: Secret,
+    /// Lower-case names that it is for; `*.` stands for one label.
+    pub names: Vec<String>,
+}
+
+/// Who may have issued the certificates of clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustStore {
+    /// Its ARN.
+    pub arn: TrustStoreArn,
+    /// Certificates of authorities as PEM.
+    pub authorities_pem: String,
+    /// Certificate revocation lists as PEM.
+    pub revocations_pem: Vec<String>,
+}
