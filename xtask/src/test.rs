@@ -16,7 +16,7 @@ pub const FRESH_SEEDS: u32 = 100;
 const RECORDED_SEEDS: &str = "crates/sim/seeds.txt";
 
 /// Programs that the tests call, and the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 15] = [
     // Instances run the host's own Python, not one that the tests brought.
     ("/usr/bin/python3", "python3"),
     ("curl", "curl"),
@@ -27,6 +27,10 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("newuidmap", "uidmap"),
     ("git", "git"),
+    // What the load balancer is compared with.
+    ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
+    ("openssl", "openssl"),
     // Instances that people log in to run the host's own.
     ("ssh", "openssh-client"),
     ("/usr/sbin/sshd", "openssh-server"),
@@ -97,6 +101,8 @@ fn cargo_tests() -> Result<Tally, String> {
 /// Builds the daemon in the dev profile, which the tests have built already.
 fn daemon() -> Result<PathBuf, String> {
     Job::cargo(["build", "--package", "elastane-daemon"]).limit(minutes(30)).run()?;
+    // The load generator and the target of the load balancer's tests.
+    Job::cargo(["build", "--package", "elastane-proxy", "--examples"]).limit(minutes(30)).run()?;
     Ok(target_directory()?.join("debug/elastane"))
 }
 

@@ -9,7 +9,7 @@ mod describe;
 mod fleet;
 mod http;
 mod launch;
-mod proxy;
+mod lb;
 mod server;
 mod start;
 mod stats;
@@ -46,8 +46,8 @@ enum Name {
     Hundred,
     /// Two hundred instances at once: launch rate, memory of each, how soon a security-group change bites.
     Fleet,
-    /// The load balancer's CPU a request, against nginx and HAProxy.
-    Proxy,
+    /// The load balancer against nginx and HAProxy, case by case, with a plot.
+    Lb,
 }
 
 /// What every measurement is told.
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
             Name::Userdata => launch::first_line(&options),
             Name::Hundred => launch::hundred(&options),
             Name::Fleet => fleet::run(&options),
-            Name::Proxy => proxy::run(&options),
+            Name::Lb => lb::run(&options),
         };
         if let Err(problem) = done {
             eprintln!("error: {name:?}: {problem}");

@@ -2,6 +2,7 @@
 //! wait is for an event and has a limit that only a hang reaches.
 
 mod bodies;
+mod differential;
 mod failures;
 mod lifecycle;
 mod support;

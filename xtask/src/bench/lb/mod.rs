@@ -1,0 +1,161 @@
+//! The load balancer's data plane against nginx and HAProxy, with the peers'
+//! configurations that lie beside the project in `../shared/bench/lb`: the
+//! table "Goals with every feature on" of load-balancer.md, and a plot.
+//!
+//! Proxy, load generator and upstream share one core, because CPU a request
+//! is then stable to about five per cent; rounds of all contenders alternate,
+//! and what is compared is the ratio within each round.
+
+mod cases;
+mod idle;
+mod load;
+mod place;
+mod plot;
+mod process;
+
+use crate::Options;
+use crate::stats::Series;
+use cases::{Case, Measure};
+use load::Sample;
+use place::Place;
+use std::collections::BTreeMap;
+
+const ROUNDS: usize = 5;
+/// HAProxy's CPU a request over nginx's, on a machine that does nothing else.
+const QUIET: std::ops::RangeInclusive<f64> = 1.10..=1.35;
+
+/// One line of the table.
+struct Row {
+    name: &'static str,
+    against: &'static str,
+    ratio: Series,
+    gate: f64,
+    stretch: f64,
+    /// Whether less is better.
+    at_most: bool,
+}
+
+/// Measures every case, prints the table and writes the plot.
+pub fn run(options: &Options) -> Result<(), String> {
+    let Some(place) = Place::prepare()? else { return Ok(()) };
+    let rounds = options.rounds.unwrap_or(ROUNDS);
+    let mut rows = Vec::new();
+    for case in cases::all() {
+        println!("... {}", case.name);
+        let samples = measure(&place, &case, rounds)?;
+        for (name, series) in cpu(&samples) {
+            println!("    {name:8} {series} µs of CPU a request");
+        }
+        warn_if_noisy(&case, &samples);
+        rows.extend(case.goals.iter().map(|goal| Row {
+            name: case.name,
+            against: goal.against,
+            ratio: ratio(&samples, goal.against, goal.measure),
+            gate: goal.gate,
+            stretch: goal.stretch,
+            at_most: goal.measure == Measure::P99,
+        }));
+    }
+    let idle = idle::bytes_a_connection(&place)?;
+    rows.push(Row {
+        name: "bytes an idle HTTP/1 connection",
+        against: "",
+        ratio: idle,
+        gate: 2048.0,
+        stretch: 1024.0,
+        at_most: true,
+    });
+    print(&rows);
+    costs(&place, rounds)?;
+    let file = place.folder.join("lb.svg");
+    std::fs::write(&file, plot::draw(&rows)).map_err(|err| format!("cannot write {}: {err}", file.display()))?;
+    println!("plot: {}", file.display());
+    Ok(())
+}
+
+type Samples = BTreeMap<&'static str, Vec<Sample>>;
+
+fn measure(place: &Place, case: &Case, rounds: usize) -> Result<Samples, String> {
+    let _upstream = place.upstream(case.upstream)?;
+    let mut contenders = Vec::new();
+    for contender in &case.contenders {
+        contenders.push((contender, place.start(contender)?));
+    }
+    for (contender, process) in &contenders {
+        load::run(case, contender, process, 1)?;
+    }
+    let mut samples = Samples::new();
+    for _ in 0..rounds {
+        for (contender, process) in &contenders {
+            let sample = load::run(case, contender, process, case.seconds)?;
+            if sample.failed > 0 {
+                println!("    {}: {} requests failed", contender.name, sample.failed);
+            }
+            samples.entry(contender.name).or_default().push(sample);
+        }
+    }
+    Ok(samples)
+}
+
+fn cpu(samples: &Samples) -> impl Iterator<Item = (&'static str, Series)> {
+    samples.iter().map(|(name, samples)| (*name, series(samples, |sample| sample.cpu_us)))
+}
+
+fn series(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> Series {
+    let mut series = Series::default();
+    samples.iter().for_each(|sample| series.add(value(sample)));
+    series
+}
+
+/// Ours against a peer's; above 1 is better but for the 99th percentile.
+fn ratio(samples: &Samples, against: &str, measure: Measure) -> Series {
+    let (ours, theirs) = (&samples["ours"], &samples[against]);
+    match measure {
+        Measure::Cpu => series(theirs, |sample| sample.cpu_us).over(&series(ours, |sample| sample.cpu_us)),
+        Measure::Rate => series(ours, |sample| sample.rate).over(&series(theirs, |sample| sample.rate)),
+        Measure::P99 => series(ours, |sample| sample.p99_ms).over(&series(theirs, |sample| sample.p99_ms)),
+    }
+}
+
+fn warn_if_noisy(case: &Case, samples: &Samples) {
+    if !case.tells_noise {
+        return;
+    }
+    if let (Some(nginx), Some(haproxy)) = (samples.get("nginx"), samples.get("haproxy")) {
+        let ratio = series(haproxy, |sample| sample.cpu_us).over(&series(nginx, |sample| sample.cpu_us)).median();
+        if !QUIET.contains(&ratio) {
+            println!("    NOISE: HAProxy over nginx is {ratio:.2}, not {QUIET:?}: repeat this run");
+        }
+    }
+}
+
+fn print(rows: &[Row]) {
+    println!("\n{:44} {:8} {:32} {:>6} {:>8}", "case", "against", "ratio, median [range] of rounds", "gate", "stretch");
+    for row in rows {
+        let reached = |goal: f64| {
+            let median = row.ratio.median();
+            if row.at_most { median <= goal } else { median >= goal }
+        };
+        let verdict = match (reached(row.gate), reached(row.stretch)) {
+            (_, true) => "stretch met",
+            (true, false) => "gate met",
+            (false, false) => "MISSED",
+        };
+        let ratio = row.ratio.to_string();
+        println!("{:44} {:8} {ratio:32} {:>6} {:>8} {verdict}", row.name, row.against, row.gate, row.stretch);
+    }
+}
+
+/// What a hundred rules, and a thousand targets, cost a request more.
+fn costs(place: &Place, rounds: usize) -> Result<(), String> {
+    println!();
+    for (name, case, base, more) in cases::pairs() {
+        let samples = measure(place, &case, rounds)?;
+        let extra: Vec<f64> =
+            samples[more].iter().zip(&samples[base]).map(|(more, base)| more.cpu_us - base.cpu_us).collect();
+        let mut series = Series::default();
+        extra.into_iter().for_each(|value| series.add(value));
+        println!("{name}: {series} µs of CPU a request more");
+    }
+    Ok(())
+}
