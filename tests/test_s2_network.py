@@ -1,4 +1,5 @@
-"""Scenario S2, its network and metadata lines: two tiers in private subnets of two zones behind one load balancer. Only
+"""Scenario S2, its network and metadata lines: two tiers in private subnets of two zones behind one load balancer, which
+tells them apart by path. Only
 the load balancer gets to them; they get out through a NAT gateway alone; a zone fails. Steps build on each other."""
 
 import base64
@@ -17,14 +18,15 @@ from load import Load
 SETUPS = [elastane.SANDBOX_ROOT]
 TIME_SCALE = 60
 TIERS = {"backend": 8000, "frontend": 3000}
-LISTENERS = {"backend": 8080, "frontend": 80}
+# What leads to each tier: a rule of the one listener, and its default.
+PATHS = {"backend": "/api/", "frontend": "/"}
 TRUST = json.dumps({
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 })
 APPLICATION = """#!/bin/sh
-mkdir -p /srv/www && cd /srv/www
-echo {tier} > index.html; echo ok > health
+mkdir -p /srv/www/api && cd /srv/www
+echo {tier} > index.html; echo {tier} > api/index.html; echo ok > health
 exec python3 -m http.server {port}
 """
 CONNECT = "import socket; s = socket.socket(); s.settimeout({limit}); print(s.connect_ex(({address!r}, {port})))"
@@ -82,10 +84,7 @@ def test_1_a_network_of_two_zones(daemon, run):
 def test_2_groups_behind_one_load_balancer(daemon, run):
     ec2, elb, iam = daemon.client("ec2"), daemon.client("elbv2"), daemon.client("iam")
     edge = ec2.create_security_group(GroupName="edge", Description="HTTP", VpcId=run.vpc)["GroupId"]
-    for port in LISTENERS.values():
-        ec2.authorize_security_group_ingress(
-            GroupId=edge, IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp="0.0.0.0/0"
-        )
+    ec2.authorize_security_group_ingress(GroupId=edge, IpProtocol="tcp", FromPort=80, ToPort=80, CidrIp="0.0.0.0/0")
     iam.create_role(RoleName="app", AssumeRolePolicyDocument=TRUST)
     iam.create_instance_profile(InstanceProfileName="app")
     iam.add_role_to_instance_profile(InstanceProfileName="app", RoleName="app")
@@ -98,6 +97,14 @@ def test_2_groups_behind_one_load_balancer(daemon, run):
             IpPermissions=[{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [{"GroupId": edge}]}],
         )
         run.groups[tier] = SimpleNamespace(group=group, target_group=make_tier(daemon, run, tier, port, group))
+    front = elb.create_listener(
+        LoadBalancerArn=run.balancer["LoadBalancerArn"], Protocol="HTTP", Port=80,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": run.groups["frontend"].target_group}],
+    )["Listeners"][0]["ListenerArn"]
+    elb.create_rule(
+        ListenerArn=front, Priority=10, Actions=[{"Type": "forward", "TargetGroupArn": run.groups["backend"].target_group}],
+        Conditions=[{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/api/*"]}}],
+    )
     for tier, port in TIERS.items():
         until(lambda: len(healthy(elb, run.groups[tier].target_group)) == 2, 90, f"two healthy {tier}s")
         assert page(daemon, run, tier) == tier
@@ -109,10 +116,6 @@ def make_tier(daemon, run, tier, port, group):
         Name=tier, Protocol="HTTP", Port=port, VpcId=run.vpc, HealthCheckPath="/health",
         HealthCheckIntervalSeconds=10, HealthyThresholdCount=2, UnhealthyThresholdCount=2,
     )["TargetGroups"][0]["TargetGroupArn"]
-    elb.create_listener(
-        LoadBalancerArn=run.balancer["LoadBalancerArn"], Protocol="HTTP", Port=LISTENERS[tier],
-        DefaultActions=[{"Type": "forward", "TargetGroupArn": target_group}],
-    )
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     ec2.create_launch_template(
         LaunchTemplateName=tier,
@@ -200,8 +203,8 @@ def test_7_a_zone_fails_and_the_other_serves_on(daemon, run):
     daemon.run("chaos", "zone-outage", lost)
     target_group = run.groups["backend"].target_group
     until(lambda: not healthy(elb, target_group) & cut, 60, "the lost zone's targets to be unhealthy")
-    address, port = listener(daemon, run, "backend")
-    with Load((address, port), host=run.balancer["DNSName"], workers=2, rate=50) as load:
+    load = Load(listener(daemon), host=run.balancer["DNSName"], path=PATHS["backend"], workers=2, rate=50)
+    with load:
         until(
             lambda: len(members_in(daemon, "backend", kept) & healthy(elb, target_group)) >= 2, 120,
             "the group to have its minimum in the zone that is left",
@@ -230,17 +233,16 @@ def healthy(elb, target_group):
     return {target["Target"]["Id"] for target in found if target["TargetHealth"]["State"] == "healthy"}
 
 
-def listener(daemon, run, tier):
+def listener(daemon):
     balancer = next(one for one in daemon.status()["load_balancers"] if one["name"] == "web")
-    addresses = [urllib.parse.urlsplit(url) for url in balancer["urls"]]
-    found = next(url for url in addresses if (url.port or 80) == LISTENERS[tier])
+    found = urllib.parse.urlsplit(balancer["urls"][0])
     return found.hostname, found.port or 80
 
 
 def page(daemon, run, tier):
-    address, port = listener(daemon, run, tier)
+    address, port = listener(daemon)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{address}:{port}/", timeout=10) as answer:
+    with opener.open(f"http://{address}:{port}{PATHS[tier]}", timeout=10) as answer:
         return answer.read().decode().strip()
 
 

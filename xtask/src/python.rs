@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub const TEST_REQUIREMENTS: &str = "tests/requirements.txt";
 /// Ansible, a client of the black-box tests with an environment of its own.
 pub const ANSIBLE_REQUIREMENTS: &str = "tests/ansible/requirements.txt";
+/// Conformance tools of the load balancer's tests.
+pub const CONFORMANCE_REQUIREMENTS: &str = "tests/conformance/requirements.txt";
 /// Packages of the program that the benches compare with.
 pub const BENCH_REQUIREMENTS: &str = "xtask/src/bench/requirements.txt";
 

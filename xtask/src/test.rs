@@ -5,7 +5,7 @@
 
 use crate::Part;
 use crate::fetch;
-use crate::python::{self, ANSIBLE_REQUIREMENTS, TEST_REQUIREMENTS};
+use crate::python::{self, ANSIBLE_REQUIREMENTS, CONFORMANCE_REQUIREMENTS, TEST_REQUIREMENTS};
 use crate::run::{Job, minutes, root, target_directory};
 use crate::tally::{Tally, closing_line};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 pub const FRESH_SEEDS: u32 = 100;
 /// Seeds that once failed, one a line, decimal; `#` starts a comment.
 const RECORDED_SEEDS: &str = "crates/sim/seeds.txt";
+
+/// The HTTP/2 conformance tool, as Go names it.
+const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
 
 /// Programs that the tests call, and the Debian package that brings each.
 const PROGRAMS: [(&str, &str); 15] = [
@@ -149,17 +152,43 @@ fn recorded_seeds() -> Result<Vec<u64>, String> {
 fn clients(binary: &Path, pytest: &[String]) -> Result<Tally, String> {
     let python = python::environment(TEST_REQUIREMENTS)?;
     let ansible = python::environment(ANSIBLE_REQUIREMENTS)?;
+    let conformance = conformance_tools();
     println!("--- the real clients");
     let mut job = python
         .module("pytest")
         .args(["-p", "no:cacheprovider", "--durations=10", "-rs"])
         .env("ELASTANE_BIN", binary)
         .env("ANSIBLE_PLAYBOOK", ansible.program("ansible-playbook"))
+        .env("CONFORMANCE_TOOLS", conformance.as_deref().unwrap_or(Path::new("")))
         .limit(minutes(25));
     if !pytest.iter().any(|arg| arg.starts_with("tests")) {
         job = job.args(["tests"]);
     }
     counted(job.args(pytest))
+}
+
+/// The folder of the conformance tools, as far as they can be installed;
+/// tests that miss one say so and are skipped.
+fn conformance_tools() -> Option<PathBuf> {
+    let python = match python::environment(CONFORMANCE_REQUIREMENTS) {
+        Ok(python) => python,
+        Err(problem) => {
+            println!("{problem}: going on without conformance tools");
+            return None;
+        }
+    };
+    let folder = python.program("redbot").parent()?.to_path_buf();
+    if !folder.join("h2spec").is_file() {
+        // It is written in Go and has no other package.
+        let built = match on_path("go") {
+            true => Job::new("go").args(["install", H2SPEC]).env("GOBIN", &folder).limit(minutes(10)).run(),
+            false => Err("there is no Go".to_owned()),
+        };
+        if let Err(problem) = built {
+            println!("{problem}: going on without h2spec");
+        }
+    }
+    Some(folder)
 }
 
 /// Runs `job` and sums the closing lines that it prints. A bad exit status

@@ -51,6 +51,40 @@ pub trait World: Sync {
     /// The newest console output of an instance, at most 64 KiB; `None` when
     /// the host holds none.
     fn console(&self, instance: &InstanceId) -> Option<Vec<u8>>;
+
+    /// A stored object, as S3 would hold it: at most [`OBJECT_BYTES_MAX`]. A
+    /// world without objects has none.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn object(&self, _bucket: &str, _key: &str) -> Result<Vec<u8>, ObjectError> {
+        Err(ObjectError::Missing)
+    }
+}
+
+/// Bytes of an object that a handler reads: bundles of certificates and
+/// revocation lists, which end up in a row.
+pub const OBJECT_BYTES_MAX: usize = 1 << 20;
+
+/// Why an object cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectError {
+    /// There is none of this name.
+    Missing,
+    /// It is larger than [`OBJECT_BYTES_MAX`].
+    TooLarge,
+    /// It is there and cannot be read.
+    Unreadable(String),
+}
+
+/// A world that holds nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWorld;
+
+impl World for NoWorld {
+    fn console(&self, _instance: &InstanceId) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// A call that reads.
@@ -77,6 +111,8 @@ pub struct Change<'a, 'b> {
     pub tx: &'a mut Tx<'b>,
     /// Who calls.
     pub caller: &'a Caller,
+    /// The world.
+    pub world: &'a dyn World,
 }
 
 impl<'b> Deref for Change<'_, 'b> {
@@ -120,7 +156,7 @@ pub fn write(change: &mut Change<'_, '_>, input: &Input) -> Option<Result<Output
 /// Carries out any operation within a transaction: what the simulator and the
 /// shell's writer use.
 pub fn call(tx: &mut Tx<'_>, caller: &Caller, world: &dyn World, input: &Input) -> Result<Output, ApiError> {
-    if let Some(result) = write(&mut Change { tx, caller }, input) {
+    if let Some(result) = write(&mut Change { tx, caller, world }, input) {
         return result;
     }
     let view = tx.view();

@@ -35,7 +35,12 @@ impl World for NoWorld {
 impl Lab {
     /// A new engine whose host holds nothing.
     pub fn new() -> Lab {
-        let engine = Engine::open(Config::default(), 7, Vec::new()).expect("no rows");
+        Lab::with(Config::default())
+    }
+
+    /// The same with other settings.
+    pub fn with(config: Config) -> Lab {
+        let engine = Engine::open(config, 7, Vec::new()).expect("no rows");
         let scope = Scope::new("000000000000", "us-east-1");
         let caller = Caller::root(&scope.account, "AKIAIOSFODNN7EXAMPLE");
         let mut lab = Lab { engine, scope, caller, now: Time(1_767_225_600_000) };

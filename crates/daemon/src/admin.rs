@@ -2,7 +2,8 @@
 //! the rest for whoever holds the installation's credentials (SigV4 with
 //! service `elastane`).
 
-use crate::credentials::ACCOUNT;
+use crate::credentials::{ACCOUNT, proxy_secret};
+use crate::data_dir::DataDir;
 use crate::imports;
 use crate::server::{Server, plain};
 use crate::troubles::{self, CHAOS_PATH};
@@ -20,6 +21,9 @@ const RESET_LIMIT: Duration = Duration::from_secs(30);
 
 /// Our own paths besides those below [`IMAGES`] that need credentials.
 const PATHS: [&str; 3] = ["/_elastane/status", "/_elastane/reset", "/_elastane/down"];
+
+/// Public keys of authenticating rules' tokens, by their ids.
+const PUBLIC_KEYS: &str = "/_elastane/public-keys/";
 
 /// Imports of images: POST begins one, GET of its number says how far it is.
 pub const IMAGES: &str = "/_elastane/images";
@@ -189,7 +193,18 @@ pub async fn respond(server: &Server, request: Request<'_>, granted: bool) -> Ht
         ("GET", path) if let Some(number) = path.strip_prefix(IMAGES).and_then(|rest| rest.strip_prefix('/')) => {
             imports::look(server, number)
         }
+        ("GET", path) if let Some(id) = path.strip_prefix(PUBLIC_KEYS) => public_key(server, id),
         _ => plain(404, "there is no such path; try GET /_elastane/health\n"),
+    }
+}
+
+/// The key that verifies the tokens of authenticating rules, for anybody: what
+/// AWS serves at `public-keys.auth.elb.<region>.amazonaws.com/<key id>`.
+fn public_key(server: &Server, id: &str) -> HttpResponse {
+    let secret = DataDir::existing(&server.world.data).and_then(|data| proxy_secret(&data));
+    match secret.ok().and_then(|secret| elastane_proxy::oidc_public_key(&secret, id)) {
+        Some(pem) => plain(200, &pem),
+        None => plain(404, "no token of this installation has this key id\n"),
     }
 }
 

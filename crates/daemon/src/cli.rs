@@ -28,6 +28,8 @@ enum Command {
     Demo(command::demo::Demo),
     /// Print the exports that a shell needs to reach the daemon: eval "$(elastane env)".
     Env(Where),
+    /// Print the certificate that issued certificates are believed by: elastane ca > ca.pem; curl --cacert ca.pem.
+    Ca(Where),
     /// Say what this machine can do, which driver is chosen, and what to install for more.
     Doctor(Doctor),
     /// Show groups, instances, targets and alarms at a glance.
@@ -40,6 +42,10 @@ enum Command {
     Image(command::image::Image),
     /// Make trouble: cut off a zone, interrupt a spot instance.
     Chaos(Chaos),
+    /// Run the data plane: listeners, health checks, load balancing. `elastane up` starts it and it outlives
+    /// the daemon; nobody else needs to.
+    #[command(hide = true)]
+    Proxy(command::proxy::Proxy),
     /// Run the simulator: the same decisions on a virtual clock, with faults and checkers.
     Sim(elastane_sim::cli::Sim),
 }
@@ -214,12 +220,14 @@ pub fn run() -> ExitCode {
         Command::Up(up) => command::up::run(&up),
         Command::Demo(demo) => command::demo::run(&demo),
         Command::Env(place) => command::env::run(&place),
+        Command::Ca(place) => command::ca::run(&place),
         Command::Doctor(doctor) => command::doctor::run(&doctor),
         Command::Status(status) => command::status::run(&status),
         Command::Down(down) => command::down::run(&down),
         Command::Reset(place) => command::reset::run(&place),
         Command::Image(image) => command::image::run(&image),
         Command::Chaos(chaos) => command::chaos::run(&chaos),
+        Command::Proxy(proxy) => command::proxy::run(&proxy),
         Command::Sim(sim) => command::sim::run(&sim),
     };
     match result {

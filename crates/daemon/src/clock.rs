@@ -47,14 +47,17 @@ impl Clock {
         self.scale
     }
 
+    /// The same relation, for the data plane's process.
+    pub fn settings(&self) -> elastane_proxy::remote::ClockSettings {
+        elastane_proxy::remote::ClockSettings {
+            wall_ms: self.wall_ms,
+            service_ms: self.service_ms,
+            scale: self.scale,
+        }
+    }
+
     fn at(&self, wall_ms: i64) -> Time {
         Time(self.service_ms + ((wall_ms - self.wall_ms) as f64 * self.scale) as i64)
-    }
-}
-
-impl elastane_proxy::Clock for Clock {
-    fn now(&self) -> Time {
-        Clock::now(self)
     }
 }
 

@@ -43,6 +43,20 @@ impl Credentials {
     }
 }
 
+const PROXY_SECRET_FILE: &str = "proxy_secret.json";
+
+/// What the data planes of this installation seal cookies with, made if there
+/// is none: sessions of clients outlive restarts.
+pub fn proxy_secret(data: &DataDir) -> Result<[u8; 32], Problem> {
+    if let Some(found) = data.read_json(PROXY_SECRET_FILE)? {
+        return Ok(found);
+    }
+    let mut made = [0; 32];
+    random_bytes(&mut made)?;
+    data.write_json(PROXY_SECRET_FILE, &made)?;
+    Ok(made)
+}
+
 /// Random bytes from the operating system.
 pub fn random_bytes(buffer: &mut [u8]) -> Result<(), Problem> {
     let mut filled = 0;

@@ -3,6 +3,8 @@
 
 mod admin;
 mod auth;
+mod authority;
+mod buckets;
 mod cli;
 mod client;
 mod clock;
@@ -15,6 +17,7 @@ mod instance_identity;
 mod server;
 mod shell;
 mod store;
+mod supervisor;
 mod telemetry;
 mod troubles;
 mod world;

@@ -5,6 +5,7 @@ use crate::admin;
 use crate::auth::Auth;
 use crate::imports::Imports;
 use crate::shell::Shell;
+use crate::supervisor::Supervisor;
 use crate::world::RealWorld;
 use elastane_api::Caller;
 use elastane_engine::Scope;
@@ -55,6 +56,8 @@ pub struct Server {
     pub imports: Imports,
     /// Asked to be let down by `elastane down`.
     pub down: tokio::sync::Notify,
+    /// Looks after the data plane's process.
+    pub supervisor: Arc<Supervisor>,
     /// Driver, URL and the like, for `elastane status`.
     pub about: admin::About,
 }

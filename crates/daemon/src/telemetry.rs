@@ -4,13 +4,13 @@
 use crate::shell::Shell;
 use crate::world::RealWorld;
 use elastane_domain::id::InstanceId;
-use elastane_domain::series::StatisticSet;
+use elastane_domain::series::{Distribution, StatisticSet};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::Fact;
 use elastane_engine::launch::millicores;
 use elastane_engine::row::Phase;
 use elastane_engine::telemetry::{Counts, CpuSample, Traffic};
-use elastane_proxy::{Count, Report};
+use elastane_proxy::{BalancerReport, Count, Counters, GroupReport, Report, ResponseTime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +20,9 @@ const MINUTE: Span = Span::from_mins(1);
 /// A clock step or a suspended machine must not make it sleep for long.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-/// CloudWatch's names of plain counts.
-const NAMES: [(&str, Count); 17] = [
+/// CloudWatch's names of plain counts (alb.md 11 and 13). Which of them a
+/// load balancer has is the engine's business.
+const NAMES: [(&str, Count); 45] = [
     ("HTTPCode_ELB_3XX_Count", Count::Elb3xx),
     ("HTTPCode_ELB_4XX_Count", Count::Elb4xx),
     ("HTTPCode_ELB_5XX_Count", Count::Elb5xx),
@@ -34,12 +35,43 @@ const NAMES: [(&str, Count); 17] = [
     ("HTTPCode_Target_4XX_Count", Count::Target4xx),
     ("HTTPCode_Target_5XX_Count", Count::Target5xx),
     ("HTTP_Fixed_Response_Count", Count::FixedResponses),
+    ("HTTP_Redirect_Count", Count::Redirects),
+    ("HTTP_Redirect_Url_Limit_Exceeded_Count", Count::RedirectUrlLimit),
     ("NewConnectionCount", Count::NewConnections),
     ("ProcessedBytes", Count::ProcessedBytes),
+    ("IPv6ProcessedBytes", Count::Ipv6ProcessedBytes),
+    ("IPv6RequestCount", Count::Ipv6Requests),
     ("RejectedConnectionCount", Count::RejectedConnections),
+    ("RuleEvaluations", Count::RuleEvaluations),
+    ("NonStickyRequestCount", Count::NonStickyRequests),
+    ("GrpcRequestCount", Count::GrpcRequests),
+    ("DesyncMitigationMode_NonCompliant_Request_Count", Count::DesyncNonCompliant),
+    ("DroppedInvalidHeaderRequestCount", Count::DroppedInvalidHeader),
+    ("ForwardedInvalidHeaderRequestCount", Count::ForwardedInvalidHeader),
+    ("ClientTLSNegotiationErrorCount", Count::ClientTlsErrors),
+    ("TargetTLSNegotiationErrorCount", Count::TargetTlsErrors),
     ("TargetConnectionErrorCount", Count::TargetConnectionErrors),
     ("UnhealthyRoutingRequestCount", Count::UnhealthyRouting),
+    ("UnhealthyRoutingFlowCount", Count::UnhealthyRouting),
+    ("ELBAuthSuccess", Count::AuthSuccess),
+    ("ELBAuthFailure", Count::AuthFailure),
+    ("ELBAuthError", Count::AuthError),
+    ("NewFlowCount", Count::NewFlows),
+    ("NewFlowCount_TCP", Count::NewFlowsTcp),
+    ("NewFlowCount_TLS", Count::NewFlowsTls),
+    ("NewFlowCount_UDP", Count::NewFlowsUdp),
+    ("TCP_Client_Reset_Count", Count::ClientResets),
+    ("TCP_Target_Reset_Count", Count::TargetResets),
+    ("TCP_ELB_Reset_Count", Count::ElbResets),
+    ("ProcessedBytes_TCP", Count::ProcessedBytesTcp),
+    ("ProcessedBytes_TLS", Count::ProcessedBytesTls),
+    ("ProcessedBytes_UDP", Count::ProcessedBytesUdp),
+    ("ProcessedPackets", Count::ProcessedPackets),
+    ("RejectedFlowCount", Count::RejectedFlows),
 ];
+
+/// Names of the gauges of open flows, by kind.
+const FLOWS: [&str; 3] = ["ActiveFlowCount_TCP", "ActiveFlowCount_TLS", "ActiveFlowCount_UDP"];
 
 /// Runs for as long as the daemon does.
 pub async fn run(shell: Shell, world: Arc<RealWorld>) {
@@ -58,7 +90,7 @@ pub async fn run(shell: Shell, world: Arc<RealWorld>) {
         minute = now.floor(MINUTE);
         let samples = meter.measure(&shell, &world);
         shell.facts().send(Fact::Cpu { at: ended, samples });
-        shell.facts().send(Fact::Traffic(traffic(&world, ended)));
+        shell.facts().send(Fact::Traffic(traffic(&world, ended).await));
     }
 }
 
@@ -100,28 +132,86 @@ fn running(shell: &Shell) -> Vec<(InstanceId, u32)> {
         .collect()
 }
 
-fn traffic(world: &RealWorld, at: Time) -> Traffic {
-    let counters = world.proxy.collect();
+async fn traffic(world: &RealWorld, at: Time) -> Traffic {
+    let counters = world.proxy.collect().await;
+    summarize(&counters, at)
+}
+
+/// The data plane's counters under CloudWatch's names.
+fn summarize(counters: &Counters, at: Time) -> Traffic {
+    let balancer = |one: &BalancerReport| {
+        let zones = one.zones.iter().map(|zone| (zone.zone.clone(), counts(&zone.report)));
+        (one.arn.clone(), Counts { zones: zones.collect(), ..counts(&one.report) })
+    };
+    let group = |one: &GroupReport| {
+        let zones = one.zones.iter().filter_map(|zone| Some((zone.zone.clone()?, counts(&zone.report))));
+        (one.arn.clone(), Counts { zones: zones.collect(), ..counts(&one.report) })
+    };
     Traffic {
         at,
-        load_balancers: counters.load_balancers.iter().map(|one| (one.arn.clone(), counts(&one.report))).collect(),
-        target_groups: counters.target_groups.iter().map(|one| (one.arn.clone(), counts(&one.report))).collect(),
+        load_balancers: counters.load_balancers.iter().map(balancer).collect(),
+        target_groups: counters.target_groups.iter().map(group).collect(),
     }
 }
 
-/// The data plane's counters under CloudWatch's names (alb.md 11).
 fn counts(report: &Report) -> Counts {
-    let time = &report.response_time;
-    let seconds = |micros: u64| micros as f64 / 1e6;
-    let sums = NAMES.iter().map(|(name, count)| (*name, report.count(*count) as f64)).collect();
-    Counts {
-        requests: report.count(Count::Requests),
-        response_time: (time.count > 0).then(|| StatisticSet {
-            count: time.count as f64,
-            sum: seconds(time.sum_micros),
-            min: seconds(time.min_micros),
-            max: seconds(time.max_micros),
-        }),
-        sums,
+    let mut sums: BTreeMap<&'static str, f64> =
+        NAMES.iter().map(|(name, count)| (*name, report.count(*count) as f64)).collect();
+    sums.insert("ActiveConnectionCount", report.active_connections as f64);
+    sums.insert("ActiveFlowCount", report.active_flows.iter().sum::<u64>() as f64);
+    sums.extend(FLOWS.iter().zip(report.active_flows).map(|(name, flows)| (*name, flows as f64)));
+    let response_time = response_time(&report.response_time);
+    Counts { requests: report.count(Count::Requests), response_time, sums, ..Counts::default() }
+}
+
+/// Times in seconds with their spread, so that percentiles can be read.
+fn response_time(time: &ResponseTime) -> Option<Distribution> {
+    const MICROS: f64 = 1e6;
+    let seconds = |micros: u64| micros as f64 / MICROS;
+    let set = StatisticSet {
+        count: time.count as f64,
+        sum: seconds(time.sum_micros),
+        min: seconds(time.min_micros),
+        max: seconds(time.max_micros),
+    };
+    let buckets = time.histogram.iter().copied();
+    (time.count > 0).then(|| Distribution::of_histogram(set, MICROS, buckets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every name stands for one count, and none is there twice.
+    #[test]
+    fn alb_11_names_are_distinct() {
+        let mut names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).chain(FLOWS).collect();
+        names.sort_unstable();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), before);
+    }
+
+    /// Zones come with their own counts, and times with their spread.
+    #[test]
+    fn alb_11_counters_to_samples() {
+        let mut report = Report { active_connections: 3, ..Report::default() };
+        report.response_time = ResponseTime {
+            count: 2,
+            sum_micros: 3_000_000,
+            min_micros: 1_000_000,
+            max_micros: 2_000_000,
+            histogram: vec![(1_048_575, 1), (2_031_615, 1)],
+        };
+        let zone = elastane_proxy::BalancerZoneReport { zone: "us-east-1a".into(), report: report.clone() };
+        let balancer = BalancerReport { arn: "arn:lb".into(), report, zones: vec![zone] };
+        let counters = Counters { load_balancers: vec![balancer], ..Counters::default() };
+        let traffic = summarize(&counters, Time(60_000));
+        let counts = &traffic.load_balancers["arn:lb"];
+        assert_eq!(counts.sums["ActiveConnectionCount"], 3.0);
+        let set = counts.response_time.as_ref().unwrap().set();
+        assert_eq!((set.count, set.sum, set.min, set.max), (2.0, 3.0, 1.0, 2.0));
+        assert_eq!(counts.zones[&elastane_domain::id::Zone::from("us-east-1a")].response_time, counts.response_time);
+        assert_eq!(response_time(&ResponseTime::default()), None);
     }
 }

@@ -1,20 +1,21 @@
 //! The real world behind the engine: effects go to the host and the data
 //! plane; their facts come back through the shell's queue.
 
+use crate::buckets;
 use crate::instance_credentials::{self, InstanceSecrets};
 use crate::instance_identity::Signer;
 use crate::shell::{Actuator, Shell};
 use arc_swap::ArcSwap;
-use elastane_api::World;
-use elastane_domain::id::{InstanceId, VpcId};
+use elastane_api::{ObjectError, World};
+use elastane_domain::id::InstanceId;
 use elastane_domain::routing::Snapshot;
 use elastane_engine::launch::decode_user_data;
 use elastane_engine::row::Instance;
 use elastane_engine::{Effect, metadata};
-use elastane_host::{Host, Leaf, MetadataDocument, MetadataOptions, MetadataSource, SocketMaker};
-use elastane_proxy::{Connector, Proxy, Way};
+use elastane_host::{Host, Leaf, MetadataDocument, MetadataOptions, MetadataSource};
+use elastane_proxy::remote::RemoteProxy;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,15 +26,21 @@ pub type HostNames = Arc<ArcSwap<BTreeSet<String>>>;
 pub struct RealWorld {
     /// Instances.
     pub host: Arc<Host>,
-    /// The data plane.
-    pub proxy: Arc<Proxy>,
+    /// The data plane, in its own process.
+    pub proxy: Arc<RemoteProxy>,
     /// What the main port gives to the data plane.
     pub host_names: HostNames,
+    /// The data directory, below which the objects of buckets are.
+    pub data: PathBuf,
 }
 
 impl World for RealWorld {
     fn console(&self, instance: &InstanceId) -> Option<Vec<u8>> {
         Some(self.host.console_output(instance))
+    }
+
+    fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, ObjectError> {
+        buckets::read(&self.data, bucket, key)
     }
 }
 
@@ -61,19 +68,7 @@ impl RealWorld {
     fn route(&self, snapshot: Arc<Snapshot>) {
         let names = snapshot.load_balancers.iter().flat_map(|lb| lb.host_names.iter().cloned()).collect();
         self.host_names.store(Arc::new(names));
-        self.proxy.apply(&snapshot);
-    }
-}
-
-/// Makes the data plane's sockets in the network that a target lives in.
-pub struct VpcConnector(pub SocketMaker);
-
-impl Connector for VpcConnector {
-    fn socket(&self, way: Way<'_>) -> std::io::Result<OwnedFd> {
-        // Targets of every kind live in the VPC of their group.
-        let nowhere = VpcId::from("");
-        let vpc = way.vpc.unwrap_or(&nowhere);
-        self.0.tcp_socket_from(vpc, way.source)
+        self.proxy.apply(snapshot);
     }
 }
 

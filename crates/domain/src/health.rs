@@ -41,6 +41,12 @@ impl TargetHealthState {
         TargetHealthState { health: TargetHealth::Initial, run: 0 }
     }
 
+    /// A target whose health somebody else found out: it needs as many checks
+    /// to change as if they had been its own.
+    pub const fn known(health: TargetHealth) -> Self {
+        TargetHealthState { health, run: 0 }
+    }
+
     /// What the target is now.
     pub const fn health(&self) -> TargetHealth {
         self.health

@@ -6,8 +6,10 @@
 
 pub mod alarm;
 pub mod capacity;
+pub mod capacity_units;
 pub mod choice;
 pub mod credits;
+pub mod flow;
 pub mod group;
 pub mod health;
 pub mod id;
@@ -15,9 +17,11 @@ pub mod lifecycle;
 pub mod machine;
 pub mod network;
 pub mod routing;
+pub mod rules;
 pub mod scaling;
 pub mod series;
 pub mod time;
+pub mod tls;
 pub mod types;
 pub mod vpc;
 pub mod wildcard;

@@ -4,19 +4,25 @@
 //! of it is a stream of its own. A stream keeps one statistic set a minute
 //! and rolls older ones up, so its memory is bounded; so is the number of
 //! streams. Data of higher resolution (StorageResolution 1) is folded into
-//! its minute: no period below 60 seconds can be read. Percentiles are not
-//! kept.
+//! its minute: no period below 60 seconds can be read. How samples are spread
+//! is kept for three days, as a sketch; percentiles come from it.
+
+mod distribution;
+
+pub use distribution::{Distribution, Percent};
 
 use crate::time::{Span, Time};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 /// The finest resolution that is kept.
 pub const RESOLUTION: Span = Span::from_mins(1);
 
-/// Streams kept at once. A full stream takes about 60 KiB, a typical one of
-/// a short-lived instance under one; this many full ones stay under 300 MiB.
+/// Streams kept at once. A full stream takes about 150 KiB (two weeks of one
+/// sample a minute), a typical one of a short-lived instance under two; this
+/// many full ones stay under 800 MiB.
 pub const STREAMS_MAX: usize = 5_000;
 
 /// PutMetricData refuses timestamps older than two weeks.
@@ -32,14 +38,16 @@ pub const RECENTLY_ACTIVE: Span = Span::from_mins(180);
 /// last hours in minutes; PutMetricData accepts two weeks, so that what was
 /// accepted can be read.
 const TIERS: [Tier; 3] = [
-    Tier { step: Span::from_mins(1), keep: Span::from_mins(3 * 60) },
-    Tier { step: Span::from_mins(5), keep: Span::from_mins(3 * 24 * 60) },
-    Tier { step: Span::from_mins(60), keep: Span::from_mins(15 * 24 * 60) },
+    Tier { step: Span::from_mins(1), keep: Span::from_mins(3 * 60), spread: true },
+    Tier { step: Span::from_mins(5), keep: Span::from_mins(3 * 24 * 60), spread: true },
+    Tier { step: Span::from_mins(60), keep: Span::from_mins(15 * 24 * 60), spread: false },
 ];
 
 struct Tier {
     step: Span,
     keep: Span,
+    /// Whether percentiles can be read: a sketch takes more than a statistic set.
+    spread: bool,
 }
 
 /// What names a metric. Ordered by namespace, name, dimensions.
@@ -146,39 +154,50 @@ pub enum Statistic {
     Minimum,
     /// Largest.
     Maximum,
+    /// The value below which so many percent of the samples lie.
+    Percentile(Percent),
 }
 
 impl Statistic {
-    /// Every statistic.
+    /// Every statistic but the percentiles.
     pub const ALL: [Statistic; 5] =
         [Statistic::SampleCount, Statistic::Average, Statistic::Sum, Statistic::Minimum, Statistic::Maximum];
 
     /// AWS's word.
-    pub const fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Statistic::SampleCount => "SampleCount",
             Statistic::Average => "Average",
             Statistic::Sum => "Sum",
             Statistic::Minimum => "Minimum",
             Statistic::Maximum => "Maximum",
-        }
+            Statistic::Percentile(percent) => return Cow::Owned(format!("p{percent}")),
+        })
     }
 
-    /// The statistic that AWS calls `name`.
+    /// The statistic that AWS calls `name`; percentiles are not among them.
     pub fn from_name(name: &str) -> Option<Statistic> {
         Statistic::ALL.into_iter().find(|statistic| statistic.name() == name)
     }
 
-    /// Its value for a set; an empty set has the average 0.
-    pub fn of(self, set: &StatisticSet) -> f64 {
-        match self {
+    /// The percentile that AWS calls `name`: `p0` to `p100`, with up to ten decimals.
+    pub fn percentile(name: &str) -> Option<Statistic> {
+        name.strip_prefix('p').and_then(Percent::parse).map(Statistic::Percentile)
+    }
+
+    /// Its value for samples; `None` for a percentile when their spread is not
+    /// known. Without samples the average is 0.
+    pub fn of(self, samples: &Distribution) -> Option<f64> {
+        let set = samples.set();
+        Some(match self {
             Statistic::SampleCount => set.count,
             Statistic::Average if set.count == 0.0 => 0.0,
             Statistic::Average => set.sum / set.count,
             Statistic::Sum => set.sum,
             Statistic::Minimum => set.min,
             Statistic::Maximum => set.max,
-        }
+            Statistic::Percentile(percent) => return samples.percentile(percent),
+        })
     }
 }
 
@@ -230,7 +249,7 @@ pub struct MetricStore {
 #[derive(Clone, Debug, Default)]
 struct Stream {
     /// One ring per tier, oldest bucket first.
-    rings: [VecDeque<(Time, StatisticSet)>; TIERS.len()],
+    rings: [VecDeque<(Time, Distribution)>; TIERS.len()],
     /// From when on each tier but the last is complete.
     complete_from: [Time; TIERS.len()],
     newest: Time,
@@ -243,9 +262,19 @@ impl MetricStore {
         MetricStore::default()
     }
 
-    /// Adds samples taken at `at`. When the store is full, the stream that
+    /// Adds samples taken at `at`: a [`StatisticSet`], or a [`Distribution`] so
+    /// that percentiles can be read. When the store is full, the stream that
     /// went longest without a put gives way to a new one.
-    pub fn put(&mut self, id: MetricId, unit: Unit, at: Time, set: StatisticSet, now: Time) -> Result<(), PutError> {
+    pub fn put(
+        &mut self,
+        id: MetricId,
+        unit: Unit,
+        at: Time,
+        samples: impl Into<Distribution>,
+        now: Time,
+    ) -> Result<(), PutError> {
+        let samples = samples.into();
+        let set = samples.set();
         if at < now - AGE_MAX {
             return Err(PutError::TooOld);
         }
@@ -266,7 +295,7 @@ impl MetricStore {
         self.puts += 1;
         let stream = self.metrics.entry(id).or_default().entry(unit).or_default();
         stream.last_put = self.puts;
-        stream.put(at, set, now);
+        stream.put(at, &samples, now);
         Ok(())
     }
 
@@ -283,16 +312,40 @@ impl MetricStore {
         period: Span,
         unit: Option<Unit>,
     ) -> Vec<(Time, StatisticSet)> {
+        self.buckets(id, (start, end), period, unit, |samples| *samples.set(), |sum, more| sum.merge(more.set()))
+    }
+
+    /// The same as [`MetricStore::get`] with how the samples are spread, for percentiles.
+    pub fn distributions(
+        &self,
+        id: &MetricId,
+        start: Time,
+        end: Time,
+        period: Span,
+        unit: Option<Unit>,
+    ) -> Vec<(Time, Distribution)> {
+        self.buckets(id, (start, end), period, unit, Distribution::clone, Distribution::merge)
+    }
+
+    fn buckets<T>(
+        &self,
+        id: &MetricId,
+        (start, end): (Time, Time),
+        period: Span,
+        unit: Option<Unit>,
+        first: impl Fn(&Distribution) -> T,
+        merge: impl Fn(&mut T, &Distribution),
+    ) -> Vec<(Time, T)> {
         let start = start.floor(RESOLUTION);
         let period = period.max(RESOLUTION);
-        let mut buckets: BTreeMap<Time, StatisticSet> = BTreeMap::new();
+        let mut buckets: BTreeMap<Time, T> = BTreeMap::new();
         let Some(units) = self.metrics.get(id) else {
             return Vec::new();
         };
         for (_, stream) in units.iter().filter(|(had, _)| unit.is_none_or(|unit| unit == **had)) {
-            for (at, set) in stream.between(start, end) {
+            for (at, samples) in stream.between(start, end) {
                 let bucket = start + Span((at - start).millis() / period.millis() * period.millis());
-                buckets.entry(bucket).and_modify(|sum| sum.merge(set)).or_insert(*set);
+                buckets.entry(bucket).and_modify(|sum| merge(sum, samples)).or_insert_with(|| first(samples));
             }
         }
         buckets.into_iter().collect()
@@ -360,7 +413,7 @@ impl MetricFilter<'_> {
 }
 
 impl Stream {
-    fn put(&mut self, at: Time, set: StatisticSet, now: Time) {
+    fn put(&mut self, at: Time, samples: &Distribution, now: Time) {
         self.newest = self.newest.max(at);
         for (index, tier) in TIERS.iter().enumerate() {
             // Aligned to the next tier's step, so that no bucket of that is half here.
@@ -373,13 +426,13 @@ impl Stream {
             }
             let bucket = at.floor(tier.step);
             if bucket >= from {
-                insert(ring, bucket, set);
+                insert(ring, bucket, samples, tier.spread);
             }
         }
     }
 
     /// Buckets in a range, each from the finest tier that is complete there.
-    fn between(&self, start: Time, end: Time) -> impl Iterator<Item = (Time, &StatisticSet)> {
+    fn between(&self, start: Time, end: Time) -> impl Iterator<Item = (Time, &Distribution)> {
         TIERS.iter().enumerate().rev().flat_map(move |(index, _)| {
             let until = if index == 0 { end } else { end.min(self.complete_from[index - 1]) };
             let from = start.max(self.complete_from[index]);
@@ -390,11 +443,18 @@ impl Stream {
     }
 }
 
-fn insert(ring: &mut VecDeque<(Time, StatisticSet)>, bucket: Time, set: StatisticSet) {
+fn insert(ring: &mut VecDeque<(Time, Distribution)>, bucket: Time, samples: &Distribution, spread: bool) {
     let place = ring.partition_point(|(had, _)| *had < bucket);
-    match ring.get_mut(place) {
-        Some((had, sum)) if *had == bucket => sum.merge(&set),
-        Some(_) | None => ring.insert(place, (bucket, set)),
+    let there = ring.get_mut(place).filter(|(had, _)| *had == bucket);
+    match (there, spread) {
+        (Some((_, sum)), true) => sum.merge(samples),
+        (Some((_, sum)), false) => {
+            let mut set = *sum.set();
+            set.merge(samples.set());
+            *sum = set.into();
+        }
+        (None, true) => ring.insert(place, (bucket, samples.clone())),
+        (None, false) => ring.insert(place, (bucket, samples.without_spread())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The engine: facts in, writes and effects out.
 
+use crate::authority::Authority;
 use crate::chaos;
 use crate::network::{self, AddressPlan};
 use crate::reconcile::{self, Memory, News, Touched};
@@ -42,6 +43,8 @@ pub struct Config {
     pub vcpu_millicores: u32,
     /// What private keys are made from; without it none are made. New at every start.
     pub entropy: Option<Entropy>,
+    /// What issues certificates; without it none are issued.
+    pub authority: Option<Arc<Authority>>,
     /// A bug to carry, so that the simulator can prove that its checkers
     /// bite. Nothing else sets it.
     pub plant: Option<Plant>,
@@ -55,6 +58,7 @@ impl Default for Config {
             host_image_name: "host".to_string(),
             vcpu_millicores: 50,
             entropy: None,
+            authority: None,
             plant: None,
         }
     }
@@ -75,6 +79,16 @@ pub enum Plant {
     CapacityAboveMax,
     /// A draining target still takes requests.
     TargetRoutedAfterDrain,
+    /// Groups get the same share, whatever their weights.
+    WeightsEven,
+    /// Rules come in the order of their names.
+    RulesUnordered,
+    /// Targets in zones that are not enabled take requests.
+    ZonesIgnored,
+    /// Nodes use targets of all zones although they must not.
+    AlwaysAcrossZones,
+    /// What was said of targets is forgotten with each snapshot.
+    HealthForgotten,
     /// Launches come before the network that they need.
     LaunchBeforeNetwork,
     /// Changes of security groups do not reach the network.
@@ -214,7 +228,8 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::Snapshot
         | Kind::Role
         | Kind::InstanceProfile
-        | Kind::AccountSettings => false,
+        | Kind::AccountSettings
+        | Kind::CertificateSettings => false,
     }
 }
 
@@ -470,6 +485,9 @@ impl Engine {
             }
             ProxyFact::Applied { generation } => {
                 seen.routing_applied = generation;
+                if self.config.plant == Some(Plant::HealthForgotten) {
+                    seen.health.clear();
+                }
                 // No fact about a target that is not in this snapshot comes after this one.
                 if let Some(snapshot) = self.memory.route().filter(|snapshot| snapshot.generation == generation) {
                     seen.forget_unrouted(snapshot);

@@ -10,6 +10,7 @@
 //! their answers are sent; a row that says `Terminated` never says anything
 //! else again; no effect is issued before the first inventory.
 
+pub mod authority;
 mod chaos;
 mod engine;
 pub mod identity;
@@ -32,12 +33,14 @@ mod upgrade;
 
 pub use chaos::{Chaos, ChaosError, OUTAGE_MAX};
 pub use engine::{Config, Effect, Engine, Fact, Plant, Step};
+pub use reconcile::certificates;
 pub use reconcile::groups;
 pub use reconcile::instances;
 pub use reconcile::network as plans;
 pub use reconcile::outages;
 pub use reconcile::policy::{self, PolicyError};
 pub use reconcile::routing;
+pub use reconcile::target_states::{self, Idle, TargetState, TargetStates};
 pub use reconcile::targets;
 pub use rng::Rng;
 pub use scope::Scope;

@@ -56,6 +56,8 @@ pub struct Tables {
     pub certificates: Table<Certificate>,
     /// Server certificates of IAM.
     pub server_certificates: Table<ServerCertificate>,
+    /// Settings of ACM: at most one row.
+    pub certificate_settings: Table<CertificateSettings>,
     /// Target groups by ARN.
     pub target_groups: Table<TargetGroup>,
     /// Targets by `group ARN|id|port`.

@@ -24,6 +24,7 @@ mod mask;
 mod network;
 mod probe;
 mod process;
+mod reach;
 mod record;
 mod recovery;
 mod sockets;
@@ -40,8 +41,9 @@ pub use imds::{Leaf, MetadataDocument, MetadataOptions, MetadataSource};
 pub use init::run_helper;
 pub use make::{Entered, Make, SHIFT, enter_best, enter_private_namespaces};
 pub use probe::{Finding, doctor, probe};
+pub use reach::NetworkSockets;
 pub use recovery::sweep;
-pub use sockets::SocketMaker;
+pub use sockets::{SocketMaker, Transport, datagram_here, listening_here, speak_as, speak_from};
 
 /// The `nft` program that networks are driven with; `None` when it is not installed.
 pub fn packet_filter_program() -> Option<std::path::PathBuf> {

@@ -377,12 +377,26 @@ pub fn readiness(pidfd: std::sync::Arc<OwnedFd>) -> io::Result<tokio::io::unix::
 /// Lets a socket be bound to an address alone: the kernel chooses the port
 /// when it connects, and then one that is free towards that peer.
 pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
+    set_number(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
+/// Lets a socket be bound to addresses of others. Needs `CAP_NET_ADMIN` over its network.
+pub fn set_transparent(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_number(socket, libc::IPPROTO_IP, libc::IP_TRANSPARENT, 1)
+}
+
+/// Gives a socket's packets a mark for routing and filtering. Needs
+/// `CAP_NET_ADMIN` over its network.
+pub fn set_mark(socket: BorrowedFd<'_>, mark: u32) -> io::Result<()> {
+    set_number(socket, libc::SOL_SOCKET, libc::SO_MARK, mark as libc::c_int)
+}
+
+fn set_number(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int, number: libc::c_int) -> io::Result<()> {
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the value lives through the call and its size is passed with it.
     check(i64::from(unsafe {
-        let value = (&raw const on).cast();
-        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, value, size)
+        let value = (&raw const number).cast();
+        libc::setsockopt(socket.as_raw_fd(), level, option, value, size)
     }))
     .map(drop)
 }

@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         facts: Arc::new(|fact| eprintln!("{fact:?}")),
         connector: Arc::new(HostConnector),
         clock: Arc::new(WallClock),
+        secret: [7; 32],
+        data_dir: arguments.next().map(Into::into),
     })?;
     proxy.apply(&snapshot);
     loop {

@@ -7,6 +7,11 @@ use elastane_domain::time::Time;
 pub trait Clock: Send + Sync {
     /// Now. Called often and from several threads.
     fn now(&self) -> Time;
+
+    /// Now in microseconds since the epoch, for logs.
+    fn now_micros(&self) -> i64 {
+        self.now().millis() * 1000
+    }
 }
 
 /// Service time that is wall time.
@@ -17,5 +22,10 @@ impl Clock for WallClock {
     fn now(&self) -> Time {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Time(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    fn now_micros(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 }

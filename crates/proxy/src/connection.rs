@@ -1,25 +1,26 @@
 //! One client connection: request after request until either side is done.
+//! A request's head is read, the rule that it hits is found on the borrowed
+//! head, and what that rule needs is prepared in the same breath; nothing of
+//! the head is looked at later.
 
+use crate::exchange::{ClientConnection, Exchange};
 use crate::http::body::Body;
+use crate::http::headers::{ClientInfo, ClientProtocol};
 use crate::http::page::{self, Answer};
-use crate::http::request::{self, Forwarding, RequestHead};
+use crate::http::request::{self, Refusal, RequestHead};
 use crate::http::{Parsed, REQUEST_HEADER_MAX};
-use crate::local::{ListenerLocal, Route, RouteAction};
-use crate::metrics::Count;
-use crate::state::BalancerState;
+use crate::local::{ListenerLocal, NodeLocal};
+use crate::prepare::Prepared;
+use crate::route::RouteAction;
 use crate::stream::Stream;
 use crate::thread::Thread;
 use crate::watch::{Doing, Interrupt, Watch};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// Longest life of a client connection (`client_keep_alive.seconds`, default).
-const CLIENT_LIFE_MS: u64 = 3_600_000;
 /// A head without new lines is parsed again only after so many bytes, so that
 /// bytes sent one by one do not cost a parse each.
 const REPARSE_BYTES: usize = 1024;
@@ -30,60 +31,49 @@ const CLOSING_GRACE_MS: u64 = 1000;
 const LINGER_MS: u64 = 2000;
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// A request with its head rewritten for the target.
-pub(crate) struct Prepared {
-    pub(crate) route: Rc<Route>,
-    pub(crate) info: RequestHead,
-    /// The head for the target, and those body bytes that came with it.
-    pub(crate) head: Vec<u8>,
-    /// The rest of the body.
-    pub(crate) body: Body,
-}
-
 /// A client connection.
 pub(crate) struct Connection {
     pub(crate) thread: Rc<Thread>,
     pub(crate) listener: Rc<ListenerLocal>,
+    pub(crate) node: Rc<NodeLocal>,
     pub(crate) watch: Rc<Watch>,
     pub(crate) client: Stream,
+    /// Who is at the other end.
+    pub(crate) peer: Rc<ClientInfo>,
+    pub(crate) protocol: ClientProtocol,
     /// Bytes that came early: a part of a head, or the next request.
     pub(crate) input: Vec<u8>,
-    client_ip: String,
     born_ms: u64,
 }
 
 /// Keeps the counters right however the connection ends.
 struct Registration {
     thread: Rc<Thread>,
-    balancer: Arc<BalancerState>,
     slot: usize,
+    _counted: ClientConnection,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         self.thread.watches.remove(self.slot);
         self.thread.connections.set(self.thread.connections.get() - 1);
-        self.balancer.ledger.disconnect(self.thread.index);
     }
 }
 
 /// Serves a client in a task of its own.
-pub(crate) fn spawn(thread: Rc<Thread>, listener: Rc<ListenerLocal>, client: Stream, peer: SocketAddr) {
-    let route = listener.route.borrow().clone();
-    let (slot, watch) = thread.watches.add(listener.serial, thread.deadline_in(route.idle_ms));
-    let registration = Registration { thread: thread.clone(), balancer: route.balancer.clone(), slot };
+pub(crate) fn spawn(
+    thread: Rc<Thread>,
+    listener: Rc<ListenerLocal>,
+    node: Rc<NodeLocal>,
+    client: Stream,
+    peer: Rc<ClientInfo>,
+) {
+    let idle_ms = listener.route.borrow().idle_ms;
+    let (slot, watch) = thread.watches.add(listener.serial, thread.deadline_in(idle_ms));
+    let counted = ClientConnection::new(node.clone(), thread.index);
+    let registration = Registration { thread: thread.clone(), slot, _counted: counted };
     thread.connections.set(thread.connections.get() + 1);
-    route.balancer.ledger.connect(thread.index);
-    route.balancer.ledger.add(thread.index, Count::NewConnections, 1);
-    let mut connection = Connection {
-        born_ms: thread.now_ms(),
-        client_ip: peer.ip().to_canonical().to_string(),
-        input: Vec::new(),
-        thread,
-        listener,
-        watch,
-        client,
-    };
+    let mut connection = Connection::new(thread, listener, node, watch, client, peer, ClientProtocol::Http1);
     tokio::task::spawn_local(async move {
         let _registration = registration;
         connection.serve().await;
@@ -102,6 +92,8 @@ pub(crate) fn spawn_unknown(thread: Rc<Thread>, mut client: Stream) {
             now: thread.service_now(),
             keep_alive: false,
             head_only: false,
+            lines: b"",
+            edits: None,
         };
         page::write(&answer, &mut out);
         // A small answer fits the socket's buffer; a client that is gone loses nothing.
@@ -114,18 +106,44 @@ pub(crate) fn spawn_unknown(thread: Rc<Thread>, mut client: Stream) {
 }
 
 /// What came instead of, or as, the next request.
-enum Next {
+pub(crate) enum Next {
     Request(Prepared),
-    Refused(u16),
+    Refused(Refusal, Exchange),
     Closed,
 }
 
+/// An answer of the load balancer itself.
+pub(crate) struct Own<'a> {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'a str,
+    pub(crate) body: &'a [u8],
+    /// Further header lines, each with its line end.
+    pub(crate) lines: &'a [u8],
+    /// Whether the connection may stay.
+    pub(crate) keep: bool,
+}
+
 impl Connection {
-    async fn serve(&mut self) {
+    /// A connection; the caller counts it.
+    pub(crate) fn new(
+        thread: Rc<Thread>,
+        listener: Rc<ListenerLocal>,
+        node: Rc<NodeLocal>,
+        watch: Rc<Watch>,
+        client: Stream,
+        peer: Rc<ClientInfo>,
+        protocol: ClientProtocol,
+    ) -> Connection {
+        let born_ms = thread.now_ms();
+        Connection { thread, listener, node, watch, client, peer, protocol, input: Vec::new(), born_ms }
+    }
+
+    /// Serves requests until either side is done.
+    pub(crate) async fn serve(&mut self) {
         loop {
             let keep = match self.next_request().await {
                 Next::Request(prepared) => Box::pin(self.carry_out(prepared)).await,
-                Next::Refused(status) => self.answer_page(status, false, None).await,
+                Next::Refused(refusal, exchange) => self.refuse(refusal, exchange).await,
                 Next::Closed => false,
             };
             if !keep {
@@ -136,7 +154,8 @@ impl Connection {
 
     /// Whether the client's connection may serve another request.
     pub(crate) fn may_stay(&self) -> bool {
-        !self.listener.closing.get() && self.thread.now_ms() - self.born_ms < CLIENT_LIFE_MS
+        let life_ms = self.listener.route.borrow().client_life_ms;
+        !self.listener.closing.get() && self.thread.now_ms() - self.born_ms < life_ms
     }
 
     async fn next_request(&mut self) -> Next {
@@ -144,7 +163,7 @@ impl Connection {
         let wait_ms = if self.listener.closing.get() { CLOSING_GRACE_MS } else { idle_ms };
         self.watch.set_doing(if self.input.is_empty() { Doing::Idle } else { Doing::Talking });
         self.watch.set_deadline(self.thread.deadline_in(wait_ms));
-        let mut reading = HeadReader { parsed_bytes: 0 };
+        let mut reading = HeadReader { parsed_bytes: 0, exchange: None };
         if !self.input.is_empty() {
             let input = std::mem::take(&mut self.input);
             if let Some(next) = reading.take(&input, self) {
@@ -165,7 +184,10 @@ impl Connection {
                 Poll::Ready(_) => return Poll::Ready(Next::Closed),
                 Poll::Pending => {
                     return self.watch.poll(context).map(|interrupt| match interrupt {
-                        Interrupt::Timeout if !self.input.is_empty() => Next::Refused(408),
+                        Interrupt::Timeout if !self.input.is_empty() => {
+                            let exchange = reading.exchange.take().unwrap_or_else(|| Exchange::begin(&self.node));
+                            self.refused(Refusal::status(408), &[], exchange)
+                        }
                         Interrupt::Timeout | Interrupt::Closing | Interrupt::Cut => Next::Closed,
                     });
                 }
@@ -183,66 +205,84 @@ impl Connection {
     }
 
     /// Carries out a request; `true` if another may follow.
-    async fn carry_out(&mut self, prepared: Prepared) -> bool {
+    async fn carry_out(&mut self, mut prepared: Prepared) -> bool {
         let route = prepared.route.clone();
         self.watch.set_doing(Doing::Talking);
         if prepared.info.expects_continue && !prepared.body.is_done() && !self.write_all(page::CONTINUE).await {
             return false;
         }
-        match &route.action {
-            RouteAction::Forward { weights, groups } => {
-                let draw = self.thread.random.borrow_mut().draw() >> 11;
-                let index = match weights.as_slice() {
-                    [weight] if *weight > 0 => Some(0),
-                    weights => elastane_domain::choice::weighted(weights, draw),
-                };
-                match index {
-                    Some(index) => self.forward(prepared, &groups[index]).await,
-                    None => self.answer_page(503, true, Some(&prepared)).await,
-                }
+        if let Some(visit) = prepared.visit.take() {
+            prepared = match Box::pin(self.authenticate(&visit, prepared)).await {
+                Ok(prepared) => prepared,
+                Err(keep) => return keep,
+            };
+        }
+        if let Some(status) = prepared.refused {
+            return self.answer_page(status, true, prepared).await;
+        }
+        match &route.rules[prepared.rule].action {
+            RouteAction::Forward(action) => self.forward(prepared, action).await,
+            RouteAction::Redirect(redirect) => {
+                let status = redirect.status();
+                let lines = std::mem::take(&mut prepared.lines);
+                let body = page::error_page(status);
+                let own = Own { status, content_type: "text/html", body: &body, lines: &lines, keep: true };
+                self.answer(own, prepared).await
             }
             RouteAction::Fixed { status, content_type, body } => {
-                route.balancer.ledger.add(self.thread.index, Count::FixedResponses, 1);
-                self.answer(*status, content_type, body.as_bytes(), true, Some(&prepared)).await
+                let lines = std::mem::take(&mut prepared.lines);
+                let own = Own { status: *status, content_type, body: body.as_bytes(), lines: &lines, keep: true };
+                self.answer(own, prepared).await
             }
+            RouteAction::Broken => self.answer_page(500, true, prepared).await,
         }
     }
 
     /// Answers with an error page; see [`Connection::answer`].
-    pub(crate) async fn answer_page(&mut self, status: u16, keep: bool, request: Option<&Prepared>) -> bool {
+    pub(crate) async fn answer_page(&mut self, status: u16, keep: bool, mut prepared: Prepared) -> bool {
         let body = page::error_page(status);
-        self.answer(status, "text/html", &body, keep, request).await
+        let lines = std::mem::take(&mut prepared.lines);
+        self.answer(Own { status, content_type: "text/html", body: &body, lines: &lines, keep }, prepared).await
     }
 
     /// Answers without a target; `true` if another request may follow. The
     /// connection ends if the request's body was not read.
-    async fn answer(
-        &mut self,
-        status: u16,
-        content_type: &str,
-        body: &[u8],
-        keep: bool,
-        request: Option<&Prepared>,
-    ) -> bool {
-        let keep_alive =
-            keep && self.may_stay() && request.is_some_and(|request| request.info.keep_alive && request.body.is_done());
+    pub(crate) async fn answer(&mut self, own: Own<'_>, prepared: Prepared) -> bool {
+        let Prepared { info, body, head, exchange, .. } = prepared;
+        self.thread.give_back(head);
+        let keep = own.keep && info.keep_alive && body.is_done() && self.may_stay();
+        self.write_own(&own, keep, info.is_head, exchange).await
+    }
+
+    /// Answers a request that is not carried out. The connection ends.
+    async fn refuse(&mut self, refusal: Refusal, exchange: Exchange) -> bool {
+        let body = page::error_page(refusal.status);
+        let own = Own { status: refusal.status, content_type: "text/html", body: &body, lines: b"", keep: false };
+        self.write_own(&own, false, false, exchange).await
+    }
+
+    async fn write_own(&mut self, own: &Own<'_>, keep_alive: bool, head_only: bool, mut exchange: Exchange) -> bool {
+        let route = self.listener.route.borrow().clone();
         let mut out = self.thread.buffer();
         let answer = Answer {
-            status,
-            content_type,
-            body,
+            status: own.status,
+            content_type: own.content_type,
+            body: own.body,
             now: self.thread.service_now(),
             keep_alive,
-            head_only: request.is_some_and(|request| request.info.is_head),
+            head_only,
+            lines: own.lines,
+            edits: route.response.as_ref(),
         };
         page::write(&answer, &mut out);
-        let ledger = &self.listener.route.borrow().balancer.clone().ledger;
-        ledger.add_own_status(self.thread.index, status);
-        ledger.add(self.thread.index, Count::ProcessedBytes, out.len() as u64);
-        let idle_ms = self.listener.route.borrow().idle_ms;
+        exchange.answer_begun(own.status);
+        exchange.own_answer(self.thread.index, &self.node, own.status);
+        exchange.bytes(self.thread.index, &self.node, 0, out.len() as u64);
         self.watch.set_doing(Doing::Talking);
-        self.watch.set_deadline(self.thread.deadline_in(idle_ms));
+        self.watch.set_deadline(self.thread.deadline_in(route.idle_ms));
         let written = self.write_all(&out).await;
+        self.client.finish();
+        exchange.finish();
         self.thread.give_back(out);
         if written && !keep_alive {
             self.linger().await;
@@ -258,7 +298,12 @@ impl Connection {
     }
 
     async fn write_all(&mut self, bytes: &[u8]) -> bool {
-        matches!(self.watch.guard(self.client.write_all(bytes)).await, Ok(Ok(())))
+        let client = &mut self.client;
+        let written = self.watch.guard(async {
+            client.write_all(bytes).await?;
+            client.flush().await
+        });
+        matches!(written.await, Ok(Ok(())))
     }
 }
 
@@ -284,6 +329,8 @@ async fn linger(thread: &Thread, watch: &Watch, client: &mut Stream) {
 struct HeadReader {
     /// Length of the input when it was parsed last.
     parsed_bytes: usize,
+    /// Began with the first of them.
+    exchange: Option<Exchange>,
 }
 
 impl HeadReader {
@@ -306,38 +353,40 @@ impl HeadReader {
 
     /// Parses the whole input; what is not used goes to the connection's.
     fn parse(&mut self, input: &[u8], connection: &mut Connection) -> Option<Next> {
-        let thread = connection.thread.clone();
+        let exchange = self.exchange.take().unwrap_or_else(|| Exchange::begin(&connection.node));
         let route = connection.listener.route.borrow().clone();
-        let forwarding = Forwarding {
-            client_ip: &connection.client_ip,
-            port: route.port,
-            default_host: &route.default_host,
-            now_seconds: u32::try_from(thread.service_now().seconds()).unwrap_or(0),
-        };
-        let mut head = thread.buffer();
-        match request::parse(input, &forwarding, &mut thread.random.borrow_mut(), &mut head) {
+        let mut table = request::header_table();
+        match request::read(input, route.headers.desync, &mut table) {
             Ok(Parsed::Partial) => {
                 self.parsed_bytes = input.len();
+                self.exchange = Some(exchange);
                 connection.input.extend_from_slice(input);
-                thread.give_back(head);
                 None
             }
-            Err(refusal) => {
-                thread.give_back(head);
-                Some(Next::Refused(refusal.0))
-            }
-            Ok(Parsed::Complete(info)) => {
-                let mut body = info.body;
-                let rest = &input[info.length..];
-                let Ok(used) = body.feed(rest) else {
-                    return Some(Next::Refused(400));
-                };
-                head.extend_from_slice(&rest[..used]);
-                connection.input.extend_from_slice(&rest[used..]);
-                let received = (info.length + used) as u64;
-                route.balancer.ledger.add(thread.index, Count::ProcessedBytes, received);
-                Some(Next::Request(Prepared { route, info, head, body }))
-            }
+            Err(refusal) => Some(connection.refused(refusal, input, exchange)),
+            Ok(Parsed::Complete(view)) => Some(connection.prepare(&view, route, input, exchange)),
         }
     }
+}
+
+/// Whether a client's wish can be met by a group's version; `false` is 464 (alb.md 8).
+pub(crate) fn speaks(
+    protocol: ClientProtocol,
+    version: elastane_domain::routing::ProtocolVersion,
+    head: &[u8],
+) -> bool {
+    use elastane_domain::routing::ProtocolVersion::{Grpc, Http1, Http2};
+    match (protocol, version) {
+        (ClientProtocol::Http1, Http1) | (ClientProtocol::Http2, Http1 | Http2) => true,
+        (ClientProtocol::Http1, Http2 | Grpc) | (ClientProtocol::Grpc, Http1) => false,
+        (ClientProtocol::Http2, Grpc) => head.starts_with(b"POST "),
+        (ClientProtocol::Grpc, Http2 | Grpc) => true,
+    }
+}
+
+/// A body that ends where its head does, for requests that nothing is sent of.
+pub(crate) fn rest_of(info: &RequestHead, rest: &[u8]) -> Result<(Body, usize), Refusal> {
+    let mut body = info.body;
+    let used = body.feed(rest).map_err(|_| Refusal::BAD_REQUEST)?;
+    Ok((body, used))
 }

@@ -3,25 +3,32 @@
 //! callers only ever wait for the book's lock.
 
 use crate::clock::Clock;
+use crate::log::LogSink;
+use crate::oidc::Oidc;
 use crate::probe::probe;
-use crate::registry::{Counters, Opening, Place, Probe, Registry};
-use crate::sockets;
-use crate::thread::{self, Command, Handed, Setup};
-use crate::upstream::{Connector, Way};
+use crate::registry::{Counters, KnownHealth, Opening, Place, Probe, Registry};
+use crate::sockets::{self, HeldListener};
+use crate::thread::{self, Command, Handed, Load, Setup};
+use crate::upstream::{Connector, Transport, Way};
 use elastane_domain::health::CheckResult;
 use elastane_domain::routing::{ProxyFact, Snapshot};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{SocketAddrV4, TcpStream};
+use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How often the control thread looks at what is due. With a scaled clock an
 /// interval of 5 s is at least this long.
 const TICK: Duration = Duration::from_millis(20);
+/// How often the networks of VPCs are looked at that listeners are in.
+const LOOK_INSIDE: Duration = Duration::from_millis(500);
 /// Connections handed over and not yet taken, per data thread.
 const HANDED_MAX: usize = 4096;
 
@@ -40,6 +47,11 @@ pub struct ProxyConfig {
     pub connector: Arc<dyn Connector>,
     /// Service time, for check intervals and deregistration delays.
     pub clock: Arc<dyn Clock>,
+    /// Random bits that all data planes of an installation have in common and
+    /// nobody else knows: what clients keep for them is sealed with keys made of these.
+    pub secret: [u8; 32],
+    /// Where logs go: into the folder `logs` below it. Without it none are written.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// A running data plane. Dropping it closes all connections and waits for its threads.
@@ -47,18 +59,34 @@ pub struct Proxy {
     shared: Arc<Shared>,
     handed: Vec<mpsc::Sender<Handed>>,
     next: AtomicUsize,
-    /// Held by one [`Proxy::apply`] at a time.
-    order: Mutex<()>,
+    loads: Vec<Arc<Load>>,
     events: mpsc::UnboundedSender<Event>,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
+/// Listening sockets that can change hands.
+#[derive(Default)]
+struct Sockets {
+    /// Copies of those in use.
+    held: HashMap<Place, HeldListener>,
+    /// Those of a predecessor that wait for the first snapshot.
+    inherited: HashMap<Place, HeldListener>,
+    /// Listeners inside VPCs that are open: in which making of the VPC's
+    /// network, and on which port.
+    inside: HashMap<Place, (u64, u16)>,
+}
+
 struct Shared {
     registry: Mutex<Registry>,
+    /// Held by one [`Proxy::apply`] at a time.
+    order: Mutex<Sockets>,
+    retired: AtomicBool,
     commands: Vec<mpsc::UnboundedSender<Command>>,
     facts: FactSink,
     connector: Arc<dyn Connector>,
     clock: Arc<dyn Clock>,
+    /// Lines of logs that were thrown away.
+    lost_lines: Arc<AtomicU64>,
 }
 
 /// News for the control thread.
@@ -91,7 +119,11 @@ impl Proxy {
         let mut commands = Vec::new();
         let mut handed = Vec::new();
         let mut threads = Vec::new();
-        for index in 0..count {
+        let (logs, writer) = LogSink::start(config.data_dir.clone(), config.clock.clone())?;
+        let lost_lines = logs.lost_lines();
+        let oidc = Arc::new(Oidc::new(&config.secret));
+        let loads: Vec<Arc<Load>> = (0..count).map(|_| Arc::default()).collect();
+        for (index, load) in loads.iter().enumerate() {
             let (command_sender, command_receiver) = mpsc::unbounded_channel();
             let (handed_sender, handed_receiver) = mpsc::channel(HANDED_MAX);
             commands.push(command_sender);
@@ -102,8 +134,12 @@ impl Proxy {
                 seed: RandomState::new().build_hasher().finish(),
                 connector: config.connector.clone(),
                 clock: config.clock.clone(),
+                secret: config.secret,
+                oidc: oidc.clone(),
+                logs: logs.clone(),
                 commands: command_receiver,
                 handed: handed_receiver,
+                load: load.clone(),
                 // The control thread ends last; when it does not listen nobody needs to know.
                 applied: Box::new(move |thread, sequence| {
                     let _ = applied.send(Event::Applied { thread, sequence });
@@ -114,15 +150,20 @@ impl Proxy {
         }
         let shared = Arc::new(Shared {
             registry: Mutex::new(Registry::new(count)),
+            order: Mutex::default(),
+            retired: AtomicBool::new(false),
             commands,
             facts: config.facts,
             connector: config.connector,
             clock: config.clock,
+            lost_lines,
         });
         let control = (shared.clone(), events.clone());
         let run = move || run_control(control.0, control.1, inbox);
         threads.push(std::thread::Builder::new().name("proxy-control".to_owned()).spawn(run)?);
-        Ok(Proxy { shared, handed, next: AtomicUsize::new(0), order: Mutex::new(()), events, threads })
+        // It ends when the data threads have: they hold the only ways to it.
+        threads.extend(writer);
+        Ok(Proxy { shared, handed, next: AtomicUsize::new(0), loads, events, threads })
     }
 
     /// Puts a snapshot in force. Listening sockets are open when this
@@ -131,12 +172,32 @@ impl Proxy {
     pub fn apply(&self, snapshot: &Snapshot) {
         // All threads see all tables in the same order, and what a snapshot
         // changed is told before it is said to be applied.
-        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let (table, openings, mut facts) = self.shared.registry().apply(snapshot);
-        let mut sockets: Vec<Vec<(Place, TcpListener)>> = self.shared.commands.iter().map(|_| Vec::new()).collect();
+        let mut order = self.shared.order();
+        let (table, mut openings, mut facts) = self.shared.registry().apply(snapshot);
+        if self.shared.retired.load(Ordering::Relaxed) {
+            openings.clear();
+        }
+        {
+            let registry = self.shared.registry();
+            order.held.retain(|place, _| registry.listens(place));
+        }
+        let mut sockets: Vec<Vec<(Place, OwnedFd)>> = self.shared.commands.iter().map(|_| Vec::new()).collect();
         for opening in openings {
-            let (opened, fact) = open_listener(&opening, sockets.len());
-            facts.push(fact);
+            let inherited = order.inherited.remove(&opening.place).filter(|held| held.port == opening.port);
+            let (opened, fact) = match inherited {
+                Some(held) => take_over(held, sockets.len()),
+                None => {
+                    // `TCP_UDP` is one port, also where it is not the one asked for.
+                    let beside = order.held.get(&opening.place.beside()).map(|held| held.bound.port());
+                    open_listener(&opening, beside.unwrap_or(opening.port), sockets.len())
+                }
+            };
+            order.held.extend(hold(&opening, &opened, &fact).map(|held| (opening.place.clone(), held)));
+            // Of a listener's two places the first one speaks, unless the second one fails.
+            let spoken = opening.place.transport == Transport::Datagram
+                && !opened.is_empty()
+                && order.held.contains_key(&opening.place.beside());
+            facts.extend((!spoken).then_some(fact));
             if opened.is_empty() {
                 self.shared.registry().not_listening(&opening.place);
             }
@@ -144,6 +205,8 @@ impl Proxy {
                 of_thread.push((opening.place.clone(), socket));
             }
         }
+        // What the predecessor listened on and the snapshot does not name.
+        order.inherited.retain(|place, _| place.inside.is_some());
         self.shared.report(facts);
         let table = Arc::new(table);
         for (command, sockets) in self.shared.commands.iter().zip(sockets) {
@@ -151,6 +214,42 @@ impl Proxy {
             // A thread that ended takes no requests either.
             let _ = command.send(Command::Apply { table, sockets });
         }
+        listen_inside(&self.shared, &mut order);
+        order.inherited.clear();
+    }
+
+    /// Listening sockets of a predecessor, for the first snapshot to be
+    /// applied. It must not have had more data threads than this proxy has.
+    pub fn adopt(&self, listeners: Vec<HeldListener>) {
+        self.shared.order().inherited = listeners.into_iter().map(|held| (held.place.clone(), held)).collect();
+    }
+
+    /// Data threads.
+    pub fn threads(&self) -> usize {
+        self.handed.len()
+    }
+
+    /// Copies of all listening sockets, for a successor. This proxy goes on accepting.
+    pub fn hand_over(&self) -> Vec<HeldListener> {
+        self.shared.order().held.values().filter_map(HeldListener::copy).collect()
+    }
+
+    /// Stops accepting, for good, because a successor has the listening
+    /// sockets: what waits in their queues is its. Connections finish what
+    /// they are at; HTTP/1 clients are told to close with the next response.
+    pub fn retire(&self) {
+        let mut order = self.shared.order();
+        self.shared.retired.store(true, Ordering::Relaxed);
+        order.held.clear();
+        for command in &self.shared.commands {
+            let _ = command.send(Command::Retire);
+        }
+    }
+
+    /// Client connections that a retired proxy still serves, as of the last
+    /// sweep of each thread; `None` until all threads know that they are retired.
+    pub fn remaining(&self) -> Option<usize> {
+        self.loads.iter().map(|load| load.remaining()).sum()
     }
 
     /// Serves a client that connected elsewhere. `host` is what it asks for
@@ -174,6 +273,23 @@ impl Proxy {
         Err(Overloaded)
     }
 
+    /// What is known of the targets' health, for a successor.
+    pub fn export_health(&self) -> Vec<KnownHealth> {
+        self.shared.registry().export_health()
+    }
+
+    /// Health that a predecessor found out. Targets that come with later
+    /// snapshots start with it, which is told as a fact, instead of initial.
+    pub fn seed_health(&self, known: Vec<KnownHealth>) {
+        self.shared.registry().seed_health(known);
+    }
+
+    /// All counters since the start in Prometheus's text form. Reading them
+    /// takes nothing away from [`Proxy::collect`].
+    pub fn prometheus(&self) -> String {
+        self.shared.registry().prometheus(self.shared.lost_lines.load(Ordering::Relaxed))
+    }
+
     /// What happened since the last call. There is one caller: what it got is
     /// not told again.
     pub fn collect(&self) -> Counters {
@@ -182,15 +298,65 @@ impl Proxy {
 }
 
 /// The sockets of a listener, and what to tell about them.
-fn open_listener(opening: &Opening, threads: usize) -> (Vec<TcpListener>, ProxyFact) {
-    let Opening { place, port } = opening;
+fn open_listener(opening: &Opening, port: u16, threads: usize) -> (Vec<OwnedFd>, ProxyFact) {
+    let place = &opening.place;
     let address = place.node;
-    let (sockets, bound, note) = match sockets::open(address, *port, threads) {
+    let (sockets, bound, note) = match sockets::open(place.transport, address, port, threads) {
         Ok(bound) => (bound.sockets, Some(bound.address), bound.note),
         Err(error) => (Vec::new(), None, format!("cannot listen on {address}:{port}: {error}")),
     };
-    let Place { listener, node } = place.clone();
+    let Place { listener, node, .. } = place.clone();
     (sockets, ProxyFact::Listening { listener, node, bound, note })
+}
+
+/// Opens the listeners inside VPCs whose networks are there now and were not
+/// the last time, or are others.
+fn listen_inside(shared: &Shared, order: &mut Sockets) {
+    if shared.retired.load(Ordering::Relaxed) {
+        return;
+    }
+    let wanted = shared.registry().inside().clone();
+    order.inside.retain(|place, (_, port)| wanted.get(place) == Some(port));
+    for (place, port) in wanted {
+        let Some((vpc, address)) = &place.inside else { continue };
+        let Some(number) = shared.connector.network_number(vpc) else {
+            order.inside.remove(&place);
+            continue;
+        };
+        if order.inside.get(&place) == Some(&(number, port)) {
+            continue;
+        }
+        let bound = SocketAddrV4::new(*address, port);
+        let inherited = order.inherited.remove(&place).filter(|held| held.port == port);
+        let threads = shared.commands.len();
+        let opened = match inherited {
+            Some(held) => held.spread(threads),
+            // One that cannot be opened now is tried again with the next look.
+            None => (0..threads).map_while(|_| shared.connector.listen(vpc, bound, place.transport).ok()).collect(),
+        };
+        if opened.len() < threads {
+            continue;
+        }
+        order.inside.insert(place.clone(), (number, port));
+        let held = HeldListener::of(place.clone(), port, bound, String::new(), opened.iter().map(AsFd::as_fd));
+        order.held.extend(held.map(|held| (place.clone(), held)));
+        for (command, socket) in shared.commands.iter().zip(opened) {
+            let _ = command.send(Command::Listen(vec![(place.clone(), socket)]));
+        }
+    }
+}
+
+/// A predecessor's sockets of a listener, and what to tell about them.
+fn take_over(held: HeldListener, threads: usize) -> (Vec<OwnedFd>, ProxyFact) {
+    let Place { listener, node, .. } = held.place.clone();
+    let (bound, note) = (Some(held.bound), held.note.clone());
+    (held.spread(threads), ProxyFact::Listening { listener, node, bound, note })
+}
+
+/// Copies of a listener's sockets, if it has any.
+fn hold(opening: &Opening, opened: &[OwnedFd], fact: &ProxyFact) -> Option<HeldListener> {
+    let ProxyFact::Listening { bound: Some(bound), note, .. } = fact else { return None };
+    HeldListener::of(opening.place.clone(), opening.port, *bound, note.clone(), opened.iter().map(AsFd::as_fd))
 }
 
 impl Drop for Proxy {
@@ -210,6 +376,11 @@ impl Shared {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         // The book's operations leave it whole between any two steps that can panic.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn order(&self) -> MutexGuard<'_, Sockets> {
+        // Its maps are whole between any two steps that can panic.
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn report(&self, facts: impl IntoIterator<Item = ProxyFact>) {
@@ -232,6 +403,7 @@ fn run_control(
 async fn control(shared: Arc<Shared>, events: mpsc::UnboundedSender<Event>, mut inbox: mpsc::UnboundedReceiver<Event>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looked = Instant::now();
     loop {
         tokio::select! {
             event = inbox.recv() => match event {
@@ -240,14 +412,17 @@ async fn control(shared: Arc<Shared>, events: mpsc::UnboundedSender<Event>, mut 
                     shared.report(facts);
                 }
                 Some(Event::Checked { probe, result }) => {
-                    let fact = shared.registry().checked(&probe, result);
+                    let fact = shared.registry().checked(&probe, result, shared.clock.now());
                     shared.report(fact);
                     // Nothing is due because of it: the ticks look often enough.
                     continue;
                 }
                 Some(Event::Stop) | None => return,
             },
-            _ = ticks.tick() => {}
+            _ = ticks.tick() => if looked.elapsed() >= LOOK_INSIDE {
+                looked = Instant::now();
+                listen_inside(&shared, &mut shared.order());
+            }
         }
         carry_out_due(&shared, &events);
     }
@@ -265,7 +440,7 @@ fn carry_out_due(shared: &Arc<Shared>, events: &mpsc::UnboundedSender<Event>) {
         let (shared, events) = (shared.clone(), events.clone());
         tokio::task::spawn_local(async move {
             let way = Way { vpc: due.key.vpc.as_ref(), address: due.key.address, source: due.source };
-            let result = probe(&*shared.connector, way, &due.check).await;
+            let result = probe(&*shared.connector, way, &due.question).await;
             let _ = events.send(Event::Checked { probe: due, result });
         });
     }

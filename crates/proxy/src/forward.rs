@@ -1,11 +1,13 @@
 //! Finding a target for a request, trying another one when nothing was
 //! lost, and answering for targets that do not (alb.md 3.2 and 9).
 
-use crate::connection::{Connection, Prepared};
+use crate::choose::{Ask, GroupLocal};
+use crate::connection::{Connection, speaks};
 use crate::http::body::Body;
-use crate::local::{Choice, GroupLocal, TargetLocal};
-use crate::metrics::Count;
+use crate::local::TargetLocal;
+use crate::prepare::Prepared;
 use crate::relay::{End, Relay};
+use crate::route::ForwardAction;
 use crate::upstream::{CONNECT_TIMEOUT_MS, ConnectError, checkout};
 use crate::watch::{Doing, Interrupt};
 use std::rc::Rc;
@@ -32,14 +34,20 @@ impl Drop for Flight<'_> {
     }
 }
 
+/// Where a request goes, apart from the target.
+pub(crate) struct Way<'a> {
+    pub(crate) action: &'a ForwardAction,
+    pub(crate) group: &'a Rc<GroupLocal>,
+}
+
 /// What to do after one attempt.
 enum After {
     /// The client's connection may serve another request, or not.
     Answered(bool),
     /// The load balancer answers with this status.
     Page(u16),
-    /// The client is gone without an answer.
-    Gone,
+    /// The client is gone without an answer; the status is for the books.
+    Gone(u16),
     /// The connection could not be made; nothing was sent.
     Unreachable,
     /// A reused connection was closed before it saw the request.
@@ -47,10 +55,16 @@ enum After {
 }
 
 impl Connection {
-    /// Forwards a request to a target of the group; `true` if another request may follow.
-    pub(crate) async fn forward(&mut self, mut prepared: Prepared, group: &Rc<GroupLocal>) -> bool {
-        let thread = self.thread.index;
-        let balancer = prepared.route.balancer.clone();
+    /// Forwards a request to a target of one of the groups; `true` if another
+    /// request may follow.
+    pub(crate) async fn forward(&mut self, mut prepared: Prepared, action: &ForwardAction) -> bool {
+        let Some(group) = self.choose_group(&prepared, action) else {
+            return self.answer_page(503, true, prepared).await;
+        };
+        if !speaks(self.protocol, group.version(), &prepared.head) {
+            return self.answer_page(464, true, prepared).await;
+        }
+        let way = Way { action, group };
         let mut again: Option<Rc<TargetLocal>> = None;
         let mut avoid = None;
         let mut status = 502;
@@ -58,11 +72,8 @@ impl Connection {
             let fresh = again.is_some();
             let target = match again.take() {
                 Some(target) => target,
-                None => match group.choose(avoid) {
-                    Some(choice) if avoid != Some(choice.target.state.id) => {
-                        self.count_choice(&prepared, group, &choice, attempt == 0);
-                        choice.target
-                    }
+                None => match self.choose_target(&mut prepared, group, avoid, attempt == 0) {
+                    Some(target) if avoid != Some(target.state.id) => target,
                     Some(_) => break,
                     None => {
                         status = 503;
@@ -70,17 +81,19 @@ impl Connection {
                     }
                 },
             };
-            match self.attempt(&mut prepared, &target, fresh).await {
+            match self.attempt(&mut prepared, &way, &target, fresh).await {
                 After::Answered(keep) => {
                     self.thread.give_back(prepared.head);
+                    prepared.exchange.finish();
                     return keep;
                 }
                 After::Page(page) => {
                     status = page;
                     break;
                 }
-                After::Gone => {
-                    balancer.ledger.add_own_status(thread, 460);
+                After::Gone(status) => {
+                    prepared.exchange.own_answer(self.thread.index, &self.node, status);
+                    prepared.exchange.finish();
                     return false;
                 }
                 After::Unreachable if avoid.is_none() => avoid = Some(target.state.id),
@@ -88,44 +101,69 @@ impl Connection {
                 After::Stale => again = Some(target).filter(|target| target.may_pool()),
             }
         }
-        self.answer_page(status, true, Some(&prepared)).await
+        self.answer_page(status, true, prepared).await
     }
 
-    fn count_choice(&self, prepared: &Prepared, group: &GroupLocal, choice: &Choice, first: bool) {
-        let thread = self.thread.index;
-        choice.target.state.ledger.add(thread, Count::Requests, 1);
-        if first {
-            for ledger in [&prepared.route.balancer.ledger, &group.state.ledger] {
-                ledger.add(thread, Count::Requests, 1);
-            }
-            if choice.fail_open {
-                group.state.ledger.add(thread, Count::UnhealthyRouting, 1);
+    /// The group that the client's cookie names, else one by weight.
+    fn choose_group<'a>(&self, prepared: &Prepared, action: &'a ForwardAction) -> Option<&'a Rc<GroupLocal>> {
+        if let (Some(sticky), Some(secs)) = (&prepared.sticky, action.stickiness_secs) {
+            let (jar, now) = (&self.thread.jar, self.thread.service_now());
+            let named = sticky.group(jar, &prepared.route.balancer_arn, secs, &action.groups, now);
+            if let Some(index) = named {
+                return action.groups.get(index);
             }
         }
+        // With one group there is nothing to draw.
+        let draw = if action.groups.len() > 1 { self.thread.random.borrow_mut().draw() >> 11 } else { 0 };
+        action.choose(draw)
     }
 
-    async fn attempt(&mut self, prepared: &mut Prepared, target: &TargetLocal, fresh: bool) -> After {
+    fn choose_target(
+        &self,
+        prepared: &mut Prepared,
+        group: &Rc<GroupLocal>,
+        avoid: Option<u64>,
+        first: bool,
+    ) -> Option<Rc<TargetLocal>> {
+        let now = self.thread.service_now();
+        let sticky = prepared.sticky.as_ref();
+        let ask = Ask {
+            zone: self.node.state.zone_id,
+            now,
+            draw: self.thread.random.borrow_mut().draw(),
+            avoid,
+            sticky: sticky.and_then(|it| it.target(&self.thread.jar, &prepared.route.balancer_arn, group, now)),
+        };
+        let choice = group.choose(&ask)?;
+        if avoid != Some(choice.target.state.id) {
+            prepared.exchange.chosen(self.thread.index, &self.node, group, &choice, first);
+        }
+        Some(choice.target)
+    }
+
+    async fn attempt(&mut self, prepared: &mut Prepared, way: &Way<'_>, target: &TargetLocal, fresh: bool) -> After {
         let thread = self.thread.clone();
         let _flight = Flight::new(target, thread.index);
         self.watch.set_doing(Doing::Target(target.state.id));
         self.watch.set_deadline(thread.deadline_in(CONNECT_TIMEOUT_MS));
         let watch = self.watch.clone();
-        let (stream, reused) = match checkout(&*thread.connector, target, &watch, fresh).await {
+        let (stream, reused) = match checkout(&thread, target, &watch, fresh).await {
             Ok(connected) => connected,
             Err(error) => {
-                let state = &target.state;
-                for ledger in [&prepared.route.balancer.ledger, &state.group.ledger, &state.ledger] {
-                    ledger.add(thread.index, Count::TargetConnectionErrors, 1);
-                }
+                prepared.exchange.connect_failed(thread.index, &self.node, target, error.is_tls());
                 return match error {
                     ConnectError::Failed | ConnectError::Interrupted(Interrupt::Cut) => After::Unreachable,
-                    ConnectError::Interrupted(Interrupt::Timeout) => After::Page(504),
-                    ConnectError::Interrupted(Interrupt::Closing) => After::Page(502),
+                    ConnectError::Interrupted(Interrupt::Timeout)
+                    | ConnectError::HandshakeInterrupted(Interrupt::Timeout) => After::Page(504),
+                    ConnectError::Interrupted(Interrupt::Closing)
+                    | ConnectError::HandshakeInterrupted(_)
+                    | ConnectError::Handshake => After::Page(502),
                 };
             }
         };
         let may_repeat = reused && prepared.info.is_idempotent && prepared.info.body == Body::Empty;
-        match Relay::new(self, prepared, target, stream).run().await {
+        prepared.exchange.dispatched();
+        match Relay::new(self, prepared, way, target, stream).run().await {
             End::Complete { keep_client } => {
                 // The target answered before the client had sent everything.
                 if !keep_client && !prepared.body.is_done() {
@@ -134,10 +172,12 @@ impl Connection {
                 After::Answered(keep_client)
             }
             End::NoAnswer { silent: true } if may_repeat => After::Stale,
-            End::NoAnswer { .. } | End::BadAnswer | End::Cut => After::Page(502),
+            // Nothing happened with it, so any method may go again while its body is all there.
+            End::Refused if prepared.body == prepared.info.body => After::Stale,
+            End::NoAnswer { .. } | End::Refused | End::BadAnswer | End::Cut => After::Page(502),
             End::Late => After::Page(504),
-            End::BadBody => After::Page(400),
-            End::ClientGone => After::Gone,
+            End::BadBody | End::ShortBody => After::Page(400),
+            End::ClientGone => After::Gone(460),
             End::Broken => After::Answered(false),
         }
     }

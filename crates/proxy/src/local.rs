@@ -1,12 +1,17 @@
 //! One thread's view of the table: routes, turns and pools that need no
 //! locks because no other thread sees them.
 
-use crate::state::{BalancerState, GroupState, GroupTable, Table, TargetState};
+use crate::choose::GroupLocal;
+use crate::l4::FlowRoute;
+use crate::log::{LogKind, LogLocal, LogSink};
+use crate::registry::Place;
+use crate::route::Route;
+use crate::state::{BalancerTable, NodeState, Table, TargetState};
+use crate::tls::ListenerTls;
 use crate::upstream::Pool;
-use elastane_domain::choice::{self, Candidates, TargetView};
-use elastane_domain::id::{ListenerArn, TargetGroupArn};
-use elastane_domain::routing::{Action, Admission, Algorithm};
-use std::cell::{Cell, Ref, RefCell};
+use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn};
+use elastane_domain::routing::Admission;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
@@ -27,79 +32,25 @@ impl TargetLocal {
     }
 }
 
-/// A health epoch that never comes: candidates of this epoch are computed anew.
-const STALE: u64 = u64::MAX;
-
-/// A target group with this thread's turn.
-pub(crate) struct GroupLocal {
-    pub(crate) state: Arc<GroupState>,
-    algorithm: Algorithm,
-    targets: Vec<Rc<TargetLocal>>,
-    cursor: Cell<u64>,
-    /// Candidates as of a health epoch.
-    candidates: RefCell<(u64, Candidates)>,
+/// A node with what this thread needs to serve it; connections hold it across snapshots.
+pub(crate) struct NodeLocal {
+    pub(crate) state: Arc<NodeState>,
+    /// Where the lines of its access log go; `None` while it is off.
+    access_log: RefCell<Option<Rc<LogLocal>>>,
+    /// Where the lines of its connection log go.
+    connection_log: RefCell<Option<Rc<LogLocal>>>,
 }
 
-/// A target chosen for a request.
-pub(crate) struct Choice {
-    pub(crate) target: Rc<TargetLocal>,
-    pub(crate) fail_open: bool,
-}
-
-impl GroupLocal {
-    fn compute(targets: &[Rc<TargetLocal>]) -> Candidates {
-        let view =
-            |target: &Rc<TargetLocal>| TargetView { admission: target.admission.get(), health: target.state.health() };
-        choice::candidates(&targets.iter().map(view).collect::<Vec<_>>())
+impl NodeLocal {
+    /// The access log, when it is on.
+    pub(crate) fn access_log(&self) -> Option<Rc<LogLocal>> {
+        self.access_log.borrow().clone()
     }
 
-    fn candidates(&self) -> Ref<'_, (u64, Candidates)> {
-        let epoch = self.state.health_epoch();
-        if self.candidates.borrow().0 != epoch {
-            *self.candidates.borrow_mut() = (epoch, GroupLocal::compute(&self.targets));
-        }
-        self.candidates.borrow()
+    /// The connection log, when it is on.
+    pub(crate) fn connection_log(&self) -> Option<Rc<LogLocal>> {
+        self.connection_log.borrow().clone()
     }
-
-    /// Chooses a target, if possible not the one of the id `avoid`.
-    pub(crate) fn choose(&self, avoid: Option<u64>) -> Option<Choice> {
-        let candidates = self.candidates();
-        let Candidates { targets, fail_open } = &candidates.1;
-        let turn = self.cursor.get();
-        self.cursor.set(turn.wrapping_add(1));
-        let allowed: Vec<usize>;
-        let targets = match avoid {
-            Some(id) if targets.len() > 1 => {
-                let keeps = |index: &usize| self.targets[*index].state.id != id;
-                allowed = targets.iter().copied().filter(keeps).collect();
-                &allowed
-            }
-            _ => targets,
-        };
-        let index = match self.algorithm {
-            Algorithm::RoundRobin | Algorithm::WeightedRandom { .. } => choice::round_robin(targets.len(), turn),
-            Algorithm::LeastOutstandingRequests => {
-                let load = |&index: &usize| self.targets[index].state.ledger.in_flight();
-                choice::least_outstanding(&targets.iter().map(load).collect::<Vec<_>>(), turn)
-            }
-        };
-        index.map(|index| Choice { target: self.targets[targets[index]].clone(), fail_open: *fail_open })
-    }
-}
-
-/// What a listener does with requests.
-pub(crate) enum RouteAction {
-    Forward { weights: Vec<u32>, groups: Vec<Rc<GroupLocal>> },
-    Fixed { status: u16, content_type: String, body: String },
-}
-
-/// A listener's part of the table.
-pub(crate) struct Route {
-    pub(crate) balancer: Arc<BalancerState>,
-    pub(crate) port: u16,
-    pub(crate) default_host: String,
-    pub(crate) idle_ms: u64,
-    pub(crate) action: RouteAction,
 }
 
 /// A listener as this thread knows it; connections hold it across snapshots.
@@ -108,18 +59,30 @@ pub(crate) struct ListenerLocal {
     pub(crate) serial: u64,
     pub(crate) route: RefCell<Rc<Route>>,
     pub(crate) closing: Cell<bool>,
-    /// Ends the tasks that accept connections, by the address of the node.
-    pub(crate) accepting: RefCell<HashMap<Ipv4Addr, Rc<Notify>>>,
+    /// How it shakes hands; `None` in clear text.
+    pub(crate) tls: RefCell<Option<Arc<ListenerTls>>>,
+    /// Ends the tasks that accept connections or take datagrams.
+    pub(crate) accepting: RefCell<HashMap<Place, Rc<Notify>>>,
+    /// What it does with flows, if it is a network load balancer's.
+    pub(crate) flow: RefCell<Option<Rc<FlowRoute>>>,
+}
+
+impl ListenerLocal {
+    /// What it does with flows; `None` when it forwards requests.
+    pub(crate) fn flow(&self) -> Option<Rc<FlowRoute>> {
+        self.flow.borrow().clone()
+    }
 }
 
 /// All that this thread keeps from one table to the next.
-#[derive(Default)]
 pub(crate) struct Local {
     pub(crate) listeners: HashMap<ListenerArn, Rc<ListenerLocal>>,
     pub(crate) targets: HashMap<u64, Rc<TargetLocal>>,
     /// Listeners that requests to the main port reach by host name.
     pub(crate) hosts: HashMap<String, Rc<ListenerLocal>>,
-    groups: HashMap<TargetGroupArn, Rc<GroupLocal>>,
+    pub(crate) groups: HashMap<TargetGroupArn, Rc<GroupLocal>>,
+    nodes: HashMap<(LoadBalancerArn, Ipv4Addr), Rc<NodeLocal>>,
+    logs: LogSink,
     listeners_made: u64,
 }
 
@@ -133,31 +96,58 @@ pub(crate) struct Gone {
 }
 
 impl Local {
+    /// Knows nothing yet; log lines will go to this sink.
+    pub(crate) fn new(logs: LogSink) -> Local {
+        Local {
+            listeners: HashMap::new(),
+            targets: HashMap::new(),
+            hosts: HashMap::new(),
+            groups: HashMap::new(),
+            nodes: HashMap::new(),
+            logs,
+            listeners_made: 0,
+        }
+    }
+
+    /// Hands over the log lines gathered so far.
+    pub(crate) fn flush_logs(&self) {
+        for node in self.nodes.values() {
+            for log in [&node.access_log, &node.connection_log] {
+                if let Some(log) = &*log.borrow() {
+                    log.flush();
+                }
+            }
+        }
+    }
+
     /// Takes over a table. Listeners, targets, turns and pools that are still
     /// named keep their identity; the others are returned.
     pub(crate) fn apply(&mut self, table: &Table, thread: usize) -> Gone {
         // Requests under way may still choose from these for another attempt:
         // they must see the targets' new admission.
         for group in self.groups.values() {
-            group.candidates.borrow_mut().0 = STALE;
+            group.refresh();
         }
         let (gone_targets, cut) = self.apply_targets(table);
         let mut groups = HashMap::new();
         for (arn, group) in &table.groups {
-            groups.insert(arn.clone(), Rc::new(self.group(group, thread)));
+            let targets = group.targets.iter().map(|state| self.targets[&state.id].clone()).collect();
+            let before = self.groups.get(arn).map(|group| &**group);
+            groups.insert(arn.clone(), Rc::new(GroupLocal::new(group, targets, before, thread as u64)));
         }
         self.groups = groups;
         let mut before = std::mem::take(&mut self.listeners);
         self.hosts.clear();
+        let mut nodes_before = std::mem::take(&mut self.nodes);
         for balancer in &table.balancers {
+            let nodes = self.apply_nodes(balancer, &mut nodes_before);
+            for node in &nodes {
+                self.nodes.insert((balancer.config.arn.clone(), node.state.address), node.clone());
+            }
             for (index, listener) in balancer.config.listeners.iter().enumerate() {
-                let route = Rc::new(Route {
-                    balancer: balancer.state.clone(),
-                    port: listener.port,
-                    default_host: balancer.config.host_names.first().cloned().unwrap_or_default(),
-                    idle_ms: u64::from(balancer.config.options.idle_timeout_secs) * 1000,
-                    action: self.action(listener.rules.last().map(|rule| &rule.action)),
-                });
+                let groups = |arn: &TargetGroupArn| self.groups.get(arn).cloned();
+                let state = balancer.state.clone();
+                let route = Rc::new(Route::compile(listener, &balancer.config, state, nodes.clone(), groups));
                 let local = match before.remove(&listener.arn) {
                     Some(local) => {
                         *local.route.borrow_mut() = route;
@@ -165,6 +155,9 @@ impl Local {
                     }
                     None => self.new_listener(route),
                 };
+                let flow = FlowRoute::compile(listener, &balancer.config, table, &self.targets);
+                *local.flow.borrow_mut() = flow.map(Rc::new);
+                *local.tls.borrow_mut() = table.tls.get(&listener.arn).cloned();
                 if index == 0 {
                     for host in &balancer.config.host_names {
                         self.hosts.insert(host.clone(), local.clone());
@@ -186,7 +179,7 @@ impl Local {
                     Rc::new(TargetLocal {
                         state: state.clone(),
                         admission: Cell::new(target.admission),
-                        pool: Pool::default(),
+                        pool: Pool::of(&group.config),
                     })
                 });
                 let before = local.admission.replace(target.admission);
@@ -203,35 +196,34 @@ impl Local {
         (before.into_values().collect(), cut)
     }
 
-    fn group(&self, group: &GroupTable, thread: usize) -> GroupLocal {
-        let targets: Vec<_> = group.targets.iter().map(|state| self.targets[&state.id].clone()).collect();
-        // The epoch is read first: a change in between makes the next choice compute anew.
-        let epoch = group.state.health_epoch();
-        let candidates = GroupLocal::compute(&targets);
-        // Threads start at different targets, so that the first requests spread.
-        let turn = self.groups.get(&group.config.arn).map_or(thread as u64, |before| before.cursor.get());
-        GroupLocal {
-            state: group.state.clone(),
-            algorithm: group.config.algorithm,
-            targets,
-            cursor: Cell::new(turn),
-            candidates: RefCell::new((epoch, candidates)),
-        }
-    }
-
-    fn action(&self, action: Option<&Action>) -> RouteAction {
-        match action {
-            Some(Action::Forward(forward)) => {
-                let known =
-                    |(arn, weight): &(TargetGroupArn, u32)| self.groups.get(arn).map(|group| (*weight, group.clone()));
-                let (weights, groups) = forward.groups.iter().filter_map(known).unzip();
-                RouteAction::Forward { weights, groups }
+    /// The nodes of a load balancer: those known before keep their identity.
+    fn apply_nodes(
+        &self,
+        balancer: &BalancerTable,
+        before: &mut HashMap<(LoadBalancerArn, Ipv4Addr), Rc<NodeLocal>>,
+    ) -> Vec<Rc<NodeLocal>> {
+        let options = &balancer.config.options;
+        let local = |state: &Arc<NodeState>| {
+            let key = (balancer.config.arn.clone(), state.address);
+            let known = before.remove(&key).filter(|node| Arc::ptr_eq(&node.state, state));
+            let node = known.unwrap_or_else(|| {
+                Rc::new(NodeLocal {
+                    state: state.clone(),
+                    access_log: RefCell::default(),
+                    connection_log: RefCell::default(),
+                })
+            });
+            let logs = [
+                (&node.access_log, LogKind::Access, &options.access_log),
+                (&node.connection_log, LogKind::Connection, &options.connection_log),
+            ];
+            for (log, kind, place) in logs {
+                let replaced = self.logs.open(log.borrow().as_ref(), kind, &balancer.config, state, place.as_ref());
+                *log.borrow_mut() = replaced;
             }
-            Some(Action::Redirect(_)) | None => RouteAction::Forward { weights: Vec::new(), groups: Vec::new() },
-            Some(Action::FixedResponse { status, content_type, body }) => {
-                RouteAction::Fixed { status: *status, content_type: content_type.clone(), body: body.clone() }
-            }
-        }
+            node
+        };
+        balancer.nodes.iter().map(local).collect()
     }
 
     fn new_listener(&mut self, route: Rc<Route>) -> Rc<ListenerLocal> {
@@ -240,7 +232,9 @@ impl Local {
             serial: self.listeners_made,
             route: RefCell::new(route),
             closing: Cell::new(false),
+            tls: RefCell::default(),
             accepting: RefCell::default(),
+            flow: RefCell::default(),
         })
     }
 }

@@ -2,10 +2,16 @@
 //! whoever collects sums them. Nothing here locks or orders memory; a sum is
 //! a moment's picture.
 
+mod report;
+
+pub use report::{Report, ResponseTime};
+pub(crate) use report::Seen;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What is counted. Not every count has a meaning for every ledger.
+/// What is counted. Not every count has a meaning for every ledger. New ones
+/// are added at the end: reports travel between processes of two versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Count {
@@ -47,10 +53,67 @@ pub enum Count {
     UnhealthyRouting,
     /// `HTTP_Fixed_Response_Count`.
     FixedResponses,
+    /// `HTTP_Redirect_Count`.
+    Redirects,
+    /// `HTTP_Redirect_Url_Limit_Exceeded_Count`.
+    RedirectUrlLimit,
+    /// `RuleEvaluations`: rules that were looked at, without default rules.
+    RuleEvaluations,
+    /// `NonStickyRequestCount`.
+    NonStickyRequests,
+    /// `GrpcRequestCount`.
+    GrpcRequests,
+    /// `IPv6RequestCount`.
+    Ipv6Requests,
+    /// `IPv6ProcessedBytes`.
+    Ipv6ProcessedBytes,
+    /// `DesyncMitigationMode_NonCompliant_Request_Count`.
+    DesyncNonCompliant,
+    /// `DroppedInvalidHeaderRequestCount`.
+    DroppedInvalidHeader,
+    /// `ForwardedInvalidHeaderRequestCount`.
+    ForwardedInvalidHeader,
+    /// `ClientTLSNegotiationErrorCount`.
+    ClientTlsErrors,
+    /// `TargetTLSNegotiationErrorCount`.
+    TargetTlsErrors,
+    /// `ELBAuthSuccess`.
+    AuthSuccess,
+    /// `ELBAuthFailure`.
+    AuthFailure,
+    /// `ELBAuthError`.
+    AuthError,
+    /// `NewFlowCount` of network load balancers, all protocols.
+    NewFlows,
+    /// `NewFlowCount_TCP`.
+    NewFlowsTcp,
+    /// `NewFlowCount_TLS`.
+    NewFlowsTls,
+    /// `NewFlowCount_UDP`.
+    NewFlowsUdp,
+    /// `TCP_Client_Reset_Count`.
+    ClientResets,
+    /// `TCP_Target_Reset_Count`.
+    TargetResets,
+    /// `TCP_ELB_Reset_Count`.
+    ElbResets,
+    /// `ProcessedBytes_TCP`; also in `ProcessedBytes`.
+    ProcessedBytesTcp,
+    /// `ProcessedBytes_TLS`; also in `ProcessedBytes`.
+    ProcessedBytesTls,
+    /// `ProcessedBytes_UDP`; also in `ProcessedBytes`.
+    ProcessedBytesUdp,
+    /// `ProcessedPackets`.
+    ProcessedPackets,
+    /// `RejectedFlowCount`.
+    RejectedFlows,
+    /// Requests that a failed connection or an answer of 5XX spoilt; what
+    /// anomalies are found by.
+    Failures,
 }
 
 /// Number of variants of [`Count`].
-const COUNTS: usize = Count::FixedResponses as usize + 1;
+pub(crate) const COUNTS: usize = Count::Failures as usize + 1;
 
 impl Count {
     /// The count of a target's status code, by class.
@@ -101,7 +164,7 @@ fn bucket(micros: u64) -> usize {
 }
 
 /// The longest time of a bucket, in microseconds.
-fn bucket_end(index: usize) -> u64 {
+pub(crate) fn bucket_end(index: usize) -> u64 {
     let index = index as u64;
     if index < 2 * SUB_BUCKETS {
         return index;
@@ -116,6 +179,7 @@ struct Page {
     counts: [AtomicU64; COUNTS],
     in_flight: AtomicU64,
     connections: AtomicU64,
+    flows: [AtomicU64; 3],
     time_count: AtomicU64,
     time_sum: AtomicU64,
     time_min: AtomicU64,
@@ -141,6 +205,7 @@ impl Ledger {
             counts: [const { AtomicU64::new(0) }; COUNTS],
             in_flight: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            flows: [const { AtomicU64::new(0) }; 3],
             time_count: AtomicU64::new(0),
             time_sum: AtomicU64::new(0),
             time_min: AtomicU64::new(u64::MAX),
@@ -154,6 +219,12 @@ impl Ledger {
         add(&self.pages[thread].counts[count as usize], amount);
     }
 
+    /// Counts an attempt to reach a target that failed.
+    pub(crate) fn add_connection_error(&self, thread: usize) {
+        self.add(thread, Count::TargetConnectionErrors, 1);
+        self.add(thread, Count::Failures, 1);
+    }
+
     /// Counts a status code of the load balancer itself.
     pub(crate) fn add_own_status(&self, thread: usize, status: u16) {
         for count in Count::of_balancer(status).into_iter().flatten() {
@@ -165,6 +236,9 @@ impl Ledger {
     pub(crate) fn add_response(&self, thread: usize, status: u16, took: Duration) {
         if let Some(count) = Count::of_target(status) {
             self.add(thread, count, 1);
+            if count == Count::Target5xx {
+                self.add(thread, Count::Failures, 1);
+            }
         }
         let page = &self.pages[thread];
         let micros = took.as_micros() as u64;
@@ -197,16 +271,37 @@ impl Ledger {
         add(&self.pages[thread].connections, u64::MAX);
     }
 
+    /// A flow begins; kinds are in the order of [`Report::active_flows`].
+    pub(crate) fn open_flow(&self, thread: usize, kind: usize) {
+        add(&self.pages[thread].flows[kind], 1);
+    }
+
+    pub(crate) fn close_flow(&self, thread: usize, kind: usize) {
+        add(&self.pages[thread].flows[kind], u64::MAX);
+    }
+
+    /// Flows open on all threads, by kind. A flow may begin on one thread only.
+    pub(crate) fn flows(&self) -> [u64; 3] {
+        [0, 1, 2].map(|kind| self.pages.iter().map(|page| page.flows[kind].load(Relaxed)).sum())
+    }
+
     /// Requests in flight on all threads.
     pub(crate) fn in_flight(&self) -> u64 {
         self.pages.iter().map(|page| page.in_flight.load(Relaxed)).sum()
     }
 
-    fn connections(&self) -> u64 {
+    /// Connections open on all threads.
+    pub(crate) fn connections(&self) -> u64 {
         self.pages.iter().map(|page| page.connections.load(Relaxed)).sum()
     }
 
-    fn totals(&self) -> Totals {
+    /// One count since the ledger was made.
+    pub(crate) fn total(&self, count: Count) -> u64 {
+        self.pages.iter().map(|page| page.counts[count as usize].load(Relaxed)).sum()
+    }
+
+    /// All sums since the ledger was made.
+    pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals {
             counts: [0; COUNTS],
             time_count: 0,
@@ -228,7 +323,7 @@ impl Ledger {
 
     /// The shortest and the longest time since the last call, in microseconds.
     /// A request that ends during the call may be seen by the next one.
-    fn take_extremes(&self) -> (u64, u64) {
+    pub(crate) fn take_extremes(&self) -> (u64, u64) {
         self.pages.iter().fold((u64::MAX, 0), |(min, max), page| {
             let page_min = page.time_min.swap(u64::MAX, Relaxed);
             let page_max = page.time_max.swap(0, Relaxed);
@@ -237,82 +332,19 @@ impl Ledger {
     }
 }
 
-#[derive(Clone, Default)]
-struct Totals {
-    counts: [u64; COUNTS],
-    time_count: u64,
-    time_sum: u64,
-    histogram: Vec<u64>,
+/// Sums of a ledger since it was made.
+#[derive(Clone)]
+pub(crate) struct Totals {
+    pub(crate) counts: [u64; COUNTS],
+    pub(crate) time_count: u64,
+    pub(crate) time_sum: u64,
+    pub(crate) histogram: Vec<u64>,
 }
 
-/// What the last collection saw of one ledger.
-#[derive(Default)]
-pub(crate) struct Seen(Totals);
-
-impl Seen {
-    /// What happened since the last call.
-    pub(crate) fn report(&mut self, ledger: &Ledger) -> Report {
-        let now = ledger.totals();
-        let before = std::mem::replace(&mut self.0, now.clone());
-        let (min, max) = ledger.take_extremes();
-        let count = now.time_count - before.time_count;
-        let mut counts = now.counts;
-        for (now, before) in counts.iter_mut().zip(before.counts) {
-            *now -= before;
-        }
-        let histogram = now.histogram.iter().enumerate().filter_map(|(index, &now)| {
-            let more = now - before.histogram.get(index).copied().unwrap_or(0);
-            (more > 0).then_some((bucket_end(index), more))
-        });
-        Report {
-            counts,
-            in_flight: ledger.in_flight(),
-            active_connections: ledger.connections(),
-            response_time: ResponseTime {
-                count,
-                sum_micros: now.time_sum - before.time_sum,
-                min_micros: if min == u64::MAX { 0 } else { min },
-                max_micros: max,
-                histogram: histogram.collect(),
-            },
-        }
+impl Default for Totals {
+    fn default() -> Self {
+        Totals { counts: [0; COUNTS], time_count: 0, time_sum: 0, histogram: Vec::new() }
     }
-}
-
-/// What happened at one load balancer, target group or target since the last
-/// collection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    counts: [u64; COUNTS],
-    /// Requests in flight now; targets only.
-    pub in_flight: u64,
-    /// Client connections open now; load balancers only.
-    pub active_connections: u64,
-    /// `TargetResponseTime`: from the request being sent to the first header.
-    pub response_time: ResponseTime,
-}
-
-impl Report {
-    /// One count.
-    pub fn count(&self, count: Count) -> u64 {
-        self.counts[count as usize]
-    }
-}
-
-/// A distribution of times since the last collection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResponseTime {
-    /// How many there were.
-    pub count: u64,
-    /// Their sum in microseconds.
-    pub sum_micros: u64,
-    /// The shortest; 0 when there was none.
-    pub min_micros: u64,
-    /// The longest.
-    pub max_micros: u64,
-    /// Pairs of (longest time of a bucket in microseconds, how many), ascending,
-    /// without empty ones; a bucket is 1/16 of its times wide. Not for targets.
-    pub histogram: Vec<(u64, u64)>,
 }
 
 #[cfg(test)]

@@ -1,14 +1,31 @@
 //! The control side's book of identities: what exists, how it is doing, and
 //! what has to happen next. It decides; [`crate::control`] acts.
 
-use crate::metrics::{Count, Ledger, Report, Seen};
-use crate::state::{BalancerState, BalancerTable, GroupState, GroupTable, Table, TargetState};
+mod anomalies;
+mod collect;
+mod prometheus;
+mod standing;
+
+pub use collect::{
+    BalancerReport, BalancerZoneReport, Counters, GroupReport, GroupZoneReport, TargetReport,
+};
+pub use standing::KnownHealth;
+
+use crate::probe::Question;
+use crate::metrics::{Count, Ledger, Seen};
+use crate::state::{
+    BalancerState, BalancerTable, GroupState, GroupTable, NodeState, Table, TargetState, ZoneId, ZoneState,
+};
+use crate::tls;
+use crate::upstream::Transport;
+use elastane_domain::choice::{Outcomes, SlowStart, enters_slow_start};
 use elastane_domain::health::{CheckResult, TargetHealthState, Thresholds};
-use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn};
-use elastane_domain::routing::{Admission, HealthCheck, ProxyFact, Snapshot, TargetGroup, TargetHealth, TargetKey};
+use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn, VpcId, Zone};
+use elastane_domain::routing::{Admission, Family, Listener, LoadBalancer, Protocol, ProxyFact, Snapshot, TargetGroup, TargetHealth, TargetKey};
 use elastane_domain::time::{Span, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 /// Checks under way at once: a slow group must not exhaust descriptors.
@@ -17,48 +34,21 @@ const PROBES_MAX: usize = 256;
 /// interval, so that targets registered together are not checked together.
 const SPREAD_PERCENT: i64 = 10;
 
-/// Counters of one load balancer since the last collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BalancerReport {
-    /// The load balancer.
-    pub arn: LoadBalancerArn,
-    /// What happened.
-    pub report: Report,
+/// How a group's targets are asked. `Host` names the targets, but with a
+/// network load balancer its node and listener (alb.md 5.1 and 13).
+fn question(group: &TargetGroup, front: Option<&LoadBalancer>) -> Question {
+    let network = front.filter(|balancer| balancer.family == Family::Network);
+    let host = network.and_then(|balancer| {
+        let node = balancer.nodes.first()?;
+        let address = node.interface.as_ref().map_or(node.address, |(_, address)| *address);
+        let listener = balancer.listeners.iter().find(|one| one.target_groups().any(|arn| *arn == group.arn))?;
+        Some(format!("{address}:{}", listener.port))
+    });
+    Question { check: group.check.clone(), version: group.version, host, proxy_header: group.proxy_protocol }
 }
 
-/// Counters of one target group since the last collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupReport {
-    /// The target group.
-    pub arn: TargetGroupArn,
-    /// What happened.
-    pub report: Report,
-    /// Registered targets that are healthy now; 0 for a group that is not checked.
-    pub healthy: u32,
-    /// Registered targets that are unhealthy now; those still initial are neither.
-    pub unhealthy: u32,
-}
-
-/// Counters of one target since the last collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetReport {
-    /// The target.
-    pub key: TargetKey,
-    /// What happened.
-    pub report: Report,
-}
-
-/// Everything since the last collection, in the order of ARNs and addresses.
-/// What vanished from the snapshot is in one last collection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// By load balancer.
-    pub load_balancers: Vec<BalancerReport>,
-    /// By target group.
-    pub target_groups: Vec<GroupReport>,
-    /// By target.
-    pub targets: Vec<TargetReport>,
-}
+/// Below the addresses of all targets.
+const LOWEST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// An identity with what the last collection saw of it.
 struct Entry<S> {
@@ -74,17 +64,49 @@ impl<S> Entry<S> {
     }
 }
 
+struct BalancerEntry {
+    entry: Entry<BalancerState>,
+    config: Arc<LoadBalancer>,
+    /// By zone and address.
+    nodes: BTreeMap<(Zone, Ipv4Addr), Entry<NodeState>>,
+    /// The zones that were told last.
+    zones_in_dns: Option<Vec<Zone>>,
+}
+
 struct GroupEntry {
     entry: Entry<GroupState>,
     config: Arc<TargetGroup>,
+    zones: BTreeMap<Option<Zone>, Entry<ZoneState>>,
+    /// How its targets are asked.
+    question: Question,
+    /// The load balancer that forwards to it.
+    balancer: Option<LoadBalancerArn>,
+    /// What was told last: healthy for routing and for DNS.
+    standing: Option<(bool, bool)>,
+}
+
+/// Where a target's health comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watching {
+    /// Nobody asks.
+    Not,
+    /// From checks.
+    Probed,
+    /// Checks are disabled: it is healthy.
+    Trusted,
 }
 
 struct TargetEntry {
     entry: Entry<TargetState>,
     admission: Admission,
-    /// Registered in a group that is checked.
-    probed: bool,
+    watching: Watching,
     health: TargetHealthState,
+    /// Requests and failures of late, for finding anomalies.
+    outcomes: Outcomes,
+    /// The counts that are in `outcomes` already.
+    judged: Outcomes,
+    /// Whether it was told to be anomalous, and to be mitigated.
+    anomaly: (bool, bool),
     /// When the next check starts; `None` is at once.
     due: Option<Time>,
     checking: bool,
@@ -110,7 +132,7 @@ pub(crate) struct Probe {
     pub(crate) key: TargetKey,
     pub(crate) source: Option<Ipv4Addr>,
     pub(crate) life: u64,
-    pub(crate) check: HealthCheck,
+    pub(crate) question: Question,
 }
 
 /// What a moment asks for.
@@ -129,20 +151,49 @@ pub(crate) struct Opening {
 }
 
 /// A listener on one of its load balancer's nodes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) listener: ListenerArn,
+    /// [`elastane_domain::routing::Node::address`].
     pub(crate) node: Ipv4Addr,
+    pub(crate) transport: Transport,
+    /// Not on the node's own address, but on its interface in the VPC.
+    pub(crate) inside: Option<(VpcId, Ipv4Addr)>,
+}
+
+impl Place {
+    /// All places of a listener.
+    fn all<'a>(balancer: &'a LoadBalancer, listener: &'a Listener) -> impl Iterator<Item = Place> + 'a {
+        let transports: &[Transport] = match listener.protocol {
+            Protocol::Http | Protocol::Https | Protocol::Tcp | Protocol::Tls => &[Transport::Stream],
+            Protocol::Udp => &[Transport::Datagram],
+            Protocol::TcpUdp => &[Transport::Stream, Transport::Datagram],
+        };
+        balancer.nodes.iter().flat_map(move |node| {
+            transports.iter().flat_map(move |&transport| {
+                [None, node.interface.clone()].into_iter().enumerate().filter(|(at, inside)| *at == 0 || inside.is_some()).map(
+                    move |(_, inside)| Place { listener: listener.arn.clone(), node: node.address, transport, inside },
+                )
+            })
+        })
+    }
+
+    /// The TCP place that shares the port with this UDP place.
+    pub(crate) fn beside(&self) -> Place {
+        Place { transport: Transport::Stream, ..self.clone() }
+    }
 }
 
 /// The book.
 pub(crate) struct Registry {
     threads: usize,
-    balancers: BTreeMap<LoadBalancerArn, Entry<BalancerState>>,
+    balancers: BTreeMap<LoadBalancerArn, BalancerEntry>,
     groups: BTreeMap<TargetGroupArn, GroupEntry>,
     targets: BTreeMap<TargetKey, TargetEntry>,
     /// Listeners that have sockets, with their ports.
     listeners: HashMap<Place, u16>,
+    /// Listeners inside VPCs, whose networks come and go.
+    inside: HashMap<Place, u16>,
     hosts: HashMap<String, LoadBalancerArn>,
     ids: u64,
     sequence: u64,
@@ -150,6 +201,16 @@ pub(crate) struct Registry {
     pending: VecDeque<(u64, u64)>,
     applied: Vec<u64>,
     checking: usize,
+    /// What listeners need for handshakes.
+    tls: tls::Book,
+    /// All zones that were ever named; their places are their numbers.
+    zones: Vec<Zone>,
+    /// Health that a predecessor found out, until its target is there.
+    seeds: HashMap<TargetKey, TargetHealth>,
+    /// Health, registrations or settings changed since the standing was told.
+    unsettled: bool,
+    /// When anomalies are looked for next.
+    judge_at: Time,
 }
 
 impl Registry {
@@ -160,13 +221,29 @@ impl Registry {
             groups: BTreeMap::new(),
             targets: BTreeMap::new(),
             listeners: HashMap::new(),
+            inside: HashMap::new(),
             hosts: HashMap::new(),
             ids: 0,
             sequence: 0,
             pending: VecDeque::new(),
             applied: vec![0; threads],
             checking: 0,
+            tls: tls::Book::default(),
+            zones: Vec::new(),
+            seeds: HashMap::new(),
+            unsettled: false,
+            judge_at: Time(i64::MIN),
         }
+    }
+
+    /// The number of a zone.
+    fn zone_id(&mut self, zone: &Zone) -> ZoneId {
+        let place = self.zones.iter().position(|known| known == zone).unwrap_or_else(|| {
+            self.zones.push(zone.clone());
+            self.zones.len() - 1
+        });
+        // There are a handful of zones; beyond the numbers they would share the last one.
+        ZoneId::try_from(place).unwrap_or(ZoneId::MAX)
     }
 
     /// Pages of a ledger: one for each data thread and one for the control side.
@@ -183,25 +260,46 @@ impl Registry {
         let groups = self.apply_groups(snapshot, &mut facts);
         let openings = self.apply_listeners(snapshot);
         let balancers = self.apply_balancers(snapshot);
-        (Table { sequence: self.sequence, balancers, groups }, openings, facts)
+        let tls = self.tls.compile(snapshot);
+        (Table { sequence: self.sequence, balancers, groups, tls }, openings, facts)
     }
 
     fn apply_balancers(&mut self, snapshot: &Snapshot) -> Vec<BalancerTable> {
         let pages = self.pages();
         self.hosts.clear();
-        self.balancers.values_mut().for_each(|entry| entry.gone = true);
+        for balancer in self.balancers.values_mut() {
+            balancer.entry.gone = true;
+            balancer.nodes.values_mut().for_each(|node| node.gone = true);
+        }
         let mut tables = Vec::with_capacity(snapshot.load_balancers.len());
         for config in &snapshot.load_balancers {
             let arn = &config.arn;
-            let entry = self
-                .balancers
-                .entry(arn.clone())
-                .or_insert_with(|| Entry::new(BalancerState { ledger: Ledger::new(pages, true) }));
-            entry.gone = false;
+            let mut places: Vec<(Zone, Ipv4Addr)> =
+                config.nodes.iter().map(|node| (node.zone.clone(), node.address)).collect();
+            if places.is_empty() {
+                // Reached by its name on the main port all the same.
+                places.push((Zone::from(""), Ipv4Addr::UNSPECIFIED));
+            }
+            let ids: Vec<ZoneId> = places.iter().map(|(zone, _)| self.zone_id(zone)).collect();
+            let balancer = self.balancers.entry(arn.clone()).or_insert_with(|| BalancerEntry {
+                entry: Entry::new(BalancerState { ledger: Ledger::new(pages, true) }),
+                config: config.clone(),
+                nodes: BTreeMap::new(),
+                zones_in_dns: None,
+            });
+            balancer.entry.gone = false;
+            balancer.config = config.clone();
+            let nodes = places.into_iter().zip(ids).map(|((zone, address), zone_id)| {
+                let state = || NodeState { zone: zone.clone(), zone_id, address, ledger: Ledger::new(pages, true) };
+                let node = balancer.nodes.entry((zone.clone(), address)).or_insert_with(|| Entry::new(state()));
+                node.gone = false;
+                node.state.clone()
+            });
+            let nodes = nodes.collect();
             for host in &config.host_names {
                 self.hosts.insert(host.clone(), arn.clone());
             }
-            tables.push(BalancerTable { config: config.clone(), state: entry.state.clone() });
+            tables.push(BalancerTable { config: config.clone(), state: balancer.entry.state.clone(), nodes });
         }
         tables
     }
@@ -209,10 +307,14 @@ impl Registry {
     fn apply_listeners(&mut self, snapshot: &Snapshot) -> Vec<Opening> {
         let mut listeners = HashMap::new();
         let mut openings = Vec::new();
+        self.inside.clear();
         for balancer in &snapshot.load_balancers {
             for listener in &balancer.listeners {
-                for node in &balancer.nodes {
-                    let place = Place { listener: listener.arn.clone(), node: node.address };
+                for place in Place::all(balancer, listener) {
+                    if place.inside.is_some() {
+                        self.inside.insert(place, listener.port);
+                        continue;
+                    }
                     if self.listeners.get(&place) != Some(&listener.port) {
                         openings.push(Opening { place: place.clone(), port: listener.port });
                     }
@@ -224,27 +326,52 @@ impl Registry {
         openings
     }
 
+    /// The listeners inside VPCs that the newest snapshot has, with their ports.
+    pub(crate) fn inside(&self) -> &HashMap<Place, u16> {
+        &self.inside
+    }
+
     fn apply_groups(&mut self, snapshot: &Snapshot, facts: &mut Vec<ProxyFact>) -> HashMap<TargetGroupArn, GroupTable> {
         let pages = self.pages();
-        self.groups.values_mut().for_each(|group| group.entry.gone = true);
+        self.unsettled = true;
+        for group in self.groups.values_mut() {
+            group.entry.gone = true;
+            group.zones.values_mut().for_each(|zone| zone.gone = true);
+        }
+        let mut fronts: HashMap<&TargetGroupArn, &Arc<LoadBalancer>> = HashMap::new();
+        for balancer in &snapshot.load_balancers {
+            fronts.extend(balancer.listeners.iter().flat_map(|one| one.target_groups()).map(|arn| (arn, balancer)));
+        }
         self.targets.values_mut().for_each(|target| target.entry.gone = true);
         let mut tables = HashMap::new();
         for config in &snapshot.target_groups {
             let group = self
                 .groups
                 .entry(config.arn.clone())
-                .or_insert_with(|| GroupEntry { entry: Entry::new(GroupState::new(pages)), config: config.clone() });
+                .or_insert_with(|| GroupEntry {
+                    entry: Entry::new(GroupState::new(pages)),
+                    config: config.clone(),
+                    zones: BTreeMap::new(),
+                    question: question(config, None),
+                    balancer: None,
+                    standing: None,
+                });
             group.entry.gone = false;
             group.config = config.clone();
+            let front = fronts.get(&config.arn);
+            group.question = question(config, front.map(|balancer| &***balancer));
+            group.balancer = front.map(|balancer| balancer.arn.clone());
             let state = group.entry.state.clone();
+            let shifted = front.map_or(&[][..], |balancer| &balancer.options.shifted_away);
+            let shifted_away = shifted.iter().map(|zone| self.zone_id(zone)).collect();
             let targets =
                 (0..config.targets.len()).map(|index| self.apply_target(config, index, &state, facts)).collect();
-            let table = GroupTable { config: config.clone(), state, targets };
+            let table = GroupTable { config: config.clone(), state, targets, shifted_away };
             tables.insert(config.arn.clone(), table);
         }
         for target in self.targets.values_mut().filter(|target| target.entry.gone) {
             target.admission = Admission::Unused;
-            target.probed = false;
+            target.watching = Watching::Not;
             target.drain = Drain::Not;
         }
         tables
@@ -257,30 +384,38 @@ impl Registry {
         group_state: &Arc<GroupState>,
         facts: &mut Vec<ProxyFact>,
     ) -> Arc<TargetState> {
-        let pages = self.pages();
         let (target, sequence) = (&group.targets[index], self.sequence);
         let key = group.key(target);
+        let zone = self.group_zone(&group.arn, target.zone.as_ref());
+        let pages = self.pages();
         let ids = &mut self.ids;
-        let entry = self.targets.entry(key.clone()).or_insert_with(|| {
+        let mut make = || {
             *ids += 1;
-            TargetEntry {
-                entry: Entry::new(TargetState::new(*ids, key.clone(), group_state.clone(), pages)),
-                admission: target.admission,
-                probed: false,
-                health: TargetHealthState::new(),
-                due: None,
-                checking: false,
-                life: 0,
-                drain: Drain::Not,
-            }
-        });
+            TargetEntry::new(TargetState::new(*ids, key.clone(), group_state.clone(), zone.clone(), pages))
+        };
+        let entry = self.targets.entry(key.clone()).or_insert_with(&mut make);
+        if entry.entry.state.zone.zone != zone.zone && !entry.checking {
+            // Registered again in another zone: another target.
+            *entry = make();
+        }
         entry.entry.gone = false;
         entry.entry.state.set_source(target.source);
+        if group.slow_start == Span::ZERO && entry.entry.state.slow_start().is_some() {
+            entry.entry.state.set_slow_start(None);
+        }
         entry.admission = target.admission;
-        let was_probed = entry.probed;
-        entry.probed = group.checked && target.admission == Admission::Registered;
-        if entry.probed && !was_probed {
-            entry.start_anew(facts);
+        let watching = match (group.checked && target.admission == Admission::Registered, group.check.enabled) {
+            (false, _) => Watching::Not,
+            (true, true) => Watching::Probed,
+            (true, false) => Watching::Trusted,
+        };
+        let before = std::mem::replace(&mut entry.watching, watching);
+        if watching != before && watching != Watching::Not {
+            let known = match watching {
+                Watching::Trusted => Some(TargetHealth::Healthy),
+                Watching::Probed | Watching::Not => self.seeds.remove(&key),
+            };
+            entry.start_anew(known.unwrap_or(TargetHealth::Initial), facts);
         }
         entry.drain = match (target.admission, entry.drain) {
             (Admission::Draining { .. }, Drain::Not) => Drain::Since { sequence, cut: false },
@@ -293,6 +428,11 @@ impl Registry {
     /// A listener could not be opened anywhere: the next snapshot tries again.
     pub(crate) fn not_listening(&mut self, place: &Place) {
         self.listeners.remove(place);
+    }
+
+    /// Whether the newest snapshot has a listener there.
+    pub(crate) fn listens(&self, place: &Place) -> bool {
+        self.listeners.contains_key(place) || self.inside.contains_key(place)
     }
 
     /// A thread uses the table of this sequence.
@@ -318,13 +458,15 @@ impl Registry {
         let everywhere = self.applied_everywhere();
         let mut due = Due::default();
         for (key, target) in &mut self.targets {
-            if target.probed && !target.checking && self.checking < PROBES_MAX {
-                let check = &self.groups[&key.group].config.check;
+            if target.watching == Watching::Probed && !target.checking && self.checking < PROBES_MAX {
+                let group = &self.groups[&key.group];
+                let question = &group.question;
                 if target.due.is_none_or(|due| due <= now) {
-                    target.schedule(now, check.interval);
+                    target.schedule(now, question.check.interval);
                     self.checking += 1;
                     let source = target.entry.state.source();
-                    due.probes.push(Probe { key: key.clone(), source, life: target.life, check: check.clone() });
+                    let question = question.clone();
+                    due.probes.push(Probe { key: key.clone(), source, life: target.life, question });
                 }
             }
             let (Admission::Draining { until }, Drain::Since { sequence, cut }) = (target.admission, target.drain)
@@ -344,82 +486,103 @@ impl Registry {
                 due.facts.push(ProxyFact::Drained { target: key.clone() });
             }
         }
+        self.judge(now, &mut due.facts);
+        self.settle(&mut due.facts);
         due
     }
 
     /// A check ended.
-    pub(crate) fn checked(&mut self, probe: &Probe, result: CheckResult) -> Option<ProxyFact> {
+    pub(crate) fn checked(&mut self, probe: &Probe, result: CheckResult, now: Time) -> Option<ProxyFact> {
         self.checking -= 1;
-        let thresholds =
-            Thresholds { healthy: probe.check.healthy_threshold, unhealthy: probe.check.unhealthy_threshold };
+        let check = &probe.question.check;
+        let thresholds = Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
         let target = self.targets.get_mut(&probe.key)?;
         target.checking = false;
-        if target.life != probe.life || !target.probed {
+        if target.life != probe.life || target.watching != Watching::Probed {
             return None;
         }
+        let before = target.health.health();
         let health = target.health.observe(result, thresholds)?;
-        target.entry.state.set_health(health);
+        self.unsettled = true;
+        self.start_slowly(&probe.key, before, health, now);
+        let state = &self.targets[&probe.key].entry.state;
+        state.set_health(health);
         Some(ProxyFact::Health { target: probe.key.clone(), health })
+    }
+
+    /// Begins or ends the slow start of a target whose health changes (alb.md 3.3).
+    fn start_slowly(&self, key: &TargetKey, before: TargetHealth, health: TargetHealth, now: Time) {
+        let state = &self.targets[key].entry.state;
+        if health != TargetHealth::Healthy {
+            state.set_slow_start(None);
+        } else if before != TargetHealth::Healthy {
+            let duration = self.groups[&key.group].config.slow_start;
+            let full = |other: &TargetEntry| {
+                let slow = other.entry.state.slow_start().is_some_and(|start| !start.is_over(now));
+                other.entry.state.id != state.id
+                    && other.admission == Admission::Registered
+                    && other.health.health() == TargetHealth::Healthy
+                    && !slow
+            };
+            let others = duration > Span::ZERO && self.of_group(&key.group).any(|(_, other)| full(other));
+            state.set_slow_start(enters_slow_start(duration, others).then_some(SlowStart { since: now, duration }));
+        }
+    }
+
+    /// The targets of a group, in the order of their addresses.
+    fn of_group<'a>(&'a self, arn: &'a TargetGroupArn) -> impl Iterator<Item = (&'a TargetKey, &'a TargetEntry)> {
+        let lowest = TargetKey { group: arn.clone(), vpc: None, address: LOWEST };
+        self.targets.range(lowest..).take_while(move |(key, _)| key.group == *arn)
+    }
+
+    /// The part of a group in a zone.
+    fn group_zone(&mut self, arn: &TargetGroupArn, zone: Option<&Zone>) -> Arc<ZoneState> {
+        let pages = self.pages();
+        let zone_id = zone.map(|zone| self.zone_id(zone));
+        let group = self.groups.get_mut(arn).expect("a group is entered before its targets");
+        let state = || ZoneState { zone: zone.cloned(), zone_id, ledger: Ledger::new(pages, true) };
+        let entry = group.zones.entry(zone.cloned()).or_insert_with(|| Entry::new(state()));
+        entry.gone = false;
+        entry.state.clone()
     }
 
     /// Counts a connection that no data thread took.
     pub(crate) fn reject(&self, host: &str) {
-        let entry = self.hosts.get(host).and_then(|arn| self.balancers.get(arn));
-        if let Some(entry) = entry {
-            entry.state.ledger.add(self.threads, Count::RejectedConnections, 1);
+        let balancer = self.hosts.get(host).and_then(|arn| self.balancers.get(arn));
+        if let Some(balancer) = balancer {
+            balancer.entry.state.ledger.add(self.threads, Count::RejectedConnections, 1);
         }
-    }
-
-    /// What happened since the last call; forgets what vanished.
-    pub(crate) fn collect(&mut self) -> Counters {
-        let mut counters = Counters::default();
-        for (arn, entry) in &mut self.balancers {
-            let report = entry.seen.report(&entry.state.ledger);
-            counters.load_balancers.push(BalancerReport { arn: arn.clone(), report });
-        }
-        let mut hosts: HashMap<&TargetGroupArn, (u32, u32)> = HashMap::new();
-        for (key, target) in &mut self.targets {
-            let report = target.entry.seen.report(&target.entry.state.ledger);
-            counters.targets.push(TargetReport { key: key.clone(), report });
-            if target.probed {
-                let (healthy, unhealthy) = hosts.entry(&key.group).or_default();
-                match target.health.health() {
-                    TargetHealth::Healthy => *healthy += 1,
-                    TargetHealth::Unhealthy(_) => *unhealthy += 1,
-                    TargetHealth::Initial => {}
-                }
-            }
-        }
-        for (arn, group) in &mut self.groups {
-            let report = group.entry.seen.report(&group.entry.state.ledger);
-            let (healthy, unhealthy) = hosts.get(arn).copied().unwrap_or_default();
-            counters.target_groups.push(GroupReport { arn: arn.clone(), report, healthy, unhealthy });
-        }
-        self.forget_gone();
-        counters
-    }
-
-    /// Nobody but the book holds what no thread uses any more.
-    fn forget_gone(&mut self) {
-        let unused = |gone: bool, holders: usize| gone && holders == 1;
-        self.balancers.retain(|_, entry| !unused(entry.gone, Arc::strong_count(&entry.state)));
-        self.targets
-            .retain(|_, target| target.checking || !unused(target.entry.gone, Arc::strong_count(&target.entry.state)));
-        self.groups.retain(|_, group| !unused(group.entry.gone, Arc::strong_count(&group.entry.state)));
     }
 }
 
 impl TargetEntry {
-    /// Registered, again or for the first time: initial until checked (alb.md 5.2, 1 and 6).
-    fn start_anew(&mut self, facts: &mut Vec<ProxyFact>) {
+    fn new(state: TargetState) -> TargetEntry {
+        TargetEntry {
+            entry: Entry::new(state),
+            admission: Admission::Unused,
+            watching: Watching::Not,
+            health: TargetHealthState::new(),
+            outcomes: Outcomes::default(),
+            judged: Outcomes::default(),
+            anomaly: (false, false),
+            due: None,
+            checking: false,
+            life: 0,
+            drain: Drain::Not,
+        }
+    }
+
+    /// Registered, again or for the first time: initial until checked (alb.md
+    /// 5.2, 1 and 6), unless more is known.
+    fn start_anew(&mut self, health: TargetHealth, facts: &mut Vec<ProxyFact>) {
         self.life += 1;
         self.due = None;
-        if self.health.health() != TargetHealth::Initial {
-            let health = TargetHealth::Initial;
+        if self.health.health() != health {
             facts.push(ProxyFact::Health { target: self.entry.state.key.clone(), health });
             self.entry.state.set_health(health);
         }
-        self.health = TargetHealthState::new();
+        self.entry.state.set_slow_start(None);
+        self.health = TargetHealthState::known(health);
     }
 
     fn schedule(&mut self, now: Time, interval: Span) {
@@ -432,3 +595,6 @@ impl TargetEntry {
         self.due = Some(now + Span(interval.millis() + spread));
     }
 }
+
+#[cfg(test)]
+mod tests;

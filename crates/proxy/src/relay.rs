@@ -1,19 +1,22 @@
 //! One request to one target and the response back, both streaming: neither
 //! side is read faster than the other can be written to.
 
-use crate::connection::{Connection, Prepared};
+use crate::connection::Connection;
+use crate::forward::Way;
 use crate::http::body::Body;
 use crate::http::response::{self, ResponseContext, ResponseHead};
 use crate::http::{Parsed, RESPONSE_HEAD_MAX};
 use crate::local::TargetLocal;
-use crate::metrics::Count;
+use crate::prepare::Prepared;
+use crate::splice::{MoveError, Mover};
+use crate::sticky::{self, Answer};
 use crate::stream::Stream;
 use crate::thread::Thread;
 use crate::watch::Interrupt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::AsyncWrite;
 
@@ -27,6 +30,8 @@ pub(crate) enum End {
     Complete { keep_client: bool },
     /// The target closed or reset before a response began. `silent`: without a byte of it.
     NoAnswer { silent: bool },
+    /// The target did not take the request: it has seen nothing of it.
+    Refused,
     /// What came is not a response.
     BadAnswer,
     /// No response in time.
@@ -37,6 +42,8 @@ pub(crate) enum End {
     BadBody,
     /// The client closed before a response began.
     ClientGone,
+    /// The client closed, or said that nothing more comes, within its body.
+    ShortBody,
     /// The response had begun and cannot be completed.
     Broken,
 }
@@ -71,7 +78,8 @@ impl Outgoing {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(Ok(()))
+        // What a layer of encryption or framing keeps must go out too.
+        Pin::new(stream).poll_flush(context)
     }
 
     fn clear(&mut self) {
@@ -80,11 +88,22 @@ impl Outgoing {
     }
 }
 
+/// What came of moving a body.
+enum Moved {
+    /// There is more to do.
+    On,
+    /// The sender ended before the body did, or the move failed.
+    Ended,
+    /// It cannot be moved, and nothing of it was taken.
+    CopyInstead,
+}
+
 /// The exchange.
 pub(crate) struct Relay<'a> {
     thread: Rc<Thread>,
     connection: &'a mut Connection,
     prepared: &'a mut Prepared,
+    way: &'a Way<'a>,
     target: &'a TargetLocal,
     stream: Stream,
     head_sent: usize,
@@ -92,20 +111,26 @@ pub(crate) struct Relay<'a> {
     upload_failed: bool,
     /// Whether reading from the client still makes sense.
     upload_open: bool,
+    upload_mover: Mover,
     download: Outgoing,
+    download_mover: Mover,
+    /// Whether more may come from the target; only a tunnel goes on without.
+    download_open: bool,
     /// The beginning of a response head.
     partial: Vec<u8>,
     response: Option<ResponseHead>,
     response_body: Body,
     interims: u32,
     started: Instant,
-    client_bytes: u64,
+    received: u64,
+    sent: u64,
 }
 
 impl<'a> Relay<'a> {
     pub(crate) fn new(
         connection: &'a mut Connection,
         prepared: &'a mut Prepared,
+        way: &'a Way<'a>,
         target: &'a TargetLocal,
         stream: Stream,
     ) -> Relay<'a> {
@@ -117,19 +142,24 @@ impl<'a> Relay<'a> {
             thread,
             connection,
             prepared,
+            way,
             target,
             stream,
             head_sent: 0,
             upload: Outgoing::default(),
             upload_failed: false,
             upload_open,
+            upload_mover: Mover::default(),
             download,
+            download_mover: Mover::default(),
+            download_open: true,
             partial: Vec::new(),
             response: None,
             response_body: Body::Empty,
             interims: 0,
             started: Instant::now(),
-            client_bytes: 0,
+            received: 0,
+            sent: 0,
         }
     }
 
@@ -138,8 +168,11 @@ impl<'a> Relay<'a> {
     pub(crate) async fn run(mut self) -> End {
         self.touch();
         let end = poll_fn(|context| self.poll(context)).await;
-        let ledger = &self.prepared.route.balancer.ledger;
-        ledger.add(self.thread.index, Count::ProcessedBytes, self.client_bytes);
+        if matches!(end, End::Complete { .. }) {
+            self.connection.client.finish();
+        }
+        let (thread, node) = (self.thread.index, &self.connection.node);
+        self.prepared.exchange.bytes(thread, node, self.received, self.sent);
         self.thread.give_back(std::mem::take(&mut self.download.bytes));
         let (Some(response), End::Complete { .. }) = (self.response, end) else {
             return end;
@@ -147,8 +180,9 @@ impl<'a> Relay<'a> {
         let whole = self.prepared.body.is_done()
             && !self.upload_failed
             && self.head_sent == self.prepared.head.len()
-            && self.upload.is_empty();
-        if whole && response.keep_target && self.target.may_pool() {
+            && self.upload.is_empty()
+            && self.upload_mover.is_empty();
+        if whole && response.keep_target && !self.prepared.info.close_target && self.target.may_pool() {
             self.target.pool.put(self.stream, self.thread.now_ms());
         }
         End::Complete { keep_client: whole && response.keep_client }
@@ -192,6 +226,13 @@ impl<'a> Relay<'a> {
             if self.poll_flush_upload(context).is_pending() {
                 return Poll::Pending;
             }
+            if !self.upload_failed && self.upload_mover.is_wanted(&self.prepared.body) {
+                match ready!(self.poll_move_upload(context)) {
+                    Moved::On => continue,
+                    Moved::Ended => return Poll::Ready(self.client_gone()),
+                    Moved::CopyInstead => {}
+                }
+            }
             if !self.upload_open {
                 return Poll::Pending;
             }
@@ -209,10 +250,34 @@ impl<'a> Relay<'a> {
                     // shutdown of a socket without a layer above does not wait.
                     let _ = Pin::new(&mut self.stream).poll_shutdown(context);
                     self.upload_open = false;
+                    if !self.download_open {
+                        return Poll::Ready(End::Complete { keep_client: false });
+                    }
                 }
                 Ok(_) | Err(_) => return Poll::Ready(self.client_gone()),
             }
         }
+    }
+
+    /// Moves a long body without copying it. As with copies, an error of the
+    /// target only ends the upload.
+    fn poll_move_upload(&mut self, context: &mut Context<'_>) -> Poll<Moved> {
+        let left = &mut self.prepared.body;
+        let moved = self.upload_mover.poll_body(&self.connection.client, &self.stream, left, context);
+        Poll::Ready(match ready!(moved) {
+            Ok(0) if self.upload_mover.is_usable() => Moved::Ended,
+            Ok(0) => Moved::CopyInstead,
+            Ok(count) => {
+                self.received += count;
+                self.touch();
+                Moved::On
+            }
+            Err(MoveError::From(_)) => Moved::Ended,
+            Err(MoveError::To(_)) => {
+                self.upload_failed = true;
+                Moved::On
+            }
+        })
     }
 
     /// Writes what waits for the target. A target that does not read any
@@ -226,7 +291,7 @@ impl<'a> Relay<'a> {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        if self.upload_failed || self.upload.is_empty() {
+        if self.upload_failed {
             return Poll::Ready(());
         }
         let mut moved = false;
@@ -257,7 +322,7 @@ impl<'a> Relay<'a> {
             let Ok(used) = body.feed(bytes) else {
                 return Some(if self.response.is_some() { End::Broken } else { End::BadBody });
             };
-            self.client_bytes += used as u64;
+            self.received += used as u64;
             if used < bytes.len() {
                 self.connection.input.extend_from_slice(&bytes[used..]);
                 self.upload_open = false;
@@ -278,7 +343,11 @@ impl<'a> Relay<'a> {
     }
 
     fn client_gone(&self) -> End {
-        if self.response.is_some() { End::Broken } else { End::ClientGone }
+        match self.response {
+            Some(_) => End::Broken,
+            None if self.prepared.body.is_done() => End::ClientGone,
+            None => End::ShortBody,
+        }
     }
 
     /// Moves the response; ready when the exchange ended.
@@ -288,7 +357,7 @@ impl<'a> Relay<'a> {
             let client = &mut self.connection.client;
             let flushed = self.download.poll_flush(client, context, |sent| moved += sent as u64);
             if moved > 0 {
-                self.client_bytes += moved;
+                self.sent += moved;
                 self.touch();
             }
             match flushed {
@@ -296,8 +365,18 @@ impl<'a> Relay<'a> {
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
                 Poll::Pending => return Poll::Pending,
             }
+            if self.response.is_some_and(|head| !head.unframed) && self.download_mover.is_wanted(&self.response_body) {
+                match ready!(self.poll_move_download(context)) {
+                    Moved::On => continue,
+                    Moved::Ended => return Poll::Ready(End::Broken),
+                    Moved::CopyInstead => {}
+                }
+            }
             if self.response.is_some() && self.response_body.is_done() {
                 return Poll::Ready(End::Complete { keep_client: true });
+            }
+            if !self.download_open {
+                return Poll::Pending;
             }
             let Poll::Ready(read) = self.thread.poll_read(&mut self.stream, context, <[u8]>::len) else {
                 return Poll::Pending;
@@ -308,9 +387,31 @@ impl<'a> Relay<'a> {
                         return Poll::Ready(end);
                     }
                 }
+                Ok(_) if self.is_tunnel() && self.upload_open && !self.upload_failed => {
+                    let _ = Pin::new(&mut self.connection.client).poll_shutdown(context);
+                    self.download_open = false;
+                }
+                Err(error) if self.response.is_none() && error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    return Poll::Ready(End::Refused);
+                }
                 closed => return Poll::Ready(self.target_ended(closed.is_ok())),
             }
         }
+    }
+
+    /// Moves a long body without copying it.
+    fn poll_move_download(&mut self, context: &mut Context<'_>) -> Poll<Moved> {
+        let left = &mut self.response_body;
+        let moved = self.download_mover.poll_body(&self.stream, &self.connection.client, left, context);
+        Poll::Ready(match ready!(moved) {
+            Ok(0) if !self.download_mover.is_usable() => Moved::CopyInstead,
+            Ok(0) | Err(_) => Moved::Ended,
+            Ok(count) => {
+                self.sent += count;
+                self.touch();
+                Moved::On
+            }
+        })
     }
 
     fn target_ended(&self, orderly: bool) -> End {
@@ -352,7 +453,7 @@ impl<'a> Relay<'a> {
                 Poll::Ready(Err(_)) => return Some(End::Broken),
                 Poll::Pending => 0,
             };
-            self.client_bytes += sent as u64;
+            self.sent += sent as u64;
             self.download.bytes.extend_from_slice(&bytes[sent..used]);
             None
         })
@@ -360,13 +461,14 @@ impl<'a> Relay<'a> {
 
     /// Reads the response's head, after interim ones, and the body bytes that came with it.
     fn take_head(&mut self, mut input: &[u8]) -> Option<End> {
-        let info = &self.prepared.info;
+        let info = self.prepared.info;
         let context = ResponseContext {
             is_head: info.is_head,
             upgrade: info.upgrade,
             is_version_11: info.is_version_11,
             // A body that the target has not waited for may never be read to its end.
             keep_alive: info.keep_alive && self.prepared.body.is_done() && self.connection.may_stay(),
+            edits: self.prepared.route.response.as_ref(),
         };
         loop {
             match response::parse(input, &context, &mut self.download.bytes) {
@@ -382,9 +484,36 @@ impl<'a> Relay<'a> {
                     }
                     input = &input[head.length..];
                 }
-                Ok(Parsed::Complete(head)) => return self.begin(head, &input[head.length..]),
+                Ok(Parsed::Complete(head)) => {
+                    if self.prepared.sticky.is_some() || !self.prepared.lines.is_empty() {
+                        self.add_lines(&input[..head.length]);
+                    }
+                    return self.begin(head, &input[head.length..]);
+                }
             }
         }
+    }
+
+    /// Puts the load balancer's own lines at the end of the head for the
+    /// client; `raw` is the target's head.
+    fn add_lines(&mut self, raw: &[u8]) {
+        let out = &mut self.download.bytes;
+        out.truncate(out.len() - b"\r\n".len());
+        out.extend_from_slice(&self.prepared.lines);
+        let Way { group, action } = self.way;
+        if self.prepared.sticky.is_some() {
+            let answer = Answer {
+                jar: &self.thread.jar,
+                balancer: &self.prepared.route.balancer_arn,
+                group,
+                target: self.target,
+                group_secs: action.stickiness_secs,
+                app_cookie_set: group.app_cookie().is_some_and(|name| sticky::sets_cookie(raw, name)),
+                now: self.thread.service_now(),
+            };
+            answer.write_lines(out);
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
     /// Starts the response to the client.
@@ -402,12 +531,14 @@ impl<'a> Relay<'a> {
         };
         head.keep_target &= used == rest.len();
         let (thread, took) = (self.thread.index, self.started.elapsed());
-        let state = &self.target.state;
-        for ledger in [&self.prepared.route.balancer.ledger, &state.group.ledger, &state.ledger] {
-            ledger.add_response(thread, head.status, took);
-        }
+        let exchange = &mut self.prepared.exchange;
+        exchange.responded(thread, &self.connection.node, self.target, head.status, took);
+        exchange.answer_begun(head.status);
         self.response_body = body;
         if head.is_tunnel {
+            if let Some(entry) = exchange.entry() {
+                entry.kind = entry.kind.upgraded();
+            }
             self.prepared.body = Body::UntilClose;
             self.upload_open = true;
             self.upload.bytes.append(&mut self.connection.input);

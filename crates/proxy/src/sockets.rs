@@ -1,32 +1,93 @@
-//! Listening sockets: one for each data thread on the same address.
+//! Listening sockets: one for each data thread on the same address. They can
+//! be held so that another process takes them over with all that waits in
+//! their queues.
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
-
+use crate::registry::Place;
 use crate::thread::BACKLOG;
+use crate::upstream::Transport;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Where an unprivileged process listens instead of a privileged port.
 const UNPRIVILEGED_OFFSET: u16 = 8000;
 
 /// Sockets of one listener.
 pub(crate) struct Bound {
-    pub(crate) sockets: Vec<TcpListener>,
+    pub(crate) sockets: Vec<OwnedFd>,
     pub(crate) address: SocketAddrV4,
     /// Why it is not the port asked for; empty when it is.
     pub(crate) note: String,
 }
 
+/// A listener's sockets as one process leaves them to another. What is written
+/// of it tells what the descriptors are, which travel beside it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HeldListener {
+    pub(crate) place: Place,
+    /// The port that was asked for.
+    pub(crate) port: u16,
+    /// Where it accepts connections.
+    pub(crate) bound: SocketAddrV4,
+    /// Why it is not the port asked for; empty when it is.
+    pub(crate) note: String,
+    #[serde(skip)]
+    pub(crate) sockets: Vec<OwnedFd>,
+}
+
+impl HeldListener {
+    /// Copies of the descriptors of these sockets; `None` when the process has no room for more.
+    pub(crate) fn of<'a>(
+        place: Place,
+        port: u16,
+        bound: SocketAddrV4,
+        note: String,
+        sockets: impl Iterator<Item = BorrowedFd<'a>>,
+    ) -> Option<HeldListener> {
+        let sockets: io::Result<Vec<OwnedFd>> = sockets.map(|socket| socket.try_clone_to_owned()).collect();
+        Some(HeldListener { place, port, bound, note, sockets: sockets.ok()? })
+    }
+
+    /// The same with copies of the descriptors.
+    pub(crate) fn copy(&self) -> Option<HeldListener> {
+        let sockets = self.sockets.iter().map(AsFd::as_fd);
+        HeldListener::of(self.place.clone(), self.port, self.bound, self.note.clone(), sockets)
+    }
+
+    /// The descriptors, to be sent beside the written form.
+    pub fn descriptors(&self) -> &[OwnedFd] {
+        &self.sockets
+    }
+
+    /// Puts the descriptors that came beside the written form in place.
+    pub fn attach(&mut self, descriptors: Vec<OwnedFd>) {
+        self.sockets = descriptors;
+    }
+
+    /// A socket for each of `threads` threads; a thread without one of its own
+    /// shares another's.
+    pub(crate) fn spread(mut self, threads: usize) -> Vec<OwnedFd> {
+        let count = self.sockets.len();
+        for thread in count..threads {
+            let shared = self.sockets.get(thread % count.max(1)).and_then(|socket| socket.try_clone().ok());
+            self.sockets.extend(shared);
+        }
+        self.sockets
+    }
+}
+
 /// Opens `count` sockets on the port, else on the port + 8000, else on one
 /// that the system picks. The error is that of the port asked for.
-pub(crate) fn open(address: Ipv4Addr, port: u16, count: usize) -> io::Result<Bound> {
-    let asked = match open_at(SocketAddrV4::new(address, port), count) {
+pub(crate) fn open(transport: Transport, address: Ipv4Addr, port: u16, count: usize) -> io::Result<Bound> {
+    let asked = match open_at(transport, SocketAddrV4::new(address, port), count) {
         Ok((sockets, address)) => return Ok(Bound { sockets, address, note: String::new() }),
         Err(error) => error,
     };
     let others = [port.checked_add(UNPRIVILEGED_OFFSET), Some(0)];
     for other in others.into_iter().flatten() {
-        if let Ok((sockets, bound)) = open_at(SocketAddrV4::new(address, other), count) {
+        if let Ok((sockets, bound)) = open_at(transport, SocketAddrV4::new(address, other), count) {
             let note =
                 format!("port {port} of {address} cannot be used ({asked}); listening on {} instead", bound.port());
             return Ok(Bound { sockets, address: bound, note });
@@ -35,31 +96,36 @@ pub(crate) fn open(address: Ipv4Addr, port: u16, count: usize) -> io::Result<Bou
     Err(asked)
 }
 
-fn open_at(address: SocketAddrV4, count: usize) -> io::Result<(Vec<TcpListener>, SocketAddrV4)> {
+fn open_at(transport: Transport, address: SocketAddrV4, count: usize) -> io::Result<(Vec<OwnedFd>, SocketAddrV4)> {
     // Sharing a port is for our own threads: a socket that does not share
     // finds out whether somebody else is there, who may share too.
-    let probe = bound(address, false)?;
-    let std::net::SocketAddr::V4(address) = probe.local_addr()? else {
-        return Err(io::ErrorKind::Unsupported.into());
-    };
+    let probe = bound(transport, address, false)?;
+    let address = SocketAddrV4::try_from(getsockname(&probe)?)?;
     drop(probe);
     let sockets: io::Result<Vec<_>> = (0..count)
         .map(|_| {
-            let socket = bound(address, true)?;
-            listen(&socket, BACKLOG)?;
+            let socket = bound(transport, address, true)?;
+            if transport == Transport::Stream {
+                listen(&socket, BACKLOG)?;
+            }
             Ok(socket)
         })
         .collect();
     Ok((sockets?, address))
 }
 
-fn bound(address: SocketAddrV4, shared: bool) -> io::Result<TcpListener> {
+fn bound(transport: Transport, address: SocketAddrV4, shared: bool) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    let kind = match transport {
+        Transport::Stream => SocketType::STREAM,
+        Transport::Datagram => SocketType::DGRAM,
+    };
+    let socket = socket_with(AddressFamily::INET, kind, flags, None)?;
+    // For UDP it would let anybody share the address.
+    sockopt::set_socket_reuseaddr(&socket, transport == Transport::Stream)?;
     if shared {
         sockopt::set_socket_reuseport(&socket, true)?;
     }
     bind(&socket, &address)?;
-    Ok(TcpListener::from(socket))
+    Ok(socket)
 }

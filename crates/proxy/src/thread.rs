@@ -4,24 +4,32 @@
 use crate::clock::Clock;
 use crate::connection;
 use crate::http::Random;
+use crate::http::headers::ClientInfo;
+use crate::l4::{self, Door};
+use crate::log::LogSink;
+use crate::sticky::Jar;
 use crate::local::{Gone, ListenerLocal, Local};
 use crate::metrics::Count;
+use crate::oidc::Oidc;
 use crate::registry::Place;
 use crate::state::Table;
 use crate::stream::Stream;
-use crate::upstream::Connector;
+use crate::tls;
+use crate::upstream::{Connector, Transport};
 use crate::watch::Watches;
 use elastane_domain::time::Time;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Notify, mpsc};
 
 /// Client connections of one thread: the others would run out of file
@@ -44,11 +52,29 @@ pub(crate) const BACKLOG: i32 = 4096;
 /// An order to a data thread.
 pub(crate) enum Command {
     /// Use this table for new requests, accept on these sockets, and say so.
-    Apply { table: Arc<Table>, sockets: Vec<(Place, std::net::TcpListener)> },
+    Apply { table: Arc<Table>, sockets: Vec<(Place, OwnedFd)> },
+    /// Accept on these sockets as well.
+    Listen(Vec<(Place, OwnedFd)>),
     /// End the requests at these targets.
     Cut(Vec<u64>),
+    /// Stop accepting and let every connection end when it has done what it is at.
+    Retire,
     /// Close everything and end.
     Stop,
+}
+
+/// What other threads may know of a data thread.
+#[derive(Default)]
+pub(crate) struct Load {
+    /// 0 while it is not retired, then its connections + 1.
+    remaining: AtomicUsize,
+}
+
+impl Load {
+    /// Connections of a retired thread as of its last sweep.
+    pub(crate) fn remaining(&self) -> Option<usize> {
+        self.remaining.load(Ordering::Acquire).checked_sub(1)
+    }
 }
 
 /// A connection accepted elsewhere, for the load balancer of this host name.
@@ -63,8 +89,14 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What cookies are sealed with; the same in all processes of an installation.
+    pub(crate) secret: [u8; 32],
+    pub(crate) oidc: Arc<Oidc>,
+    /// Where the lines of logs go.
+    pub(crate) logs: LogSink,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) handed: mpsc::Receiver<Handed>,
+    pub(crate) load: Arc<Load>,
     /// Called with (thread, sequence) when a table is in force.
     pub(crate) applied: Box<dyn Fn(usize, u64) + Send>,
 }
@@ -74,8 +106,15 @@ pub(crate) struct Thread {
     pub(crate) index: usize,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) random: RefCell<Random>,
+    pub(crate) jar: Jar,
+    pub(crate) oidc: Arc<Oidc>,
     pub(crate) watches: Watches,
     pub(crate) connections: Cell<usize>,
+    /// TLS handshakes with clients under way; each is one of `connections`.
+    pub(crate) handshakes: Cell<usize>,
+    /// A successor accepts instead.
+    retired: Cell<bool>,
+    load: Arc<Load>,
     local: RefCell<Local>,
     clock: Arc<dyn Clock>,
     started: Instant,
@@ -121,6 +160,21 @@ impl Thread {
         take(&self.scratch.borrow()[..length])
     }
 
+    /// All of the scratch memory, to be filled and used at once.
+    pub(crate) fn with_whole_scratch<R>(&self, take: impl FnOnce(&mut [u8]) -> R) -> R {
+        take(&mut self.scratch.borrow_mut())
+    }
+
+    /// Whether the table in force has the target of this id.
+    pub(crate) fn has_target(&self, id: u64) -> bool {
+        self.local.borrow().targets.contains_key(&id)
+    }
+
+    /// Whether there are as many client connections as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections.get() >= CONNECTIONS_MAX
+    }
+
     /// An empty buffer.
     pub(crate) fn buffer(&self) -> Vec<u8> {
         self.spare.borrow_mut().pop().unwrap_or_default()
@@ -140,6 +194,15 @@ impl Thread {
         self.now_ms.set(self.started.elapsed().as_millis() as u64);
         self.service_now.set(self.clock.now());
         self.watches.sweep(self.now_ms());
+        self.local.borrow().flush_logs();
+        for listener in self.local.borrow().listeners.values() {
+            if let Some(group) = listener.flow.borrow().as_ref().and_then(|flow| flow.group.as_ref()) {
+                self.watches.cut(&group.newly_unhealthy());
+            }
+        }
+        if self.retired.get() {
+            self.load.remaining.store(self.connections.get() + 1, Ordering::Release);
+        }
         if sweeps.is_multiple_of(SWEEPS_PER_POOL_SWEEP) {
             for target in self.local.borrow().targets.values() {
                 target.pool.sweep(self.now_ms());
@@ -147,7 +210,7 @@ impl Thread {
         }
     }
 
-    fn apply(self: &Rc<Self>, table: &Table, sockets: Vec<(Place, std::net::TcpListener)>) {
+    fn apply(self: &Rc<Self>, table: &Table, sockets: Vec<(Place, OwnedFd)>) {
         let Gone { listeners, targets, cut } = self.local.borrow_mut().apply(table, self.index);
         for target in targets {
             target.admission.set(elastane_domain::routing::Admission::Unused);
@@ -161,29 +224,75 @@ impl Thread {
             }
             self.watches.close_idle(listener.serial);
         }
-        for (place, socket) in sockets {
-            let listener = self.local.borrow().listeners.get(&place.listener).cloned();
-            if let Some(listener) = listener {
-                self.accept_on(listener, place.node, socket);
+        self.leave_nodes(table);
+        self.listen(sockets);
+    }
+
+    /// Stops accepting where load balancers are no more.
+    fn leave_nodes(&self, table: &Table) {
+        for balancer in &table.balancers {
+            let is_there = |place: &Place| {
+                balancer.config.nodes.iter().any(|node| {
+                    node.address == place.node && (place.inside.is_none() || place.inside == node.interface)
+                })
+            };
+            for listener in &balancer.config.listeners {
+                let Some(local) = self.local.borrow().listeners.get(&listener.arn).cloned() else { continue };
+                local.accepting.borrow_mut().retain(|place, end| {
+                    let stays = is_there(place);
+                    if !stays {
+                        end.notify_one();
+                    }
+                    stays
+                });
             }
         }
     }
 
-    fn accept_on(self: &Rc<Self>, listener: Rc<ListenerLocal>, node: Ipv4Addr, socket: std::net::TcpListener) {
-        // The control side made it non-blocking; registering fails only
-        // without descriptors for epoll, and then nothing works.
-        let Ok(socket) = TcpListener::from_std(socket) else {
-            return;
-        };
+    fn listen(self: &Rc<Self>, sockets: Vec<(Place, OwnedFd)>) {
+        for (place, socket) in sockets {
+            let listener = self.local.borrow().listeners.get(&place.listener).cloned();
+            if let Some(listener) = listener.filter(|_| !self.retired.get()) {
+                self.accept_on(listener, place, socket);
+            }
+        }
+    }
+
+    /// Connections end after what they are at. Those that wait for a request
+    /// are not cut: a client may just be sending one.
+    fn retire(&self) {
+        self.retired.set(true);
+        self.watches.close_multiplexed();
+        for listener in self.local.borrow().listeners.values() {
+            listener.closing.set(true);
+            for accepting in listener.accepting.take().into_values() {
+                accepting.notify_one();
+            }
+        }
+    }
+
+    fn accept_on(self: &Rc<Self>, listener: Rc<ListenerLocal>, place: Place, socket: OwnedFd) {
         let end = Rc::new(Notify::new());
-        if let Some(before) = listener.accepting.borrow_mut().insert(node, end.clone()) {
+        if let Some(before) = listener.accepting.borrow_mut().insert(place.clone(), end.clone()) {
             before.notify_one();
         }
         let thread = self.clone();
-        tokio::task::spawn_local(async move { thread.accept(listener, socket, end).await });
+        let door = Door { listener, node: place.node, is_inside: place.inside.is_some() };
+        // The control side made it non-blocking; registering fails only
+        // without descriptors for epoll, and then nothing works.
+        match place.transport {
+            Transport::Stream => {
+                let Ok(socket) = TcpListener::from_std(socket.into()) else { return };
+                tokio::task::spawn_local(async move { thread.accept(door, socket, end).await });
+            }
+            Transport::Datagram => {
+                let Ok(socket) = UdpSocket::from_std(socket.into()) else { return };
+                tokio::task::spawn_local(async move { l4::serve(thread, door, socket, end).await });
+            }
+        }
     }
 
-    async fn accept(self: Rc<Self>, listener: Rc<ListenerLocal>, socket: TcpListener, end: Rc<Notify>) {
+    async fn accept(self: Rc<Self>, door: Door, socket: TcpListener, end: Rc<Notify>) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -191,9 +300,13 @@ impl Thread {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.open(stream, peer, listener.clone()),
+                Ok((stream, peer)) => self.open(stream, peer, &door),
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
+        }
+        // The successor serves what waits in the queue.
+        if self.retired.get() {
+            return;
         }
         // Closing a socket resets what waits in its queue: those clients are connected already.
         let Ok(socket) = socket.into_std() else {
@@ -206,20 +319,32 @@ impl Thread {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                self.open(stream, peer, listener.clone());
+                self.open(stream, peer, &door);
             }
         }
     }
 
     /// Starts to serve a client, unless there are too many.
-    fn open(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, listener: Rc<ListenerLocal>) {
+    fn open(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, door: &Door) {
+        let listener = door.listener.clone();
         let balancer = listener.route.borrow().balancer.clone();
         if self.connections.get() >= CONNECTIONS_MAX {
             balancer.ledger.add(self.index, Count::RejectedConnections, 1);
             return;
         }
-        if stream.set_nodelay(true).is_ok() {
-            connection::spawn(self.clone(), listener, Stream::Plain(stream), peer);
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        if let Some(flow) = listener.flow() {
+            return l4::spawn(self.clone(), flow, door.clone(), stream, peer);
+        }
+        let node = listener.route.borrow().node(door.node);
+        let mut peer = ClientInfo::new(peer);
+        peer.connection_id = self.random.borrow_mut().draw_wide();
+        let tls = listener.tls.borrow().clone();
+        match tls {
+            Some(tls) => tls::open(self.clone(), listener, node, tls, stream, peer),
+            None => connection::spawn(self.clone(), listener, node, Stream::Plain(stream), Rc::new(peer)),
         }
     }
 
@@ -233,7 +358,9 @@ impl Thread {
             return;
         };
         match listener {
-            Some(listener) => self.open(stream, peer, listener),
+            Some(listener) => {
+                self.open(stream, peer, &Door { listener, node: Ipv4Addr::UNSPECIFIED, is_inside: false });
+            }
             None => connection::spawn_unknown(self.clone(), Stream::Plain(stream)),
         }
     }
@@ -251,9 +378,14 @@ async fn serve(mut setup: Setup) {
         index: setup.index,
         connector: setup.connector,
         random: RefCell::new(Random::new(setup.seed)),
+        jar: Jar::new(setup.secret),
+        oidc: setup.oidc,
         watches: Watches::default(),
         connections: Cell::new(0),
-        local: RefCell::new(Local::default()),
+        handshakes: Cell::new(0),
+        retired: Cell::new(false),
+        load: setup.load,
+        local: RefCell::new(Local::new(setup.logs)),
         started: Instant::now(),
         now_ms: Cell::new(0),
         service_now: Cell::new(setup.clock.now()),
@@ -273,6 +405,8 @@ async fn serve(mut setup: Setup) {
                     (setup.applied)(thread.index, table.sequence);
                 }
                 Some(Command::Cut(targets)) => thread.watches.cut(&targets),
+                Some(Command::Listen(sockets)) => thread.listen(sockets),
+                Some(Command::Retire) => thread.retire(),
                 Some(Command::Stop) | None => return,
             },
             Some(handed) = setup.handed.recv() => thread.take_handed(handed),

@@ -1,11 +1,16 @@
 //! Connections to targets: made by a [`Connector`], kept in a pool per
 //! thread and target.
 
+use crate::h2::Http2Pool;
 use crate::local::TargetLocal;
 use crate::stream::Stream;
+use crate::thread::Thread;
+use crate::tls::{self, Inside};
 use crate::watch::{Interrupt, Watch};
 use elastane_domain::id::VpcId;
+use elastane_domain::routing::{Protocol, ProtocolVersion, TargetGroup};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -15,6 +20,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// Time for a TCP connection to a target (alb.md 6).
 pub(crate) const CONNECT_TIMEOUT_MS: u64 = 10_000;
+/// Time for a TLS handshake with a target (alb.md 6).
+const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// Idle connections kept per target and thread; above the concurrency that a
 /// thread reaches against one target, below what a target minds.
 const POOL_MAX: usize = 256;
@@ -32,6 +39,46 @@ pub trait Connector: Send + Sync {
     /// call takes. An error is answered with 502 and counted as a target
     /// connection error.
     fn socket(&self, way: Way<'_>) -> io::Result<OwnedFd>;
+
+    /// The same, speaking under a client's own address and port, so that the
+    /// target sees who it is (`preserve_client_ip.enabled`). Refused where
+    /// answers would not come back; the flow then speaks from the way's source.
+    fn socket_as(&self, way: Way<'_>, client: SocketAddrV4) -> io::Result<OwnedFd> {
+        let _ = (way, client);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A UDP socket that is not connected, non-blocking and closed on exec;
+    /// under the client's own address where one is named (refused like
+    /// [`Connector::socket_as`]), else bound to the way's source.
+    fn datagram_socket(&self, way: Way<'_>, client: Option<SocketAddrV4>) -> io::Result<OwnedFd> {
+        let _ = (way, client);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A socket that takes clients at an address inside a VPC (TCP: it
+    /// listens); others may share the address (`SO_REUSEPORT`). May take
+    /// milliseconds: called on the control side. Refused where VPCs are no networks.
+    fn listen(&self, vpc: &VpcId, address: SocketAddrV4, transport: Transport) -> io::Result<OwnedFd> {
+        let _ = (vpc, address, transport);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Tells one making of a VPC's network from another; `None` when it has
+    /// none now. Sockets made under another number lead nowhere any more.
+    fn network_number(&self, vpc: &VpcId) -> Option<u64> {
+        let _ = vpc;
+        None
+    }
+}
+
+/// What a socket carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Transport {
+    /// TCP.
+    Stream,
+    /// UDP.
+    Datagram,
 }
 
 /// The way to a target.
@@ -54,6 +101,14 @@ impl Connector for HostConnector {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         Ok(socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?)
     }
+
+    fn datagram_socket(&self, _way: Way<'_>, client: Option<SocketAddrV4>) -> io::Result<OwnedFd> {
+        if client.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        Ok(socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?)
+    }
 }
 
 /// Connects a new socket to a target. Not limited in time.
@@ -69,38 +124,100 @@ pub(crate) async fn connect(connector: &dyn Connector, way: Way<'_>) -> io::Resu
 pub(crate) enum ConnectError {
     /// The system says no.
     Failed,
+    /// The target does not speak TLS, or not the HTTP that its group names.
+    Handshake,
     /// The wait was interrupted.
     Interrupted(Interrupt),
+    /// The wait was interrupted during the TLS handshake.
+    HandshakeInterrupted(Interrupt),
 }
 
-/// A connection for one request; `true` if it served one before.
+impl ConnectError {
+    /// Whether the target was reached and TLS failed.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, ConnectError::Handshake | ConnectError::HandshakeInterrupted(_))
+    }
+}
+
+/// A connection for one request; `true` if it served one before. The watch's
+/// deadline is set anew for each step.
 pub(crate) async fn checkout(
-    connector: &dyn Connector,
+    thread: &Thread,
     target: &TargetLocal,
     watch: &Watch,
     fresh: bool,
 ) -> Result<(Stream, bool), ConnectError> {
-    if !fresh && let Some(stream) = target.pool.take() {
+    let pool = &target.pool;
+    if !fresh && let Some(stream) = pool.take() {
         return Ok((stream, true));
     }
     let key = &target.state.key;
     let way = Way { vpc: key.vpc.as_ref(), address: key.address, source: target.state.source() };
-    let connecting = connect(connector, way);
-    match watch.guard(connecting).await {
-        Ok(Ok(stream)) => Ok((Stream::Plain(stream), false)),
+    watch.set_deadline(thread.deadline_in(CONNECT_TIMEOUT_MS));
+    let stream = match watch.guard(connect(&*thread.connector, way)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) => return Err(ConnectError::Failed),
+        Err(interrupt) => return Err(ConnectError::Interrupted(interrupt)),
+    };
+    let Speaks { tls, http2 } = pool.speaks;
+    let stream = match tls {
+        false => Stream::Plain(stream),
+        true => {
+            watch.set_deadline(thread.deadline_in(HANDSHAKE_TIMEOUT_MS));
+            let inside = if http2 { Inside::Http2 } else { Inside::Http1 };
+            match watch.guard(tls::connect(stream, inside)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(_)) => return Err(ConnectError::Handshake),
+                Err(interrupt) => return Err(ConnectError::HandshakeInterrupted(interrupt)),
+            }
+        }
+    };
+    if !http2 {
+        return Ok((stream, false));
+    }
+    match watch.guard(pool.http2.connect(stream, pool.scheme(), thread.now_ms())).await {
+        Ok(Ok(stream)) => Ok((stream, false)),
         Ok(Err(_)) => Err(ConnectError::Failed),
         Err(interrupt) => Err(ConnectError::Interrupted(interrupt)),
     }
 }
 
-/// Connections to one target that wait for a request.
+/// What a target speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Speaks {
+    tls: bool,
+    http2: bool,
+}
+
+/// Connections to one target that wait for a request, or have room for more.
 #[derive(Default)]
-pub(crate) struct Pool(RefCell<Vec<(Stream, u64)>>);
+pub(crate) struct Pool {
+    speaks: Speaks,
+    idle: RefCell<Vec<(Stream, u64)>>,
+    http2: Http2Pool,
+}
 
 impl Pool {
+    /// For a target of this group.
+    pub(crate) fn of(group: &TargetGroup) -> Pool {
+        let tls = matches!(group.protocol, Protocol::Https | Protocol::Tls);
+        let http2 = match group.protocol {
+            Protocol::Http | Protocol::Https => group.version != ProtocolVersion::Http1,
+            Protocol::Tcp | Protocol::Tls | Protocol::Udp | Protocol::TcpUdp => false,
+        };
+        Pool { speaks: Speaks { tls, http2 }, ..Pool::default() }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.speaks.tls { "https" } else { "http" }
+    }
+
     /// The connection used last that is still silent and open.
     pub(crate) fn take(&self) -> Option<Stream> {
-        let mut idle = self.0.borrow_mut();
+        if self.speaks.http2 {
+            return self.http2.take(self.scheme());
+        }
+        let mut idle = self.idle.borrow_mut();
         while let Some((stream, _)) = idle.pop() {
             if is_quiet(&stream) {
                 return Some(stream);
@@ -111,7 +228,7 @@ impl Pool {
 
     /// Keeps a connection whose last response is complete.
     pub(crate) fn put(&self, stream: Stream, now_ms: u64) {
-        let mut idle = self.0.borrow_mut();
+        let mut idle = self.idle.borrow_mut();
         if idle.len() < POOL_MAX && is_quiet(&stream) {
             idle.push((stream, now_ms));
         }
@@ -119,17 +236,20 @@ impl Pool {
 
     /// Closes all of them.
     pub(crate) fn clear(&self) {
-        self.0.borrow_mut().clear();
+        self.idle.borrow_mut().clear();
+        self.http2.clear();
     }
 
     /// Closes those that waited too long, or whose target closed or spoke.
     pub(crate) fn sweep(&self, now_ms: u64) {
         let keeps = |(stream, since): &(Stream, u64)| since + POOL_IDLE_MS > now_ms && is_quiet(stream);
-        self.0.borrow_mut().retain(keeps);
+        self.idle.borrow_mut().retain(keeps);
+        self.http2.sweep(now_ms);
     }
 }
 
 /// Whether the reactor has seen neither bytes nor a close. No system call.
 fn is_quiet(stream: &Stream) -> bool {
-    stream.tcp().poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+    let mut context = Context::from_waker(Waker::noop());
+    stream.tcp().is_some_and(|tcp| tcp.poll_read_ready(&mut context).is_pending())
 }

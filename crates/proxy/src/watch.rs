@@ -27,6 +27,9 @@ pub(crate) enum Doing {
     Talking,
     /// Waiting for, or passing on from, the target of this id.
     Target(u64),
+    /// Carrying many requests, each with a watch of its own: it can always be
+    /// told to take no more.
+    Multiplexed,
 }
 
 /// One connection's deadline and wake-up.
@@ -52,6 +55,11 @@ impl Watch {
     pub(crate) fn set_doing(&self, doing: Doing) {
         self.doing.set(doing);
         self.interrupt.set(None);
+    }
+
+    /// As if the deadline had passed.
+    pub(crate) fn end(&self) {
+        self.interrupt(Interrupt::Timeout);
     }
 
     fn interrupt(&self, interrupt: Interrupt) {
@@ -124,15 +132,20 @@ impl Watches {
     /// Interrupts the idle connections of a listener.
     pub(crate) fn close_idle(&self, listener: u64) {
         self.interrupt_where(Interrupt::Closing, |watch| {
-            watch.listener == listener && watch.doing.get() == Doing::Idle
+            watch.listener == listener && matches!(watch.doing.get(), Doing::Idle | Doing::Multiplexed)
         });
+    }
+
+    /// Tells connections of many requests that their listeners close.
+    pub(crate) fn close_multiplexed(&self) {
+        self.interrupt_where(Interrupt::Closing, |watch| watch.doing.get() == Doing::Multiplexed);
     }
 
     /// Interrupts the connections that use one of these targets.
     pub(crate) fn cut(&self, targets: &[u64]) {
         self.interrupt_where(Interrupt::Cut, |watch| match watch.doing.get() {
             Doing::Target(target) => targets.contains(&target),
-            Doing::Idle | Doing::Talking => false,
+            Doing::Idle | Doing::Talking | Doing::Multiplexed => false,
         });
     }
 

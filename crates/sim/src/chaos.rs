@@ -1,5 +1,6 @@
 //! What clients and fate do while the world misbehaves.
 
+use crate::balancer_acts;
 use crate::client;
 use crate::host::HostFaults;
 use crate::network_acts;
@@ -55,6 +56,7 @@ pub fn act(world: &mut World) -> Result<(), Violation> {
         25..30 => elsewhere(world),
         30..48 => scale_someone(world),
         48..72 => network_acts::act(world)?,
+        72..84 => balancer_acts::act(world)?,
         _ => call_someone(world),
     }
     Ok(())

@@ -4,20 +4,26 @@
 
 use crate::host::Host;
 use crate::network_rules::{self, Networks};
+use crate::requests::Requests;
 use crate::run::Violation;
 use crate::watch::Watch;
 use elastane_domain::id::{GroupName, ImageId, InstanceId, TargetGroupArn, Zone};
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::machine::MachineState;
 use elastane_domain::routing::{Admission, ProxyFact, Snapshot, TargetHealth, TargetKey};
-use elastane_domain::time::Time;
+use elastane_domain::time::{Span, Time};
 use elastane_engine::row::*;
 use elastane_engine::store::{StoreWrite, read};
 use elastane_engine::{Effect, Engine, Fact, Scope, Tables, targets};
 use elastane_wire::{ApiError, Input, Output};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 type Checked = Result<(), Violation>;
+
+/// For so long after the data plane died, what it had said is looked after:
+/// it is back within seconds.
+const SURVIVAL: Span = Span::from_mins(1);
 
 /// What the checkers remember.
 #[derive(Default)]
@@ -44,6 +50,12 @@ pub struct Checker {
     pub watch: Watch,
     /// Rules of networks.
     networks: Networks,
+    /// Rules of requests.
+    pub requests: Requests,
+    /// Targets whose health was known when the data plane died, and until
+    /// when that is looked after.
+    survivors: Vec<(Arc<Target>, TargetKey)>,
+    survive_until: Time,
     /// Commits seen.
     pub commits: u64,
 }
@@ -144,14 +156,48 @@ impl Checker {
         }
     }
 
+    /// Rows as the disk has them.
+    pub fn durable(&self) -> &BTreeMap<Scope, Tables> {
+        &self.durable
+    }
+
+    /// The data plane dies: what it said of targets stays true until it is back.
+    pub fn plane_died(&mut self, engine: &Engine, now: Time) {
+        let state = engine.state();
+        self.survive_until = now + SURVIVAL;
+        self.survivors.clear();
+        for tables in state.scopes.values() {
+            for row in tables.targets.values().filter(|row| row.phase == TargetPhase::Registered) {
+                let key = targets::key(tables, row).filter(|key| state.seen.health.contains_key(key));
+                self.survivors.extend(key.map(|key| (row.clone(), key)));
+            }
+        }
+    }
+
+    fn health_survives(&mut self, engine: &Engine, now: Time) -> Checked {
+        if now > self.survive_until {
+            self.survivors.clear();
+        }
+        let state = engine.state();
+        let row = |id: &str| state.scopes.values().find_map(|tables| tables.targets.get(id));
+        // A row that was written anew may be another registration.
+        self.survivors.retain(|(target, _)| row(&target.id()).is_some_and(|row| Arc::ptr_eq(row, target)));
+        match self.survivors.iter().find(|(_, key)| !state.seen.health.contains_key(key)) {
+            Some((target, _)) => broken("health outlives the data plane", now, target.id()),
+            None => Ok(()),
+        }
+    }
+
     /// Another daemon: what it did and knew is gone.
     pub fn restarted(&mut self) {
+        self.survivors.clear();
         self.watch.restarted();
         self.networks.restarted();
     }
 
     /// Everything goes, and is meant to.
     pub fn reset(&mut self) {
+        self.survivors.clear();
         self.watch.restarted();
         self.removed_by_hand.clear();
         self.acknowledged.clear();
@@ -271,6 +317,7 @@ impl Checker {
             activities_are_sound(tables, now)?;
             targets_have_groups(tables, now)?;
         }
+        self.health_survives(engine, now)?;
         self.networks.look(engine, host, now)?;
         if let Some(((instance, generation), count)) = host.boots.iter().find(|(_, count)| **count > 1) {
             return broken("no boot happens twice", now, format!("{instance} {generation:?} {count} times"));

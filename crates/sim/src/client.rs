@@ -325,3 +325,90 @@ pub fn terminate_in_group(instance: &str, decrement: bool) -> Input {
         },
     ))
 }
+
+fn forward(weights: &[(String, i32)]) -> Vec<elbv2::Action> {
+    let tuple =
+        |(arn, weight): &(String, i32)| elbv2::TargetGroupTuple { target_group_arn: text(arn), weight: Some(*weight) };
+    vec![elbv2::Action {
+        r#type: text("forward"),
+        forward_config: Some(elbv2::ForwardActionConfig {
+            target_groups: weights.iter().map(tuple).collect(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }]
+}
+
+/// CreateRule on a path.
+pub fn create_rule(listener: &str, priority: i32, path: &str, weights: &[(String, i32)]) -> Input {
+    Input::Elbv2CreateRule(Box::new(elbv2::CreateRuleInput {
+        listener_arn: text(listener),
+        priority: Some(priority),
+        conditions: vec![elbv2::RuleCondition {
+            field: text("path-pattern"),
+            values: vec![path.to_string()],
+            ..Default::default()
+        }],
+        actions: forward(weights),
+        ..Default::default()
+    }))
+}
+
+/// ModifyRule: other weights.
+pub fn modify_rule(rule: &str, weights: &[(String, i32)]) -> Input {
+    Input::Elbv2ModifyRule(Box::new(elbv2::ModifyRuleInput {
+        rule_arn: text(rule),
+        actions: forward(weights),
+        ..Default::default()
+    }))
+}
+
+/// DeleteRule.
+pub fn delete_rule(rule: &str) -> Input {
+    Input::Elbv2DeleteRule(Box::new(elbv2::DeleteRuleInput { rule_arn: text(rule) }))
+}
+
+/// SetRulePriorities of one rule.
+pub fn set_rule_priority(rule: &str, priority: i32) -> Input {
+    let pair = elbv2::RulePriorityPair { rule_arn: text(rule), priority: Some(priority) };
+    Input::Elbv2SetRulePriorities(Box::new(elbv2::SetRulePrioritiesInput { rule_priorities: vec![pair] }))
+}
+
+/// ModifyListener: other weights of the default action.
+pub fn modify_listener(listener: &str, weights: &[(String, i32)]) -> Input {
+    Input::Elbv2ModifyListener(Box::new(elbv2::ModifyListenerInput {
+        listener_arn: text(listener),
+        default_actions: forward(weights),
+        ..Default::default()
+    }))
+}
+
+/// CreateListener on another port.
+pub fn create_listener_on(load_balancer: &str, port: i32, target_group: &str) -> Input {
+    match create_listener(load_balancer, target_group) {
+        Input::Elbv2CreateListener(input) => {
+            Input::Elbv2CreateListener(Box::new(elbv2::CreateListenerInput { port: Some(port), ..*input }))
+        }
+        other => other,
+    }
+}
+
+/// SetSubnets.
+pub fn set_subnets(load_balancer: &str, subnets: Vec<String>) -> Input {
+    Input::Elbv2SetSubnets(Box::new(elbv2::SetSubnetsInput {
+        load_balancer_arn: text(load_balancer),
+        subnets,
+        ..Default::default()
+    }))
+}
+
+/// ModifyTargetGroupAttributes: whether nodes use targets of other zones.
+pub fn set_cross_zone(target_group: &str, value: &str) -> Input {
+    Input::Elbv2ModifyTargetGroupAttributes(Box::new(elbv2::ModifyTargetGroupAttributesInput {
+        target_group_arn: text(target_group),
+        attributes: vec![elbv2::TargetGroupAttribute {
+            key: text("load_balancing.cross_zone.enabled"),
+            value: text(value),
+        }],
+    }))
+}

@@ -6,6 +6,7 @@
 //! commit; after every step the checkers look; then the faults end and the
 //! world must converge. A failure prints its seed.
 
+mod balancer_acts;
 mod chaos;
 mod checker;
 pub mod cli;
@@ -14,6 +15,7 @@ mod disk;
 mod host;
 mod network_acts;
 mod network_rules;
+mod requests;
 mod run;
 mod traffic;
 mod watch;

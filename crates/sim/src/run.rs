@@ -1,5 +1,6 @@
 //! One run: set-up, chaos, calm, convergence.
 
+use crate::balancer_acts;
 use crate::chaos;
 use crate::client;
 use crate::network_acts;
@@ -168,6 +169,7 @@ fn come_to_rest(world: &mut World, calm: Span) -> Result<(), Violation> {
     // would keep it moving for ever, as it would on AWS.
     world.submit(World::scope(), client::delete_alarm(chaos::CONTRARY_ALARM));
     network_acts::end_troubles(world)?;
+    balancer_acts::end(world);
     let end = world.now + calm;
     while world.now < end {
         world.advance(end)?;
@@ -236,6 +238,11 @@ mod tests {
             (Plant::TerminatedRevived, &["terminated is final", "an instance keeps its private address"]),
             (Plant::CapacityAboveMax, &["capacity never exceeds the maximum", "a group reaches its desired capacity"]),
             (Plant::TargetRoutedAfterDrain, &["no request goes to a target after its deregistration"]),
+            (Plant::WeightsEven, &["groups are chosen by weight"]),
+            (Plant::RulesUnordered, &["a request hits the first rule that matches"]),
+            (Plant::ZonesIgnored, &["no request goes to a target that does not take any"]),
+            (Plant::AlwaysAcrossZones, &["requests stay in their zone"]),
+            (Plant::HealthForgotten, &["health outlives the data plane", "every target ends up healthy"]),
             (Plant::LaunchBeforeNetwork, &["no instance boots before its network"]),
             (Plant::NetworkStale, &["the network in force is what the rows ask for"]),
             (Plant::GoneInterfacePlanned, &["no plan has an interface that is gone"]),

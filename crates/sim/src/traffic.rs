@@ -2,6 +2,7 @@
 //! late, probes targets, drains them, counts requests.
 
 use crate::host::{Held, Host};
+use crate::requests::{self, Expected, Sent};
 use elastane_domain::id::{InstanceId, TargetGroupArn};
 use elastane_domain::routing::{
     Admission, ProxyFact, Snapshot, Target, TargetGroup, TargetHealth, TargetKey, UnhealthyReason,
@@ -47,8 +48,12 @@ impl Load {
 #[derive(Default)]
 pub struct Plane {
     in_force: Arc<Snapshot>,
+    /// What the rows said when that was issued.
+    expected: Arc<Expected>,
     /// Snapshots on their way, in their order.
-    waiting: VecDeque<(Time, Arc<Snapshot>)>,
+    waiting: VecDeque<(Time, Order)>,
+    /// What became of requests since the last call.
+    sent: Vec<Sent>,
     health: BTreeMap<TargetKey, TargetHealth>,
     drains: BTreeMap<TargetKey, Time>,
     told: BTreeSet<TargetKey>,
@@ -56,12 +61,35 @@ pub struct Plane {
     minute: Option<Time>,
 }
 
+/// A snapshot with what the rows said when it was issued.
+#[derive(Clone)]
+pub struct Order {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// What must become of requests.
+    pub expected: Arc<Expected>,
+}
+
 impl Plane {
     /// Accepts a snapshot; it is in force a little later.
-    pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, rng: &mut Rng) {
+    pub fn apply(&mut self, order: Order, now: Time, rng: &mut Rng) {
         let at = now + Span(rng.below(1_500) as i64);
         let last = self.waiting.back().map_or(at, |(last, _)| *last);
-        self.waiting.push_back((at.max(last), snapshot));
+        self.waiting.push_back((at.max(last), order));
+    }
+
+    /// Another daemon: orders under way are lost, and it is told everything.
+    pub fn reattach(&mut self) {
+        self.waiting.clear();
+        let told = self.told.iter().map(|target| ProxyFact::Drained { target: target.clone() });
+        let known = self.health.iter();
+        let known = known.map(|(target, health)| ProxyFact::Health { target: target.clone(), health: *health });
+        self.facts = known.chain(told).collect();
+    }
+
+    /// What became of requests since the last call, and what should have.
+    pub fn take_sent(&mut self) -> (Vec<Sent>, Arc<Expected>) {
+        (std::mem::take(&mut self.sent), self.expected.clone())
     }
 
     /// When it next does something of its own.
@@ -73,9 +101,9 @@ impl Plane {
 
     /// Does what is due.
     pub fn advance(&mut self, now: Time, host: &Host, rng: &mut Rng) {
-        while let Some((_, snapshot)) = self.waiting.pop_front_if(|(at, _)| *at <= now) {
-            self.facts.push(ProxyFact::Applied { generation: snapshot.generation });
-            self.in_force = snapshot;
+        while let Some((_, order)) = self.waiting.pop_front_if(|(at, _)| *at <= now) {
+            self.facts.push(ProxyFact::Applied { generation: order.snapshot.generation });
+            (self.in_force, self.expected) = (order.snapshot, order.expected);
             self.look(now, host, rng);
         }
         self.look(now, host, rng);
@@ -130,13 +158,14 @@ impl Plane {
     }
 
     /// Counters of the minute that ended, once a minute.
-    pub fn measure(&mut self, now: Time, host: &Host, load: &Load) -> Option<(Traffic, Vec<CpuSample>)> {
+    pub fn measure(&mut self, now: Time, host: &Host, load: &Load, rng: &mut Rng) -> Option<(Traffic, Vec<CpuSample>)> {
         let minute = now.floor(Span::from_mins(1));
         if self.minute == Some(minute) {
             return None;
         }
         let first = self.minute.replace(minute).is_none();
         let at = minute - Span::from_mins(1);
+        self.sent = requests::send(&self.in_force, &self.health, rng);
         (!first).then(|| self.count(at, host, load))
     }
 
@@ -158,8 +187,8 @@ impl Plane {
                 let counted = if serving.is_empty() { 0 } else { requests };
                 let counts = Counts {
                     requests: counted,
-                    response_time: (counted > 0).then(|| StatisticSet::repeated(0.02, counted as f64)),
-                    sums: BTreeMap::new(),
+                    response_time: (counted > 0).then(|| StatisticSet::repeated(0.02, counted as f64).into()),
+                    ..Counts::default()
                 };
                 traffic.load_balancers.insert(balancer.arn.clone(), counts.clone());
                 traffic.target_groups.insert(arn.clone(), counts);

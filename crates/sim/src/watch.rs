@@ -125,7 +125,8 @@ fn expected(engine: &Engine, scope: &Scope, alarm: &Alarm, current: AlarmState, 
     let (start, end) = alarm::evaluation_window(&alarm.rule, now - LAG);
     let unit = alarm.unit.as_deref().and_then(Unit::from_name);
     let store = engine.state().metrics.get(scope);
-    let sets = store.map_or_else(Vec::new, |store| store.get(&alarm.metric, start, end, alarm.rule.period, unit));
+    let sets =
+        store.map_or_else(Vec::new, |store| store.distributions(&alarm.metric, start, end, alarm.rule.period, unit));
     alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &sets), current).state
 }
 

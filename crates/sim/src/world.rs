@@ -4,8 +4,9 @@
 use crate::checker::Checker;
 use crate::disk::{Commit, Disk};
 use crate::host::{Host, HostFaults};
+use crate::requests::Expected;
 use crate::run::Violation;
-use crate::traffic::{Load, Plane};
+use crate::traffic::{Load, Order, Plane};
 use elastane_api::{Caller, World as ApiWorld};
 use elastane_domain::id::{AccountId, InstanceId};
 use elastane_domain::time::{Span, Time};
@@ -63,6 +64,8 @@ pub struct World {
     pub trace: u64,
     /// Crashes so far.
     pub crashes: u64,
+    /// The newest snapshot that was issued.
+    route: Option<Order>,
     disk: Disk,
     config: Config,
     wake: Time,
@@ -96,6 +99,7 @@ impl World {
             engine,
             trace: 0xcbf2_9ce4_8422_2325,
             crashes: 0,
+            route: None,
             disk: Disk::default(),
             config,
             wake: BEGINNING,
@@ -135,6 +139,8 @@ impl World {
         self.host.advance(self.now, &mut self.rng, &self.faults.host);
         self.plane.advance(self.now, &self.host, &mut self.rng);
         let facts = self.facts();
+        let (sent, expected) = self.plane.take_sent();
+        self.checker.requests.check(&expected, &sent, self.now)?;
         if facts.is_empty() && self.calls.is_empty() && self.now < self.wake {
             return Ok(());
         }
@@ -148,7 +154,7 @@ impl World {
         let excess = self.past.len().saturating_sub(PAST_MAX);
         self.past.drain(..excess);
         facts.extend(self.plane.take_facts().into_iter().map(Fact::Proxy));
-        if let Some((traffic, samples)) = self.plane.measure(self.now, &self.host, &self.load) {
+        if let Some((traffic, samples)) = self.plane.measure(self.now, &self.host, &self.load, &mut self.rng) {
             facts.push(Fact::Cpu { at: traffic.at, samples });
             facts.push(Fact::Traffic(traffic));
         }
@@ -232,7 +238,11 @@ impl World {
                 Effect::Capture { image, instance } => self.host.capture(image, instance, now),
                 Effect::DeleteImage { image } => self.host.delete_image(&image),
                 Effect::RunCommand { command, instance, .. } => self.host.run_command(command, instance, now),
-                Effect::Route(snapshot) => self.plane.apply(Arc::clone(&snapshot), now, &mut self.rng),
+                Effect::Route(snapshot) => {
+                    let order = Order { snapshot, expected: Arc::new(Expected::new(self.checker.durable())) };
+                    self.route = Some(order.clone());
+                    self.plane.apply(order, now, &mut self.rng);
+                }
                 Effect::Network(plan) => self.host.apply(plan, now, &mut self.rng, &self.faults.host),
                 Effect::EndNetwork { vpc } => self.host.end_network(vpc, now),
             }
@@ -241,19 +251,37 @@ impl World {
     }
 
     /// `kill -9` of the daemon, and its next start: rows come from the disk,
-    /// the rest from an inventory. The data plane dies with it.
+    /// the rest from an inventory. The data plane dies with it, or stays and
+    /// tells the next one what it knows.
     pub fn crash(&mut self) -> Result<(), Violation> {
         self.note(&format!("{} crash", self.now.millis()));
         self.crashes += 1;
         let rows = self.disk.load().expect("memory can be read");
         self.engine = Engine::open(self.config.clone(), self.rng.draw(), rows)
             .map_err(|err| Violation::new("a store can be opened again", self.now, err.to_string()))?;
-        self.plane = Plane::default();
+        self.route = None;
+        if self.rng.below(2) == 0 {
+            self.plane = Plane::default();
+        } else {
+            self.plane.reattach();
+        }
         self.calls.clear();
         self.now += Span::from_secs(1 + self.rng.below(20) as i64);
         self.checker.restarted();
         let facts = self.host.restart();
         self.round(facts.into_iter().map(Fact::Host).collect())
+    }
+
+    /// The data plane dies alone; the next one gets the newest snapshot and
+    /// finds out everything anew.
+    pub fn plane_dies(&mut self) {
+        self.note(&format!("{} plane dies", self.now.millis()));
+        self.checker.plane_died(&self.engine, self.now);
+        self.plane = Plane::default();
+        if let Some(order) = self.route.clone() {
+            let later = self.now + Span::from_secs(self.rng.below(5) as i64);
+            self.plane.apply(order, later, &mut self.rng);
+        }
     }
 
     /// All machines stop at once, and the daemon starts again on the same disk.

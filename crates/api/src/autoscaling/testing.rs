@@ -53,7 +53,7 @@ impl Plane {
         operation: impl FnOnce(&mut Change<'_, '_>) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         let (scope, caller) = (self.scope.clone(), &self.caller);
-        self.engine.transact(&scope, self.now, |tx| operation(&mut Change { tx, caller }))
+        self.engine.transact(&scope, self.now, |tx| operation(&mut Change { tx, caller, world: &crate::NoWorld }))
     }
 
     /// Runs an operation that reads.
@@ -186,6 +186,8 @@ fn load_balancer(vpc: VpcId) -> LoadBalancer {
         security_groups: Vec::new(),
         family: Family::Application,
         nodes: BTreeMap::new(),
+        private_addresses: BTreeMap::new(),
+        private_link_rules: None,
         ip_address_type: "ipv4".to_string(),
         capacity: None,
         shifted_away: Vec::new(),

@@ -4,6 +4,7 @@ use super::{errors, metric};
 use crate::Call;
 use crate::page::{Pager, page};
 use elastane_domain::alarm::{AlarmState, MissingData};
+use elastane_domain::series::Statistic;
 use elastane_engine::row::Alarm;
 use elastane_wire::{ApiError, Timestamp, cloudwatch as wire};
 use std::collections::BTreeSet;
@@ -80,6 +81,7 @@ fn has_action(alarm: &Alarm, prefix: &str) -> bool {
 /// out, as AWS's do (autoscaling.md 9.2).
 fn shown(alarm: &Alarm) -> wire::MetricAlarm {
     let rule = &alarm.rule;
+    let extended = matches!(rule.statistic, Statistic::Percentile(_));
     let treat = (alarm.owner.is_none() || rule.treat_missing != MissingData::Missing).then_some(rule.treat_missing);
     wire::MetricAlarm {
         actions_enabled: Some(alarm.actions_enabled),
@@ -102,7 +104,9 @@ fn shown(alarm: &Alarm) -> wire::MetricAlarm {
         state_transitioned_timestamp: Some(Timestamp(alarm.state_transitioned_at.millis())),
         state_updated_timestamp: Some(Timestamp(alarm.state_updated_at.millis())),
         state_value: Some(alarm.state.name().to_string()),
-        statistic: Some(rule.statistic.name().to_string()),
+        evaluate_low_sample_count_percentile: rule.low_samples.map(|treat| treat.name().to_string()),
+        extended_statistic: extended.then(|| rule.statistic.name().into_owned()),
+        statistic: (!extended).then(|| rule.statistic.name().into_owned()),
         threshold: Some(rule.threshold),
         treat_missing_data: treat.map(|treat| treat.name().to_string()),
         unit: alarm.unit.clone(),

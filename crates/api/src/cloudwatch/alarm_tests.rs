@@ -57,6 +57,22 @@ fn cloudwatch_5_4_create_and_update() {
     assert_eq!((shown.state_value.as_deref(), shown.state_reason.as_deref()), (Some("OK"), Some("checked")));
 }
 
+/// An alarm on a percentile is shown as it was given.
+#[test]
+fn cloudwatch_5_1_percentile_alarms() {
+    let mut plane = Plane::new();
+    let slow = wire::PutMetricAlarmInput {
+        statistic: None,
+        extended_statistic: Some("p99.9".to_string()),
+        evaluate_low_sample_count_percentile: Some("ignore".to_string()),
+        ..alarm("slow")
+    };
+    put(&mut plane, &slow).expect("a good alarm");
+    let shown = describe(&plane, Default::default()).remove(0);
+    assert_eq!((shown.extended_statistic.as_deref(), shown.statistic), (Some("p99.9"), None));
+    assert_eq!(shown.evaluate_low_sample_count_percentile.as_deref(), Some("ignore"));
+}
+
 type Edit = fn(&mut wire::PutMetricAlarmInput);
 
 /// What an alarm must not ask for.
@@ -64,7 +80,8 @@ type Edit = fn(&mut wire::PutMetricAlarmInput);
 fn cloudwatch_5_1_refusals() {
     const VALUE: &str = "InvalidParameterValue";
     const MISSING: &str = "MissingParameter";
-    let cases: [(Edit, &str, &str); 18] = [
+    const COMBINATION: &str = "InvalidParameterCombination";
+    let cases: [(Edit, &str, &str); 21] = [
         (|r| r.metric_name = None, MISSING, "MetricName"),
         (|r| r.statistic = None, MISSING, "Statistic"),
         (|r| r.threshold = None, MISSING, "Threshold"),
@@ -74,11 +91,10 @@ fn cloudwatch_5_1_refusals() {
         (|r| r.comparison_operator = Some("LessThanLowerThreshold".into()), VALUE, "anomaly"),
         (|r| r.metrics = vec![Default::default()], VALUE, "metric math"),
         (|r| r.extended_statistic = Some("p99".into()), "InvalidParameterCombination", "mutually exclusive"),
-        (
-            |r| (r.statistic, r.extended_statistic) = (None, Some("p99".into())),
-            VALUE,
-            "ExtendedStatistic is not supported",
-        ),
+        (|r| (r.statistic, r.extended_statistic) = (None, Some("tm99".into())), VALUE, "tm99 is not supported"),
+        (|r| (r.statistic, r.extended_statistic) = (None, Some("p101".into())), VALUE, "p101"),
+        (|r| r.evaluate_low_sample_count_percentile = Some("maybe".into()), VALUE, "maybe"),
+        (|r| r.evaluate_low_sample_count_percentile = Some("ignore".into()), COMBINATION, "percentile"),
         (|r| r.period = Some(90), VALUE, "multiple of 60"),
         (|r| r.period = Some(10), VALUE, "not supported"),
         (|r| r.evaluation_periods = Some(1441), VALUE, "more than a day"),

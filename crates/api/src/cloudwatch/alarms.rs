@@ -2,9 +2,9 @@
 
 use super::{errors, metric, tags};
 use crate::Change;
-use elastane_domain::alarm::{AlarmRule, AlarmState, Comparison, INITIAL_REASON, MissingData};
+use elastane_domain::alarm::{AlarmRule, AlarmState, Comparison, INITIAL_REASON, LowSamples, MissingData};
 use elastane_domain::id::AlarmName;
-use elastane_domain::series::MetricId;
+use elastane_domain::series::{MetricId, Statistic};
 use elastane_engine::row::{Alarm, HistoryKind, Tags};
 use elastane_wire::{ApiError, cloudwatch as wire};
 
@@ -94,8 +94,6 @@ fn refuse(input: &wire::PutMetricAlarmInput) -> Result<(), ApiError> {
     }
     errors::refuse_unsupported(&[
         ("An alarm on Metrics (metric math)", !input.metrics.is_empty()),
-        ("ExtendedStatistic", input.extended_statistic.is_some()),
-        ("EvaluateLowSampleCountPercentile", input.evaluate_low_sample_count_percentile.is_some()),
         ("ThresholdMetricId (anomaly detection)", input.threshold_metric_id.is_some()),
         ("EvaluationCriteria", input.evaluation_criteria.is_some()),
         ("EvaluationInterval", input.evaluation_interval.is_some()),
@@ -113,7 +111,7 @@ fn rule(input: &wire::PutMetricAlarmInput) -> Result<AlarmRule, ApiError> {
     if !threshold.is_finite() {
         return Err(errors::invalid(format!("The value {threshold} for parameter Threshold is invalid.")));
     }
-    let statistic = metric::statistic(input.statistic.as_deref().ok_or_else(|| errors::missing("Statistic"))?)?;
+    let (statistic, low_samples) = statistic(input)?;
     let period = metric::period(input.period)?;
     let evaluation_periods =
         count(input.evaluation_periods, "EvaluationPeriods")?.ok_or_else(|| errors::missing("EvaluationPeriods"))?;
@@ -141,7 +139,38 @@ fn rule(input: &wire::PutMetricAlarmInput) -> Result<AlarmRule, ApiError> {
             ))
         })?,
     };
-    Ok(AlarmRule { comparison, threshold, evaluation_periods, datapoints_to_alarm, treat_missing, period, statistic })
+    Ok(AlarmRule {
+        comparison,
+        threshold,
+        evaluation_periods,
+        datapoints_to_alarm,
+        treat_missing,
+        period,
+        statistic,
+        low_samples,
+    })
+}
+
+/// Statistic or ExtendedStatistic, and what percentiles of few samples do.
+fn statistic(input: &wire::PutMetricAlarmInput) -> Result<(Statistic, Option<LowSamples>), ApiError> {
+    let statistic = match (&input.statistic, &input.extended_statistic) {
+        (_, Some(name)) => metric::extended_statistic(name)?,
+        (Some(name), None) => metric::statistic(name)?,
+        (None, None) => return Err(errors::missing("Statistic")),
+    };
+    let Some(name) = input.evaluate_low_sample_count_percentile.as_deref() else { return Ok((statistic, None)) };
+    let low_samples = LowSamples::from_name(name).ok_or_else(|| {
+        errors::invalid(format!(
+            "Option {name} is not supported for parameter EvaluateLowSampleCountPercentile. Valid values are: \
+             evaluate, ignore."
+        ))
+    })?;
+    if !matches!(statistic, Statistic::Percentile(_)) {
+        return Err(errors::combination(
+            "The parameter EvaluateLowSampleCountPercentile is only valid with a percentile as ExtendedStatistic.",
+        ));
+    }
+    Ok((statistic, Some(low_samples)))
 }
 
 /// A number above zero.

@@ -3,7 +3,7 @@
 
 use super::{errors, metric};
 use crate::Call;
-use elastane_domain::series::{MetricId, Statistic, Unit};
+use elastane_domain::series::{Distribution, MetricId, Statistic, Unit};
 use elastane_domain::time::{Span, Time};
 use elastane_wire::{ApiError, Timestamp, cloudwatch as wire};
 use std::collections::BTreeSet;
@@ -99,9 +99,9 @@ fn open(token: &str) -> Result<Cursor, ApiError> {
 }
 
 fn points(call: &Call<'_>, query: &Query, start: Time, end: Time, ascending: bool) -> Vec<(Time, f64)> {
-    let sets =
-        call.metrics().map_or_else(Vec::new, |store| store.get(&query.metric, start, end, query.period, query.unit));
-    let mut points: Vec<(Time, f64)> = sets.iter().map(|(at, set)| (*at, query.statistic.of(set))).collect();
+    let samples = call.metrics().map(|store| store.distributions(&query.metric, start, end, query.period, query.unit));
+    let point = |(at, samples): &(Time, Distribution)| Some((*at, query.statistic.of(samples)?));
+    let mut points: Vec<(Time, f64)> = samples.iter().flatten().filter_map(point).collect();
     if !ascending {
         points.reverse();
     }
@@ -175,7 +175,7 @@ fn read(call: &Call<'_>, given: &wire::MetricDataQuery) -> Result<Query, ApiErro
         returned: given.return_data.unwrap_or(true),
         metric,
         period: metric::period(stat.period)?,
-        statistic: metric::statistic(statistic)?,
+        statistic: metric::any_statistic(statistic)?,
         unit: metric::unit(stat.unit.as_deref())?,
     })
 }

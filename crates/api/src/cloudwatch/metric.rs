@@ -76,16 +76,27 @@ pub fn unit(name: Option<&str>) -> Result<Option<Unit>, ApiError> {
     Unit::from_name(name).map(Some).ok_or_else(unknown)
 }
 
-/// A statistic that is kept; percentiles and their kin are not.
+/// One of the five statistics of a set.
 pub fn statistic(name: &str) -> Result<Statistic, ApiError> {
-    Statistic::from_name(name).ok_or_else(|| {
-        let extended = name.starts_with(['p', 't', 'w', 'T', 'W', 'P']) || name == "IQM";
-        if extended {
+    Statistic::from_name(name)
+        .ok_or_else(|| errors::invalid(format!("The value {name} for parameter Statistic is invalid.")))
+}
+
+/// A percentile; trimmed means and their kin are refused.
+pub fn extended_statistic(name: &str) -> Result<Statistic, ApiError> {
+    Statistic::percentile(name).ok_or_else(|| {
+        let prefixes = ["tm", "tc", "ts", "wm", "TM", "TC", "TS", "WM", "PR"];
+        if name == "IQM" || prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             errors::unsupported(&format!("The extended statistic {name}"))
         } else {
-            errors::invalid(format!("The value {name} for parameter Statistic is invalid."))
+            errors::invalid(format!("The value {name} for parameter ExtendedStatistic is invalid."))
         }
     })
+}
+
+/// A statistic of either kind.
+pub fn any_statistic(name: &str) -> Result<Statistic, ApiError> {
+    Statistic::from_name(name).map_or_else(|| extended_statistic(name), Ok)
 }
 
 /// A period that can be read: a multiple of 60 seconds (cloudwatch.md 2.2).

@@ -110,7 +110,7 @@ fn cloudwatch_3_get_metric_statistics() {
     let got = plane.read(|call| get_metric_statistics(call, &statistics(0, 10, 300))).expect("a good request");
     let sums: Vec<_> = got.datapoints.iter().map(|point| (point.timestamp, point.sum)).collect();
     assert_eq!(sums, [(at(0), Some(5.0)), (at(5), Some(5.0))]);
-    let edits: [(ReadEdit, &str, &str); 8] = [
+    let edits: [(ReadEdit, &str, &str); 9] = [
         (|r| r.period = Some(90), "InvalidParameterValue", "multiple of 60"),
         (|r| r.period = Some(10), "InvalidParameterValue", "not supported"),
         (|r| r.end_time = at(-1), "InvalidParameterValue", "StartTime must be less"),
@@ -118,9 +118,14 @@ fn cloudwatch_3_get_metric_statistics() {
         (|r| r.statistics.clear(), "InvalidParameterCombination", "At least one"),
         (|r| r.extended_statistics = vec!["p99".into()], "InvalidParameterCombination", "mutually exclusive"),
         (
-            |r| (r.statistics, r.extended_statistics) = (Vec::new(), vec!["p99".into()]),
+            |r| (r.statistics, r.extended_statistics) = (Vec::new(), vec!["tm99".into()]),
             "InvalidParameterValue",
-            "The extended statistic p99 is not supported",
+            "The extended statistic tm99 is not supported",
+        ),
+        (
+            |r| (r.statistics, r.extended_statistics) = (Vec::new(), vec!["p99x".into()]),
+            "InvalidParameterValue",
+            "p99x",
         ),
         (|r| r.metric_name = None, "MissingParameter", "MetricName"),
     ];
@@ -130,6 +135,34 @@ fn cloudwatch_3_get_metric_statistics() {
         let err = plane.read(|call| get_metric_statistics(call, &request)).expect_err("to be refused");
         assert!(err.code == code && err.message.contains(text), "{err}");
     }
+}
+
+/// Percentiles of values and of repeated values; a statistic set of different values has none.
+#[test]
+fn cloudwatch_2_1_percentiles() {
+    let mut plane = Plane::new();
+    let values = (1..=100).map(f64::from).collect();
+    put(&mut plane, vec![wire::MetricDatum { values, value: None, ..datum(0.0, 0) }]).expect("good data");
+    let set = wire::StatisticSet { sample_count: Some(3.0), sum: Some(6.0), minimum: Some(1.0), maximum: Some(4.0) };
+    put(&mut plane, vec![wire::MetricDatum { statistic_values: Some(set), value: None, ..datum(0.0, 1) }])
+        .expect("good data");
+    let request = wire::GetMetricStatisticsInput {
+        statistics: Vec::new(),
+        extended_statistics: ["p0", "p50", "p99", "p100"].map(str::to_string).to_vec(),
+        ..statistics(0, 2, 60)
+    };
+    let got = plane.read(|call| get_metric_statistics(call, &request)).expect("a good request");
+    assert_eq!(got.datapoints.len(), 1, "nothing is known of the second minute");
+    let percentiles = &got.datapoints[0].extended_statistics;
+    for (name, wanted) in [("p0", 1.0), ("p50", 50.0), ("p99", 99.0), ("p100", 100.0)] {
+        let value = percentiles[name];
+        assert!((value - wanted).abs() <= wanted * 0.016, "{name} is {value}");
+    }
+    let mut one = query("a", "Orders");
+    one.metric_stat.as_mut().expect("a metric").stat = Some("p90".to_string());
+    let got = plane.read(|call| get_metric_data(call, &data(vec![one]))).expect("a good request");
+    let [value] = got.metric_data_results[0].values[..] else { panic!("{got:?}") };
+    assert!((value - 90.0).abs() <= 1.5, "p90 is {value}");
 }
 
 fn query(id: &str, metric: &str) -> wire::MetricDataQuery {
@@ -181,7 +214,7 @@ fn cloudwatch_3_get_metric_data() {
             "metric math Expression of query a",
         ),
         (|q| q.metric_stat = None, "either a MetricStat or an Expression"),
-        (|q| q.metric_stat.as_mut().expect("one").stat = Some("p90".into()), "extended statistic p90"),
+        (|q| q.metric_stat.as_mut().expect("one").stat = Some("tc90".into()), "extended statistic tc90"),
         (|q| q.label = Some("${MAX}".into()), "dynamic Label"),
     ] {
         let mut bad = query("a", "Orders");

@@ -3,7 +3,7 @@
 
 use super::{errors, metric};
 use crate::Change;
-use elastane_domain::series::{AGE_MAX, AHEAD_MAX, MetricId, StatisticSet, Unit};
+use elastane_domain::series::{AGE_MAX, AHEAD_MAX, Distribution, MetricId, StatisticSet, Unit};
 use elastane_domain::time::Time;
 use elastane_wire::{ApiError, cloudwatch as wire};
 
@@ -20,7 +20,7 @@ struct Sample {
     id: MetricId,
     unit: Unit,
     at: Time,
-    set: StatisticSet,
+    set: Distribution,
 }
 
 /// PutMetricData.
@@ -78,11 +78,11 @@ fn sample(namespace: &str, datum: &wire::MetricDatum, path: &str, now: Time) -> 
 }
 
 /// The samples of a datum, given in exactly one of three forms.
-fn set(datum: &wire::MetricDatum, path: &str) -> Result<StatisticSet, ApiError> {
+fn set(datum: &wire::MetricDatum, path: &str) -> Result<Distribution, ApiError> {
     match (datum.value, datum.values.is_empty(), &datum.statistic_values) {
-        (Some(value), true, None) => Ok(StatisticSet::of(number(value, &format!("{path}.Value"))?)),
+        (Some(value), true, None) => Ok(StatisticSet::of(number(value, &format!("{path}.Value"))?).into()),
         (None, false, None) => values(datum, path),
-        (None, true, Some(given)) => statistic_set(given, path),
+        (None, true, Some(given)) => statistic_set(given, path).map(Distribution::from),
         (None, true, None) => Err(errors::combination(format!(
             "At least one of the parameters must be specified: {path}.Value, {path}.Values, {path}.StatisticValues."
         ))),
@@ -93,7 +93,7 @@ fn set(datum: &wire::MetricDatum, path: &str) -> Result<StatisticSet, ApiError> 
     }
 }
 
-fn values(datum: &wire::MetricDatum, path: &str) -> Result<StatisticSet, ApiError> {
+fn values(datum: &wire::MetricDatum, path: &str) -> Result<Distribution, ApiError> {
     if datum.values.len() > VALUES_MAX {
         let text = format!("The collection {path}.Values must not have a size greater than {VALUES_MAX}.");
         return Err(errors::invalid(text));
@@ -102,7 +102,7 @@ fn values(datum: &wire::MetricDatum, path: &str) -> Result<StatisticSet, ApiErro
         let text = format!("The parameters {path}.Values and {path}.Counts must be of the same size.");
         return Err(errors::invalid(text));
     }
-    let mut sum: Option<StatisticSet> = None;
+    let mut sum: Option<Distribution> = None;
     for (index, value) in datum.values.iter().enumerate() {
         let value = number(*value, &format!("{path}.Values.member.{}", index + 1))?;
         let count = datum.counts.get(index).copied().unwrap_or(1.0);
@@ -111,13 +111,13 @@ fn values(datum: &wire::MetricDatum, path: &str) -> Result<StatisticSet, ApiErro
                 "The parameter {path}.Counts must hold numbers above 0, not {count}."
             )));
         }
-        let set = StatisticSet::repeated(value, count);
+        let set = Distribution::from(StatisticSet::repeated(value, count));
         match &mut sum {
             Some(sum) => sum.merge(&set),
             None => sum = Some(set),
         }
     }
-    sum.filter(|sum| sum.count.is_finite() && sum.sum.is_finite())
+    sum.filter(|sum| sum.set().count.is_finite() && sum.set().sum.is_finite())
         .ok_or_else(|| errors::invalid(format!("The values of {path} are too large to be summed.")))
 }
 

@@ -2,12 +2,16 @@
 
 use super::{errors, metric};
 use crate::Call;
-use elastane_domain::series::{Statistic, StatisticSet, Unit};
+use elastane_domain::series::{Distribution, Statistic, Unit};
 use elastane_domain::time::Time;
 use elastane_wire::{ApiError, Timestamp, cloudwatch as wire};
+use std::collections::BTreeMap;
 
 /// Datapoints of one call (cloudwatch.md 3).
 const DATAPOINTS_MAX: i64 = 1_440;
+
+/// Percentiles of one call (cloudwatch.md 3).
+const EXTENDED_MAX: usize = 10;
 
 /// GetMetricStatistics: periods with data, each unit on its own.
 pub fn get_metric_statistics(
@@ -30,8 +34,8 @@ pub fn get_metric_statistics(
     if let Some(store) = call.metrics() {
         let units = store.units(&id).into_iter().filter(|unit| wanted.is_none_or(|wanted| wanted == *unit));
         for unit in units {
-            let sets = store.get(&id, start, end, period, Some(unit));
-            datapoints.extend(sets.iter().map(|(at, set)| datapoint(*at, set, unit, &statistics)));
+            let samples = store.distributions(&id, start, end, period, Some(unit));
+            datapoints.extend(samples.iter().filter_map(|(at, samples)| datapoint(*at, samples, unit, &statistics)));
         }
     }
     Ok(wire::GetMetricStatisticsOutput { datapoints, label: Some(id.name) })
@@ -40,7 +44,10 @@ pub fn get_metric_statistics(
 fn statistics(input: &wire::GetMetricStatisticsInput) -> Result<Vec<Statistic>, ApiError> {
     match (input.statistics.is_empty(), input.extended_statistics.first()) {
         (false, None) => input.statistics.iter().map(|name| metric::statistic(name)).collect(),
-        (true, Some(name)) => Err(errors::unsupported(&format!("The extended statistic {name}"))),
+        (true, Some(_)) if input.extended_statistics.len() > EXTENDED_MAX => Err(errors::invalid(format!(
+            "The collection ExtendedStatistics must not have a size greater than {EXTENDED_MAX}."
+        ))),
+        (true, Some(_)) => input.extended_statistics.iter().map(|name| metric::extended_statistic(name)).collect(),
         (false, Some(_)) => Err(errors::combination(
             "The parameters Statistics and ExtendedStatistics are mutually exclusive and you have specified both.",
         )),
@@ -50,16 +57,27 @@ fn statistics(input: &wire::GetMetricStatisticsInput) -> Result<Vec<Statistic>, 
     }
 }
 
-fn datapoint(at: Time, set: &StatisticSet, unit: Unit, statistics: &[Statistic]) -> wire::Datapoint {
-    let value = |statistic: Statistic| statistics.contains(&statistic).then(|| statistic.of(set));
-    wire::Datapoint {
+/// `None` when nothing of what is wanted is known: percentiles of samples
+/// that came as statistic sets.
+fn datapoint(at: Time, samples: &Distribution, unit: Unit, statistics: &[Statistic]) -> Option<wire::Datapoint> {
+    let value = |statistic: Statistic| statistics.contains(&statistic).then(|| statistic.of(samples)).flatten();
+    let extended_statistics: BTreeMap<String, f64> = statistics
+        .iter()
+        .filter(|statistic| matches!(statistic, Statistic::Percentile(_)))
+        .filter_map(|statistic| Some((statistic.name().into_owned(), statistic.of(samples)?)))
+        .collect();
+    let only_percentiles = statistics.iter().all(|statistic| matches!(statistic, Statistic::Percentile(_)));
+    if only_percentiles && extended_statistics.is_empty() {
+        return None;
+    }
+    Some(wire::Datapoint {
         average: value(Statistic::Average),
-        extended_statistics: Default::default(),
+        extended_statistics,
         maximum: value(Statistic::Maximum),
         minimum: value(Statistic::Minimum),
         sample_count: value(Statistic::SampleCount),
         sum: value(Statistic::Sum),
         timestamp: Some(Timestamp(at.millis())),
         unit: Some(unit.name().to_string()),
-    }
+    })
 }

@@ -50,7 +50,7 @@ impl Rig {
         input: I,
     ) -> Result<O, ApiError> {
         let caller = &self.caller;
-        self.engine.transact(&self.scope, NOW, |tx| handler(&mut Change { tx, caller }, &input))
+        self.engine.transact(&self.scope, NOW, |tx| handler(&mut Change { tx, caller, world: &crate::NoWorld }, &input))
     }
 
     /// Runs a handler that reads.

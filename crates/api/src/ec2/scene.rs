@@ -41,7 +41,7 @@ impl Scene {
 
     pub fn write<T>(&mut self, change: impl FnOnce(&mut Change<'_, '_>) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let caller = &self.caller;
-        self.engine.transact(&self.scope, self.now, |tx| change(&mut Change { tx, caller }))
+        self.engine.transact(&self.scope, self.now, |tx| change(&mut Change { tx, caller, world: &crate::NoWorld }))
     }
 
     pub fn view(&self) -> View<'_> {

@@ -6,6 +6,15 @@ use super::errors;
 use elastane_wire::ApiError;
 use std::collections::BTreeMap;
 
+/// Attributes of one call (API, `LoadBalancerAttributes` and its like).
+const CHANGES_MAX: usize = 50;
+
+/// Longest value, in bytes (API, `…AttributeValue`, 1,024).
+const VALUE_MAX: usize = 1024;
+
+/// Longest name of a header, in bytes.
+const HEADER_NAME_MAX: usize = 40;
+
 /// One attribute.
 pub struct Attribute {
     /// Its key.
@@ -30,6 +39,10 @@ pub enum Values {
     Number(u32, u32),
     /// A word, or a whole number from the first to the second.
     WordOr(&'static str, u32, u32),
+    /// The value of a header, or nothing.
+    HeaderValue,
+    /// The name of a header, or nothing.
+    HeaderName,
 }
 
 /// What is honoured here.
@@ -37,19 +50,28 @@ pub enum Honoured {
     /// All that AWS allows: it has its effect, or the same non-effect as on
     /// AWS while the feature that it belongs to is off.
     All,
-    /// Only these values: the others would have no effect yet.
+    /// Only these values: the others would have no effect.
     Only(&'static [&'static str]),
 }
 
 impl Values {
     fn allow(&self, value: &str) -> bool {
-        let within = |low: u32, high: u32| value.parse::<u32>().is_ok_and(|number| (low..=high).contains(&number));
+        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+        let within =
+            |low: u32, high: u32| digits && value.parse::<u32>().is_ok_and(|number| (low..=high).contains(&number));
         match *self {
             Values::Text => true,
             Values::Flag => matches!(value, "true" | "false"),
             Values::OneOf(words) => words.contains(&value),
             Values::Number(low, high) => within(low, high),
             Values::WordOr(word, low, high) => value == word || within(low, high),
+            Values::HeaderValue => {
+                value.trim() == value && value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+            }
+            Values::HeaderName => {
+                let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+                value.len() <= HEADER_NAME_MAX && value.bytes().all(token)
+            }
         }
     }
 }
@@ -57,20 +79,26 @@ impl Values {
 /// Checks changes and applies them to the attributes that were set before.
 /// `owner` is `Load balancer`, `Listener` or `Target group`. An unknown key's error is
 /// the sentence by which Terraform knows to leave it out.
-pub fn change<'a>(
+pub fn change<'a, K: Iterator<Item = &'static Attribute>>(
     owner: &str,
-    known: &[Attribute],
+    known: impl Fn() -> K,
     set: &mut BTreeMap<String, String>,
-    changes: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
+    changes: impl ExactSizeIterator<Item = (Option<&'a str>, Option<&'a str>)>,
 ) -> Result<(), ApiError> {
+    if changes.len() > CHANGES_MAX {
+        return Err(errors::validation(format!("At most {CHANGES_MAX} attributes can be modified at once")));
+    }
+    let mut named = Vec::new();
     for (key, value) in changes {
         let key = key.ok_or_else(|| errors::missing("Attributes.member.N.Key"))?;
         let value = value.unwrap_or_default();
-        let attribute = known
-            .iter()
+        let attribute = known()
             .find(|attribute| attribute.key == key)
             .ok_or_else(|| errors::validation(format!("{owner} attribute key '{key}' is not recognized")))?;
-        if !attribute.values.allow(value) {
+        if named.contains(&key) {
+            return Err(errors::validation(format!("{owner} attribute key '{key}' is specified more than once")));
+        }
+        if value.len() > VALUE_MAX || !attribute.values.allow(value) {
             let message = format!("{owner} attribute value '{value}' is not valid for the attribute key '{key}'");
             return Err(errors::validation(message));
         }
@@ -79,18 +107,19 @@ pub fn change<'a>(
         {
             return Err(errors::unsupported(&format!("The value '{value}' of the attribute '{key}'")));
         }
+        named.push(key);
         set.insert(key.to_string(), value.to_string());
     }
     Ok(())
 }
 
 /// Every attribute with its value in force, in the order of `known`.
-pub fn in_force(known: &'static [Attribute], set: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    known
-        .iter()
-        .map(|attribute| {
-            let value = set.get(attribute.key).map_or(attribute.default, String::as_str);
-            (attribute.key.to_string(), value.to_string())
-        })
-        .collect()
+pub fn in_force(
+    known: impl Iterator<Item = &'static Attribute>,
+    set: &BTreeMap<String, String>,
+) -> impl Iterator<Item = (String, String)> {
+    known.map(|attribute| {
+        let value = set.get(attribute.key).map_or(attribute.default, String::as_str);
+        (attribute.key.to_string(), value.to_string())
+    })
 }

@@ -41,7 +41,7 @@ pub fn listener_not_found(arn: &str) -> ApiError {
     ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found"))
 }
 
-/// No rule has this ARN: there are none besides the default ones.
+/// No rule has this ARN.
 pub fn rule_not_found(arn: &str) -> ApiError {
     ApiError::new("RuleNotFound", format!("Rule '{arn}' not found"))
 }
@@ -113,4 +113,47 @@ pub fn invalid_target(message: impl Into<String>) -> ApiError {
 /// A quota is reached; `code` is `TooMany` and what there would be too many of.
 pub fn too_many(code: &'static str, max: usize, what: &str) -> ApiError {
     ApiError::new(code, format!("The limit of {max} {what} is reached"))
+}
+
+/// The thing must stay as it is.
+pub fn operation_not_permitted(message: impl Into<String>) -> ApiError {
+    ApiError::new("OperationNotPermitted", message)
+}
+
+/// An action that a listener or rule cannot have.
+pub fn invalid_action(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidLoadBalancerAction", message)
+}
+
+/// The load balancer's family does not speak this protocol.
+pub fn unsupported_protocol(protocol: &str, allowed: &str) -> ApiError {
+    ApiError::new("UnsupportedProtocol", format!("Listener protocol '{protocol}' must be one of '{allowed}'"))
+}
+
+/// The listener's protocol and the target group's do not go together.
+pub fn incompatible_protocols(listener: &str, group: &str) -> ApiError {
+    let message =
+        format!("A listener of the protocol '{listener}' cannot forward to a target group of the protocol '{group}'");
+    ApiError::new("IncompatibleProtocols", message)
+}
+
+/// Another rule of the listener has the priority.
+pub fn priority_in_use(priority: u32) -> ApiError {
+    ApiError::new("PriorityInUse", format!("Priority '{priority}' is currently in use"))
+}
+
+/// The scheme is neither of the two.
+pub fn invalid_scheme(scheme: &str) -> ApiError {
+    ApiError::new("InvalidScheme", format!("The scheme '{scheme}' must be internet-facing or internal"))
+}
+
+/// The subnet cannot be a load balancer's.
+pub fn invalid_subnet(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidSubnet", message)
+}
+
+/// No Elastic IP address has this id, or it leads elsewhere.
+pub fn allocation_id_not_found(id: &str) -> ApiError {
+    let message = format!("The allocation ID '{id}' does not exist or is associated with something else");
+    ApiError::new("AllocationIdNotFound", message)
 }

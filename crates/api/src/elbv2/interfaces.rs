@@ -2,42 +2,97 @@
 //! balancer's security groups. Its connections to targets come from their
 //! addresses, which is what rules that name its group let in.
 
+use super::balancer_network::Mapping;
 use super::errors;
 use crate::Change;
-use elastane_domain::id::{SubnetId, Zone};
-use elastane_engine::row::{InterfaceOwner, LoadBalancer, NetworkInterface, Subnet};
+use elastane_domain::id::SubnetId;
+use elastane_engine::row::{Address, AddressAssociation, InterfaceOwner, LoadBalancer, NetworkInterface, Subnet};
 use elastane_engine::{View, network};
 use elastane_wire::ApiError;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// A free address in each of a new load balancer's subnets.
-///
-/// # Errors
-/// `SubnetNotFound`, `InvalidSubnet` for a subnet without one.
-pub fn places(view: &View<'_>, subnets: &[(SubnetId, Zone)]) -> Result<Vec<(Subnet, Ipv4Addr)>, ApiError> {
-    let place = |(id, _): &(SubnetId, Zone)| {
-        let subnet = view.get::<Subnet>(id.as_str()).ok_or_else(|| errors::subnet_not_found(id.as_str()))?;
-        let free = subnet.cidr.next_free(&network::taken(view, id));
-        Ok((subnet.as_ref().clone(), free.ok_or_else(|| errors::subnet_full(id.as_str()))?))
-    };
-    subnets.iter().map(place).collect()
+/// Where an interface will be.
+pub struct Place {
+    subnet: Subnet,
+    address: Ipv4Addr,
+    allocation: Option<String>,
 }
 
-/// Stores the interfaces of a new load balancer.
-pub fn put(tx: &mut Change<'_, '_>, row: &LoadBalancer, places: Vec<(Subnet, Ipv4Addr)>) {
-    for (subnet, address) in places {
+/// An address in each of these subnets: the one that the mapping names, else
+/// a free one.
+///
+/// # Errors
+/// `SubnetNotFound`; `InvalidSubnet` for a subnet without a free address;
+/// `InvalidConfigurationRequest` for an address that is not the subnet's or
+/// taken; `AllocationIdNotFound`.
+pub fn places<'a>(view: &View<'_>, mappings: impl Iterator<Item = &'a Mapping>) -> Result<Vec<Place>, ApiError> {
+    mappings.map(|mapping| place(view, mapping)).collect()
+}
+
+fn place(view: &View<'_>, mapping: &Mapping) -> Result<Place, ApiError> {
+    let id = &mapping.subnet;
+    let subnet = view.get::<Subnet>(id.as_str()).ok_or_else(|| errors::subnet_not_found(id.as_str()))?;
+    let taken = network::taken(view, id);
+    let address = match mapping.private {
+        Some(address) => {
+            if !subnet.cidr.contains(address) || subnet.cidr.reserves(address) {
+                let message = format!("The private IPv4 address '{address}' is not one of the subnet '{id}'");
+                return Err(errors::invalid_configuration(message));
+            }
+            if taken.contains(&address) {
+                let message = format!("The private IPv4 address '{address}' is in use");
+                return Err(errors::invalid_configuration(message));
+            }
+            address
+        }
+        None => subnet.cidr.next_free(&taken).ok_or_else(|| errors::subnet_full(id.as_str()))?,
+    };
+    if let Some(allocation) = &mapping.allocation {
+        let row = view.get::<Address>(allocation).filter(|row| row.association.is_none());
+        row.ok_or_else(|| errors::allocation_id_not_found(allocation))?;
+    }
+    Ok(Place { subnet: subnet.as_ref().clone(), address, allocation: mapping.allocation.clone() })
+}
+
+/// Stores interfaces of a load balancer, and leads Elastic IPs to them.
+pub fn put(tx: &mut Change<'_, '_>, row: &LoadBalancer, places: Vec<Place>) {
+    for Place { subnet, address, allocation } in places {
         network::put_balancer_interface(tx, row, &subnet, address);
+        let view = tx.view();
+        let made = of_subnet(&view, row.arn.as_str(), &subnet.id).map(|interface| interface.id.clone());
+        if let (Some(interface), Some(allocation)) = (made, allocation) {
+            let id = tx.rng.id("eipassoc-");
+            let to = AddressAssociation { id, interface, private_ip: address };
+            tx.update(&allocation, |row: &mut Address| row.association = Some(to));
+        }
     }
 }
 
-/// Deletes the interfaces of a load balancer.
-pub fn delete(tx: &mut Change<'_, '_>, arn: &str) {
-    let of_it = |row: &&Arc<NetworkInterface>| match &row.owner {
+/// The interfaces of a load balancer.
+fn of<'a>(view: &View<'a>, arn: &str) -> impl Iterator<Item = &'a Arc<NetworkInterface>> {
+    view.all::<NetworkInterface>().filter(move |row| match &row.owner {
         InterfaceOwner::LoadBalancer(owner) => owner.as_str() == arn,
         InterfaceOwner::User | InterfaceOwner::NatGateway(_) => false,
-    };
-    let ids: Vec<String> = tx.all::<NetworkInterface>().filter(of_it).map(|row| row.id.clone()).collect();
+    })
+}
+
+/// The interface of a load balancer in a subnet.
+pub fn of_subnet<'a>(view: &View<'a>, arn: &str, subnet: &SubnetId) -> Option<&'a Arc<NetworkInterface>> {
+    of(view, arn).find(|row| row.subnet == *subnet)
+}
+
+/// The Elastic IP that leads to a load balancer in a subnet.
+pub fn elastic_ip<'a>(view: &View<'a>, arn: &str, subnet: &SubnetId) -> Option<&'a Address> {
+    let interface = of_subnet(view, arn, subnet)?;
+    network::elastic_ip(view, interface, interface.primary())
+}
+
+/// Deletes the interfaces of a load balancer, but for those in subnets that it keeps.
+pub fn delete(tx: &mut Change<'_, '_>, arn: &str, kept: &[SubnetId]) {
+    let view = tx.view();
+    let gone = of(&view, arn).filter(|row| !kept.contains(&row.subnet));
+    let ids: Vec<String> = gone.map(|row| row.id.clone()).collect();
     for id in ids {
         network::delete_interface(tx, &id);
     }

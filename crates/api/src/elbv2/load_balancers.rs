@@ -1,61 +1,54 @@
-//! Application load balancers. They are active at once; each has a loopback
-//! address of its own.
+//! Load balancers of both families. They are active at once; each has a
+//! loopback address a zone, and interfaces in its subnets.
 
 use super::balancer_attributes::DELETION_PROTECTION;
-use super::{errors, interfaces, names, pager, tags};
+use super::balancer_network::{self, Given, Mapping};
+use super::{errors, interfaces, listeners, names, pager, tags};
 use crate::page::page;
 use crate::{Call, Change};
-use elastane_domain::id::{ListenerArn, LoadBalancerArn, SecurityGroupId, SubnetId, VpcId, Zone};
+use elastane_domain::id::{ListenerArn, LoadBalancerArn, SecurityGroupId, VpcId, Zone};
 use elastane_domain::routing::Family;
-use elastane_engine::row::{Listener, LoadBalancer, SecurityGroup, Subnet, Tags};
+use elastane_engine::row::{Listener, LoadBalancer, Tags};
 use elastane_engine::{View, network};
 use elastane_wire::{ApiError, elbv2 as wire};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Load balancers of one account in one region (alb.md 12).
-const LOAD_BALANCERS_MAX: usize = 50;
-
-/// A load balancer spans at least so many zones (alb.md 1).
-const ZONES_MIN: usize = 2;
-
-/// The hosted zone of load balancers' names in us-east-1. No DNS zone is
-/// served here; clients only hand the id on.
-const HOSTED_ZONE: &str = "Z35SXDOTRQ7X7K";
+/// Load balancers of one family, account and region (alb.md 12).
+pub const LOAD_BALANCERS_MAX: usize = 50;
 
 /// What a call says a load balancer should be, checked.
 struct Wanted {
+    family: Family,
     scheme: String,
     vpc: VpcId,
-    subnets: Vec<(SubnetId, Zone)>,
+    mappings: Vec<Mapping>,
     security_groups: Vec<SecurityGroupId>,
     tags: Tags,
 }
 
-/// CreateLoadBalancer: of type `application`. With the settings of an
-/// existing one of that name it answers with that one.
+/// CreateLoadBalancer: of type `application` or `network`. With the settings
+/// of an existing one of that name it answers with that one.
 pub fn create_load_balancer(
     tx: &mut Change<'_, '_>,
     input: &wire::CreateLoadBalancerInput,
 ) -> Result<wire::CreateLoadBalancerOutput, ApiError> {
     let name = input.name.as_deref().ok_or_else(|| errors::missing("Name"))?;
     names::check_load_balancer_name(name)?;
-    refuse_unsupported(input)?;
     let wanted = wanted(&tx.view(), input)?;
     if let Some(row) = tx.all::<LoadBalancer>().find(|row| row.name == name) {
-        if !same(row, &wanted) {
+        if !same(&tx.view(), row, &wanted) {
             return Err(errors::duplicate_load_balancer(name));
         }
         let load_balancers = vec![shown(&tx.view(), row)];
         return Ok(wire::CreateLoadBalancerOutput { load_balancers });
     }
-    let full = || errors::too_many("TooManyLoadBalancers", LOAD_BALANCERS_MAX, "load balancers");
-    if tx.load_balancers.len() >= LOAD_BALANCERS_MAX {
-        return Err(full());
+    if tx.all::<LoadBalancer>().filter(|row| row.family == wanted.family).count() >= LOAD_BALANCERS_MAX {
+        return Err(too_many());
     }
-    let zones: Vec<Zone> = wanted.subnets.iter().map(|(_, zone)| zone.clone()).collect();
-    let nodes = network::load_balancer_nodes(tx, &zones).ok_or_else(full)?;
-    let places = interfaces::places(&tx.view(), &wanted.subnets)?;
+    let zones: Vec<Zone> = wanted.mappings.iter().map(|one| one.zone.clone()).collect();
+    let nodes = network::load_balancer_nodes(tx, &zones).ok_or_else(too_many)?;
+    let places = interfaces::places(&tx.view(), wanted.mappings.iter())?;
     let row = new_row(tx, name, wanted, nodes);
     interfaces::put(tx, &row, places);
     let load_balancers = vec![shown(&tx.view(), &row)];
@@ -63,109 +56,85 @@ pub fn create_load_balancer(
     Ok(wire::CreateLoadBalancerOutput { load_balancers })
 }
 
-fn refuse_unsupported(input: &wire::CreateLoadBalancerInput) -> Result<(), ApiError> {
-    let kind = input.r#type.as_deref().unwrap_or("application");
-    if kind != "application" {
-        return Err(errors::unsupported(&format!("The load balancer type '{kind}'")));
+/// There are as many load balancers as there may be.
+pub fn too_many() -> ApiError {
+    errors::too_many("TooManyLoadBalancers", LOAD_BALANCERS_MAX, "load balancers")
+}
+
+fn wanted(view: &View<'_>, input: &wire::CreateLoadBalancerInput) -> Result<Wanted, ApiError> {
+    let family = match input.r#type.as_deref().unwrap_or("application") {
+        "application" => Family::Application,
+        "network" => Family::Network,
+        "gateway" => return Err(errors::unsupported("The load balancer type 'gateway'")),
+        other => {
+            let known = "application,gateway,network";
+            return Err(errors::validation(format!("Load balancer type '{other}' must be one of '[{known}]'")));
+        }
+    };
+    let scheme = input.scheme.as_deref().unwrap_or("internet-facing");
+    if !matches!(scheme, "internet-facing" | "internal") {
+        return Err(errors::invalid_scheme(scheme));
     }
-    let family = input.ip_address_type.as_deref().unwrap_or("ipv4");
-    if family != "ipv4" {
-        return Err(errors::unsupported(&format!("The IP address type '{family}'")));
-    }
+    balancer_network::refuse_ipv6(
+        input.ip_address_type.as_deref(),
+        input.enable_prefix_for_ipv6_source_nat.as_deref(),
+    )?;
     if input.customer_owned_ipv4_pool.as_deref().is_some_and(|pool| !pool.is_empty()) {
         return Err(errors::unsupported("CustomerOwnedIpv4Pool"));
     }
     if input.ipam_pools.as_ref().is_some_and(|pools| pools.ipv4_ipam_pool_id.is_some()) {
         return Err(errors::unsupported("IpamPools"));
     }
-    if input.enable_prefix_for_ipv6_source_nat.as_deref() == Some("on") {
-        return Err(errors::unsupported("EnablePrefixForIpv6SourceNat"));
-    }
-    let fixed_address = |mapping: &wire::SubnetMapping| {
-        mapping.allocation_id.is_some() || mapping.private_i_pv4_address.is_some() || mapping.i_pv6_address.is_some()
+    let given = Given { family, scheme, subnets: &input.subnets, mappings: &input.subnet_mappings };
+    let (vpc, mappings) = balancer_network::mappings(view, given)?;
+    let security_groups = balancer_network::security_groups(view, family, &vpc, &input.security_groups)?;
+    let tags = tags::given(&input.tags)?;
+    Ok(Wanted { family, scheme: scheme.to_string(), vpc, mappings, security_groups, tags })
+}
+
+fn same(view: &View<'_>, row: &LoadBalancer, wanted: &Wanted) -> bool {
+    let place = |one: &Mapping| {
+        let allocation = interfaces::elastic_ip(view, row.arn.as_str(), &one.subnet).map(|address| &address.id);
+        one.private.as_ref() == row.private_addresses.get(&one.zone) && one.allocation.as_ref() == allocation
     };
-    if input.subnet_mappings.iter().any(fixed_address) {
-        return Err(errors::validation("Application load balancers take no addresses in SubnetMappings"));
-    }
-    Ok(())
-}
-
-fn wanted(view: &View<'_>, input: &wire::CreateLoadBalancerInput) -> Result<Wanted, ApiError> {
-    let (vpc, subnets) = wanted_subnets(view, input)?;
-    let security_groups = wanted_groups(view, &vpc, &input.security_groups)?;
-    let scheme = input.scheme.clone().unwrap_or_else(|| "internet-facing".to_string());
-    Ok(Wanted { scheme, vpc, subnets, security_groups, tags: tags::given(&input.tags)? })
-}
-
-fn wanted_subnets(
-    view: &View<'_>,
-    input: &wire::CreateLoadBalancerInput,
-) -> Result<(VpcId, Vec<(SubnetId, Zone)>), ApiError> {
-    if !input.subnets.is_empty() && !input.subnet_mappings.is_empty() {
-        return Err(errors::validation("Subnets and SubnetMappings cannot be specified at the same time"));
-    }
-    let mapped = input.subnet_mappings.iter().map(|mapping| mapping.subnet_id.as_deref().unwrap_or_default());
-    let ids: BTreeSet<&str> = input.subnets.iter().map(String::as_str).chain(mapped).collect();
-    let mut rows: Vec<&Subnet> = Vec::new();
-    for id in ids {
-        let row = view.get::<Subnet>(id).ok_or_else(|| errors::subnet_not_found(id))?;
-        if rows.iter().any(|other| other.vpc != row.vpc) {
-            return Err(errors::invalid_configuration("All subnets must belong to the same VPC"));
-        }
-        if rows.iter().any(|other| other.zone == row.zone) {
-            let message = "A load balancer cannot be attached to multiple subnets in the same Availability Zone";
-            return Err(errors::invalid_configuration(message));
-        }
-        rows.push(row);
-    }
-    if rows.len() < ZONES_MIN {
-        let message = "At least two subnets in two different Availability Zones must be specified";
-        return Err(errors::validation(message));
-    }
-    rows.sort_by(|a, b| a.zone.cmp(&b.zone));
-    let vpc = rows[0].vpc.clone();
-    Ok((vpc, rows.into_iter().map(|row| (row.id.clone(), row.zone.clone())).collect()))
-}
-
-/// The groups named, or the VPC's default one.
-fn wanted_groups(view: &View<'_>, vpc: &VpcId, named: &[String]) -> Result<Vec<SecurityGroupId>, ApiError> {
-    let mut groups = BTreeSet::new();
-    for id in named {
-        let row = view.get::<SecurityGroup>(id).filter(|row| row.vpc == *vpc);
-        groups.insert(row.ok_or_else(|| errors::invalid_security_group(id))?.id.clone());
-    }
-    if named.is_empty() {
-        groups.extend(network::default_security_group(view, vpc).map(|row| row.id.clone()));
-    }
-    Ok(groups.into_iter().collect())
-}
-
-fn same(row: &LoadBalancer, wanted: &Wanted) -> bool {
-    row.scheme == wanted.scheme
-        && row.subnets == wanted.subnets
+    let subnets = wanted.mappings.iter().map(|one| (&one.subnet, &one.zone));
+    row.family == wanted.family
+        && row.scheme == wanted.scheme
+        && row.subnets.iter().map(|(subnet, zone)| (subnet, zone)).eq(subnets)
+        && wanted.mappings.iter().all(place)
         && row.security_groups == wanted.security_groups
         && row.tags == wanted.tags
 }
 
 fn new_row(tx: &mut Change<'_, '_>, name: &str, wanted: Wanted, nodes: BTreeMap<Zone, Ipv4Addr>) -> LoadBalancer {
     let id = tx.rng.hex(names::ID_DIGITS);
-    let arn = tx.scope().arn(names::SERVICE, &format!("loadbalancer/app/{name}/{id}"));
-    // AWS's number has eight to ten digits; a name below `localhost` leads
+    let kind = names::kind(wanted.family);
+    let arn = tx.scope().arn(names::SERVICE, &format!("loadbalancer/{kind}/{name}/{id}"));
+    // AWS's number of an application load balancer has eight to ten digits; a
+    // network load balancer has its id. A name below `localhost` leads
     // browsers and curl to this machine, one below `amazonaws.com` would not.
-    let number = 1_000_000_000 + tx.rng.below(9_000_000_000);
-    let prefix = if wanted.scheme == "internal" { "internal-" } else { "" };
+    let number = match wanted.family {
+        Family::Application => (1_000_000_000 + tx.rng.below(9_000_000_000)).to_string(),
+        Family::Network => id,
+    };
+    let prefix = match (wanted.family, wanted.scheme.as_str()) {
+        (Family::Application, "internal") => "internal-",
+        (Family::Application | Family::Network, _) => "",
+    };
     let dns_name = format!("{prefix}{name}-{number}.{}.elb.localhost", tx.scope().region);
     LoadBalancer {
         arn: LoadBalancerArn::from(arn),
+        family: wanted.family,
         name: name.to_string(),
         dns_name,
         scheme: wanted.scheme,
         created_at: tx.now,
         vpc: wanted.vpc,
-        subnets: wanted.subnets,
+        subnets: wanted.mappings.iter().map(|one| (one.subnet.clone(), one.zone.clone())).collect(),
         security_groups: wanted.security_groups,
-        family: Family::Application,
         nodes,
+        private_addresses: wanted.mappings.iter().filter_map(|one| Some((one.zone.clone(), one.private?))).collect(),
+        private_link_rules: None,
         ip_address_type: "ipv4".to_string(),
         capacity: None,
         shifted_away: Vec::new(),
@@ -200,7 +169,8 @@ pub fn describe_load_balancers(
     Ok(wire::DescribeLoadBalancersOutput { load_balancers, next_marker })
 }
 
-/// DeleteLoadBalancer: with its listeners. One that is not there is no error.
+/// DeleteLoadBalancer: with its listeners, rules and interfaces. One that is
+/// not there is no error.
 pub fn delete_load_balancer(
     tx: &mut Change<'_, '_>,
     input: &wire::DeleteLoadBalancerInput,
@@ -212,40 +182,74 @@ pub fn delete_load_balancer(
         return Err(errors::deletion_protected(arn));
     }
     let of_it = |row: &&std::sync::Arc<Listener>| row.load_balancer.as_str() == arn;
-    let listeners: Vec<ListenerArn> = tx.all::<Listener>().filter(of_it).map(|row| row.arn.clone()).collect();
-    for listener in listeners {
-        tx.delete::<Listener>(listener.as_str());
+    let gone: Vec<ListenerArn> = tx.all::<Listener>().filter(of_it).map(|row| row.arn.clone()).collect();
+    for listener in gone {
+        listeners::delete(tx, &listener);
     }
-    interfaces::delete(tx, arn);
+    interfaces::delete(tx, arn, &[]);
     tx.delete::<LoadBalancer>(arn);
     Ok(wire::DeleteLoadBalancerOutput {})
 }
 
-fn shown(view: &View<'_>, row: &LoadBalancer) -> wire::LoadBalancer {
-    let address = |zone: &Zone| {
-        let ip_address = row.nodes.get(zone).map(ToString::to_string);
-        wire::LoadBalancerAddress { ip_address, ..Default::default() }
+/// The zones of a load balancer with its addresses there: an Elastic IP, else
+/// the loopback address of its listeners.
+pub fn zones(view: &View<'_>, row: &LoadBalancer) -> Vec<wire::AvailabilityZone> {
+    let addresses = |(subnet, zone): &(_, Zone)| {
+        let elastic = interfaces::elastic_ip(view, row.arn.as_str(), subnet);
+        let node = row.nodes.get(zone).map(ToString::to_string);
+        wire::LoadBalancerAddress {
+            allocation_id: elastic.map(|address| address.id.clone()),
+            ip_address: elastic.map(|address| address.public_ip.to_string()).or(node),
+            private_i_pv4_address: row.private_addresses.get(zone).map(ToString::to_string),
+            i_pv6_address: None,
+        }
     };
-    let zones = row.subnets.iter().map(|(subnet, zone)| wire::AvailabilityZone {
-        load_balancer_addresses: vec![address(zone)],
-        subnet_id: Some(subnet.to_string()),
-        zone_name: Some(zone.to_string()),
+    let zone = |place| wire::AvailabilityZone {
+        load_balancer_addresses: vec![addresses(place)],
+        subnet_id: Some(place.0.to_string()),
+        zone_name: Some(place.1.to_string()),
         ..Default::default()
-    });
+    };
+    row.subnets.iter().map(zone).collect()
+}
+
+/// `EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic`: of network load
+/// balancers with security groups, on unless it was switched off.
+pub fn private_link(row: &LoadBalancer) -> Option<String> {
+    let there = row.family == Family::Network && !row.security_groups.is_empty();
+    let on = row.private_link_rules.unwrap_or(true);
+    there.then(|| if on { "on" } else { "off" }.to_string())
+}
+
+fn shown(view: &View<'_>, row: &LoadBalancer) -> wire::LoadBalancer {
+    let text = |text: &str| Some(text.to_string());
     wire::LoadBalancer {
-        availability_zones: zones.collect(),
-        canonical_hosted_zone_id: Some(HOSTED_ZONE.to_string()),
+        availability_zones: zones(view, row),
+        canonical_hosted_zone_id: text(hosted_zone(row.family)),
         created_time: Some(row.created_at.millis().into()),
-        dns_name: Some(row.dns_name.clone()),
-        ip_address_type: Some("ipv4".to_string()),
+        dns_name: text(&row.dns_name),
+        enforce_security_group_inbound_rules_on_private_link_traffic: private_link(row),
+        ip_address_type: text(&row.ip_address_type),
         load_balancer_arn: Some(row.arn.to_string()),
-        load_balancer_name: Some(row.name.clone()),
-        scheme: Some(row.scheme.clone()),
+        load_balancer_name: text(&row.name),
+        scheme: text(&row.scheme),
         security_groups: row.security_groups.iter().map(ToString::to_string).collect(),
-        state: Some(wire::LoadBalancerState { code: Some("active".to_string()), reason: reason(view, row) }),
-        r#type: Some("application".to_string()),
+        state: Some(wire::LoadBalancerState { code: text("active"), reason: reason(view, row) }),
+        r#type: text(match row.family {
+            Family::Application => "application",
+            Family::Network => "network",
+        }),
         vpc_id: Some(row.vpc.to_string()),
         ..Default::default()
+    }
+}
+
+/// The hosted zone of load balancers' names in us-east-1. No DNS zone is
+/// served under it; clients only hand the id on.
+fn hosted_zone(family: Family) -> &'static str {
+    match family {
+        Family::Application => "Z35SXDOTRQ7X7K",
+        Family::Network => "Z26RNL4JYFTOTI",
     }
 }
 

@@ -1,8 +1,9 @@
 //! Names and ARNs: their shapes, and the rows behind them (alb.md 1).
 
 use super::errors;
+use elastane_domain::routing::Family;
 use elastane_engine::Tables;
-use elastane_engine::row::{Listener, LoadBalancer, TargetGroup};
+use elastane_engine::row::{Listener, LoadBalancer, Rule, TargetGroup};
 use elastane_wire::ApiError;
 use std::sync::Arc;
 
@@ -44,6 +45,14 @@ fn check_name(what: &str, name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The word for a family in ARNs.
+pub fn kind(family: Family) -> &'static str {
+    match family {
+        Family::Application => "app",
+        Family::Network => "net",
+    }
+}
+
 /// The load balancer of an ARN.
 pub fn load_balancer<'a>(tables: &'a Tables, arn: Option<&str>) -> Result<&'a Arc<LoadBalancer>, ApiError> {
     let arn = arn.ok_or_else(|| errors::missing("LoadBalancerArn"))?;
@@ -56,6 +65,41 @@ pub fn listener<'a>(tables: &'a Tables, arn: Option<&str>) -> Result<&'a Arc<Lis
     let arn = arn.ok_or_else(|| errors::missing("ListenerArn"))?;
     check_arn("listener", ":listener/", arn)?;
     tables.listeners.get(arn).ok_or_else(|| errors::listener_not_found(arn))
+}
+
+/// The rule of an ARN, which is not a default rule's.
+///
+/// # Errors
+/// `RuleNotFound`; `OperationNotPermitted` for a default rule, which changes
+/// and goes with its listener.
+pub fn rule<'a>(tables: &'a Tables, arn: Option<&str>) -> Result<&'a Arc<Rule>, ApiError> {
+    let arn = arn.ok_or_else(|| errors::missing("RuleArn"))?;
+    match any_rule(tables, arn)? {
+        AnyRule::Rule(row) => Ok(row),
+        AnyRule::Default(_) => {
+            let message = format!("Default rule '{arn}' cannot be changed or deleted by itself");
+            Err(errors::operation_not_permitted(message))
+        }
+    }
+}
+
+/// What the ARN of a rule names.
+#[derive(Clone, Copy)]
+pub enum AnyRule<'a> {
+    /// The default rule of a listener.
+    Default(&'a Arc<Listener>),
+    /// Another one.
+    Rule(&'a Arc<Rule>),
+}
+
+/// The rule of an ARN, also a default one.
+pub fn any_rule<'a>(tables: &'a Tables, arn: &str) -> Result<AnyRule<'a>, ApiError> {
+    check_arn("listener rule", ":listener-rule/", arn)?;
+    if let Some(row) = tables.rules.get(arn) {
+        return Ok(AnyRule::Rule(row));
+    }
+    let default = tables.listeners.values().find(|row| row.default_rule.as_str() == arn);
+    default.map(AnyRule::Default).ok_or_else(|| errors::rule_not_found(arn))
 }
 
 /// The target group of an ARN.

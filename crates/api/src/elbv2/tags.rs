@@ -1,10 +1,10 @@
-//! Tags of load balancers, listeners and target groups. Listener rules other
-//! than the default ones do not exist yet, so a rule's ARN is never found.
+//! Tags of load balancers, listeners, rules, target groups and trust stores.
 
-use super::{errors, names};
+use super::names::AnyRule;
+use super::{errors, names, trust_stores};
 use crate::{Call, Change};
 use elastane_engine::Tables;
-use elastane_engine::row::{Listener, LoadBalancer, Tags, TargetGroup};
+use elastane_engine::row::{Listener, LoadBalancer, Rule, Tags, TargetGroup, TrustStore};
 use elastane_wire::{ApiError, elbv2 as wire};
 
 /// Tags that one resource may have (alb.md 12, `TooManyTags`).
@@ -21,7 +21,9 @@ const VALUE_MAX: usize = 256;
 enum Kind {
     LoadBalancer,
     Listener,
+    Rule,
     TargetGroup,
+    TrustStore,
 }
 
 /// The tags of a new resource, or those to add: checked, each key once.
@@ -93,20 +95,30 @@ pub fn remove_tags(tx: &mut Change<'_, '_>, input: &wire::RemoveTagsInput) -> Re
 }
 
 fn kind(arn: &str) -> Result<Kind, ApiError> {
-    if arn.contains(":listener-rule/") {
-        return Err(errors::rule_not_found(arn));
-    }
-    let kinds =
-        [(":loadbalancer/", Kind::LoadBalancer), (":listener/", Kind::Listener), (":targetgroup/", Kind::TargetGroup)];
+    let kinds = [
+        (":loadbalancer/", Kind::LoadBalancer),
+        (":listener/", Kind::Listener),
+        (":listener-rule/", Kind::Rule),
+        (":targetgroup/", Kind::TargetGroup),
+        (":truststore/", Kind::TrustStore),
+    ];
     let found = kinds.into_iter().find(|(part, _)| arn.starts_with("arn:") && arn.contains(part));
     found.map(|(_, kind)| kind).ok_or_else(|| errors::validation(format!("'{arn}' is not a valid resource ARN")))
 }
+
+/// A default rule has no tags of its own.
+static NONE: Tags = Tags::new();
 
 fn of<'a>(tables: &'a Tables, arn: &str) -> Result<&'a Tags, ApiError> {
     Ok(match kind(arn)? {
         Kind::LoadBalancer => &names::load_balancer(tables, Some(arn))?.tags,
         Kind::Listener => &names::listener(tables, Some(arn))?.tags,
+        Kind::Rule => match names::any_rule(tables, arn)? {
+            AnyRule::Rule(row) => &row.tags,
+            AnyRule::Default(_) => &NONE,
+        },
         Kind::TargetGroup => &names::target_group(tables, Some(arn))?.tags,
+        Kind::TrustStore => &trust_stores::find(tables, arn)?.tags,
     })
 }
 
@@ -114,7 +126,12 @@ fn put(tx: &mut Change<'_, '_>, arn: &str, tags: Tags) -> Result<(), ApiError> {
     match kind(arn)? {
         Kind::LoadBalancer => tx.update(arn, |row: &mut LoadBalancer| row.tags = tags),
         Kind::Listener => tx.update(arn, |row: &mut Listener| row.tags = tags),
+        Kind::Rule => {
+            names::rule(tx.tables(), Some(arn))?;
+            tx.update(arn, |row: &mut Rule| row.tags = tags);
+        }
         Kind::TargetGroup => tx.update(arn, |row: &mut TargetGroup| row.tags = tags),
+        Kind::TrustStore => tx.update(arn, |row: &mut TrustStore| row.tags = tags),
     }
     Ok(())
 }

@@ -1,19 +1,19 @@
-//! Target groups: HTTP, protocol version HTTP1, of instances or addresses.
+//! Target groups of instances or addresses, of either family of load balancer.
 
-use super::health_check::{self, Given, TRAFFIC_PORT};
-use super::{errors, names, pager, tags};
+use super::health_check::{self, Given, Speaks, TRAFFIC_PORT};
+use super::{errors, names, pager, protocols, tags};
 use crate::page::page;
 use crate::{Call, Change};
 use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn};
-use elastane_domain::routing::{Action, Protocol, ProtocolVersion};
-use elastane_engine::row::{Group, StoredHealthCheck, Target, TargetGroup, TargetType, Vpc};
+use elastane_domain::routing::{Action, CheckProtocol, Family, ProtocolVersion};
+use elastane_engine::row::{Group, Target, TargetGroup, TargetType, Vpc};
 use elastane_engine::{Tables, routing, targets};
 use elastane_wire::{ApiError, elbv2 as wire};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Target groups of one account in one region (alb.md 12).
-const TARGET_GROUPS_MAX: usize = 3000;
+pub const TARGET_GROUPS_MAX: usize = 3000;
 
 /// CreateTargetGroup. With the settings of an existing group of that name it
 /// answers with that one.
@@ -47,17 +47,29 @@ fn wanted(tables: &Tables, name: &str, input: &wire::CreateTargetGroupInput) -> 
     let target_type = match input.target_type.as_deref().unwrap_or("instance") {
         "instance" => TargetType::Instance,
         "ip" => TargetType::Ip,
-        other => return Err(errors::unsupported(&format!("The target type '{other}'"))),
+        known @ ("lambda" | "alb") => return Err(errors::unsupported(&format!("The target type '{known}'"))),
+        other => {
+            let message = format!("Target type '{other}' must be one of '[instance,ip,lambda,alb]'");
+            return Err(errors::validation(message));
+        }
     };
     let protocol = input.protocol.as_deref().ok_or_else(|| errors::validation("A protocol must be specified"))?;
-    if protocol != "HTTP" {
-        return Err(errors::unsupported(&format!("The target group protocol '{protocol}'")));
-    }
+    let protocol = protocols::parsed("target group", protocol)?;
     // Terraform sends an empty version when none is configured.
-    let version = input.protocol_version.as_deref().filter(|text| !text.is_empty()).unwrap_or("HTTP1");
-    if version != "HTTP1" {
-        return Err(errors::unsupported(&format!("The protocol version '{version}'")));
+    let version = input.protocol_version.as_deref().filter(|text| !text.is_empty());
+    if version.is_some() && protocols::family(protocol) == Family::Network {
+        let message = format!("A protocol version cannot be specified for the protocol {}", protocols::name(protocol));
+        return Err(errors::validation(message));
     }
+    let version = match version.unwrap_or("HTTP1") {
+        "HTTP1" => ProtocolVersion::Http1,
+        "HTTP2" => ProtocolVersion::Http2,
+        "GRPC" => ProtocolVersion::Grpc,
+        other => {
+            let message = format!("Protocol version '{other}' must be one of '[GRPC,HTTP1,HTTP2]'");
+            return Err(errors::validation(message));
+        }
+    };
     if input.ip_address_type.as_deref().is_some_and(|family| family != "ipv4") {
         return Err(errors::unsupported("The IP address type 'ipv6'"));
     }
@@ -70,13 +82,13 @@ fn wanted(tables: &Tables, name: &str, input: &wire::CreateTargetGroupInput) -> 
     Ok(TargetGroup {
         arn: TargetGroupArn::from(""),
         name: name.to_string(),
-        protocol: Protocol::Http,
-        version: ProtocolVersion::Http1,
+        protocol,
+        version,
         ip_address_type: "ipv4".to_string(),
         port: checked_port(port)?,
         vpc: vpc_row.ok_or_else(|| errors::validation(format!("The VPC ID '{vpc}' is not found")))?.id.clone(),
         target_type,
-        check: health_check::changed(&StoredHealthCheck::default(), &given(input))?,
+        check: health_check::new(Speaks { protocol, version }, &given(input))?,
         attributes: BTreeMap::new(),
         tags: tags::given(&input.tags)?,
     })
@@ -119,7 +131,7 @@ pub fn modify_target_group(
         unhealthy: input.unhealthy_threshold_count,
         matcher: input.matcher.as_ref(),
     };
-    row.check = health_check::changed(&row.check, &given)?;
+    row.check = health_check::changed(speaks(&row), &row.check, &given)?;
     let target_groups = vec![shown(tx.tables(), &row)];
     tx.put(row);
     Ok(wire::ModifyTargetGroupOutput { target_groups })
@@ -209,23 +221,35 @@ pub fn describe_target_groups(
     Ok(wire::DescribeTargetGroupsOutput { next_marker, target_groups })
 }
 
+fn speaks(row: &TargetGroup) -> Speaks {
+    Speaks { protocol: row.protocol, version: row.version }
+}
+
 fn shown(tables: &Tables, row: &TargetGroup) -> wire::TargetGroup {
     let check = &row.check;
     let text = |text: &str| Some(text.to_string());
+    let http = protocols::family(row.protocol) == Family::Application;
     wire::TargetGroup {
-        health_check_enabled: Some(true),
+        health_check_enabled: Some(check.enabled),
         health_check_interval_seconds: Some(check.interval_secs as i32),
-        health_check_path: text(&check.path),
+        health_check_path: text(&check.path).filter(|_| check.protocol != CheckProtocol::Tcp),
         health_check_port: Some(check.port.map_or_else(|| TRAFFIC_PORT.to_string(), |port| port.to_string())),
-        health_check_protocol: text("HTTP"),
+        health_check_protocol: text(health_check::name(check.protocol)),
         health_check_timeout_seconds: Some(check.timeout_secs as i32),
         healthy_threshold_count: Some(check.healthy_threshold as i32),
-        ip_address_type: text("ipv4"),
+        ip_address_type: text(&row.ip_address_type),
         load_balancer_arns: load_balancers_of(tables, row.arn.as_str()).into_iter().map(ToString::to_string).collect(),
-        matcher: Some(wire::Matcher { grpc_code: None, http_code: text(&check.matcher) }),
+        matcher: health_check::shown_matcher(speaks(row), check),
         port: Some(i32::from(row.port)),
-        protocol: text("HTTP"),
-        protocol_version: text("HTTP1"),
+        protocol: text(protocols::name(row.protocol)),
+        protocol_version: http.then(|| {
+            match row.version {
+                ProtocolVersion::Http1 => "HTTP1",
+                ProtocolVersion::Http2 => "HTTP2",
+                ProtocolVersion::Grpc => "GRPC",
+            }
+            .to_string()
+        }),
         target_control_port: None,
         target_group_arn: Some(row.arn.to_string()),
         target_group_name: Some(row.name.clone()),

@@ -38,7 +38,7 @@ impl Bench {
     fn iam<T>(&mut self, call: impl FnOnce(&mut Change<'_, '_>) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let scope = self.scope(Operation::IamGetRole);
         let caller = &self.caller;
-        self.engine.transact(&scope, NOW, |tx| call(&mut Change { tx, caller }))
+        self.engine.transact(&scope, NOW, |tx| call(&mut Change { tx, caller, world: &crate::NoWorld }))
     }
 
     fn read<T>(&mut self, call: impl FnOnce(&Call<'_>) -> Result<T, ApiError>) -> Result<T, ApiError> {
@@ -50,7 +50,7 @@ impl Bench {
     fn ec2<T>(&mut self, call: impl FnOnce(&mut Change<'_, '_>) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let scope = self.scope(Operation::Ec2RunInstances);
         let caller = &self.caller;
-        self.engine.transact(&scope, NOW, |tx| call(&mut Change { tx, caller }))
+        self.engine.transact(&scope, NOW, |tx| call(&mut Change { tx, caller, world: &crate::NoWorld }))
     }
 
     fn role(&mut self, name: &str) -> Result<wire::CreateRoleResponse, ApiError> {

@@ -1,11 +1,13 @@
 //! The subcommands.
 
+pub mod ca;
 pub mod chaos;
 pub mod demo;
 pub mod doctor;
 pub mod down;
 pub mod env;
 pub mod image;
+pub mod proxy;
 pub mod reset;
 pub mod sim;
 pub mod status;

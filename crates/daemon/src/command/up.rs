@@ -2,6 +2,7 @@
 
 use crate::admin::About;
 use crate::auth::{Auth, Sessions};
+use crate::authority;
 use crate::cli::{AuthMode, Driver, Up};
 use crate::client::ABOUT_FILE;
 use crate::clock::Clock;
@@ -10,16 +11,17 @@ use crate::data_dir::{DataDir, Problem};
 use crate::instance_credentials::InstanceSecrets;
 use crate::instance_identity::Signer;
 use crate::server::{Server, serve};
-use crate::shell;
+use crate::shell::{self, Shell};
 use crate::store::RedbStore;
 use crate::telemetry;
-use crate::world::{RealWorld, RowMetadata, VpcConnector};
+use crate::supervisor::Supervisor;
+use crate::world::{RealWorld, RowMetadata};
 use elastane_domain::machine::HostFact;
 use elastane_engine::network::AddressPlan;
 use elastane_engine::store::Store;
 use elastane_engine::{Config, Engine, Entropy, Fact};
 use elastane_host::{Entered, Host, HostConfig, Make, enter_best};
-use elastane_proxy::{Proxy, ProxyConfig};
+use elastane_proxy::remote::RemoteProxy;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -101,7 +103,7 @@ pub fn driver_of(data: &DataDir) -> Result<Option<Driver>, Problem> {
 }
 
 /// Connections need file descriptors: as many as the system allows without asking.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -120,7 +122,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     random_bytes(&mut seed)?;
     random_bytes(&mut entropy)?;
     let rows = store.load().map_err(|err| Problem::because("cannot read the store", err))?;
-    let engine = Engine::open(engine_config(up, data, &entered, entropy), u64::from_le_bytes(seed), rows)
+    let engine = Engine::open(engine_config(up, data, &entered, entropy)?, u64::from_le_bytes(seed), rows)
         .map_err(|err| Problem::because(format!("cannot use {}", data.path().display()), err))?;
     let (shell, writer) = shell::new(engine, Box::new(store), clock);
     let listener = TcpListener::bind(up.listen)
@@ -130,6 +132,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     let secrets = Arc::new(InstanceSecrets::open(data)?);
     let metadata = RowMetadata { shell: shell.clone(), secrets: secrets.clone(), signer: Signer::open(data)? };
     let world = open_world(data, &entered, metadata, up.internet)?;
+    let supervisor = Arc::new(supervise(data, &entered, &shell, &world)?);
     let about = About {
         version: env!("CARGO_PKG_VERSION").to_string(),
         endpoint: format!("http://{endpoint}"),
@@ -147,6 +150,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         run_id: u64::from_be_bytes(seed),
         imports: Default::default(),
         down: Notify::new(),
+        supervisor: supervisor.clone(),
         about,
     });
     let actuator = world.clone();
@@ -155,6 +159,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         .spawn(move || writer.run(actuator.as_ref()))
         .map_err(|err| Problem::because("cannot start a thread", err))?;
     let host = world.host.clone();
+    let proxy = world.proxy.clone();
     tokio::spawn(telemetry::run(shell.clone(), world));
     tokio::spawn(serve(server.clone(), listener));
     data.write_passing(ABOUT_FILE, &server.about)?;
@@ -163,24 +168,37 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     shell.stop();
     // A writer that panicked has said so; the commits before that are on disk.
     let _ = writer.join();
+    // A signal may be the first half of a restart: load balancers go on serving.
+    let ends = !matches!(stopped, Ok(Stop::Signal)) || !proxy.has_load_balancers();
+    supervisor.stop(ends);
     host.leave_networks();
-    stopped
+    stopped.map(|_| ())
+}
+
+/// Why the daemon stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Somebody sent a signal.
+    Signal,
+    /// `elastane down`.
+    Down,
 }
 
 fn open_store(data: &DataDir) -> Result<RedbStore, Problem> {
     RedbStore::open(&data.file("state.redb")).map_err(|err| Problem::because("cannot open the store", err))
 }
 
-fn engine_config(up: &Up, data: &DataDir, entered: &Entered, entropy: [u8; 32]) -> Config {
+fn engine_config(up: &Up, data: &DataDir, entered: &Entered, entropy: [u8; 32]) -> Result<Config, Problem> {
     let share = up.vcpu_share.unwrap_or(cores() as f64 / VCPUS_A_MACHINE as f64);
-    Config {
+    Ok(Config {
         addresses: if entered.make.is_sandbox() { AddressPlan::Vpc } else { AddressPlan::Loopback },
         installation: installation(data),
         host_image_name: host_image_name(),
         entropy: Some(Entropy::new(entropy)),
+        authority: Some(authority::open(data)?),
         vcpu_millicores: ((share * 1000.0) as u32).max(1),
         ..Config::default()
-    }
+    })
 }
 
 /// A number that differs from one data directory to the next (FNV-1a of its path).
@@ -225,15 +243,15 @@ fn open_world(
     })
     .map_err(|err| Problem::because("cannot look after instances", err))?;
     let host = Arc::new(host);
+    let proxy = Arc::new(RemoteProxy::new(shell.clock().settings()));
+    Ok(Arc::new(RealWorld { host, proxy, host_names: Arc::default(), data: data.path().to_path_buf() }))
+}
+
+/// Looks after the data plane's process, whose facts go to the shell.
+fn supervise(data: &DataDir, entered: &Entered, shell: &Shell, world: &RealWorld) -> Result<Supervisor, Problem> {
     let facts = shell.facts();
-    let proxy = Proxy::start(ProxyConfig {
-        threads: cores(),
-        facts: Arc::new(move |fact| facts.send(Fact::Proxy(fact))),
-        connector: Arc::new(VpcConnector(host.sockets())),
-        clock: Arc::new(shell.clock()),
-    })
-    .map_err(|err| Problem::because("cannot start the data plane", err))?;
-    Ok(Arc::new(RealWorld { host, proxy: Arc::new(proxy), host_names: Arc::default() }))
+    let sink = Arc::new(move |fact| facts.send(Fact::Proxy(fact)));
+    Supervisor::start(data, entered.make.is_sandbox(), world.proxy.clone(), sink)
 }
 
 /// A network that is not as planned may let pass what nobody allowed: said aloud at once.
@@ -264,16 +282,16 @@ fn announce(about: &About) {
 }
 
 /// Until a signal or `elastane down`.
-async fn wait(server: &Server) -> Result<(), Problem> {
+async fn wait(server: &Server) -> Result<Stop, Problem> {
     let listen = |kind| signal(kind).map_err(|err| Problem::because("cannot listen for signals", err));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = terminate.recv() => Ok(Stop::Signal),
+        _ = interrupt.recv() => Ok(Stop::Signal),
         () = server.down.notified() => {
             // The answer to the request that asked for it is still under way.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            Ok(Stop::Down)
         }
     }
-    Ok(())
 }

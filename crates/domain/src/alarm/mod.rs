@@ -9,7 +9,7 @@ mod reason;
 
 pub use reason::ReasonData;
 
-use crate::series::{Statistic, StatisticSet};
+use crate::series::{Distribution, Statistic};
 use crate::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 
@@ -153,8 +153,35 @@ pub struct AlarmRule {
     pub treat_missing: MissingData,
     /// Period.
     pub period: Span,
-    /// Statistic.
+    /// Statistic or ExtendedStatistic.
     pub statistic: Statistic,
+    /// EvaluateLowSampleCountPercentile, as given.
+    #[serde(default)]
+    pub low_samples: Option<LowSamples>,
+}
+
+/// What an alarm on a percentile does in periods with too few samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LowSamples {
+    /// `evaluate`: what it does with enough; the same as not saying.
+    Evaluate,
+    /// `ignore`: it keeps its state.
+    Ignore,
+}
+
+impl LowSamples {
+    /// AWS's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LowSamples::Evaluate => "evaluate",
+            LowSamples::Ignore => "ignore",
+        }
+    }
+
+    /// The treatment that AWS calls `name`.
+    pub fn from_name(name: &str) -> Option<LowSamples> {
+        [LowSamples::Evaluate, LowSamples::Ignore].into_iter().find(|treatment| treatment.name() == name)
+    }
 }
 
 impl AlarmRule {
@@ -166,6 +193,19 @@ impl AlarmRule {
     /// M.
     fn to_alarm(&self) -> usize {
         self.datapoints_to_alarm.map_or(self.needed(), |m| (m.max(1) as usize).min(self.needed()))
+    }
+
+    /// Whether a period has too few samples for its percentile to mean
+    /// something: fewer than 10 beyond it (CloudWatch User Guide,
+    /// "Percentile-based CloudWatch alarms and low data samples").
+    fn is_too_thin(&self, datapoint: &Datapoint) -> bool {
+        match (self.low_samples, self.statistic) {
+            (Some(LowSamples::Ignore), Statistic::Percentile(percent)) => {
+                let fraction = percent.fraction();
+                datapoint.samples < 10.0 / fraction.min(1.0 - fraction)
+            }
+            _ => false,
+        }
     }
 
     fn breaches(&self, datapoint: &Datapoint) -> bool {
@@ -207,14 +247,15 @@ pub fn evaluation_window(rule: &AlarmRule, now: Time) -> (Time, Time) {
 }
 
 /// The window as `evaluate` wants it: one slot per period from `start`, oldest
-/// first, filled from sets stamped with their period's start
-/// (`MetricStore::get` over `evaluation_window` with the alarm's period).
-pub fn window(rule: &AlarmRule, start: Time, sets: &[(Time, StatisticSet)]) -> Vec<Option<Datapoint>> {
+/// first, filled from samples stamped with their period's start
+/// (`MetricStore::distributions` over `evaluation_window` with the alarm's period).
+pub fn window(rule: &AlarmRule, start: Time, samples: &[(Time, Distribution)]) -> Vec<Option<Datapoint>> {
     let mut slots = vec![None; rule.needed() + EXTRA_PERIODS as usize];
-    for (at, set) in sets {
+    for (at, samples) in samples {
         let index = (*at - start).millis().div_euclid(rule.period.millis().max(1));
         if let Some(slot) = usize::try_from(index).ok().and_then(|index| slots.get_mut(index)) {
-            *slot = Some(Datapoint { at: *at, value: rule.statistic.of(set), samples: set.count });
+            let datapoint = |value| Datapoint { at: *at, value, samples: samples.set().count };
+            *slot = rule.statistic.of(samples).map(datapoint);
         }
     }
     slots
@@ -226,7 +267,10 @@ pub fn evaluate(rule: &AlarmRule, window: &[Option<Datapoint>], current: AlarmSt
     let newest_first = window.iter().rev().enumerate();
     let real: Vec<(usize, &Datapoint)> =
         newest_first.filter_map(|(slot, datapoint)| Some((slot + 1, datapoint.as_ref()?))).collect();
-    let state = state(rule, &real, current);
+    let state = match real.first() {
+        Some((_, newest)) if rule.is_too_thin(newest) => current,
+        _ => state(rule, &real, current),
+    };
     let evaluated: Vec<Datapoint> = real.iter().take(rule.needed()).map(|(_, datapoint)| **datapoint).collect();
     Verdict { state, reason: reason::text(rule, &evaluated, state), reason_data: ReasonData::new(rule, &evaluated) }
 }

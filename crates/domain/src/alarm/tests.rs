@@ -1,4 +1,5 @@
 use super::*;
+use crate::series::StatisticSet;
 
 const THRESHOLD: f64 = 5.0;
 
@@ -14,6 +15,7 @@ fn rule(n: u32, m: Option<u32>, treat_missing: MissingData) -> AlarmRule {
         treat_missing,
         period: Span::from_mins(1),
         statistic: Statistic::Average,
+        low_samples: None,
     }
 }
 
@@ -209,7 +211,8 @@ fn cloudwatch_5_2_window() {
     let now = START + Span::from_mins(20) + Span::from_secs(59);
     let (start, end) = evaluation_window(&rule, now);
     assert_eq!((start, end), (START, START + Span::from_mins(20)));
-    let sets = [(START, StatisticSet::of(1.0)), (START + Span::from_mins(15), StatisticSet::repeated(4.0, 2.0))];
+    let sets =
+        [(START, StatisticSet::of(1.0).into()), (START + Span::from_mins(15), StatisticSet::repeated(4.0, 2.0).into())];
     let window = window(&rule, start, &sets);
     let values: Vec<Option<(f64, f64)>> =
         window.iter().map(|slot| slot.map(|datapoint| (datapoint.value, datapoint.samples))).collect();

@@ -37,7 +37,7 @@ pub struct LoadBalancer {
 impl LoadBalancer {
     /// An application load balancer of one node in `us-east-1a`, with AWS's defaults.
     pub fn application(arn: LoadBalancerArn, address: Ipv4Addr, listeners: Vec<Listener>) -> LoadBalancer {
-        let name = arn.as_str().rsplit_once("loadbalancer/").map_or("app/web/1", |(_, name)| name).to_owned();
+        let name = arn.as_str().rsplit_once(":loadbalancer/").map_or("app/web/1", |(_, name)| name).to_owned();
         LoadBalancer {
             arn,
             dimension: name,

@@ -107,9 +107,9 @@ fn verdict(tx: &Tx<'_>, alarm: &Alarm) -> Verdict {
     let (start, end) = alarm::evaluation_window(&alarm.rule, tx.now - LAG);
     let unit = alarm.unit.as_deref().and_then(Unit::from_name);
     let view = tx.view();
-    let sets =
-        view.metrics().map_or_else(Vec::new, |store| store.get(&alarm.metric, start, end, alarm.rule.period, unit));
-    alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &sets), alarm.state)
+    let period = alarm.rule.period;
+    let samples = view.metrics().map(|store| store.distributions(&alarm.metric, start, end, period, unit));
+    alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &samples.unwrap_or_default()), alarm.state)
 }
 
 /// Collects the scaling policies that an alarm's actions name. Transitions

@@ -6,6 +6,7 @@
 mod activity;
 mod alarms;
 mod balancers;
+pub mod certificates;
 mod effects;
 pub mod groups;
 mod images;
@@ -16,6 +17,7 @@ pub mod outages;
 pub mod policy;
 pub mod routing;
 pub mod spot;
+pub mod target_states;
 pub mod targets;
 
 pub(crate) use effects::{Memory, News, effects};
@@ -38,6 +40,7 @@ pub(crate) fn scope(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
     images::reconcile(tx);
     images::reconcile_commands(tx);
     targets::reconcile(tx, wake);
+    certificates::reconcile(tx, wake);
     groups::reconcile(tx, wake);
     alarms::reconcile(tx, memory, wake);
 }

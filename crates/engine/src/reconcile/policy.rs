@@ -319,6 +319,7 @@ fn put_alarms(tx: &mut Tx<'_>, policy: &Policy) {
                 treat_missing: MissingData::Missing,
                 period: Span::from_secs(60),
                 statistic,
+                low_samples: None,
             },
             state: AlarmState::InsufficientData,
             state_reason: INITIAL_REASON.to_string(),

@@ -1,6 +1,7 @@
 //! Compiles the routing snapshot from rows.
 
 use super::network;
+use super::target_states::{Idle, balancer_addresses, idle, zone};
 use super::targets::deregistration_delay;
 use crate::engine::{Config, Plant};
 use crate::row::*;
@@ -29,7 +30,10 @@ pub(super) fn compile(state: &State, config: &Config, generation: u64) -> Snapsh
         let mut targets = targets_by_group(tables, &fronts, plant);
         for row in tables.target_groups.values() {
             let targets = targets.remove(&row.arn).unwrap_or_default();
-            snapshot.target_groups.push(Arc::new(target_group(row, targets, used.contains(&row.arn))));
+            let crosses = fronts.balancer(tables, &row.arn).map(crosses_zones);
+            let mut group = target_group(row, targets, used.contains(&row.arn), crosses);
+            group.cross_zone |= plant == Some(Plant::AlwaysAcrossZones);
+            snapshot.target_groups.push(Arc::new(group));
         }
         let mut listeners: BTreeMap<&LoadBalancerArn, Vec<&Listener>> = BTreeMap::new();
         for listener in tables.listeners.values() {
@@ -43,7 +47,7 @@ pub(super) fn compile(state: &State, config: &Config, generation: u64) -> Snapsh
             let listeners = listeners.remove(&row.arn).unwrap_or_default();
             let listeners = listeners.into_iter().map(|listener| {
                 let rules = rules.remove(&listener.arn).unwrap_or_default();
-                compile_listener(listener, rules)
+                compile_listener(listener, rules, plant)
             });
             snapshot.load_balancers.push(Arc::new(load_balancer(row, listeners.collect(), &fronts)));
         }
@@ -54,10 +58,16 @@ pub(super) fn compile(state: &State, config: &Config, generation: u64) -> Snapsh
     snapshot
 }
 
-/// All actions of all listeners, with their listeners.
+/// All actions of all listeners of load balancers, with their listeners:
+/// default actions, then those of the other rules.
 pub fn actions(tables: &Tables) -> impl Iterator<Item = (&ListenerArn, &Action)> {
-    let defaults = tables.listeners.values().map(|row| (&row.arn, &row.action));
-    defaults.chain(tables.rules.values().map(|row| (&row.listener, &row.action)))
+    let there = |row: &&Arc<Listener>| tables.load_balancers.contains_key(row.load_balancer.as_str());
+    let defaults = tables.listeners.values().filter(there).map(|row| (&row.arn, &row.action));
+    let rules = tables
+        .rules
+        .values()
+        .filter(move |row| tables.listeners.get(row.listener.as_str()).is_some_and(|row| there(&row)));
+    defaults.chain(rules.map(|row| (&row.listener, &row.action)))
 }
 
 /// Adds the certificates and trust stores that listeners name.
@@ -117,8 +127,10 @@ fn certificate(
     }))
 }
 
-fn compile_listener(row: &Listener, mut rules: Vec<&Rule>) -> routing::Listener {
-    rules.sort_by_key(|rule| rule.priority);
+fn compile_listener(row: &Listener, mut rules: Vec<&Rule>, plant: Option<Plant>) -> routing::Listener {
+    if plant != Some(Plant::RulesUnordered) {
+        rules.sort_by_key(|rule| rule.priority);
+    }
     let mut compiled: Vec<routing::Rule> = rules
         .into_iter()
         .map(|rule| routing::Rule {
@@ -138,6 +150,9 @@ fn compile_listener(row: &Listener, mut rules: Vec<&Rule>) -> routing::Listener 
         authenticate: row.authenticate.clone(),
         action: row.action.clone(),
     });
+    if plant == Some(Plant::WeightsEven) {
+        compiled.iter_mut().for_each(|rule| even(&mut rule.action));
+    }
     routing::Listener {
         arn: row.arn.clone(),
         port: row.port,
@@ -146,6 +161,13 @@ fn compile_listener(row: &Listener, mut rules: Vec<&Rule>) -> routing::Listener 
         tls: row.tls.clone(),
         headers: headers(&row.attributes),
         tcp_idle_secs: number(&row.attributes, "tcp.idle_timeout.seconds").unwrap_or(TCP_IDLE_SECS),
+    }
+}
+
+/// A bug to carry: every group has the same weight.
+fn even(action: &mut Action) {
+    if let Action::Forward(forward) = action {
+        forward.groups.iter_mut().for_each(|(_, weight)| *weight = 1);
     }
 }
 
@@ -243,7 +265,13 @@ fn crosses_zones(row: &LoadBalancer) -> bool {
     row.family == Family::Application || set
 }
 
-fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool) -> routing::TargetGroup {
+/// `crosses` is what its load balancer says about zones; `None` when none is in front of it.
+fn target_group(
+    row: &TargetGroup,
+    targets: Vec<routing::Target>,
+    checked: bool,
+    crosses: Option<bool>,
+) -> routing::TargetGroup {
     let attributes = &row.attributes;
     let flag = |key: &str, default: bool| attributes.get(key).map_or(default, |value| value == "true");
     let mitigate = attributes.get("load_balancing.algorithm.anomaly_mitigation").is_some_and(|value| value == "on");
@@ -254,10 +282,11 @@ fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool)
         },
         percent: number(attributes, &format!("target_group_health.{name}.minimum_healthy_targets.percentage")),
     };
-    let by_flow = matches!(row.protocol, routing::Protocol::Tcp | routing::Protocol::Tls);
+    let by_flow = !matches!(row.protocol, routing::Protocol::Http | routing::Protocol::Https);
+    let over_tcp = matches!(row.protocol, routing::Protocol::Tcp | routing::Protocol::Tls);
     let keeps_client = match row.target_type {
         TargetType::Instance => true,
-        TargetType::Ip => !by_flow,
+        TargetType::Ip => !over_tcp,
     };
     routing::TargetGroup {
         arn: row.arn.clone(),
@@ -278,7 +307,7 @@ fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool)
         cross_zone: match attributes.get("load_balancing.cross_zone.enabled").map(String::as_str) {
             Some("true") => true,
             Some("false") => false,
-            Some(_) | None => by_default_across_zones(row),
+            Some(_) | None => crosses.unwrap_or(!by_flow),
         },
         routing_minimum: minimum("unhealthy_state_routing"),
         dns_minimum: minimum("dns_failover"),
@@ -286,12 +315,6 @@ fn target_group(row: &TargetGroup, targets: Vec<routing::Target>, checked: bool)
         preserve_client_ip: flag("preserve_client_ip.enabled", keeps_client),
         targets,
     }
-}
-
-/// What `use_load_balancer_configuration` means; network load balancers that
-/// differ from their default are looked at by the data plane.
-fn by_default_across_zones(row: &TargetGroup) -> bool {
-    matches!(row.protocol, routing::Protocol::Http | routing::Protocol::Https)
 }
 
 fn stickiness(attributes: &BTreeMap<String, String>) -> Option<Stickiness> {
@@ -345,6 +368,11 @@ impl<'a> Fronts<'a> {
         fronts
     }
 
+    /// The load balancer that a group's settings refer to.
+    fn balancer(&self, tables: &'a Tables, group: &TargetGroupArn) -> Option<&'a LoadBalancer> {
+        tables.load_balancers.get(self.balancers.get(group)?.as_str()).map(AsRef::as_ref)
+    }
+
     /// The load balancer's address in the target's zone, else its first one
     /// in that VPC.
     fn source(&self, group: &TargetGroupArn, vpc: &VpcId, zone: Option<&Zone>) -> Option<Ipv4Addr> {
@@ -360,15 +388,16 @@ fn targets_by_group(
     plant: Option<Plant>,
 ) -> BTreeMap<TargetGroupArn, Vec<routing::Target>> {
     let mut by_group: BTreeMap<TargetGroupArn, Vec<routing::Target>> = BTreeMap::new();
+    let own = balancer_addresses(tables);
     for row in tables.targets.values() {
         let Some(group) = tables.target_groups.get(row.group.as_str()) else { continue };
         if let Some(mut target) = target(tables, group, row, plant) {
-            let elsewhere = fronts
-                .zones
-                .get(&row.group)
-                .is_some_and(|zones| target.zone.as_ref().is_some_and(|zone| !zones.contains(zone)));
-            if elsewhere && target.instance.is_some() && target.admission == Admission::Registered {
-                target.admission = Admission::Unused;
+            // What drains may end, except on an instance that runs no more.
+            match idle(tables, group, row, fronts.zones.get(&row.group), &own) {
+                Some(Idle::Instance(_)) => target.admission = Admission::Unused,
+                Some(Idle::ZoneNotEnabled) if plant == Some(Plant::ZonesIgnored) => {}
+                Some(_) if target.admission == Admission::Registered => target.admission = Admission::Unused,
+                Some(_) | None => {}
             }
             target.source = target.vpc.as_ref().and_then(|vpc| fronts.source(&row.group, vpc, target.zone.as_ref()));
             by_group.entry(row.group.clone()).or_default().push(target);
@@ -389,19 +418,18 @@ fn target(tables: &Tables, group: &TargetGroup, row: &Target, plant: Option<Plan
             address: SocketAddrV4::new(row.id.parse().ok()?, row.port),
             vpc: Some(group.vpc.clone()),
             source: None,
-            zone: None,
+            zone: zone(tables, group, row).cloned(),
             admission,
         }),
         TargetType::Instance => {
             let instance = tables.instances.get(&row.id)?;
-            let running = instance.phase == Phase::Running;
             Some(routing::Target {
                 instance: Some(instance.id.clone()),
                 address: SocketAddrV4::new(instance.private_ip, row.port),
                 vpc: Some(instance.vpc.clone()),
                 source: None,
                 zone: Some(instance.zone.clone()),
-                admission: if running { admission } else { Admission::Unused },
+                admission,
             })
         }
     }

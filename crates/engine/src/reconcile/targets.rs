@@ -76,9 +76,21 @@ pub fn key(tables: &Tables, target: &Target) -> Option<TargetKey> {
 /// Registers a target. One that drains starts anew; but when the data plane
 /// was not told of the drain, it will not tell the target's health again.
 pub fn register(tx: &mut Tx<'_>, group: &TargetGroupArn, id: &str, port: u16) {
-    let target = Target { group: group.clone(), id: id.to_string(), port, phase: TargetPhase::Registered };
+    register_in_zone(tx, group, id, port, None);
+}
+
+/// The same with the `AvailabilityZone` that was given: a zone, or `all`.
+pub fn register_in_zone(
+    tx: &mut Tx<'_>,
+    group: &TargetGroupArn,
+    id: &str,
+    port: u16,
+    availability_zone: Option<String>,
+) {
+    let target =
+        Target { group: group.clone(), id: id.to_string(), port, availability_zone, phase: TargetPhase::Registered };
     match tx.get::<Target>(&target.id()).map(|old| old.phase) {
-        Some(TargetPhase::Registered) => return,
+        Some(TargetPhase::Registered) => {}
         Some(TargetPhase::Draining { .. }) if !drain_was_routed(tx, &target) => forget_drain(tx, &target),
         Some(TargetPhase::Draining { .. }) | None => forget(tx, &target),
     }

@@ -6,6 +6,7 @@ use elastane_domain::id::{AccountId, CertificateArn};
 use elastane_domain::routing::Secret;
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A certificate of ACM.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,14 @@ pub struct Certificate {
     pub key_algorithm: String,
     /// `CertificateTransparencyLoggingPreference`, as given.
     pub transparency: Option<String>,
+    /// `Export`: whether the private key may be given out.
+    pub exportable: bool,
+    /// Whether the private key was given out since the certificate was issued.
+    pub exported: bool,
+    /// `ValidationDomain` of names for which another one than their own was given.
+    pub validation_domains: BTreeMap<String, String>,
+    /// When it was renewed last.
+    pub renewed_at: Option<Time>,
     /// Tags.
     pub tags: Tags,
 }
@@ -70,6 +79,14 @@ pub struct CertificateMaterial {
     /// Its signature algorithm, such as `SHA256WITHRSA`.
     pub signature_algorithm: String,
 }
+
+/// Settings of ACM in one region: at most one row, of the id `acm`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CertificateSettings {
+    /// `ExpiryEvents.DaysBeforeExpiry`.
+    pub days_before_expiry: i32,
+}
+row!(CertificateSettings, |_row| "acm".to_string());
 
 /// A server certificate of IAM.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

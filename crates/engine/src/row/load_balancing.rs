@@ -36,10 +36,15 @@ pub struct LoadBalancer {
     /// The loopback addresses of its listeners, by zone; zones without one get
     /// theirs from the reconciler.
     pub nodes: BTreeMap<Zone, Ipv4Addr>,
+    /// Addresses that SubnetMappings of a network load balancer named, by zone.
+    pub private_addresses: BTreeMap<Zone, Ipv4Addr>,
+    /// `EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic` of a network load
+    /// balancer; `None` when it was never set.
+    pub private_link_rules: Option<bool>,
     /// `IpAddressType`: `ipv4`.
     pub ip_address_type: String,
-    /// Capacity units asked for by ModifyCapacityReservation, and when.
-    pub capacity: Option<(i32, Time)>,
+    /// What ModifyCapacityReservation asked for, if it ever was called.
+    pub capacity: Option<CapacityReservation>,
     /// Zones that traffic was shifted away from, by `elastane lb shift`.
     pub shifted_away: Vec<Zone>,
     /// Attributes that were set.
@@ -56,6 +61,8 @@ fn upgrade_load_balancer(from: u32, mut row: Value) -> Option<Value> {
     let zone = row["subnets"][0][1].as_str().unwrap_or_default().to_owned();
     row["nodes"] = json!({ zone: row["address"].take() });
     row["family"] = json!("Application");
+    row["private_addresses"] = json!({});
+    row["private_link_rules"] = Value::Null;
     row["ip_address_type"] = json!("ipv4");
     row["capacity"] = Value::Null;
     row["shifted_away"] = json!([]);
@@ -67,6 +74,17 @@ impl LoadBalancer {
     pub fn dimension(&self) -> &str {
         self.arn.as_str().split_once(":loadbalancer/").map_or("", |(_, rest)| rest)
     }
+}
+
+/// Capacity that is reserved for a load balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CapacityReservation {
+    /// Capacity units; `None` after a reset.
+    pub units: Option<u32>,
+    /// When it was asked for last.
+    pub modified_at: Time,
+    /// When it was made smaller, on the day of the last time.
+    pub decreased_at: Vec<Time>,
 }
 
 /// A listener.
@@ -88,6 +106,9 @@ pub struct Listener {
     pub authenticate: Option<Box<OidcAction>>,
     /// What happens with a request that no rule matches.
     pub action: Action,
+    /// `Order` of the actions as given: the authentication's, if there is one,
+    /// then the action's; empty counts from one.
+    pub orders: Vec<u32>,
     /// Attributes that were set.
     pub attributes: BTreeMap<String, String>,
     /// Tags.
@@ -107,6 +128,7 @@ fn upgrade_listener(from: u32, mut row: Value) -> Option<Value> {
     row["protocol"] = json!("Http");
     row["tls"] = Value::Null;
     row["authenticate"] = Value::Null;
+    row["orders"] = json!([]);
     row["attributes"] = json!({});
     Some(row)
 }
@@ -123,6 +145,7 @@ impl Listener {
             tls: None,
             authenticate: None,
             action,
+            orders: Vec::new(),
             attributes: BTreeMap::new(),
             tags: Tags::new(),
         }
@@ -146,6 +169,8 @@ pub struct Rule {
     pub authenticate: Option<Box<OidcAction>>,
     /// What happens with a request that matches.
     pub action: Action,
+    /// `Order` of the actions as given, as in [`Listener::orders`].
+    pub orders: Vec<u32>,
     /// Tags.
     pub tags: Tags,
 }
@@ -298,13 +323,14 @@ impl StoredHealthCheck {
 }
 
 /// `200`, `200,202` or `200-299` as inclusive ranges; `None` when it is
-/// neither, or outside 200 to 499.
+/// neither. Codes of HTTP and of gRPC are both below 600; which of them a
+/// group may have is for the API to say.
 pub fn parse_matcher(text: &str) -> Option<Vec<(u16, u16)>> {
     text.split(',')
         .map(|part| {
             let (low, high) = part.split_once('-').unwrap_or((part, part));
             let range = (low.trim().parse().ok()?, high.trim().parse().ok()?);
-            (range.0 >= 200 && range.0 <= range.1 && range.1 <= 499).then_some(range)
+            (range.0 <= range.1 && range.1 < 600).then_some(range)
         })
         .collect()
 }
@@ -318,10 +344,20 @@ pub struct Target {
     pub id: String,
     /// Its port.
     pub port: u16,
+    /// `AvailabilityZone` as it was registered: `all`, a zone, or nothing.
+    pub availability_zone: Option<String>,
     /// Whether it takes new requests.
     pub phase: TargetPhase,
 }
-row!(Target, |row| Target::key(&row.group, &row.id, row.port));
+row!(Target, |row| Target::key(&row.group, &row.id, row.port), version 2 from upgrade_target);
+
+fn upgrade_target(from: u32, mut row: Value) -> Option<Value> {
+    if from != 1 {
+        return None;
+    }
+    row["availability_zone"] = Value::Null;
+    Some(row)
+}
 
 impl Target {
     /// The row's id.

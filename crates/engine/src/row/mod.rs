@@ -157,6 +157,7 @@ kinds! {
     TrustStore trust_stores "trust-store";
     Certificate certificates "certificate";
     ServerCertificate server_certificates "server-certificate";
+    CertificateSettings certificate_settings "certificate-settings";
 }
 
 /// Ties a struct to its kind; `$id` is the expression of its name. A kind

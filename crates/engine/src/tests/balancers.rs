@@ -2,10 +2,10 @@
 
 use super::*;
 
-const BALANCER: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/1";
+pub(super) const BALANCER: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/1";
 
 /// A load balancer in the default subnets of these zones, in front of `web`.
-fn put(tx: &mut Tx<'_>, zones: &[&str]) {
+pub(super) fn put(tx: &mut Tx<'_>, zones: &[&str]) {
     let enabled = |row: &&Arc<Subnet>| zones.iter().any(|zone| row.zone.as_str() == *zone);
     let subnets: Vec<_> = tx.all::<Subnet>().filter(enabled).map(|row| (row.id.clone(), row.zone.clone())).collect();
     let vpc = network::default_vpc(&tx.view()).expect("a default network").id.clone();
@@ -20,6 +20,8 @@ fn put(tx: &mut Tx<'_>, zones: &[&str]) {
         security_groups: vec![SecurityGroupId::from("sg-front")],
         family: elastane_domain::routing::Family::Application,
         nodes: BTreeMap::from([(Zone::from("us-east-1a"), [127, 64, 0, 1].into())]),
+        private_addresses: BTreeMap::new(),
+        private_link_rules: None,
         ip_address_type: "ipv4".to_string(),
         capacity: None,
         shifted_away: Vec::new(),

@@ -176,6 +176,8 @@ fn zones_that_are_not_enabled() {
             security_groups: Vec::new(),
             family: elastane_domain::routing::Family::Application,
             nodes: BTreeMap::from([(Zone::from("us-east-1a"), [127, 64, 0, 1].into())]),
+            private_addresses: BTreeMap::new(),
+            private_link_rules: None,
             ip_address_type: "ipv4".to_string(),
             capacity: None,
             shifted_away: Vec::new(),

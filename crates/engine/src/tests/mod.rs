@@ -10,6 +10,7 @@ mod networks;
 mod rounds;
 mod scaling;
 mod stored;
+mod target_states;
 mod troubles;
 
 use crate::row::*;

@@ -49,6 +49,7 @@ fn put_alarm(rig: &mut Rig, action: String) {
                 treat_missing: MissingData::Missing,
                 period: Span::from_secs(60),
                 statistic: Statistic::Sum,
+                low_samples: None,
             },
             state: AlarmState::InsufficientData,
             state_reason: INITIAL_REASON.to_string(),

@@ -169,3 +169,78 @@ fn the_first_release_is_opened() {
     assert_eq!(again.state().scopes[&rig.scope].interfaces, rig.engine.state().scopes[&rig.scope].interfaces);
     assert!(again.handle(rig.now, Vec::new()).writes.is_empty(), "there is nothing left to make");
 }
+
+/// A load balancer with its listeners, target group and target as versions
+/// before rules and zones stored them.
+const FIRST_BALANCER: [(&str, &str); 5] = [
+    (
+        "load-balancer/arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/1",
+        r#"{"arn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/1", "name": "web",
+            "dns_name": "web-1.us-east-1.elb.localhost", "scheme": "internet-facing", "created_at": 5, "vpc": "vpc-1",
+            "subnets": [["subnet-1", "us-east-1a"]], "security_groups": ["sg-1"], "address": "127.64.0.9",
+            "attributes": {"idle_timeout.timeout_seconds": "30"}, "tags": {"side": "front"}}"#,
+    ),
+    (
+        "listener/arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/web/1/2",
+        r#"{"arn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/web/1/2",
+            "load_balancer": "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/1", "port": 80,
+            "action": {"Forward": [["arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/3", 7]]},
+            "tags": {}}"#,
+    ),
+    (
+        "listener/arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/web/1/4",
+        r#"{"arn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/web/1/4",
+            "load_balancer": "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/1", "port": 81,
+            "action": {"FixedResponse": {"status": 404, "content_type": "text/plain", "body": "no"}}, "tags": {}}"#,
+    ),
+    (
+        "target-group/arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/3",
+        r#"{"arn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/3", "name": "web", "port": 8080,
+            "vpc": "vpc-1", "target_type": "Instance", "check": {"path": "/up", "port": null, "interval_secs": 10,
+            "timeout_secs": 5, "healthy_threshold": 5, "unhealthy_threshold": 2, "matcher": "200-299"},
+            "attributes": {"deregistration_delay.timeout_seconds": "9"}, "tags": {}}"#,
+    ),
+    (
+        "target/arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/3|i-1|8080",
+        r#"{"group": "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/3", "id": "i-1",
+            "port": 8080, "phase": "Registered"}"#,
+    ),
+];
+
+/// A load balancer of an older version carries the same traffic as before.
+#[test]
+fn an_older_load_balancer_is_opened() {
+    let stored = FIRST_RELEASE.into_iter().filter(|(key, _)| *key != "instance/i-2").chain(FIRST_BALANCER);
+    let row = |(key, row): (&str, &str)| {
+        (format!("000000000000/us-east-1/{key}"), format!(r#"{{"v": 1, "row": {row}}}"#).into_bytes())
+    };
+    let mut rig = Rig::blank();
+    rig.engine = Engine::open(Config::default(), 7, stored.map(row).collect()).expect("old rows can be read");
+    let machine = elastane_domain::machine::Machine {
+        instance: "i-1".into(),
+        generation: elastane_domain::machine::Generation(3),
+        state: elastane_domain::machine::MachineState::Running,
+        initialization: Default::default(),
+    };
+    rig.tell(vec![Fact::Host(HostFact::Inventory(vec![machine]))]);
+    rig.pass(Span::ZERO);
+    let snapshot = rig.routes.last().expect("there was a snapshot");
+    let balancer = &snapshot.load_balancers[0];
+    assert_eq!(balancer.nodes.len(), 1);
+    assert_eq!(balancer.nodes[0].address, std::net::Ipv4Addr::from([127, 64, 0, 9]));
+    assert_eq!((balancer.nodes[0].zone.as_str(), balancer.options.idle_timeout_secs), ("us-east-1a", 30));
+    let [first, second] = balancer.listeners.as_slice() else { panic!("{:?}", balancer.listeners) };
+    let group = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/3";
+    let forward = elastane_domain::routing::Forward { groups: vec![(group.into(), 7)], stickiness_secs: None };
+    assert_eq!(first.rules[0].action, elastane_domain::routing::Action::Forward(forward));
+    assert_eq!(first.rules[0].arn.as_str().split(':').nth(5), Some("listener-rule/app/web/1/2/0000000000000000"));
+    let fixed = |action: &elastane_domain::routing::Action| {
+        matches!(action, elastane_domain::routing::Action::FixedResponse { status: 404, .. })
+    };
+    assert!(second.port == 81 && fixed(&second.rules[0].action), "{second:?}");
+    let group = &snapshot.target_groups[0];
+    assert!(group.checked && group.check.enabled && group.check.path == "/up", "{group:?}");
+    assert_eq!((group.deregistration_delay, group.check.matcher.as_slice()), (Span::from_secs(9), &[(200, 299)][..]));
+    assert_eq!((group.targets.len(), group.targets[0].address.port()), (1, 8080));
+    assert_eq!(group.targets[0].admission, Admission::Registered);
+}

@@ -8,6 +8,7 @@ use super::router::{METADATA, RESOLVER, Router, mac_of};
 use super::ruleset::{self, EDGE_ADDRESS, EDGE_LINK};
 use super::{Network, Station, Work, cable_name, nft};
 use crate::host::Inner;
+use crate::sys;
 use elastane_domain::id::InstanceId;
 use elastane_domain::vpc::{Holder, InterfacePlan, NetworkPlan, SubnetPlan, Via};
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,6 +197,11 @@ fn routes(netlink: &Netlink, plan: &NetworkPlan, marks: bool) -> io::Result<()> 
     }
     let mut rules = Vec::new();
     if marks {
+        // Answers to what the data plane sends under clients' addresses are for itself.
+        let table = ruleset::ANSWER_TO_CLIENT;
+        let hop = Hop::Local { index: sys::interface_index("lo")? };
+        wanted.push(Route { table, destination: (Ipv4Addr::UNSPECIFIED, 0), hop });
+        rules.push(Rule { selector: Selector::Mark(table), table });
         for (subnet, table) in ruleset::subnet_tables(plan) {
             rules.push(Rule { selector: Selector::Mark(table), table });
             wanted.extend(subnets.get(subnet).into_iter().flat_map(|subnet| beyond(plan, subnet, table, &links)));

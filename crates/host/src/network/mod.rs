@@ -23,6 +23,7 @@ pub mod router;
 mod ruleset;
 
 pub use edge::{HOST_ADDRESS, RECORD as EDGE_RECORD};
+pub use ruleset::SPOKEN_AS_CLIENT;
 
 use crate::error::{Context, HostError};
 use crate::host::Inner;

@@ -88,6 +88,11 @@ pub enum Hop {
     Blackhole,
     /// This table has no answer; the next rule is asked.
     Throw,
+    /// Taken in by this machine, whoever it is for.
+    Local {
+        /// The loopback interface's index.
+        index: u32,
+    },
 }
 
 /// A route as this program writes it.
@@ -382,9 +387,13 @@ impl Netlink {
             Hop::Link { gateway, .. } => (gateway, libc::RTN_UNICAST),
             Hop::Blackhole => (None, libc::RTN_BLACKHOLE),
             Hop::Throw => (None, libc::RTN_THROW),
+            Hop::Local { .. } => (None, libc::RTN_LOCAL),
         };
-        let on_link = matches!(route.hop, Hop::Link { gateway: None, .. });
-        let scope = if on_link { libc::RT_SCOPE_LINK } else { libc::RT_SCOPE_UNIVERSE };
+        let scope = match route.hop {
+            Hop::Link { gateway: None, .. } => libc::RT_SCOPE_LINK,
+            Hop::Local { .. } => libc::RT_SCOPE_HOST,
+            Hop::Link { .. } | Hop::Blackhole | Hop::Throw => libc::RT_SCOPE_UNIVERSE,
+        };
         let table = u8::try_from(route.table).unwrap_or(libc::RT_TABLE_UNSPEC);
         let mut fixed = vec![libc::AF_INET as u8, route.destination.1, 0, 0, table, ROUTE_PROTOCOL, scope, unicast];
         let next_hop_flags: u32 = if gateway.is_some() { NEXT_HOP_ON_LINK } else { 0 };
@@ -393,6 +402,9 @@ impl Netlink {
         message.attribute(RTA_TABLE, &route.table.to_ne_bytes());
         if route.destination.1 > 0 {
             message.attribute(RTA_DST, &route.destination.0.octets());
+        }
+        if let Hop::Local { index } = route.hop {
+            message.attribute(RTA_OIF, &index.to_ne_bytes());
         }
         if let Hop::Link { index, gateway, source } = route.hop {
             message.attribute(RTA_OIF, &index.to_ne_bytes());
@@ -419,6 +431,7 @@ impl Netlink {
                 },
                 (ROUTE_PROTOCOL, libc::RTN_BLACKHOLE) => Hop::Blackhole,
                 (ROUTE_PROTOCOL, libc::RTN_THROW) => Hop::Throw,
+                (ROUTE_PROTOCOL, libc::RTN_LOCAL) => Hop::Local { index: found.number(RTA_OIF)? },
                 _ => return None,
             };
             let first = found.address(RTA_DST).unwrap_or(Ipv4Addr::UNSPECIFIED);

@@ -289,6 +289,11 @@ impl Router {
         })
     }
 
+    /// The kernel's number of the namespace: another one is another network.
+    pub fn number(&self) -> io::Result<u64> {
+        Ok(std::os::unix::fs::MetadataExt::ino(&self.namespace.metadata()?))
+    }
+
     /// Whether the holder still lives.
     pub fn lives(&self) -> bool {
         self.holder.lock().expect("no code panics under this lock").lives()

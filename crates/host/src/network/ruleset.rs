@@ -28,6 +28,11 @@ const REFUSED: u32 = 0xe1a5_0000;
 const REFUSED_OUT: u32 = REFUSED | 1;
 const REFUSED_IN: u32 = REFUSED | 2;
 const REFUSED_MASK: u32 = 0xffff_0000;
+/// Mark of packets that the data plane sends under a client's own address.
+pub const SPOKEN_AS_CLIENT: u32 = 0xe1a6_0001;
+/// Mark of the answers to them, and the routing table that gives them to the
+/// router itself although they are for somebody else.
+pub const ANSWER_TO_CLIENT: u32 = 0x0020_0000;
 /// Flows that one interval can count in each set; further ones are lost.
 const FLOWS_MAX: u32 = 65_535;
 
@@ -213,7 +218,13 @@ impl<'a> Compiler<'a> {
             let held = self.plan.interfaces.iter().filter(|interface| interface.holder == Holder::LoadBalancer);
             held.flat_map(move |interface| {
                 let chain = self.combination(interface);
-                interface.addresses.iter().map(move |address| format!("{address} : goto {direction}_any{chain}"))
+                let verdict = match (interface.groups.is_empty(), direction) {
+                    // A network load balancer without groups is not filtered.
+                    (true, "in") => "accept".to_owned(),
+                    (true, _) => "goto inbound".to_owned(),
+                    (false, _) => format!("goto {direction}_any{chain}"),
+                };
+                interface.addresses.iter().map(move |address| format!("{address} : {verdict}"))
             })
         };
         let edge = std::iter::once(format!("\"{EDGE_LINK}\" : accept"));
@@ -322,6 +333,10 @@ drop
 }}
 chain ways {{ type filter hook prerouting priority mangle; policy accept;
 meta mark set iifname map @subnet_of
+ct direction reply ct mark {ANSWER_TO_CLIENT:#x} meta mark set {ANSWER_TO_CLIENT:#x}
+}}
+chain spoken_as_clients {{ type filter hook output priority mangle; policy accept;
+meta mark {SPOKEN_AS_CLIENT:#x} ct mark set {ANSWER_TO_CLIENT:#x}
 }}
 chain to_private {{ type nat hook prerouting priority dstnat; policy accept;
 iifname \"{EDGE_LINK}\" dnat to ip daddr map @inward

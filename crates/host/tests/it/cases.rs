@@ -2,6 +2,7 @@
 
 use crate::images;
 use crate::isolated;
+use crate::listeners;
 use crate::metadata;
 use crate::network;
 use crate::userdata;
@@ -48,6 +49,7 @@ pub fn run(make: Make, data: &Path, filter: &str, totals: &mut Totals) {
         .into_iter()
         .chain(userdata::CASES)
         .chain(network::CASES)
+        .chain(listeners::CASES)
         .chain(images::CASES)
         .filter(|(name, _)| name.contains(filter))
     {

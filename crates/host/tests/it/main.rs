@@ -5,6 +5,7 @@
 
 mod cases;
 mod images;
+mod listeners;
 mod metadata;
 mod network;
 mod userdata;

@@ -149,7 +149,7 @@ impl Step {
             (Step::DataEnd, b'\n') => Some(Step::SizeFirst),
             (Step::TrailerFirst { .. }, b'\r') => Some(Step::LastEnd),
             (Step::TrailerFirst { length } | Step::TrailerName { length }, byte)
-                if is_token(byte) && length < TRAILERS_MAX =>
+                if super::is_token_byte(byte) && length < TRAILERS_MAX =>
             {
                 Some(Step::TrailerName { length: length + 1 })
             }
@@ -170,10 +170,6 @@ fn hex(byte: u8) -> Option<u64> {
 
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! refused, because a proxy that guesses lets requests be smuggled.
 
 pub mod body;
+pub mod desync;
+pub mod headers;
 pub mod page;
 pub mod request;
 pub mod response;
@@ -48,6 +50,11 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0
     }
+
+    /// The next 128 bits.
+    pub fn draw_wide(&mut self) -> u128 {
+        u128::from(self.draw()) << 64 | u128::from(self.draw())
+    }
 }
 
 /// A decimal number as framing headers carry it: digits only.
@@ -59,6 +66,15 @@ fn decimal(text: &[u8]) -> Option<u64> {
         let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
         sum.checked_mul(10)?.checked_add(digit)
     })
+}
+
+/// Whether a text is a token (RFC 9110 5.6.2).
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The members of a comma-separated list, trimmed, without empty ones.
@@ -139,7 +155,7 @@ impl<'a> Lines<'a> {
 }
 
 /// Appends a number in decimal.
-fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     loop {
@@ -154,12 +170,15 @@ fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends the lowest `digits` hexadecimal digits of a number.
-fn push_hex(out: &mut Vec<u8>, number: u64, digits: u32) {
+pub(crate) fn push_hex(out: &mut Vec<u8>, number: u64, digits: u32) {
     for digit in (0..digits).rev() {
         let nibble = usize::try_from((number >> (digit * 4)) & 15).expect("a nibble");
         out.push(b"0123456789abcdef"[nibble]);
     }
 }
+
+#[cfg(test)]
+mod fuzz_tests;
 
 #[cfg(test)]
 mod tests {

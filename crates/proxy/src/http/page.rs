@@ -1,5 +1,6 @@
 //! Answers that the load balancer gives itself (alb.md 9).
 
+use super::headers::ResponseEdits;
 use super::push_decimal;
 use elastane_domain::time::{Civil, Time};
 
@@ -21,10 +22,14 @@ pub struct Answer<'a> {
     pub keep_alive: bool,
     /// Whether it answers a HEAD request: the body is described, not sent.
     pub head_only: bool,
+    /// Further header lines, each with its line end.
+    pub lines: &'a [u8],
+    /// What the listener changes about responses.
+    pub edits: Option<&'a ResponseEdits>,
 }
 
 /// The reason phrase of a status code that the load balancer generates.
-/// 405, 408, 414 and 463 are unconfirmed (alb.md 9).
+/// 405, 408, 414, 463, 464, 507 and 561 are unconfirmed (alb.md 9).
 pub fn reason(status: u16) -> &'static str {
     match status {
         201 => "Created",
@@ -42,13 +47,15 @@ pub fn reason(status: u16) -> &'static str {
         413 => "Request Entity Too Large",
         414 => "Request-URI Too Large",
         429 => "Too Many Requests",
-        463 => "Bad Request",
+        463 | 464 => "Bad Request",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Temporarily Unavailable",
         504 => "Gateway Time-out",
         505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        561 => "Unauthorized",
         _ => match status / 100 {
             2 => "OK",
             4 => "Client Error",
@@ -81,7 +88,10 @@ pub fn write(answer: &Answer<'_>, out: &mut Vec<u8>) {
     push_decimal(out, u64::from(answer.status));
     out.push(b' ');
     out.extend_from_slice(reason(answer.status).as_bytes());
-    out.extend_from_slice(b"\r\nServer: awselb/2.0\r\nDate: ");
+    if answer.edits.is_none_or(|edits| edits.keep_server) {
+        out.extend_from_slice(b"\r\nServer: awselb/2.0");
+    }
+    out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(http_date(answer.now).as_bytes());
     if !answer.content_type.is_empty() {
         out.extend_from_slice(b"\r\nContent-Type: ");
@@ -96,9 +106,14 @@ pub fn write(answer: &Answer<'_>, out: &mut Vec<u8>) {
         push_decimal(out, answer.body.len() as u64);
     }
     out.extend_from_slice(match answer.keep_alive {
-        true => b"\r\nConnection: keep-alive\r\n\r\n".as_slice(),
-        false => b"\r\nConnection: close\r\n\r\n".as_slice(),
+        true => b"\r\nConnection: keep-alive\r\n".as_slice(),
+        false => b"\r\nConnection: close\r\n".as_slice(),
     });
+    if let Some(edits) = answer.edits {
+        edits.push(out);
+    }
+    out.extend_from_slice(answer.lines);
+    out.extend_from_slice(b"\r\n");
     if !bodiless && !answer.head_only {
         out.extend_from_slice(answer.body);
     }
@@ -146,6 +161,8 @@ mod tests {
                 now: Time(1_709_164_799_000),
                 keep_alive: true,
                 head_only: false,
+                lines: b"",
+                edits: None,
             },
             &mut out,
         );

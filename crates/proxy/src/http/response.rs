@@ -1,6 +1,7 @@
 //! Response heads: checked, and rewritten for the client.
 
 use super::body::Body;
+use super::headers::ResponseEdits;
 use super::{ConnectionOptions, HEADERS_MAX, Lines, Parsed, RESPONSE_HEAD_MAX, decimal, push_decimal};
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
@@ -12,7 +13,7 @@ pub struct BadResponse;
 
 /// What of the request decides how its response is read and written.
 #[derive(Clone, Copy, Debug)]
-pub struct ResponseContext {
+pub struct ResponseContext<'a> {
     /// It answers a HEAD request.
     pub is_head: bool,
     /// The client asked to switch protocols, so 101 is an answer.
@@ -21,6 +22,8 @@ pub struct ResponseContext {
     pub is_version_11: bool,
     /// Both the client and the proxy want to keep the client's connection.
     pub keep_alive: bool,
+    /// What the listener changes about responses.
+    pub edits: Option<&'a ResponseEdits>,
 }
 
 /// What must be known of a response to carry it on.
@@ -46,7 +49,11 @@ pub struct ResponseHead {
 
 /// Reads one response head from the start of `input` and appends the head for
 /// the client to `out`, unless it is partial, interim or bad.
-pub fn parse(input: &[u8], context: &ResponseContext, out: &mut Vec<u8>) -> Result<Parsed<ResponseHead>, BadResponse> {
+pub fn parse(
+    input: &[u8],
+    context: &ResponseContext<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Parsed<ResponseHead>, BadResponse> {
     let mut headers = [const { MaybeUninit::<Header>::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let parsed =
@@ -82,7 +89,8 @@ pub fn parse(input: &[u8], context: &ResponseContext, out: &mut Vec<u8>) -> Resu
     };
     if !head.is_interim {
         let reason = response.reason.unwrap_or_default();
-        write(&head, reason, &lines, response.headers, &options, out);
+        let writing = Writing { head: &head, lines: &lines, headers: response.headers, options: &options };
+        writing.write(reason, context.edits, out);
     }
     Ok(Parsed::Complete(head))
 }
@@ -147,32 +155,48 @@ fn is_dropped(name: &str, head: &ResponseHead) -> bool {
     }
 }
 
-fn write(
-    head: &ResponseHead,
-    reason: &str,
-    lines: &Lines<'_>,
-    headers: &[Header<'_>],
-    options: &ConnectionOptions<'_>,
-    out: &mut Vec<u8>,
-) {
-    out.reserve(head.length + 64);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    push_decimal(out, u64::from(head.status));
-    out.push(b' ');
-    out.extend_from_slice(reason.as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for (index, header) in headers.iter().enumerate() {
-        let is_framing = is_length(header.name) || is_coding(header.name);
-        let is_named = !is_framing && !head.is_tunnel && options.names(header.name.as_bytes());
-        if !is_dropped(header.name, head) && !is_named {
-            out.extend_from_slice(lines.line(index));
+/// A head on its way to the client.
+struct Writing<'a> {
+    head: &'a ResponseHead,
+    lines: &'a Lines<'a>,
+    headers: &'a [Header<'a>],
+    options: &'a ConnectionOptions<'a>,
+}
+
+impl Writing<'_> {
+    fn write(&self, reason: &str, edits: Option<&ResponseEdits>, out: &mut Vec<u8>) {
+        let Writing { head, lines, .. } = self;
+        out.reserve(head.length + 64);
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_decimal(out, u64::from(head.status));
+        out.push(b' ');
+        out.extend_from_slice(reason.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        // Lines from here on up to the one at hand pass.
+        let mut start = lines.first().len();
+        for (index, header) in self.headers.iter().enumerate() {
+            if self.passes(header.name) && edits.is_none_or(|edits| edits.keeps(header.name.as_bytes())) {
+                continue;
+            }
+            out.extend_from_slice(&lines.head[start..lines.start(index)]);
+            start = lines.start(index + 1);
         }
+        out.extend_from_slice(&lines.head[start..lines.head.len() - 2]);
+        if let Some(edits) = edits {
+            edits.push(out);
+        }
+        out.extend_from_slice(match head {
+            ResponseHead { is_tunnel: true, .. } => b"Connection: Upgrade\r\n\r\n".as_slice(),
+            ResponseHead { keep_client: true, .. } => b"Connection: keep-alive\r\n\r\n".as_slice(),
+            _ => b"Connection: close\r\n\r\n".as_slice(),
+        });
     }
-    out.extend_from_slice(match head {
-        ResponseHead { is_tunnel: true, .. } => b"Connection: Upgrade\r\n\r\n".as_slice(),
-        ResponseHead { keep_client: true, .. } => b"Connection: keep-alive\r\n\r\n".as_slice(),
-        _ => b"Connection: close\r\n\r\n".as_slice(),
-    });
+
+    fn passes(&self, name: &str) -> bool {
+        let is_framing = is_length(name) || is_coding(name);
+        let is_named = !is_framing && !self.head.is_tunnel && self.options.names(name.as_bytes());
+        !is_dropped(name, self.head) && !is_named
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 use super::*;
 use crate::http::Random;
 
-const PLAIN: ResponseContext =
-    ResponseContext { is_head: false, upgrade: false, is_version_11: true, keep_alive: true };
+const PLAIN: ResponseContext<'static> =
+    ResponseContext { is_head: false, upgrade: false, is_version_11: true, keep_alive: true, edits: None };
 
 /// The result of the shortest prefix that is not partial, and of the whole.
-fn whole_and_split(input: &[u8], context: &ResponseContext) -> [Result<Parsed<ResponseHead>, BadResponse>; 2] {
+fn whole_and_split(input: &[u8], context: &ResponseContext<'_>) -> [Result<Parsed<ResponseHead>, BadResponse>; 2] {
     let mut out = Vec::new();
     let whole = parse(input, context, &mut out);
     let split = (0..=input.len())
@@ -18,7 +18,7 @@ fn whole_and_split(input: &[u8], context: &ResponseContext) -> [Result<Parsed<Re
     [whole, split]
 }
 
-fn rewrite(input: &str, context: &ResponseContext) -> Option<(ResponseHead, String)> {
+fn rewrite(input: &str, context: &ResponseContext<'_>) -> Option<(ResponseHead, String)> {
     let mut out = Vec::new();
     match parse(input.as_bytes(), context, &mut out) {
         Ok(Parsed::Complete(head)) => Some((head, String::from_utf8(out).unwrap())),

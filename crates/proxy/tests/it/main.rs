@@ -2,7 +2,21 @@
 //! wait is for an event and has a limit that only a hang reaches.
 
 mod bodies;
+mod codes;
+mod certificates;
 mod differential;
 mod failures;
+mod flows;
+mod grpc;
+mod hostile;
+mod http2;
+mod http2_client;
 mod lifecycle;
+mod logs;
+mod oidc;
+mod rules;
+mod splice;
 mod support;
+mod targets;
+mod tunnels;
+mod tls;

@@ -1,13 +1,15 @@
 //! Real targets and clients over loopback, and a proxy between them.
 
 use elastane_domain::routing::{
-    Action, Admission, HealthCheck, Listener, LoadBalancer, ProxyFact, Snapshot, Target, TargetGroup, TargetKey,
+    Action, Admission, Certificate, HealthCheck, Listener, LoadBalancer, ProxyFact, Rule, Snapshot, Target, TargetGroup,
+    TargetKey, TrustStore,
 };
 use elastane_domain::time::{Span, Time};
 use elastane_proxy::{Clock, HostConnector, Proxy, ProxyConfig};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -217,11 +219,20 @@ pub struct World {
     pub generation: u64,
     pub balancer: LoadBalancer,
     pub group: TargetGroup,
+    /// Further groups; nothing waits for their targets' health.
+    pub others: Vec<TargetGroup>,
+    pub certificates: Vec<Certificate>,
+    pub trust_stores: Vec<TrustStore>,
     pub bound: HashMap<String, SocketAddrV4>,
 }
 
 impl World {
     pub fn new(threads: usize) -> World {
+        World::start(threads, None)
+    }
+
+    /// A world that writes its logs below this folder.
+    pub fn start(threads: usize, data_dir: Option<PathBuf>) -> World {
         let (sender, facts) = channel();
         let sender = Mutex::new(sender);
         let proxy = Proxy::start(ProxyConfig {
@@ -229,6 +240,8 @@ impl World {
             facts: Arc::new(move |fact| drop(sender.lock().unwrap().send(fact))),
             connector: Arc::new(HostConnector),
             clock: Arc::new(FastClock(Instant::now())),
+            secret: [7; 32],
+            data_dir,
         });
         let mut world = World {
             proxy: proxy.unwrap(),
@@ -237,6 +250,9 @@ impl World {
             generation: 0,
             balancer: balancer(),
             group: group(),
+            others: Vec::new(),
+            certificates: Vec::new(),
+            trust_stores: Vec::new(),
             bound: HashMap::new(),
         };
         world.apply();
@@ -285,8 +301,9 @@ impl World {
         self.proxy.apply(&Snapshot {
             generation,
             load_balancers: vec![Arc::new(self.balancer.clone())],
-            target_groups: vec![Arc::new(self.group.clone())],
-            ..Snapshot::default()
+            target_groups: self.others.iter().chain([&self.group]).map(|group| Arc::new(group.clone())).collect(),
+            certificates: self.certificates.iter().cloned().map(Arc::new).collect(),
+            trust_stores: self.trust_stores.iter().cloned().map(Arc::new).collect(),
         });
         self.wait(|fact| *fact == ProxyFact::Applied { generation });
     }
@@ -327,6 +344,37 @@ impl World {
     pub fn key(&self, address: SocketAddrV4) -> TargetKey {
         TargetKey { group: GROUP.into(), vpc: None, address }
     }
+}
+
+/// A group of one target that is not checked, so that it takes requests at once.
+pub fn unchecked_group(arn: &str, address: SocketAddrV4) -> TargetGroup {
+    let target = Target {
+        instance: None,
+        address,
+        vpc: None,
+        source: None,
+        zone: Some("us-east-1a".into()),
+        admission: Admission::Registered,
+    };
+    let group = TargetGroup::http(arn.into(), vec![target]);
+    TargetGroup { check: HealthCheck { enabled: false, ..HealthCheck::default() }, ..group }
+}
+
+/// A rule of this priority without conditions or transforms.
+pub fn rule(priority: u32, action: Action) -> Rule {
+    Rule {
+        arn: format!("arn:rule/{priority}").as_str().into(),
+        priority: Some(priority),
+        conditions: Vec::new(),
+        transforms: Vec::new(),
+        authenticate: None,
+        action,
+    }
+}
+
+/// A fixed response of plain text.
+pub fn fixed(status: u16, body: &str) -> Action {
+    Action::FixedResponse { status, content_type: "text/plain".to_owned(), body: body.to_owned() }
 }
 
 fn balancer() -> LoadBalancer {

@@ -100,7 +100,8 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::Snapshot
         | Kind::Role
         | Kind::InstanceProfile
-        | Kind::AccountSettings => false,
+        | Kind::AccountSettings
+        | Kind::CertificateSettings => false,
     }
 }
 

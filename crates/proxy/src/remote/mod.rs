@@ -1,0 +1,27 @@
+//! The data plane in a process of its own: [`serve`] runs it, [`RemoteProxy`]
+//! is what the daemon uses instead of a [`crate::Proxy`]. They speak over a
+//! unix socket in the data directory that only its owner can use.
+//!
+//! Snapshots go one way whole; only the newest waits. Facts come the other
+//! way: all that are true after each attachment, then each change. Counters
+//! are taken by asking and are asked for again until they were called safe. A
+//! new process takes over by receiving the listening sockets, so that what
+//! waits in their queues is served; the old one then finishes what it has,
+//! and what it counts and drains is told by the new one.
+
+mod book;
+mod client;
+mod estate;
+mod frame;
+mod link;
+mod merge;
+mod message;
+mod place;
+mod server;
+mod session;
+
+pub use client::RemoteProxy;
+pub use link::{Link, LinkEvents, stop};
+pub use message::{ClockSettings, Hello, PROTOCOL, Role};
+pub use place::{SOCKET_FILE, dial, peer};
+pub use server::{Parts, Service, serve};
