@@ -33,8 +33,8 @@ class Authority:
         self.folder = folder
         self.made = 0
         openssl(
-            folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "30",
-            "-subj", f"/O=Tests/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE",
+            folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
+            "-days", "30", "-subj", f"/O=Tests/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE",
             "-addext", "keyUsage=critical,keyCertSign,cRLSign",
         )
         self.pem = (folder / "ca.pem").read_text()

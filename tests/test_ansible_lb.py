@@ -37,6 +37,7 @@ def test_load_balancers_are_made_changed_and_removed(daemon):
     assert (len(listeners), priorities) == (2, ["10", "20", "40", "default"])
     changed = play(daemon, "changed", PLAYBOOK)
     assert {"A target group of HTTP", "An application load balancer", "A network load balancer"} <= set(changed)
+    assert "Rules of its listener" in changed
     assert play(daemon, "changed", PLAYBOOK) == []
     rules = elb.describe_rules(ListenerArn=front)["Rules"]
     assert [one["Priority"] for one in rules] == ["10", "30", "40", "default"]

@@ -133,7 +133,8 @@ def orphans(daemon, first):
         if str(daemon.base).encode() not in command or stat[0] == "Z":
             continue
         # A VPC's network is held open by one process that outlives the daemon; a second one is a stranger.
-        if b"netns-holder" in command and command not in holders:
+        # So does the data plane's process.
+        if (b"netns-holder" in command or b"\0proxy\0" in command) and command not in holders:
             holders.add(command)
         else:
             ours.add(int(entry.name))

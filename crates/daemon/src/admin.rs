@@ -2,6 +2,7 @@
 //! the rest for whoever holds the installation's credentials (SigV4 with
 //! service `elastane`).
 
+use crate::balancers::{self, BALANCERS, METRICS};
 use crate::credentials::{ACCOUNT, proxy_secret};
 use crate::data_dir::DataDir;
 use crate::imports;
@@ -20,7 +21,10 @@ use std::time::{Duration, Instant};
 const RESET_LIMIT: Duration = Duration::from_secs(30);
 
 /// Our own paths besides those below [`IMAGES`] that need credentials.
-const PATHS: [&str; 3] = ["/_elastane/status", "/_elastane/reset", "/_elastane/down"];
+const PATHS: [&str; 4] = ["/_elastane/status", "/_elastane/reset", "/_elastane/down", METRICS];
+
+/// Beginnings of our own paths below which all need credentials.
+const BEGINNINGS: [&str; 3] = [IMAGES, CHAOS_PATH, BALANCERS];
 
 /// Public keys of authenticating rules' tokens, by their ids.
 const PUBLIC_KEYS: &str = "/_elastane/public-keys/";
@@ -45,6 +49,9 @@ pub struct About {
     pub region: String,
     /// How many times faster than wall time service time runs.
     pub time_scale: f64,
+    /// Where names of load balancers are answered; `None` when they are not.
+    #[serde(default)]
+    pub dns: Option<String>,
 }
 
 /// Everything at a glance.
@@ -52,6 +59,9 @@ pub struct About {
 pub struct Status {
     /// The daemon.
     pub daemon: About,
+    /// The data plane's process.
+    #[serde(default)]
+    pub proxy: ProxyStatus,
     /// Service time.
     pub now: String,
     /// Instances that are not terminated.
@@ -66,6 +76,19 @@ pub struct Status {
     pub alarms: Vec<AlarmStatus>,
     /// VPCs whose networks were made.
     pub networks: Vec<NetworkStatus>,
+}
+
+/// The data plane's process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    /// Process id; `None` while none is attached.
+    pub pid: Option<u32>,
+    /// Release of its program.
+    pub version: String,
+    /// The routing generation in force there.
+    pub generation: u64,
+    /// What is wrong with it; empty when nothing is.
+    pub trouble: String,
 }
 
 /// The network of a VPC.
@@ -178,7 +201,8 @@ pub async fn respond(server: &Server, request: Request<'_>, granted: bool) -> Ht
     match (request.method, request.path) {
         ("GET", "/_elastane/health") => json(&server.about.version),
         (_, path)
-            if !granted && (PATHS.contains(&path) || path.starts_with(IMAGES) || path.starts_with(CHAOS_PATH)) =>
+            if !granted
+                && (PATHS.contains(&path) || BEGINNINGS.iter().any(|beginning| path.starts_with(beginning))) =>
         {
             plain(403, "sign the request with the installation's credentials, for the service `elastane`\n")
         }
@@ -187,6 +211,10 @@ pub async fn respond(server: &Server, request: Request<'_>, granted: bool) -> Ht
         ("POST", "/_elastane/down") => {
             server.down.notify_one();
             json(&"stopping")
+        }
+        ("GET", METRICS) => balancers::metrics(server).await,
+        (method, path) if let Some(rest) = path.strip_prefix(BALANCERS) => {
+            balancers::respond(server, method, rest, request.body).await
         }
         ("POST", path) if let Some(rest) = path.strip_prefix(CHAOS_PATH) => troubles::make(server, rest).await,
         ("POST", IMAGES) => imports::begin(server, &AccountId::from(ACCOUNT), request.body).await,
@@ -236,6 +264,7 @@ fn status(server: &Server) -> Status {
     let state = engine.state();
     let mut status = Status {
         daemon: server.about.clone(),
+        proxy: proxy(server, state),
         now: server.shell.clock().now().iso_seconds(),
         instances: Vec::new(),
         groups: Vec::new(),
@@ -257,6 +286,16 @@ fn status(server: &Server) -> Status {
         }));
     }
     status
+}
+
+fn proxy(server: &Server, state: &State) -> ProxyStatus {
+    let process = server.world.proxy.process();
+    ProxyStatus {
+        pid: process.as_ref().map(|process| process.pid),
+        version: process.map(|process| process.version).unwrap_or_default(),
+        generation: state.seen.routing_applied,
+        trouble: server.supervisor.trouble().unwrap_or_default(),
+    }
 }
 
 fn networks(state: &State) -> Vec<NetworkStatus> {

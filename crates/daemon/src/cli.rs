@@ -40,6 +40,8 @@ enum Command {
     Reset(Where),
     /// Import, build, list and remove images.
     Image(command::image::Image),
+    /// Look at load balancers: which rule a request hits and why, targets, zonal shift, metrics.
+    Lb(command::lb::Lb),
     /// Make trouble: cut off a zone, interrupt a spot instance.
     Chaos(Chaos),
     /// Run the data plane: listeners, health checks, load balancing. `elastane up` starts it and it outlives
@@ -95,11 +97,32 @@ pub struct Up {
     /// four vCPUs fit]
     #[arg(long, value_name = "CORES", value_parser = vcpu_share)]
     pub vcpu_share: Option<f64>,
+    /// Where to answer for the names of load balancers: an address with port, or `off`. [default:
+    /// 127.0.0.153:53 where that is allowed, else a high port there]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = dns)]
+    pub dns: Option<Dns>,
     /// Let instances with a route to the internet beyond this machine: turns on forwarding and adds one
     /// nftables table here until the daemon stops. Without it they reach this machine as 198.18.0.1 and
     /// nothing further. Needs root.
     #[arg(long)]
     pub internet: bool,
+}
+
+/// Where load balancers' names are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dns {
+    /// Nowhere.
+    Off,
+    /// Here and nowhere else.
+    At(SocketAddr),
+}
+
+fn dns(text: &str) -> Result<Dns, String> {
+    if text == "off" {
+        return Ok(Dns::Off);
+    }
+    let address: SocketAddr = text.parse().map_err(|_| "must be an address with port, or off".to_string())?;
+    if address.ip().is_loopback() { Ok(Dns::At(address)) } else { Err("must be a loopback address".to_string()) }
 }
 
 /// How instances are isolated.
@@ -226,6 +249,7 @@ pub fn run() -> ExitCode {
         Command::Down(down) => command::down::run(&down),
         Command::Reset(place) => command::reset::run(&place),
         Command::Image(image) => command::image::run(&image),
+        Command::Lb(lb) => command::lb::run(&lb),
         Command::Chaos(chaos) => command::chaos::run(&chaos),
         Command::Proxy(proxy) => command::proxy::run(&proxy),
         Command::Sim(sim) => command::sim::run(&sim),

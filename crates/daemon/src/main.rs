@@ -4,6 +4,7 @@
 mod admin;
 mod auth;
 mod authority;
+mod balancers;
 mod buckets;
 mod cli;
 mod client;
@@ -11,6 +12,7 @@ mod clock;
 mod command;
 mod credentials;
 mod data_dir;
+mod dns;
 mod imports;
 mod instance_credentials;
 mod instance_identity;

@@ -195,7 +195,8 @@ mod tests {
     /// Zones come with their own counts, and times with their spread.
     #[test]
     fn alb_11_counters_to_samples() {
-        let mut report = Report { active_connections: 3, ..Report::default() };
+        let mut report = Report::default();
+        report.active_connections = 3;
         report.response_time = ResponseTime {
             count: 2,
             sum_micros: 3_000_000,

@@ -84,7 +84,8 @@ impl Census {
 pub fn zones_in_dns<Z>(zones: &[Z], healthy: impl Fn(&Z) -> bool, shifted_away: impl Fn(&Z) -> bool) -> Vec<bool> {
     let alive: Vec<bool> = zones.iter().map(healthy).collect();
     let none = !alive.contains(&true);
-    let stays: Vec<bool> = zones.iter().zip(&alive).map(|(zone, alive)| (*alive || none) && !shifted_away(zone)).collect();
+    let stays: Vec<bool> =
+        zones.iter().zip(&alive).map(|(zone, alive)| (*alive || none) && !shifted_away(zone)).collect();
     if stays.contains(&true) { stays } else { alive.iter().map(|alive| *alive || none).collect() }
 }
 
@@ -105,9 +106,8 @@ pub fn candidates(targets: &[TargetView], node: Option<ZoneIndex>, minimum: Mini
     let avoids = targets
         .iter()
         .any(|view| view.admission == Admission::Registered && sees(node, view) && elsewhere(view) && takes(view));
-    let visible = |view: &TargetView| {
-        view.admission == Admission::Registered && sees(node, view) && (!avoids || elsewhere(view))
-    };
+    let visible =
+        |view: &TargetView| view.admission == Admission::Registered && sees(node, view) && (!avoids || elsewhere(view));
     let of = |wanted: fn(TargetHealth) -> bool| -> Vec<usize> {
         (0..targets.len()).filter(|&index| visible(&targets[index]) && wanted(targets[index].health)).collect()
     };

@@ -25,6 +25,10 @@ pub const RESOLUTION: Span = Span::from_mins(1);
 /// many full ones stay under 800 MiB.
 pub const STREAMS_MAX: usize = 5_000;
 
+/// Buckets of all sketches together: 64 MiB. Samples that come when there are
+/// more keep their statistic sets only, and have no percentiles.
+pub const SKETCH_BUCKETS_MAX: usize = 8 * 1024 * 1024;
+
 /// PutMetricData refuses timestamps older than two weeks.
 pub const AGE_MAX: Span = Span::from_mins(14 * 24 * 60);
 
@@ -242,6 +246,8 @@ pub struct MetricFilter<'a> {
 pub struct MetricStore {
     metrics: BTreeMap<MetricId, BTreeMap<Unit, Stream>>,
     streams: usize,
+    /// Buckets of all sketches.
+    buckets: usize,
     /// Counts puts; orders streams by their last one.
     puts: u64,
 }
@@ -254,6 +260,8 @@ struct Stream {
     complete_from: [Time; TIERS.len()],
     newest: Time,
     last_put: u64,
+    /// Buckets of its sketches.
+    buckets: usize,
 }
 
 impl MetricStore {
@@ -295,7 +303,9 @@ impl MetricStore {
         self.puts += 1;
         let stream = self.metrics.entry(id).or_default().entry(unit).or_default();
         stream.last_put = self.puts;
-        stream.put(at, &samples, now);
+        let before = stream.buckets;
+        stream.put(at, &samples, now, self.buckets < SKETCH_BUCKETS_MAX);
+        self.buckets = self.buckets + stream.buckets - before;
         Ok(())
     }
 
@@ -381,6 +391,7 @@ impl MetricStore {
     pub fn remove(&mut self, id: &MetricId) {
         if let Some(units) = self.metrics.remove(id) {
             self.streams -= units.len();
+            self.buckets -= units.values().map(|stream| stream.buckets).sum::<usize>();
         }
     }
 
@@ -393,7 +404,7 @@ impl MetricStore {
             .map(|(_, id, unit)| (id.clone(), unit));
         let Some((id, unit)) = oldest else { return };
         if let Some(units) = self.metrics.get_mut(&id) {
-            units.remove(&unit);
+            self.buckets -= units.remove(&unit).map_or(0, |stream| stream.buckets);
             self.streams -= 1;
             if units.is_empty() {
                 self.metrics.remove(&id);
@@ -413,7 +424,8 @@ impl MetricFilter<'_> {
 }
 
 impl Stream {
-    fn put(&mut self, at: Time, samples: &Distribution, now: Time) {
+    /// `room` says whether sketches may grow.
+    fn put(&mut self, at: Time, samples: &Distribution, now: Time, room: bool) {
         self.newest = self.newest.max(at);
         for (index, tier) in TIERS.iter().enumerate() {
             // Aligned to the next tier's step, so that no bucket of that is half here.
@@ -421,12 +433,13 @@ impl Stream {
             let from = (now - tier.keep).floor(align).max(self.complete_from[index]);
             self.complete_from[index] = from;
             let ring = &mut self.rings[index];
-            while ring.front().is_some_and(|(bucket, _)| *bucket < from) {
-                ring.pop_front();
+            while let Some((_, old)) = ring.pop_front_if(|(bucket, _)| *bucket < from) {
+                self.buckets -= old.buckets();
             }
             let bucket = at.floor(tier.step);
             if bucket >= from {
-                insert(ring, bucket, samples, tier.spread);
+                let (more, fewer) = insert(ring, bucket, samples, tier.spread && room);
+                self.buckets = self.buckets + more - fewer;
             }
         }
     }
@@ -443,18 +456,32 @@ impl Stream {
     }
 }
 
-fn insert(ring: &mut VecDeque<(Time, Distribution)>, bucket: Time, samples: &Distribution, spread: bool) {
+/// Adds samples to a bucket; returns how many sketch buckets came and went.
+fn insert(
+    ring: &mut VecDeque<(Time, Distribution)>,
+    bucket: Time,
+    samples: &Distribution,
+    spread: bool,
+) -> (usize, usize) {
     let place = ring.partition_point(|(had, _)| *had < bucket);
-    let there = ring.get_mut(place).filter(|(had, _)| *had == bucket);
-    match (there, spread) {
-        (Some((_, sum)), true) => sum.merge(samples),
-        (Some((_, sum)), false) => {
-            let mut set = *sum.set();
-            set.merge(samples.set());
-            *sum = set.into();
+    match ring.get_mut(place).filter(|(had, _)| *had == bucket) {
+        Some((_, sum)) => {
+            let fewer = sum.buckets();
+            if spread {
+                sum.merge(samples);
+            } else {
+                let mut set = *sum.set();
+                set.merge(samples.set());
+                *sum = set.into();
+            }
+            (sum.buckets(), fewer)
         }
-        (None, true) => ring.insert(place, (bucket, samples.clone())),
-        (None, false) => ring.insert(place, (bucket, samples.without_spread())),
+        None => {
+            let samples = if spread { samples.clone() } else { samples.without_spread() };
+            let more = samples.buckets();
+            ring.insert(place, (bucket, samples));
+            (more, 0)
+        }
     }
 }
 

@@ -45,6 +45,11 @@ pub use reach::NetworkSockets;
 pub use recovery::sweep;
 pub use sockets::{SocketMaker, Transport, datagram_here, listening_here, speak_as, speak_from};
 
+/// Messages of the domain name system, for name servers of other kinds than a VPC's.
+pub mod names {
+    pub use crate::network::dns::{Found, answer};
+}
+
 /// The `nft` program that networks are driven with; `None` when it is not installed.
 pub fn packet_filter_program() -> Option<std::path::PathBuf> {
     network::packet_filter_program()

@@ -58,7 +58,7 @@ impl Connection {
         self.watch.set_deadline(self.thread.deadline_in(LIMIT_MS));
         let oidc = self.thread.oidc.clone();
         let checked = self.watch.guard(oidc::check(&oidc, &visit.action, &visit.request)).await;
-        let Ok(Verdict { outcome, answer }) = checked else {
+        let Ok(Verdict { outcome, reason, answer }) = checked else {
             return Err(self.answer_page(500, true, prepared).await);
         };
         let count = match outcome {
@@ -69,6 +69,9 @@ impl Connection {
         };
         if let Some(count) = count {
             self.node.state.ledger.add(self.thread.index, count, 1);
+        }
+        if let (Some(entry), Some(reason)) = (prepared.exchange.entry(), reason) {
+            entry.error_reason = Some(reason);
         }
         match answer {
             Answer::Pass { headers, set_cookies } => {

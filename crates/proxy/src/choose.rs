@@ -5,7 +5,7 @@
 use crate::local::TargetLocal;
 use crate::state::{GroupState, GroupTable, ZoneId};
 use elastane_domain::choice::{self, Candidates, Shares, TargetView, WEIGHT_FULL};
-use elastane_domain::routing::{Admission, Algorithm, ProtocolVersion, Stickiness, StickinessKind, TargetGroup};
+use elastane_domain::routing::{Algorithm, ProtocolVersion, Stickiness, StickinessKind, TargetGroup};
 use elastane_domain::time::Time;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -165,15 +165,6 @@ impl GroupLocal {
         })
     }
 
-    /// The target of a flow with this hash (alb.md 13).
-    pub(crate) fn choose_by_hash(&self, zone: ZoneId, now: Time, hash: u64) -> Option<Choice> {
-        self.with_set(zone, now, |set| {
-            let position = choice::by_hash(set.candidates.targets.len(), hash)?;
-            let target = self.targets[set.candidates.targets[position]].clone();
-            Some(Choice { target, fail_open: set.candidates.fail_open, stuck: false })
-        })
-    }
-
     /// Picks by the algorithm: the place of a candidate.
     fn pick(&self, set: &mut Set, ask: &Ask) -> Option<usize> {
         let targets = &set.candidates.targets;
@@ -185,9 +176,11 @@ impl GroupLocal {
                 Some(shares) => shares.pick(ask.draw),
                 None => choice::uniform(targets.len(), ask.draw),
             },
-            Algorithm::LeastOutstandingRequests => choice::least_outstanding(targets.len(), turn, ask.draw, |position| {
-                self.targets[targets[position]].state.ledger.in_flight()
-            }),
+            Algorithm::LeastOutstandingRequests => {
+                choice::least_outstanding(targets.len(), turn, ask.draw, |position| {
+                    self.targets[targets[position]].state.ledger.in_flight()
+                })
+            }
         };
         let place = targets[position?];
         if set.full.is_empty() {
@@ -234,7 +227,8 @@ impl GroupLocal {
         };
         set.slow_until = places.iter().filter_map(|&place| ends(place)).min().unwrap_or(Time(i64::MAX));
         let slow = set.slow_until.millis() != i64::MAX && !set.candidates.fail_open;
-        set.full = if slow { places.iter().copied().filter(|&place| ends(place).is_none()).collect() } else { Vec::new() };
+        set.full =
+            if slow { places.iter().copied().filter(|&place| ends(place).is_none()).collect() } else { Vec::new() };
         let weight = |place: &usize| self.targets[*place].state.weight();
         set.shares =
             places.iter().any(|place| weight(place) != WEIGHT_FULL).then(|| Shares::new(places.iter().map(weight)));

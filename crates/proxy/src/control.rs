@@ -278,8 +278,8 @@ impl Proxy {
         self.shared.registry().export_health()
     }
 
-    /// Health that a predecessor found out. Targets that come with later
-    /// snapshots start with it, which is told as a fact, instead of initial.
+    /// Health that a predecessor found out. Targets that come with the next
+    /// snapshot start with it, which is told as a fact, instead of initial.
     pub fn seed_health(&self, known: Vec<KnownHealth>) {
         self.shared.registry().seed_health(known);
     }

@@ -20,11 +20,6 @@ impl Exchange {
         Exchange { entry: node.access_log().map(LogLocal::entry) }
     }
 
-    /// One that is not logged, whatever the load balancer's settings.
-    pub(crate) const fn unlogged() -> Exchange {
-        Exchange { entry: None }
-    }
-
     /// What the log's line will say; `None` while the log is off.
     pub(crate) fn entry(&mut self) -> Option<&mut Entry> {
         self.entry.as_deref_mut()

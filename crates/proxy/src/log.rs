@@ -102,6 +102,8 @@ pub(crate) struct LogLocal {
     sink: LogSink,
     buffer: RefCell<Vec<u8>>,
     lines: Cell<u64>,
+    /// Boxed, because that is how they are used: an exchange is one pointer.
+    #[expect(clippy::vec_box, reason = "the boxes are what is reused")]
     spare: RefCell<Vec<Box<Entry>>>,
 }
 

@@ -4,8 +4,8 @@
 
 mod report;
 
-pub use report::{Report, ResponseTime};
 pub(crate) use report::Seen;
+pub use report::{Report, ResponseTime};
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

@@ -6,13 +6,11 @@ mod collect;
 mod prometheus;
 mod standing;
 
-pub use collect::{
-    BalancerReport, BalancerZoneReport, Counters, GroupReport, GroupZoneReport, TargetReport,
-};
+pub use collect::{BalancerReport, BalancerZoneReport, Counters, GroupReport, GroupZoneReport, TargetReport};
 pub use standing::KnownHealth;
 
-use crate::probe::Question;
 use crate::metrics::{Count, Ledger, Seen};
+use crate::probe::Question;
 use crate::state::{
     BalancerState, BalancerTable, GroupState, GroupTable, NodeState, Table, TargetState, ZoneId, ZoneState,
 };
@@ -21,7 +19,9 @@ use crate::upstream::Transport;
 use elastane_domain::choice::{Outcomes, SlowStart, enters_slow_start};
 use elastane_domain::health::{CheckResult, TargetHealthState, Thresholds};
 use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn, VpcId, Zone};
-use elastane_domain::routing::{Admission, Family, Listener, LoadBalancer, Protocol, ProxyFact, Snapshot, TargetGroup, TargetHealth, TargetKey};
+use elastane_domain::routing::{
+    Admission, Family, Listener, LoadBalancer, Protocol, ProxyFact, Snapshot, TargetGroup, TargetHealth, TargetKey,
+};
 use elastane_domain::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -171,9 +171,16 @@ impl Place {
         };
         balancer.nodes.iter().flat_map(move |node| {
             transports.iter().flat_map(move |&transport| {
-                [None, node.interface.clone()].into_iter().enumerate().filter(|(at, inside)| *at == 0 || inside.is_some()).map(
-                    move |(_, inside)| Place { listener: listener.arn.clone(), node: node.address, transport, inside },
-                )
+                [None, node.interface.clone()]
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(at, inside)| *at == 0 || inside.is_some())
+                    .map(move |(_, inside)| Place {
+                        listener: listener.arn.clone(),
+                        node: node.address,
+                        transport,
+                        inside,
+                    })
             })
         })
     }
@@ -207,6 +214,8 @@ pub(crate) struct Registry {
     zones: Vec<Zone>,
     /// Health that a predecessor found out, until its target is there.
     seeds: HashMap<TargetKey, TargetHealth>,
+    /// A snapshot came since: with the next one they are forgotten.
+    seeds_used: bool,
     /// Health, registrations or settings changed since the standing was told.
     unsettled: bool,
     /// When anomalies are looked for next.
@@ -231,6 +240,7 @@ impl Registry {
             tls: tls::Book::default(),
             zones: Vec::new(),
             seeds: HashMap::new(),
+            seeds_used: false,
             unsettled: false,
             judge_at: Time(i64::MIN),
         }
@@ -257,6 +267,9 @@ impl Registry {
         self.sequence += 1;
         self.pending.push_back((self.sequence, snapshot.generation));
         let mut facts = Vec::new();
+        if std::mem::replace(&mut self.seeds_used, true) {
+            self.seeds.clear();
+        }
         let groups = self.apply_groups(snapshot, &mut facts);
         let openings = self.apply_listeners(snapshot);
         let balancers = self.apply_balancers(snapshot);
@@ -345,17 +358,14 @@ impl Registry {
         self.targets.values_mut().for_each(|target| target.entry.gone = true);
         let mut tables = HashMap::new();
         for config in &snapshot.target_groups {
-            let group = self
-                .groups
-                .entry(config.arn.clone())
-                .or_insert_with(|| GroupEntry {
-                    entry: Entry::new(GroupState::new(pages)),
-                    config: config.clone(),
-                    zones: BTreeMap::new(),
-                    question: question(config, None),
-                    balancer: None,
-                    standing: None,
-                });
+            let group = self.groups.entry(config.arn.clone()).or_insert_with(|| GroupEntry {
+                entry: Entry::new(GroupState::new(pages)),
+                config: config.clone(),
+                zones: BTreeMap::new(),
+                question: question(config, None),
+                balancer: None,
+                standing: None,
+            });
             group.entry.gone = false;
             group.config = config.clone();
             let front = fronts.get(&config.arn);

@@ -242,3 +242,42 @@ fn is_refusal(error: &io::Error) -> bool {
     let refusals = [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP];
     Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pipes are limited, used again when they are empty, and closed when they are not.
+    #[test]
+    fn pipes_are_limited_and_used_again() {
+        let mut lent: Vec<Pipe> = std::iter::from_fn(lend).take(PIPES_MAX + 1).collect();
+        assert!(lent.len() <= PIPES_MAX && !lent.is_empty());
+        assert!(lent.len() == PIPES_MAX || LENT.get() < PIPES_MAX, "fewer only when the system has no more");
+        while let Some(pipe) = lent.pop() {
+            let is_empty = lent.len() < 3;
+            take_back(pipe, is_empty);
+        }
+        assert_eq!((LENT.get(), SPARE.with_borrow(Vec::len)), (0, 3));
+        take_back(lend().expect("one is spare"), true);
+        assert_eq!((LENT.get(), SPARE.with_borrow(Vec::len)), (0, 3));
+    }
+
+    /// Only long bodies are moved, and those of which a part is under way.
+    #[test]
+    fn long_bodies_are_wanted() {
+        let mut mover = Mover::default();
+        for (left, want) in [
+            (Body::Empty, false),
+            (Body::Length(WORTHWHILE_BYTES - 1), false),
+            (Body::Length(WORTHWHILE_BYTES), true),
+            (Body::chunked(), false),
+            (Body::UntilClose, false),
+        ] {
+            assert_eq!(mover.is_wanted(&left), want, "{left:?}");
+        }
+        mover.inside = 1;
+        assert!(mover.is_wanted(&Body::Empty));
+        (mover.inside, mover.refused) = (0, true);
+        assert!(!mover.is_wanted(&Body::Length(u64::MAX)));
+    }
+}

@@ -33,11 +33,6 @@ pub(crate) fn mark(arn: &str) -> u64 {
     arn.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The values of the Cookie headers in the raw head of an HTTP/1 request.
-pub(crate) fn cookie_values(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    header_values(head, b"cookie")
-}
-
 /// Whether the raw head of an HTTP/1 response sets a cookie of this name.
 pub(crate) fn sets_cookie(head: &[u8], name: &str) -> bool {
     header_values(head, b"set-cookie").any(|value| value_sets(value, name))
@@ -105,7 +100,14 @@ impl Sticky {
     }
 
     /// What the first good one of these cookies says, if it is young enough.
-    fn open(&self, jar: &Jar, names: [&[u8]; 2], (purpose, balancer): (u8, &str), secs: u32, now: Time) -> Option<Vec<u8>> {
+    fn open(
+        &self,
+        jar: &Jar,
+        names: [&[u8]; 2],
+        (purpose, balancer): (u8, &str),
+        secs: u32,
+        now: Time,
+    ) -> Option<Vec<u8>> {
         names.into_iter().find_map(|name| {
             let plain = jar.open(purpose, balancer, self.cookie(name)?, now)?;
             let (issued, rest) = plain.split_first_chunk::<8>()?;
@@ -166,39 +168,28 @@ impl Named {
 impl Answer<'_> {
     /// Appends the `Set-Cookie` lines, each with its line end.
     pub(crate) fn write_lines(&self, out: &mut Vec<u8>) {
-        self.each(&mut |name, value, suffix| {
-            for part in [b"Set-Cookie: ".as_slice(), name.as_bytes(), b"=", value, suffix, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
-        });
-    }
-
-    /// The values of the `Set-Cookie` headers.
-    pub(crate) fn values(&self) -> Vec<Vec<u8>> {
-        let mut values = Vec::new();
-        self.each(&mut |name, value, suffix| values.push([name.as_bytes(), b"=", value, suffix].concat()));
-        values
-    }
-
-    /// Calls with name, value and attributes of each cookie.
-    fn each(&self, give: &mut dyn FnMut(&str, &[u8], &[u8])) {
         let expires = format!("; Expires={}; Path=/", http_date(self.now + EXPIRES));
         let cors = format!("{expires}; SameSite=None; Secure");
+        let mut give = |name: &str, value: &[u8], attributes: &str| {
+            for part in [b"Set-Cookie: ", name.as_bytes(), b"=", value, attributes.as_bytes(), b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        };
         if self.group_secs.is_some() {
             let value = self.seal(GROUP, &self.group.mark.to_be_bytes());
-            give("AWSALBTG", &value, expires.as_bytes());
-            give("AWSALBTGCORS", &value, cors.as_bytes());
+            give("AWSALBTG", &value, &expires);
+            give("AWSALBTGCORS", &value, &cors);
         }
         let named = || Named { mark: self.group.mark, address: self.target.state.key.address }.encode();
         match self.group.stickiness().map(|stickiness| &stickiness.kind) {
             Some(StickinessKind::LoadBalancerCookie) => {
                 let value = self.seal(TARGET, &named());
-                give("AWSALB", &value, expires.as_bytes());
-                give("AWSALBCORS", &value, cors.as_bytes());
+                give("AWSALB", &value, &expires);
+                give("AWSALBCORS", &value, &cors);
             }
             // Only with the application's own cookie is there a session to keep (rule 4).
             Some(StickinessKind::ApplicationCookie(_)) if self.app_cookie_set => {
-                give("AWSALBAPP-0", &self.seal(APPLICATION, &named()), expires.as_bytes());
+                give("AWSALBAPP-0", &self.seal(APPLICATION, &named()), &expires);
             }
             Some(StickinessKind::ApplicationCookie(_) | StickinessKind::SourceIp) | None => {}
         }

@@ -151,9 +151,17 @@ pub(crate) async fn checkout(
     if !fresh && let Some(stream) = pool.take() {
         return Ok((stream, true));
     }
+    watch.set_deadline(thread.deadline_in(CONNECT_TIMEOUT_MS));
+    let _turn = match pool.speaks.http2 && !fresh {
+        true => match watch.guard(pool.http2.take_or_turn(pool.scheme())).await {
+            Ok(Ok(stream)) => return Ok((stream, true)),
+            Ok(Err(turn)) => Some(turn),
+            Err(interrupt) => return Err(ConnectError::Interrupted(interrupt)),
+        },
+        false => None,
+    };
     let key = &target.state.key;
     let way = Way { vpc: key.vpc.as_ref(), address: key.address, source: target.state.source() };
-    watch.set_deadline(thread.deadline_in(CONNECT_TIMEOUT_MS));
     let stream = match watch.guard(connect(&*thread.connector, way)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(_)) => return Err(ConnectError::Failed),

@@ -232,9 +232,16 @@ mod tests {
     fn planted_bugs_are_found() {
         let mut wrong = Vec::new();
         for (plant, rules) in [
-            (Plant::EffectBeforeCommit, &["no effect before its commit", "no plan has an interface that is gone"][..]),
+            (
+                Plant::EffectBeforeCommit,
+                &[
+                    "no effect before its commit",
+                    "no plan has an interface that is gone",
+                    "a listener that answers has a row",
+                ][..],
+            ),
             (Plant::PendingNotCounted, &["capacity never exceeds the maximum"]),
-            (Plant::ReaperOff, &["what nobody owns is reaped"]),
+            (Plant::ReaperOff, &["what nobody owns is reaped", "a network that nobody needs ends"]),
             (Plant::TerminatedRevived, &["terminated is final", "an instance keeps its private address"]),
             (Plant::CapacityAboveMax, &["capacity never exceeds the maximum", "a group reaches its desired capacity"]),
             (Plant::TargetRoutedAfterDrain, &["no request goes to a target after its deregistration"]),

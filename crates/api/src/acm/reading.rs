@@ -15,6 +15,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use x509_parser::revocation_list::CertificateRevocationList;
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// Certificates of one chain: longer ones are mistakes.
 const CHAIN_MAX: usize = 20;
@@ -83,7 +84,7 @@ pub(crate) fn brought(body: &str, chain: Option<&str>, key: &str, now: Time) -> 
         not_before: Time(validity.not_before.timestamp() * 1000),
         not_after: Time(validity.not_after.timestamp() * 1000),
         serial: colons(parsed.raw_serial()),
-        subject: distinguished(&parsed, parsed.subject()),
+        subject: distinguished(parsed.subject()),
         issuer: issuer_name(&parsed),
         signature_algorithm: signature_algorithm(&parsed).to_string(),
     };
@@ -144,7 +145,7 @@ pub(crate) fn revocations(content: &[u8]) -> Result<Vec<(String, usize)>, String
 /// A certificate as fields.
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     match parse_x509_certificate(der) {
-        Ok((rest, parsed)) if rest.is_empty() => Ok(parsed),
+        Ok(([], parsed)) => Ok(parsed),
         Ok(_) | Err(_) => Err("Could not parse the certificate.".to_string()),
     }
 }
@@ -239,9 +240,8 @@ pub(crate) fn names(parsed: &X509Certificate<'_>) -> Vec<String> {
     names
 }
 
-/// `C=US,O=…,CN=…`: the form of subjects in ACM, the last part first.
-fn distinguished(parsed: &X509Certificate<'_>, name: &x509_parser::x509::X509Name<'_>) -> String {
-    let _ = parsed;
+/// `C=US,O=…,CN=…`: the form of subjects in ACM.
+fn distinguished(name: &X509Name<'_>) -> String {
     let short = |key: &oid::Oid<'_>| match key.to_id_string().as_str() {
         "2.5.4.3" => "CN".to_string(),
         "2.5.4.6" => "C".to_string(),
@@ -251,9 +251,8 @@ fn distinguished(parsed: &X509Certificate<'_>, name: &x509_parser::x509::X509Nam
         "2.5.4.11" => "OU".to_string(),
         other => other.to_string(),
     };
-    let part = |part: &x509_parser::x509::AttributeTypeAndValue<'_>| {
-        format!("{}={}", short(part.attr_type()), part.as_str().unwrap_or_default())
-    };
+    let part =
+        |part: &AttributeTypeAndValue<'_>| format!("{}={}", short(part.attr_type()), part.as_str().unwrap_or_default());
     let parts: Vec<String> = name.iter_attributes().map(part).collect();
     parts.join(",")
 }

@@ -187,7 +187,7 @@ fn capacity_reservations() {
     let found = ask!(lab, Elbv2DescribeCapacityReservation, describe).expect("it is there");
     assert_eq!((found.minimum_load_balancer_capacity, found.decrease_requests_remaining), (None, Some(2)));
     assert!(found.capacity_reservation_state.is_empty() && found.last_modified_time.is_some());
-    let mut modify = |lab: &mut Lab, units: Option<i32>| {
+    let modify = |lab: &mut Lab, units: Option<i32>| {
         let minimum = units.map(|units| wire::MinimumLoadBalancerCapacity { capacity_units: Some(units) });
         let input = wire::ModifyCapacityReservationInput {
             load_balancer_arn: load_balancer_arn.clone(),

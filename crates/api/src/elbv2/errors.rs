@@ -147,11 +147,6 @@ pub fn invalid_scheme(scheme: &str) -> ApiError {
     ApiError::new("InvalidScheme", format!("The scheme '{scheme}' must be internet-facing or internal"))
 }
 
-/// The subnet cannot be a load balancer's.
-pub fn invalid_subnet(message: impl Into<String>) -> ApiError {
-    ApiError::new("InvalidSubnet", message)
-}
-
 /// No Elastic IP address has this id, or it leads elsewhere.
 pub fn allocation_id_not_found(id: &str) -> ApiError {
     let message = format!("The allocation ID '{id}' does not exist or is associated with something else");

@@ -7,6 +7,7 @@ use elastane_domain::routing::Secret;
 use elastane_domain::time::Time;
 use elastane_engine::row::{Certificate, CertificateMaterial, CertificateOrigin, Listener, Tags};
 use elastane_wire::{ApiError, elbv2 as wire};
+use std::collections::BTreeMap;
 
 /// A row for a certificate; what is in it does not matter to listeners.
 fn certificate(lab: &mut Lab, id: &str) -> String {
@@ -35,6 +36,10 @@ fn certificate(lab: &mut Lab, id: &str) -> String {
         validation: None,
         key_algorithm: "RSA_2048".to_string(),
         transparency: None,
+        exportable: false,
+        exported: false,
+        validation_domains: BTreeMap::new(),
+        renewed_at: None,
         tags: Tags::new(),
     };
     lab.change(|tx| tx.put(row));

@@ -203,8 +203,14 @@ pub fn describe_rules(
 }
 
 fn shown(row: &Rule) -> wire::Rule {
+    let mut shown = actions::shown(row.authenticate.as_deref(), &row.action, &row.orders);
+    if let ([only], []) = (shown.as_mut_slice(), row.orders.as_slice()) {
+        // Ansible compares a rule's only action with the one that it wrote,
+        // which has no order unless its writer gave it one.
+        only.order = None;
+    }
     wire::Rule {
-        actions: actions::shown(row.authenticate.as_deref(), &row.action, &row.orders),
+        actions: shown,
         conditions: row.conditions.iter().map(conditions::shown).collect(),
         is_default: Some(false),
         priority: Some(row.priority.to_string()),

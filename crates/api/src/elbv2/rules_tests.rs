@@ -198,7 +198,7 @@ fn alb_2_priorities() {
         priority: Some(priority),
         rule_arn: rule.rule_arn.clone(),
     };
-    let mut set = |scene: &mut Scene, pairs: Vec<wire::RulePriorityPair>| {
+    let set = |scene: &mut Scene, pairs: Vec<wire::RulePriorityPair>| {
         let input = wire::SetRulePrioritiesInput { rule_priorities: pairs };
         ask!(scene.lab, Elbv2SetRulePriorities, input)
     };
@@ -250,6 +250,7 @@ fn alb_2_2_redirects() {
     let shown = made.actions[0].redirect_config.clone().expect("a redirect");
     let members = [shown.protocol, shown.host, shown.port, shown.path, shown.query, shown.status_code];
     let members: Vec<String> = members.into_iter().flatten().collect();
+    assert_eq!(made.actions[0].order, None, "it was not given");
     assert_eq!(members, ["HTTPS", "#{host}", "#{port}", "/#{path}", "#{query}", "HTTP_301"]);
     for (code, actions) in [
         ("InvalidLoadBalancerAction", redirect(|_| ())),

@@ -27,10 +27,9 @@ pub fn check(name: &str, _family: Family) -> Result<(), ApiError> {
 /// `SSLPolicyNotFound`, `ValidationError` for another type of load balancer
 /// and for a marker of another make.
 pub fn describe_ssl_policies(
-    call: &Call<'_>,
+    _call: &Call<'_>,
     input: &wire::DescribeSSLPoliciesInput,
 ) -> Result<wire::DescribeSSLPoliciesOutput, ApiError> {
-    let _ = call;
     if !matches!(input.load_balancer_type.as_deref(), None | Some("application" | "network")) {
         return Err(errors::validation("SSL policies are for load balancers of the types application and network"));
     }

@@ -73,10 +73,11 @@ pub(super) fn object(
         return Err(errors::unsupported("A version of an S3 object"));
     }
     world.object(bucket, key).map_err(|err| match err {
-        ObjectError::Missing => ApiError::new(
-            codes.missing,
-            format!("There is no object '{key}' in the bucket '{bucket}': put it into buckets/{bucket}/{key} in the data directory"),
-        ),
+        ObjectError::Missing => {
+            let place = format!("buckets/{bucket}/{key}");
+            let message = format!("There is no object '{key}' in the bucket '{bucket}': {place} in the data directory");
+            ApiError::new(codes.missing, message)
+        }
         ObjectError::TooLarge => {
             ApiError::new(codes.invalid, format!("The object '{key}' is larger than {} bytes", crate::OBJECT_BYTES_MAX))
         }

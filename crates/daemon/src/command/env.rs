@@ -12,6 +12,9 @@ pub fn run(place: &Where) -> Result<(), Problem> {
     println!("export AWS_DEFAULT_REGION={}", daemon.about.region);
     println!("export AWS_REGION={}", daemon.about.region);
     println!("export AWS_ENDPOINT_URL={}", daemon.about.endpoint);
+    if let Some(dns) = &daemon.about.dns {
+        println!("# names of load balancers: dig @{}", dns.replacen(':', " -p ", 1));
+    }
     println!("export AWS_EC2_METADATA_DISABLED=true");
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod down;
 pub mod env;
 pub mod image;
+pub mod lb;
 pub mod proxy;
 pub mod reset;
 pub mod sim;

@@ -38,7 +38,8 @@ pub fn run(proxy: &Proxy) -> Result<(), Problem> {
     super::up::raise_file_limit();
     let data = DataDir::existing(&proxy.place.path()?)?;
     let secret = proxy_secret(&data)?;
-    let build = build(Path::new("/proc/self/exe")).map_err(|err| Problem::because("cannot find our own program", err))?;
+    let build =
+        build(Path::new("/proc/self/exe")).map_err(|err| Problem::because("cannot find our own program", err))?;
     let service = Service {
         folder: data.path().to_path_buf(),
         version: env!("CARGO_PKG_VERSION").to_string(),

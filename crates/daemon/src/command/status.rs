@@ -26,6 +26,10 @@ fn render(status: &admin::Status) -> String {
         "elastane {} at {}, driver {}, service time {} (x{})\n",
         daemon.version, daemon.endpoint, daemon.driver, status.now, daemon.time_scale
     );
+    if let Some(dns) = &daemon.dns {
+        out.push_str(&format!("names of load balancers: {dns}\n"));
+    }
+    out.push_str(&data_plane(&status.proxy));
     let groups = status.groups.iter().map(|group| {
         let (min, desired, max) = group.size;
         let size = format!("{min}/{desired}/{max}");
@@ -66,6 +70,17 @@ fn render(status: &admin::Status) -> String {
     out
 }
 
+fn data_plane(proxy: &admin::ProxyStatus) -> String {
+    let trouble = if proxy.trouble.is_empty() { String::new() } else { format!(" ({})", proxy.trouble) };
+    match proxy.pid {
+        Some(pid) => format!(
+            "data plane: process {pid}, {}, routing generation {}{trouble}\n",
+            proxy.version, proxy.generation
+        ),
+        None => format!("data plane: no process is attached{trouble}\n"),
+    }
+}
+
 /// Appends a table, unless it is empty; columns are as wide as they need.
 pub fn table(out: &mut String, head: &[&str], rows: Vec<Vec<String>>) {
     if rows.is_empty() {
@@ -98,9 +113,11 @@ mod tests {
             pid: 1,
             region: "us-east-1".to_string(),
             time_scale: 1.0,
+            dns: None,
         };
         admin::Status {
             daemon,
+            proxy: admin::ProxyStatus::default(),
             now: String::new(),
             instances: Vec::new(),
             groups: Vec::new(),

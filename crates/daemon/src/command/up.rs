@@ -3,11 +3,12 @@
 use crate::admin::About;
 use crate::auth::{Auth, Sessions};
 use crate::authority;
-use crate::cli::{AuthMode, Driver, Up};
+use crate::cli::{AuthMode, Dns, Driver, Up};
 use crate::client::ABOUT_FILE;
 use crate::clock::Clock;
 use crate::credentials::{Credentials, random_bytes};
 use crate::data_dir::{DataDir, Problem};
+use crate::dns::NameServer;
 use crate::instance_credentials::InstanceSecrets;
 use crate::instance_identity::Signer;
 use crate::server::{Server, serve};
@@ -132,6 +133,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     let secrets = Arc::new(InstanceSecrets::open(data)?);
     let metadata = RowMetadata { shell: shell.clone(), secrets: secrets.clone(), signer: Signer::open(data)? };
     let world = open_world(data, &entered, metadata, up.internet)?;
+    let names = name_server(up).await?;
     let supervisor = Arc::new(supervise(data, &entered, &shell, &world)?);
     let about = About {
         version: env!("CARGO_PKG_VERSION").to_string(),
@@ -141,6 +143,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         pid: std::process::id(),
         region: up.region.clone(),
         time_scale: clock.scale(),
+        dns: names.as_ref().map(|names| names.address.to_string()),
     };
     let server = Arc::new(Server {
         shell: shell.clone(),
@@ -160,6 +163,9 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         .map_err(|err| Problem::because("cannot start a thread", err))?;
     let host = world.host.clone();
     let proxy = world.proxy.clone();
+    if let Some(names) = names {
+        tokio::spawn(names.serve(shell.clone(), world.clone()));
+    }
     tokio::spawn(telemetry::run(shell.clone(), world));
     tokio::spawn(serve(server.clone(), listener));
     data.write_passing(ABOUT_FILE, &server.about)?;
@@ -173,6 +179,22 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     supervisor.stop(ends);
     host.leave_networks();
     stopped.map(|_| ())
+}
+
+/// The sockets that load balancers' names are answered on. Only an address
+/// that was named must be had: names lead to the main port without it.
+async fn name_server(up: &Up) -> Result<Option<NameServer>, Problem> {
+    match up.dns {
+        Some(Dns::Off) => Ok(None),
+        Some(Dns::At(address)) => NameServer::bind(Some(address))
+            .await
+            .map(Some)
+            .map_err(|err| Problem::because(format!("cannot answer for names at {address}"), err)),
+        None => Ok(NameServer::bind(None)
+            .await
+            .inspect_err(|err| eprintln!("elastane: names of load balancers are not answered: {err}"))
+            .ok()),
+    }
 }
 
 /// Why the daemon stops.
@@ -274,6 +296,9 @@ fn announce(about: &About) {
     println!("elastane {}: driver {}", about.version, about.driver);
     for note in &about.driver_notes {
         println!("  note: {note}");
+    }
+    if let Some(dns) = &about.dns {
+        println!("  names of load balancers are answered by the name server at {dns}");
     }
     println!("  eval \"$(elastane env)\" lets the AWS CLI, boto3 and Terraform in; elastane status shows what runs");
     println!("Ready: {}", about.endpoint);

@@ -91,9 +91,8 @@ mod tests {
     /// Weights fall fast to the minimum and come back step by step.
     #[test]
     fn alb_3_4_mitigation() {
-        let falls: Vec<u32> = std::iter::successors(Some(WEIGHT_FULL), |&weight| Some(next_weight(weight, true)))
-            .take(7)
-            .collect();
+        let falls: Vec<u32> =
+            std::iter::successors(Some(WEIGHT_FULL), |&weight| Some(next_weight(weight, true))).take(7).collect();
         assert_eq!(falls, [1000, 500, 250, 125, 62, 50, 50]);
         let rises = std::iter::successors(Some(WEIGHT_MINIMUM), |&weight| Some(next_weight(weight, false)));
         assert_eq!(rises.take_while(|&weight| weight < WEIGHT_FULL).count(), 10);

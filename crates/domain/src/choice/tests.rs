@@ -153,7 +153,9 @@ fn alb_3_4_shares() {
     for step in 0..6_000u64 {
         hits[shares.pick(step * (u64::MAX / 6_000)).unwrap()] += 1;
     }
-    assert!(hits[1] == 0 && hits.iter().zip([1000, 0, 3000, 2000]).all(|(got, want): (&i32, i32)| (got - want).abs() < 3));
+    assert!(
+        hits[1] == 0 && hits.iter().zip([1000, 0, 3000, 2000]).all(|(got, want): (&i32, i32)| (got - want).abs() < 3)
+    );
     assert_eq!(Shares::new([0, 0].into_iter()).pick(5), None);
     assert_eq!(Shares::default().pick(5), None);
 }
@@ -172,7 +174,8 @@ fn alb_3_2_uniform() {
 /// Zones leave DNS when they are sick or shifted away, never the last ones.
 #[test]
 fn alb_5_3_zones_in_dns() {
-    for (zones, want) in [("hh", "yy"), ("hu", "yn"), ("uu", "yy"), ("hH", "yn"), ("HH", "yy"), ("uH", "ny"), ("UU", "yy"), ("", "")]
+    for (zones, want) in
+        [("hh", "yy"), ("hu", "yn"), ("uu", "yy"), ("hH", "yn"), ("HH", "yy"), ("uH", "ny"), ("UU", "yy"), ("", "")]
     {
         let letters: Vec<char> = zones.chars().collect();
         let healthy = |letter: &char| letter.eq_ignore_ascii_case(&'h');

@@ -18,13 +18,20 @@ pub(super) struct Block {
     any_method: u128,
     hosts: Literals,
     paths: Literals,
+    /// Path patterns that begin with a wildcard and do not end with one.
+    path_ends: Literals,
 }
 
 impl Block {
     /// `rules` are the conditions of at most [`BLOCK_RULES`] rules.
     pub(super) fn new<'a>(rules: impl Iterator<Item = &'a [Test]>) -> Block {
-        let mut block =
-            Block { methods: Vec::new(), any_method: 0, hosts: Literals::default(), paths: Literals::default() };
+        let mut block = Block {
+            methods: Vec::new(),
+            any_method: 0,
+            hosts: Literals::default(),
+            paths: Literals::default(),
+            path_ends: Literals::default(),
+        };
         for (n, tests) in rules.enumerate() {
             let rule = 1_u128 << n;
             block.any_method |= rule;
@@ -37,11 +44,13 @@ impl Block {
                     }
                     Test::Host(matchers) if !host => {
                         host = true;
-                        block.hosts.add(matchers, rule, End::Tail);
+                        block.hosts.add(matchers.iter(), rule, End::Tail);
                     }
                     Test::Path(matchers) if !path => {
                         path = true;
-                        block.paths.add(matchers, rule, End::Head);
+                        let (ends, heads): (Vec<_>, Vec<_>) = matchers.iter().partition(|one| begins_anyhow(one));
+                        block.paths.add(heads.into_iter(), rule, End::Head);
+                        block.path_ends.add(ends.into_iter(), rule, End::Tail);
                     }
                     _ => {}
                 }
@@ -51,6 +60,7 @@ impl Block {
         }
         block.hosts.finish();
         block.paths.finish();
+        block.path_ends.finish();
         block
     }
 
@@ -65,6 +75,10 @@ impl Block {
     #[inline]
     pub(super) fn candidates<R: Request>(&self, request: &R) -> u128 {
         let mut rules = self.paths.lookup(request.path());
+        if !self.path_ends.is_empty() {
+            let mut buffer = [0; TEXT_BYTES];
+            rules |= self.path_ends.lookup(reversed(request.path(), &mut buffer, |byte| byte));
+        }
         if !self.methods.is_empty() {
             let method = request.method();
             let named = self.methods.iter().find(|(known, _)| **known == *method).map_or(0, |(_, rules)| *rules);
@@ -72,7 +86,7 @@ impl Block {
         }
         if rules != 0 && !self.hosts.is_empty() {
             let mut buffer = [0; TEXT_BYTES];
-            rules &= self.hosts.lookup(reversed(request.host(), &mut buffer));
+            rules &= self.hosts.lookup(reversed(request.host(), &mut buffer, |byte| byte.to_ascii_lowercase()));
         }
         rules
     }
@@ -81,11 +95,20 @@ impl Block {
 /// One byte more than the longest literal, so that a cut text equals none.
 const TEXT_BYTES: usize = PATTERN_BYTES_MAX + 1;
 
-/// The end of `text`, backwards and in lower case.
-fn reversed<'a>(text: &[u8], buffer: &'a mut [u8; TEXT_BYTES]) -> &'a [u8] {
+/// Whether a pattern begins with a wildcard and ends with a literal.
+fn begins_anyhow(matcher: &Matcher) -> bool {
+    match matcher {
+        Matcher::Wildcard(wildcard) => wildcard.head().is_empty() && !wildcard.end().is_empty(),
+        Matcher::Regex(_) => false,
+    }
+}
+
+/// The end of `text`, backwards, each byte as `fold` has it.
+#[inline]
+fn reversed<'a>(text: &[u8], buffer: &'a mut [u8; TEXT_BYTES], fold: impl Fn(u8) -> u8) -> &'a [u8] {
     let mut length = 0;
     for (to, from) in buffer.iter_mut().zip(text.iter().rev()) {
-        *to = from.to_ascii_lowercase();
+        *to = fold(*from);
         length += 1;
     }
     &buffer[..length]
@@ -125,7 +148,7 @@ impl Literals {
         self.entries.is_empty()
     }
 
-    fn add(&mut self, matchers: &[Matcher], rule: u128, end: End) {
+    fn add<'a>(&mut self, matchers: impl Iterator<Item = &'a Matcher>, rule: u128, end: End) {
         for matcher in matchers {
             let Matcher::Wildcard(wildcard) = matcher else {
                 self.any |= rule;

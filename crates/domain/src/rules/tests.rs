@@ -734,6 +734,7 @@ fn alb_2_1_longest_patterns() {
 /// What 100 rules cost more than one, printed: run with `--ignored --nocapture`, optimised.
 #[test]
 #[ignore = "a measurement"]
+#[expect(clippy::disallowed_methods, reason = "it measures wall time")]
 fn measure_a_hundred_rules() {
     type Kind = (&'static str, fn(usize) -> Vec<Condition>);
     let kinds: [Kind; 5] = [

@@ -36,6 +36,34 @@ fn cloudwatch_2_1_statistics() {
     assert_eq!(got, [("SampleCount", 3.0), ("Average", 6.0), ("Sum", 18.0), ("Minimum", 2.0), ("Maximum", 8.0)]);
 }
 
+/// Percentiles are kept for three days; what is forgotten frees its buckets.
+#[test]
+fn cloudwatch_2_1_percentiles_are_kept() {
+    let mut store = MetricStore::new();
+    let p50 = Statistic::percentile("p50").expect("a percentile");
+    let put = |store: &mut MetricStore, at: Time, now: Time| {
+        for value in [1.0, 2.0, 4.0] {
+            store.put(cpu("i-1"), Unit::Percent, at, StatisticSet::of(value), now).expect("accepted");
+        }
+    };
+    put(&mut store, NOW, NOW);
+    let read = |store: &MetricStore, period: i64| {
+        let samples = store.distributions(&cpu("i-1"), NOW, NOW + minutes(60), minutes(period), None);
+        samples.first().and_then(|(_, samples)| p50.of(samples))
+    };
+    for (later, period, known) in [(0, 1, true), (4 * 60, 5, true), (4 * 24 * 60, 60, false)] {
+        let now = NOW + minutes(later);
+        put(&mut store, now, now);
+        assert_eq!(read(&store, period).is_some(), known, "after {later} minutes");
+    }
+    let counted: usize = store.metrics.values().flat_map(|units| units.values()).map(|stream| stream.buckets).sum();
+    let there = store.metrics.values().flat_map(|units| units.values()).flat_map(|stream| &stream.rings).flatten();
+    assert_eq!((store.buckets, counted), (counted, there.map(|(_, samples)| samples.buckets()).sum()));
+    assert!(store.buckets > 0);
+    store.remove(&cpu("i-1"));
+    assert_eq!(store.buckets, 0);
+}
+
 /// Two weeks back and two hours ahead are accepted, no more; numbers must be finite and fit together.
 #[test]
 fn cloudwatch_2_what_is_refused() {

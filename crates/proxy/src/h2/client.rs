@@ -109,6 +109,10 @@ impl ClientStream {
     }
 
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_answered() {
+            // The engine wants nothing more of a request that has its answer.
+            return Poll::Ready(Ok(()));
+        }
         let before = out.filled().len();
         loop {
             match &mut self.upload {

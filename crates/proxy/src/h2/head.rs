@@ -55,25 +55,26 @@ pub(super) fn write_request(parts: &request::Parts, has_body: bool, out: &mut Ve
         push_line("Host", authority.as_str().as_bytes(), out);
     }
     let mut length = None;
-    for name in parts.headers.keys() {
-        let mut values = parts.headers.get_all(name).iter();
+    let mut in_cookie = false;
+    // Values of one name follow each other.
+    for (name, value) in &parts.headers {
         match *name {
             header::HOST if authority.is_some() => {}
-            header::COOKIE => {
+            // Malformed already for HTTP/2; in HTTP/1 they would mean something.
+            header::TRANSFER_ENCODING => {}
+            _ if is_hop_by_hop(name) => {}
+            header::COOKIE if std::mem::replace(&mut in_cookie, true) => {
                 // RFC 9113 8.2.3: crumbs are one header again.
-                out.extend_from_slice(b"cookie: ");
-                for (index, crumb) in values.enumerate() {
-                    out.extend_from_slice(if index == 0 { b"" } else { b"; " });
-                    out.extend_from_slice(crumb.as_bytes());
-                }
+                out.truncate(out.len() - b"\r\n".len());
+                out.extend_from_slice(b"; ");
+                out.extend_from_slice(value.as_bytes());
                 out.extend_from_slice(b"\r\n");
             }
             header::CONTENT_LENGTH => {
-                let Some(value) = values.next() else { continue };
                 length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
                 push_line("Content-Length", value.as_bytes(), out);
             }
-            _ => values.for_each(|value| push_line(name.as_str(), value.as_bytes(), out)),
+            _ => push_line(name.as_str(), value.as_bytes(), out),
         }
     }
     let framing = match (has_body, length) {

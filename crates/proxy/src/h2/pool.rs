@@ -7,7 +7,6 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -70,12 +69,40 @@ struct Link {
 
 /// Connections to one target.
 #[derive(Default)]
-pub(crate) struct Http2Pool(RefCell<Vec<Rc<Link>>>);
+pub(crate) struct Http2Pool {
+    links: RefCell<Vec<Rc<Link>>>,
+    connecting: Cell<bool>,
+    connected: Notify,
+}
+
+/// The one connection being made, so that a burst of requests shares it.
+pub(crate) struct Turn<'a>(&'a Http2Pool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.connecting.set(false);
+        self.0.connected.notify_waiters();
+    }
+}
 
 impl Http2Pool {
+    /// A stream, or the turn to make a connection for one; waits while
+    /// somebody else makes one.
+    pub(crate) async fn take_or_turn(&self, scheme: &'static str) -> Result<Stream, Turn<'_>> {
+        loop {
+            if let Some(stream) = self.take(scheme) {
+                return Ok(stream);
+            }
+            if !self.connecting.replace(true) {
+                return Err(Turn(self));
+            }
+            self.connected.notified().await;
+        }
+    }
+
     /// A stream on a connection that has room for one.
     pub(crate) fn take(&self, scheme: &'static str) -> Option<Stream> {
-        let mut links = self.0.borrow_mut();
+        let mut links = self.links.borrow_mut();
         links.retain(|link| !link.closed.get());
         links.iter().find_map(|link| link.stream(scheme))
     }
@@ -85,6 +112,8 @@ impl Http2Pool {
     pub(crate) async fn connect(&self, stream: Stream, scheme: &'static str, now_ms: u64) -> io::Result<Stream> {
         let handshake = h2::client::Builder::new()
             .enable_push(false)
+            // Until the target's settings say how many it takes.
+            .initial_max_send_streams(STREAMS_MAX)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST_MAX)
@@ -110,24 +139,24 @@ impl Http2Pool {
             }
             driven.closed.set(true);
         });
-        // The target's settings say how many requests it takes; they come first.
-        let mut ready = link.send.clone();
-        poll_fn(|context| ready.poll_ready(context)).await.map_err(super::to_io)?;
-        let stream = link.stream(scheme).ok_or(io::ErrorKind::ConnectionAborted)?;
-        self.0.borrow_mut().push(link);
+        let Some(stream) = link.stream(scheme) else {
+            link.retire();
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        };
+        self.links.borrow_mut().push(link);
         Ok(stream)
     }
 
     /// No new requests here; those under way go on.
     pub(crate) fn clear(&self) {
-        for link in self.0.borrow_mut().drain(..) {
+        for link in self.links.borrow_mut().drain(..) {
             link.retire();
         }
     }
 
     /// Closes connections without requests for long.
     pub(crate) fn sweep(&self, now_ms: u64) {
-        self.0.borrow_mut().retain(|link| {
+        self.links.borrow_mut().retain(|link| {
             if link.streams.get() > 0 {
                 link.idle_since_ms.set(now_ms);
             }

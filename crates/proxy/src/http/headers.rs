@@ -103,6 +103,9 @@ pub struct HeaderRules {
     certificate_headers: bool,
     /// Headers that are sent under another name: lower-case AWS name, new name.
     names: Vec<(String, String)>,
+    /// What is the same in every request: the lines from `X-Forwarded-Proto`
+    /// up to the name of the trace id.
+    fixed: Vec<u8>,
 }
 
 impl HeaderRules {
@@ -111,6 +114,10 @@ impl HeaderRules {
         let options = &balancer.options;
         let secure = matches!(listener.protocol, Protocol::Https | Protocol::Tls);
         let shows = |auth: &ClientAuth| *auth != ClientAuth::Off;
+        let protocol = if secure { "https" } else { "http" };
+        let port = listener.port;
+        let fixed =
+            format!("X-Forwarded-Proto: {protocol}\r\nX-Forwarded-Port: {port}\r\nX-Amzn-Trace-Id: ").into_bytes();
         HeaderRules {
             port: listener.port,
             secure,
@@ -123,6 +130,7 @@ impl HeaderRules {
             tls_headers: options.tls_headers && secure,
             certificate_headers: listener.tls.as_ref().is_some_and(|tls| shows(&tls.client_auth)),
             names: listener.headers.request_names.clone(),
+            fixed,
         }
     }
 
@@ -194,29 +202,30 @@ impl HeaderRules {
         trace: Option<&[u8]>,
         now_seconds: u32,
         random: &mut Random,
-        sink: &mut impl HeaderSink,
+        out: &mut Vec<u8>,
     ) {
         match self.forwarded_for {
-            ForwardedFor::Append => sink.header("X-Forwarded-For", |out| {
+            ForwardedFor::Append => {
+                out.extend_from_slice(b"X-Forwarded-For: ");
                 for value in forwarded_for.filter(|value| !value.is_empty()) {
                     out.extend_from_slice(value);
                     out.extend_from_slice(b", ");
                 }
                 self.push_client(client, out);
-            }),
+                out.extend_from_slice(b"\r\n");
+            }
             ForwardedFor::Preserve => {
                 for value in forwarded_for {
-                    sink.header("X-Forwarded-For", |out| out.extend_from_slice(value));
+                    out.header("X-Forwarded-For", |out| out.extend_from_slice(value));
                 }
             }
             ForwardedFor::Remove => {}
         }
-        let protocol = if self.secure { b"https".as_slice() } else { b"http" };
-        sink.header("X-Forwarded-Proto", |out| out.extend_from_slice(protocol));
-        sink.header("X-Forwarded-Port", |out| push_decimal(out, u64::from(self.port)));
-        sink.header("X-Amzn-Trace-Id", |out| push_trace(trace, now_seconds, random, out));
+        out.extend_from_slice(&self.fixed);
+        push_trace(trace, now_seconds, random, out);
+        out.extend_from_slice(b"\r\n");
         if let Some(tls) = &client.tls {
-            self.add_tls(tls, sink);
+            self.add_tls(tls, out);
         }
     }
 
@@ -231,11 +240,11 @@ impl HeaderRules {
         push_decimal(out, u64::from(client.port));
     }
 
-    fn add_tls(&self, tls: &ClientTls, sink: &mut impl HeaderSink) {
+    fn add_tls(&self, tls: &ClientTls, out: &mut Vec<u8>) {
         let mut add = |name: &str, default: &str, value: &str| {
             let renamed = self.names.iter().find(|(from, _)| from == name);
             let name = renamed.map_or(default, |(_, to)| to.as_str());
-            sink.header(name, |out| out.extend_from_slice(value.as_bytes()));
+            out.header(name, |out| out.extend_from_slice(value.as_bytes()));
         };
         if self.tls_headers {
             add("x-amzn-tls-version", "X-Amzn-Tls-Version", tls.version);
@@ -281,10 +290,22 @@ pub fn forwarded_for_count<'v>(values: impl Iterator<Item = &'v [u8]>) -> usize 
     values.map(|value| list(value).count()).sum()
 }
 
+/// Letters, digits and the hyphen.
+static VALID_NAME_BYTES: [bool; 256] = {
+    let mut valid = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        valid[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-');
+        byte += 1;
+    }
+    valid
+};
+
 /// Whether the load balancer takes a header's name for a valid one
 /// (`drop_invalid_header_fields`).
 pub fn is_valid_name(name: &[u8]) -> bool {
-    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    // Without an early end: it is cheaper where nearly all names are valid.
+    name.iter().fold(true, |valid, byte| valid & VALID_NAME_BYTES[usize::from(*byte)])
 }
 
 /// The trace id by the table of alb.md 7.1.

@@ -99,19 +99,24 @@ impl<'a> ConnectionOptions<'a> {
             if header.name.len() != 10 || !header.name.eq_ignore_ascii_case("connection") {
                 continue;
             }
-            for option in list(header.value) {
-                if option.eq_ignore_ascii_case(b"close") {
-                    options.close = true;
-                } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                    options.keep_alive = true;
-                } else if option.eq_ignore_ascii_case(b"upgrade") {
-                    options.upgrade = true;
-                } else {
-                    options.named.push(option);
-                }
-            }
+            options.take(header.value);
         }
         options
+    }
+
+    /// Takes the value of one `Connection` header.
+    fn take(&mut self, value: &'a [u8]) {
+        for option in list(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else {
+                self.named.push(option);
+            }
+        }
     }
 
     /// Whether a header without a meaning for the proxy itself ends here.
@@ -170,11 +175,13 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends the lowest `digits` hexadecimal digits of a number.
-pub(crate) fn push_hex(out: &mut Vec<u8>, number: u64, digits: u32) {
-    for digit in (0..digits).rev() {
-        let nibble = usize::try_from((number >> (digit * 4)) & 15).expect("a nibble");
-        out.push(b"0123456789abcdef"[nibble]);
+pub(crate) fn push_hex(out: &mut Vec<u8>, number: u64, digits: usize) {
+    let mut text = [0u8; 16];
+    for (place, digit) in text.iter_mut().rev().enumerate() {
+        let nibble = (number >> (place * 4)) & 15;
+        *digit = b"0123456789abcdef"[nibble as usize];
     }
+    out.extend_from_slice(&text[text.len() - digits..]);
 }
 
 #[cfg(test)]

@@ -91,19 +91,24 @@ pub struct RequestHead {
     pub invalid_names: bool,
 }
 
-/// Memory for the headers of one head.
-pub type HeaderTable<'b> = [MaybeUninit<Header<'b>>; HEADERS_MAX];
+/// Memory for the headers of one head. Most of it is not initialised, so a
+/// new one for each head costs next to nothing.
+pub struct HeaderTable<'b> {
+    headers: [MaybeUninit<Header<'b>>; HEADERS_MAX],
+    fields: [Field; HEADERS_MAX],
+}
 
-/// A table for [`read`]. Costs nothing: it is not initialised.
+/// A table for [`read`].
+#[inline(always)]
 pub const fn header_table<'b>() -> HeaderTable<'b> {
-    [const { MaybeUninit::uninit() }; HEADERS_MAX]
+    HeaderTable { headers: [const { MaybeUninit::uninit() }; HEADERS_MAX], fields: [Field::Other; HEADERS_MAX] }
 }
 
 /// One request as it came, checked.
 pub struct RequestView<'t, 'b> {
     lines: Lines<'t>,
     headers: &'t [Header<'b>],
-    fields: [Field; HEADERS_MAX],
+    fields: &'t [Field],
     method: &'b str,
     target: &'b str,
     authority: Option<&'b str>,
@@ -130,7 +135,7 @@ pub fn read<'t, 'b>(
     let input = &input[skipped..];
     check_request_line(input)?;
     let mut request = httparse::Request::new(&mut []);
-    let length = match request.parse_with_uninit_headers(input, table) {
+    let length = match request.parse_with_uninit_headers(input, &mut table.headers) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) if exceeds_limits(input) => return Err(Refusal::BAD_REQUEST),
         Ok(Status::Partial) => return Ok(Parsed::Partial),
@@ -147,17 +152,17 @@ pub fn read<'t, 'b>(
     }
     let (authority, target) = split_target(method, target)?;
     let mut reading = Reading { method, is_version_11: version == Some(1), ..Reading::default() };
-    let mut fields = [Field::Other; HEADERS_MAX];
+    let fields = &mut table.fields[..headers.len()];
     for (field, header) in fields.iter_mut().zip(headers) {
         *field = reading.take(header)?;
     }
-    if !input[lines.first().len()..length].is_ascii() {
+    // Without an early end: it is cheaper where nearly all heads are ASCII.
+    if input[lines.first().len()..length].iter().fold(0, |all, byte| all | byte) >= 0x80 {
         reading.found(Reason::NonCompliantHeader);
     }
-    let options = ConnectionOptions::read(headers);
-    let mut info = reading.finish(authority, &options, mode)?;
+    let mut info = reading.finish(authority, mode)?;
     if info.reason.is_some_and(|reason| reason >= Reason::AmbiguousUri) {
-        reading.drop_doubles(headers, &mut fields);
+        reading.drop_doubles(fields);
     }
     info.length = skipped + length;
     Ok(Parsed::Complete(RequestView {
@@ -170,7 +175,7 @@ pub fn read<'t, 'b>(
         host: reading.host,
         trace: reading.trace.filter(|_| headers_length <= TRACE_HEADERS_MAX),
         upgrade: reading.upgrade.filter(|_| info.upgrade),
-        options,
+        options: reading.options,
         info,
     }))
 }
@@ -252,6 +257,7 @@ enum Field {
     TraceId,
     Expect,
     Upgrade,
+    Connection,
     /// Belongs to this hop, or is written anew.
     Dropped,
     Cookie,
@@ -268,7 +274,8 @@ fn classify(name: &str) -> Field {
         6 if is("expect") => Field::Expect,
         6 if is("cookie") => Field::Cookie,
         7 if is("upgrade") => Field::Upgrade,
-        10 if is("connection") || is("keep-alive") => Field::Dropped,
+        10 if is("connection") => Field::Connection,
+        10 if is("keep-alive") => Field::Dropped,
         14 if is("content-length") => Field::ContentLength,
         // Only h2c sends it, and a target must not switch behind the proxy's back.
         14 if is("http2-settings") => Field::Dropped,
@@ -295,6 +302,7 @@ struct Reading<'b> {
     trace: Option<&'b [u8]>,
     expects_continue: bool,
     upgrade: Option<&'b [u8]>,
+    options: ConnectionOptions<'b>,
     suspicious_length: bool,
     suspicious_coding: bool,
     reason: Option<Reason>,
@@ -322,6 +330,7 @@ impl<'b> Reading<'b> {
             }
             Field::TransferEncoding => self.take_coding(value)?,
             Field::ForwardedFor => self.forwarded_for += list(value).count(),
+            Field::Connection => self.options.take(value),
             Field::TraceId => self.trace = self.trace.or(Some(value)),
             Field::Expect if value.eq_ignore_ascii_case(b"100-continue") => {
                 self.expects_continue = true;
@@ -359,12 +368,7 @@ impl<'b> Reading<'b> {
     }
 
     /// Judges the whole. `length` of the result is for the caller to fill in.
-    fn finish(
-        &mut self,
-        authority: Option<&str>,
-        options: &ConnectionOptions<'b>,
-        mode: Desync,
-    ) -> Result<RequestHead, Refusal> {
+    fn finish(&mut self, authority: Option<&str>, mode: Desync) -> Result<RequestHead, Refusal> {
         match (self.host, authority) {
             (None, _) if self.is_version_11 => return Err(Refusal::BAD_REQUEST),
             (_, Some(authority)) => check_host(authority.as_bytes())?,
@@ -383,6 +387,7 @@ impl<'b> Reading<'b> {
             return Err(Refusal { status: 400, reason: self.reason });
         }
         let closes = verdict == Verdict::AllowAndClose;
+        let options = &self.options;
         Ok(RequestHead {
             length: 0,
             body,
@@ -432,9 +437,9 @@ impl<'b> Reading<'b> {
     }
 
     /// Leaves one framing header for the target, whatever came.
-    fn drop_doubles(&self, headers: &[Header<'b>], fields: &mut [Field; HEADERS_MAX]) {
+    fn drop_doubles(&self, fields: &mut [Field]) {
         let (mut length_seen, mut coding_seen) = (self.chunked, false);
-        for (field, _) in fields.iter_mut().zip(headers) {
+        for field in fields {
             let seen = match field {
                 Field::ContentLength => &mut length_seen,
                 Field::TransferEncoding => &mut coding_seen,
@@ -512,7 +517,7 @@ impl<'b> RequestView<'_, 'b> {
     }
 
     fn values_of(&self, wanted: Field) -> impl Iterator<Item = &'b [u8]> {
-        let fields = self.headers.iter().zip(&self.fields);
+        let fields = self.headers.iter().zip(self.fields);
         fields.filter(move |(_, field)| **field == wanted).map(|(header, _)| header.value)
     }
 
@@ -560,7 +565,7 @@ impl<'b> RequestView<'_, 'b> {
         let head = self.lines.head;
         // Lines from here on up to the one at hand pass.
         let mut start = self.lines.first().len();
-        for (index, field) in self.fields[..self.headers.len()].iter().enumerate() {
+        for (index, field) in self.fields.iter().enumerate() {
             let name = self.headers[index].name.as_bytes();
             let passes = match field {
                 Field::Other | Field::Expect | Field::Cookie | Field::Amazon => {

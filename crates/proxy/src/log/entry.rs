@@ -179,7 +179,15 @@ impl Entry {
 
     /// The request line as the log shows it (field 13): method, scheme, host
     /// without a port, the listener's port, target as the client sent it, version.
-    pub(crate) fn request(&mut self, method: &[u8], scheme: &str, host: &[u8], port: u16, target: &[u8], version: &str) {
+    pub(crate) fn request(
+        &mut self,
+        method: &[u8],
+        scheme: &str,
+        host: &[u8],
+        port: u16,
+        target: &[u8],
+        version: &str,
+    ) {
         let text = &mut self.request;
         text.clear();
         text.extend_from_slice(method);

@@ -63,9 +63,7 @@ fn times(entry: &Entry, out: &mut Vec<u8>) {
         return;
     };
     let begun = entry.answer_begun.unwrap_or(answered);
-    for span in
-        [sent.saturating_duration_since(entry.began), took, begun.saturating_duration_since(answered)]
-    {
+    for span in [sent.saturating_duration_since(entry.began), took, begun.saturating_duration_since(answered)] {
         push_seconds(span, out);
         out.push(b' ');
     }
@@ -92,10 +90,10 @@ fn decided(entry: &Entry, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\" ");
     quoted(&entry.redirect_url, out);
     quoted(entry.error_reason.unwrap_or_default().as_bytes(), out);
-    list(entry, &mut |(address, _), out| push_target(*address, out), out);
+    list(entry, |(address, _), out| push_target(*address, out), out);
     list(
         entry,
-        &mut |(_, status), out| match status {
+        |(_, status), out| match status {
             Some(status) => push_decimal(out, u64::from(*status)),
             None => out.push(b'-'),
         },
@@ -106,12 +104,11 @@ fn decided(entry: &Entry, out: &mut Vec<u8>) {
     quoted(reason.as_bytes(), out);
 }
 
+/// A target that was tried, with what it answered.
+type Tried = (SocketAddrV4, Option<u16>);
+
 /// A quoted list over the targets that were tried, separated by spaces.
-fn list(
-    entry: &Entry,
-    push: &mut dyn FnMut(&(SocketAddrV4, Option<u16>), &mut Vec<u8>),
-    out: &mut Vec<u8>,
-) {
+fn list(entry: &Entry, push: fn(&Tried, &mut Vec<u8>), out: &mut Vec<u8>) {
     out.push(b'"');
     for (index, target) in entry.targets.iter().enumerate() {
         if index > 0 {

@@ -101,7 +101,8 @@ impl LogFile {
 
 /// One component of a path, whatever the text.
 fn component(text: &str) -> String {
-    let clean: String = text.chars().map(|letter| if letter == '/' || letter.is_control() { '_' } else { letter }).collect();
+    let clean: String =
+        text.chars().map(|letter| if letter == '/' || letter.is_control() { '_' } else { letter }).collect();
     if clean.chars().all(|letter| letter == '.') { "_".to_owned() } else { clean }
 }
 

@@ -25,6 +25,7 @@ use session::Session;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use text::{cookie, form, parameter};
 use token::{About, TokenKey};
+use tokio::sync::Semaphore;
 
 /// Where providers send browsers back to.
 pub(crate) const CALLBACK_PATH: &str = "/oauth2/idpresponse";
@@ -38,6 +39,10 @@ const LOGIN_SECS: i64 = 15 * 60;
 /// All that is asked of the provider for one request takes at most this long.
 const LOGIN_LIMIT: Duration = Duration::from_secs(10);
 
+/// Logins and refreshes at a time; more wait, within [`LOGIN_LIMIT`]. Each has
+/// a connection and perhaps a thread that looks a name up.
+const LOGINS_MAX: usize = 64;
+
 /// How long a token for targets is valid, in seconds.
 const TOKEN_SECS: i64 = 120;
 
@@ -50,6 +55,7 @@ pub(crate) struct Oidc {
     sealer: Sealer,
     key: TokenKey,
     client: Client,
+    room: Semaphore,
 }
 
 /// A request, as far as authentication looks at it.
@@ -68,6 +74,8 @@ pub(crate) struct AuthRequest {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
+    /// What went wrong, for the access log.
+    pub(crate) reason: Option<&'static str>,
     pub(crate) answer: Answer,
 }
 
@@ -132,7 +140,12 @@ pub(crate) async fn check(oidc: &Oidc, action: &OidcAction, request: &AuthReques
 impl Oidc {
     /// Keys from the installation's secret: all of its proxies have the same.
     pub(crate) fn new(secret: &[u8; 32]) -> Oidc {
-        Oidc { sealer: Sealer::new(secret), key: TokenKey::new(secret), client: Client::default() }
+        Oidc {
+            sealer: Sealer::new(secret),
+            key: TokenKey::new(secret),
+            client: Client::default(),
+            room: Semaphore::new(LOGINS_MAX),
+        }
     }
 
     /// Which of the listener's actions a request to [`CALLBACK_PATH`] answers,
@@ -200,7 +213,7 @@ impl Visit<'_> {
         match self.log_in(&Grant::Refresh(refresh), session.until).await {
             Ok(renewed) => match self.cookies(&renewed) {
                 Some(set_cookies) => self.pass(&renewed, set_cookies),
-                None => reply(Outcome::Error, 500, Vec::new()),
+                None => failed(Outcome::Error, 500, LoginError::ClaimsTooLong.reason()),
             },
             Err(_) => self.without_session(),
         }
@@ -218,7 +231,7 @@ impl Visit<'_> {
             ("x-amzn-oidc-identity", session.subject().to_owned()),
             ("x-amzn-oidc-data", self.oidc.key.token(&about, &session.claims)),
         ];
-        Verdict { outcome: Outcome::Session, answer: Answer::Pass { headers, set_cookies } }
+        Verdict { outcome: Outcome::Session, reason: None, answer: Answer::Pass { headers, set_cookies } }
     }
 
     fn without_session(&self) -> Verdict {
@@ -226,7 +239,7 @@ impl Visit<'_> {
             OnUnauthenticated::Deny => reply(Outcome::Anonymous, 401, Vec::new()),
             OnUnauthenticated::Allow => {
                 let answer = Answer::Pass { headers: Vec::new(), set_cookies: Vec::new() };
-                Verdict { outcome: Outcome::Anonymous, answer }
+                Verdict { outcome: Outcome::Anonymous, reason: None, answer }
             }
             OnUnauthenticated::Authenticate => self.send_away(),
         }
@@ -265,11 +278,12 @@ impl Visit<'_> {
         let query = self.request.query.as_deref().unwrap_or_default();
         let mine = cookie(&self.request.cookies, NONCE_COOKIE) == Some(state.nonce.as_bytes());
         if !mine || state.until <= self.now {
-            return reply(Outcome::Failure, 401, Vec::new());
+            return failed(Outcome::Failure, 401, "AuthInvalidStateParam");
         }
         let code = match (parameter(query, "error"), parameter(query, "code")) {
             (None, Some(code)) => code,
-            (Some(_), _) | (None, None) => return reply(Outcome::Failure, 561, Vec::new()),
+            (Some(_), _) => return failed(Outcome::Failure, 561, LoginError::Grant.reason()),
+            (None, None) => return failed(Outcome::Failure, 561, "AuthMissingCodeParam"),
         };
         let redirect = self.redirect_uri();
         let until = self.now + i64::from(self.action.session_timeout_secs);
@@ -281,19 +295,21 @@ impl Visit<'_> {
                     headers.push(("Set-Cookie", format!("{NONCE_COOKIE}=; Max-Age=0; Path=/; Secure; HttpOnly")));
                     reply(Outcome::Success, 302, uncached(headers))
                 }
-                None => reply(Outcome::Error, 500, Vec::new()),
+                None => failed(Outcome::Error, 500, LoginError::ClaimsTooLong.reason()),
             },
-            Err(LoginError::Refused) => reply(Outcome::Failure, 561, Vec::new()),
-            Err(LoginError::Ask(_) | LoginError::Answer(_) | LoginError::TooLong) => {
-                reply(Outcome::Error, 500, Vec::new())
-            }
+            Err(err) if err.is_refusal() => failed(Outcome::Failure, 561, err.reason()),
+            Err(err) => failed(Outcome::Error, 500, err.reason()),
         }
     }
 
     async fn log_in(&self, grant: &Grant<'_>, until: i64) -> Result<Session, LoginError> {
-        let asking = log_in(&self.oidc.client, self.action, grant, (self.now, until));
+        let asking = async {
+            // Nobody closes it, so there is always a permit in the end.
+            let _permit = self.oidc.room.acquire().await;
+            log_in(&self.oidc.client, self.action, grant, (self.now, until)).await
+        };
         let limited = tokio::time::timeout(LOGIN_LIMIT, asking).await;
-        limited.unwrap_or(Err(LoginError::Answer("the provider took too long")))
+        limited.unwrap_or(Err(LoginError::Timeout))
     }
 
     fn cookies(&self, session: &Session) -> Option<Vec<String>> {
@@ -303,7 +319,11 @@ impl Visit<'_> {
 }
 
 fn reply(outcome: Outcome, status: u16, headers: Vec<(&'static str, String)>) -> Verdict {
-    Verdict { outcome, answer: Answer::Reply { status, headers } }
+    Verdict { outcome, reason: None, answer: Answer::Reply { status, headers } }
+}
+
+fn failed(outcome: Outcome, status: u16, reason: &'static str) -> Verdict {
+    Verdict { reason: Some(reason), ..reply(outcome, status, Vec::new()) }
 }
 
 /// Answers that carry sessions must not be kept by anybody between.

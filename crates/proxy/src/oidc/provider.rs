@@ -16,19 +16,74 @@ const CLAIMS_MAX: usize = 11 * 1024;
 /// Why a user is not logged in.
 #[derive(Debug)]
 pub(super) enum LoginError {
-    /// The provider answered with an error.
-    Refused,
-    /// It could not be asked.
-    Ask(AskError),
-    /// Its answer breaks the rules of OpenID Connect.
-    Answer(&'static str),
+    /// The provider refused the code or token.
+    Grant,
+    /// The token endpoint could not be asked.
+    TokenRequest(AskError),
+    /// The token endpoint's answer breaks the rules.
+    TokenResponse,
+    /// The ID token is not for this user and client, or over.
+    IdToken,
+    /// The user info endpoint could not be asked.
+    ClaimsRequest(AskError),
+    /// The provider did not give the claims.
+    ClaimsRefused,
+    /// The claims break the rules.
+    ClaimsResponse,
     /// The claims are too long.
-    TooLong,
+    ClaimsTooLong,
+    /// The provider took too long.
+    Timeout,
 }
 
-impl From<AskError> for LoginError {
-    fn from(err: AskError) -> LoginError {
-        LoginError::Ask(err)
+impl LoginError {
+    /// Whether it was the provider's decision.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            LoginError::Grant | LoginError::ClaimsRefused => true,
+            LoginError::TokenRequest(_)
+            | LoginError::TokenResponse
+            | LoginError::IdToken
+            | LoginError::ClaimsRequest(_)
+            | LoginError::ClaimsResponse
+            | LoginError::ClaimsTooLong
+            | LoginError::Timeout => false,
+        }
+    }
+
+    /// The access log's `error_reason` (User Guide, "Access logs", "Error reason codes").
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            LoginError::Grant => "AuthInvalidGrantError",
+            LoginError::TokenRequest(_) => "AuthTokenEpRequestFailed",
+            LoginError::TokenResponse => "AuthInvalidTokenResponse",
+            LoginError::IdToken => "AuthInvalidIdToken",
+            LoginError::ClaimsRequest(_) | LoginError::ClaimsRefused => "AuthUserinfoEpRequestFailed",
+            LoginError::ClaimsResponse => "AuthInvalidUserinfoResponse",
+            LoginError::ClaimsTooLong => "AuthUserinfoResponseSizeExceeded",
+            LoginError::Timeout => "AuthTokenEpRequestTimeout",
+        }
+    }
+}
+
+impl std::fmt::Display for LoginError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for LoginError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            LoginError::TokenRequest(err) | LoginError::ClaimsRequest(err) => Some(err),
+            LoginError::Grant
+            | LoginError::TokenResponse
+            | LoginError::IdToken
+            | LoginError::ClaimsRefused
+            | LoginError::ClaimsResponse
+            | LoginError::ClaimsTooLong
+            | LoginError::Timeout => None,
+        }
     }
 }
 
@@ -61,25 +116,24 @@ pub(super) async fn log_in(
 ) -> Result<Session, LoginError> {
     let tokens = tokens(client, action, grant).await?;
     if !is_visible(&tokens.access_token) {
-        return Err(LoginError::Answer("the access token is not of visible characters"));
+        return Err(LoginError::TokenResponse);
     }
     let question = Question {
         endpoint: &action.user_info_endpoint,
         authorization: Some(format!("Bearer {}", tokens.access_token)),
         form: None,
     };
-    let response = client.ask(&question).await?;
+    let response = client.ask(&question).await.map_err(LoginError::ClaimsRequest)?;
     if response.status != 200 {
-        return Err(LoginError::Refused);
+        return Err(LoginError::ClaimsRefused);
     }
     if response.body.len() > CLAIMS_MAX {
-        return Err(LoginError::TooLong);
+        return Err(LoginError::ClaimsTooLong);
     }
-    let claims: Map<String, Value> =
-        serde_json::from_slice(&response.body).map_err(|_| LoginError::Answer("the claims are no JSON object"))?;
+    let claims: Map<String, Value> = serde_json::from_slice(&response.body).map_err(|_| LoginError::ClaimsResponse)?;
     let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
     if !is_visible(subject) {
-        return Err(LoginError::Answer("the claims have no subject"));
+        return Err(LoginError::ClaimsResponse);
     }
     if let Some(id_token) = &tokens.id_token {
         check_id_token(action, id_token, subject, now)?;
@@ -109,23 +163,23 @@ async fn tokens(client: &Client, action: &OidcAction, grant: &Grant<'_>) -> Resu
     let bare = form(&fields);
     fields.extend([("client_id", action.client_id.as_str()), ("client_secret", action.client_secret.0.as_str())]);
     let mut question = Question { endpoint: &action.token_endpoint, authorization: None, form: Some(form(&fields)) };
-    let mut response = client.ask(&question).await?;
+    let mut response = client.ask(&question).await.map_err(LoginError::TokenRequest)?;
     if response.status == 401 {
         let credentials = format!("{}:{}", encode(&action.client_id), encode(&action.client_secret.0));
         question.authorization = Some(format!("Basic {}", STANDARD.encode(credentials)));
         question.form = Some(bare);
-        response = client.ask(&question).await?;
+        response = client.ask(&question).await.map_err(LoginError::TokenRequest)?;
     }
     if response.status != 200 {
-        return Err(LoginError::Refused);
+        return Err(LoginError::Grant);
     }
-    serde_json::from_slice(&response.body).map_err(|_| LoginError::Answer("the tokens are not as they should be"))
+    serde_json::from_slice(&response.body).map_err(|_| LoginError::TokenResponse)
 }
 
 /// OpenID Connect Core 3.1.3.7 and 5.3.2: the ID token is for us, from the
 /// provider, of the same user, and has not ended.
 fn check_id_token(action: &OidcAction, id_token: &str, subject: &str, now: i64) -> Result<(), LoginError> {
-    let wrong = Err(LoginError::Answer("the ID token is not for this user and client"));
+    let wrong = Err(LoginError::IdToken);
     let Some(claims) = token::claims(id_token) else { return wrong };
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let for_us = match claims.get("aud") {

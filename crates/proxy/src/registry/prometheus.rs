@@ -158,7 +158,8 @@ impl Registry {
             })
         });
         let balancers: Vec<_> = balancers.collect();
-        let of_nodes: Vec<(&str, &Totals)> = balancers.iter().map(|(labels, totals, ..)| (labels.as_str(), totals)).collect();
+        let of_nodes: Vec<(&str, &Totals)> =
+            balancers.iter().map(|(labels, totals, ..)| (labels.as_str(), totals)).collect();
         BALANCER.iter().for_each(|series| write_series(series, &of_nodes, &mut out));
         head("elastane_lb_active_connections", "Connections and flows open now.", "gauge", &mut out);
         for (labels, _, connections, flows) in &balancers {

@@ -26,9 +26,10 @@ impl Registry {
             .collect()
     }
 
-    /// Targets that come with the next snapshots start with this health
-    /// instead of initial. What no snapshot names is forgotten with the second one.
+    /// Targets that come with the next snapshot start with this health instead
+    /// of initial. What it does not name is forgotten.
     pub(crate) fn seed_health(&mut self, known: Vec<KnownHealth>) {
+        self.seeds_used = false;
         self.seeds.extend(known.into_iter().map(|known| (known.target, known.health)));
     }
 

@@ -34,8 +34,7 @@ impl Rig {
         let node = |zone: &str, last| Node { zone: zone.into(), address: [127, 0, 0, last].into(), interface: None };
         balancer.nodes = vec![node("a", 1), node("b", 2)];
         configure(&mut balancer, &mut group);
-        let mut rig =
-            Rig { registry: Registry::new(1), balancer, group, facts: Vec::new(), table: Table::default() };
+        let mut rig = Rig { registry: Registry::new(1), balancer, group, facts: Vec::new(), table: Table::default() };
         rig.apply();
         rig
     }
@@ -248,11 +247,16 @@ fn alb_11_counters_by_zone() {
     }
     let counters = rig.registry.collect();
     let balancer = &counters.load_balancers[0];
-    let zones: Vec<_> = balancer.zones.iter().map(|zone| (zone.zone.as_str(), zone.report.count(Count::Requests))).collect();
+    let zones: Vec<_> =
+        balancer.zones.iter().map(|zone| (zone.zone.as_str(), zone.report.count(Count::Requests))).collect();
     assert_eq!((balancer.report.count(Count::Requests), zones), (7, vec![("a", 1), ("b", 2)]));
     let group = &counters.target_groups[0];
     let zone = |zone: &GroupZoneReport| {
-        (zone.zone.clone().map_or("*".to_owned(), |zone| zone.to_string()), zone.report.count(Count::Requests), zone.healthy)
+        (
+            zone.zone.clone().map_or("*".to_owned(), |zone| zone.to_string()),
+            zone.report.count(Count::Requests),
+            zone.healthy,
+        )
     };
     let zones: Vec<_> = group.zones.iter().map(zone).collect();
     assert_eq!((group.report.count(Count::Requests), group.healthy), (120, 4));

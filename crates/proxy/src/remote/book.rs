@@ -111,7 +111,11 @@ mod tests {
     use elastane_domain::routing::{Target, TargetHealth};
 
     fn key(port: u16) -> TargetKey {
-        TargetKey { group: "arn:group".into(), vpc: None, address: std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, port) }
+        TargetKey {
+            group: "arn:group".into(),
+            vpc: None,
+            address: std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+        }
     }
 
     fn health(port: u16, health: TargetHealth) -> ProxyFact {

@@ -74,6 +74,11 @@ impl RemoteProxy {
         state.newest = Some(snapshot);
     }
 
+    /// The newest snapshot; `None` before the first.
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.state().newest.clone()
+    }
+
     /// Whether the newest snapshot has load balancers.
     pub fn has_load_balancers(&self) -> bool {
         self.state().newest.as_ref().is_some_and(|snapshot| !snapshot.load_balancers.is_empty())

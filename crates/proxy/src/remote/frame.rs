@@ -73,7 +73,8 @@ impl Receiver {
             return Ok(None);
         }
         let header: Vec<u8> = self.bytes.drain(..HEADER_BYTES).collect();
-        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
+        let number =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
         let (length, count) = (number(0), number(4));
         if length > FRAME_BYTES_MAX || count > FRAME_DESCRIPTORS_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is larger than allowed"));

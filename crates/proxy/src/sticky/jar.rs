@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 const PERIOD_SECONDS: i64 = 24 * 60 * 60;
 /// Periods that a sealed text can be opened for, after its own.
 const PERIODS_KEPT: i64 = 8;
+/// Keys that are kept: of the periods that can be opened, and of one ahead.
+const KEYS_MAX: usize = PERIODS_KEPT as usize + 2;
 /// Longest text that is looked at; cookies are no longer than 4 KiB.
 const SEALED_MAX: usize = 4096;
 /// Number of the period in front of a sealed text.
@@ -88,13 +90,12 @@ impl Jar {
 
     fn with_key<R>(&self, period: u32, with: impl FnOnce(&LessSafeKey) -> R) -> R {
         let mut keys = self.keys.borrow_mut();
-        if !keys.contains_key(&period) {
-            keys.insert(period, derive(&self.secret, period));
-            while keys.len() as i64 > PERIODS_KEPT + 2 {
-                keys.pop_first();
-            }
+        let key = keys.entry(period).or_insert_with(|| derive(&self.secret, period));
+        let result = with(key);
+        while keys.len() > KEYS_MAX {
+            keys.pop_first();
         }
-        with(&keys[&period])
+        result
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
         for days in [0, 1, 7, 8] {
             assert_eq!(jar.open(1, "lb", &sealed, NOW + DAY * days).as_deref(), Some(&b"text"[..]), "{days}");
         }
-        assert!(jar.keys.borrow().len() as i64 <= PERIODS_KEPT + 2);
+        assert!(jar.keys.borrow().len() <= KEYS_MAX);
         assert_ne!(sealed, jar.seal(1, "lb", b"text", NOW), "no two sealed texts are equal");
     }
 

@@ -1,10 +1,10 @@
 //! Each rule of alb.md 4 that the load balancer itself decides.
 
 use super::*;
-use crate::log::LogSink;
 use crate::local::Local;
+use crate::log::LogSink;
 use crate::registry::Registry;
-use elastane_domain::routing::{Snapshot, Stickiness, Target, TargetGroup, Admission};
+use elastane_domain::routing::{Admission, Snapshot, Stickiness, Target, TargetGroup};
 use std::sync::Arc;
 
 const NOW: Time = Time(1_893_456_000_000);
@@ -47,8 +47,6 @@ fn lines(jar: &Jar, group: &GroupLocal, place: usize, group_secs: Option<u32>, a
     let answer = Answer { jar, balancer: LB, group, target, group_secs, app_cookie_set, now: NOW };
     let mut out = Vec::new();
     answer.write_lines(&mut out);
-    let from_values: Vec<u8> = answer.values().concat();
-    assert_eq!(from_values.is_empty(), out.is_empty());
     String::from_utf8(out).unwrap()
 }
 
@@ -146,12 +144,11 @@ fn alb_4_5_cookies_of_the_group() {
     assert_eq!(sticky.group(&jar, LB, 50, &groups[..1], NOW), None, "the group is no more");
 }
 
-/// Cookies come from several headers, whatever their case.
+/// Cookies come from several headers, with or without spaces between them.
 #[test]
 fn cookie_headers() {
-    let head = b"GET / HTTP/1.1\r\nHost: a\r\ncookie: a=1\r\nCOOKIE:b=2; c=3\r\nCookies: d=4\r\n\r\n";
-    let sticky = Sticky::read(cookie_values(head));
-    for (name, want) in [("a", Some("1")), ("b", Some("2")), ("c", Some("3")), ("d", None)] {
+    let sticky = Sticky::read([b"a=1".as_slice(), b"b=2; c=3;d=4", b"xe=5"].into_iter());
+    for (name, want) in [("a", Some("1")), ("b", Some("2")), ("c", Some("3")), ("d", Some("4")), ("e", None)] {
         assert_eq!(sticky.cookie(name.as_bytes()), want.map(str::as_bytes), "{name}");
     }
 }

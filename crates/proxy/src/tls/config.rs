@@ -28,8 +28,13 @@ pub(crate) struct ListenerTls {
     pub(super) certificates: Vec<Served>,
     pub(super) by_name: ByName,
     pub(super) auth: ClientAuth,
-    /// Why some or all handshakes fail; empty when nothing is wrong.
-    pub(crate) note: String,
+}
+
+impl ListenerTls {
+    /// One that no handshake succeeds with.
+    fn closed() -> ListenerTls {
+        ListenerTls { certificates: Vec::new(), by_name: ByName::default(), auth: ClientAuth::Off }
+    }
 }
 
 /// One certificate with the configuration that serves it.
@@ -71,9 +76,16 @@ impl Book {
     pub(crate) fn compile(&mut self, snapshot: &Snapshot) -> HashMap<ListenerArn, Arc<ListenerTls>> {
         let certificates: BTreeMap<_, _> = snapshot.certificates.iter().map(|row| (&row.arn, row)).collect();
         let mut before = std::mem::take(&mut self.0);
+        let mut closed = HashMap::new();
         for balancer in &snapshot.load_balancers {
             for listener in &balancer.listeners {
-                let Some(settings) = &listener.tls else { continue };
+                let Some(settings) = &listener.tls else {
+                    if matches!(listener.protocol, Protocol::Https | Protocol::Tls) {
+                        // What should be inside TLS is never served in clear text.
+                        closed.insert(listener.arn.clone(), Arc::new(ListenerTls::closed()));
+                    }
+                    continue;
+                };
                 let made_of = Ingredients {
                     alpn: alpn(settings, listener, balancer),
                     certificates: settings
@@ -86,12 +98,13 @@ impl Book {
                 };
                 let entry = match before.remove(&listener.arn) {
                     Some(entry) if entry.made_of == made_of => entry,
-                    old => make(made_of, old),
+                    old => make(&listener.arn, made_of, old),
                 };
                 self.0.insert(listener.arn.clone(), entry);
             }
         }
-        self.0.iter().map(|(arn, entry)| (arn.clone(), entry.tls.clone())).collect()
+        closed.extend(self.0.iter().map(|(arn, entry)| (arn.clone(), entry.tls.clone())));
+        closed
     }
 }
 
@@ -126,20 +139,14 @@ fn alpn_policy(name: &str) -> Vec<&str> {
     }
 }
 
-fn make(made_of: Ingredients, old: Option<Entry>) -> Entry {
+fn make(listener: &ListenerArn, made_of: Ingredients, old: Option<Entry>) -> Entry {
     let kept = old.filter(|old| old.made_of.shares_sessions(&made_of)).and_then(|old| old.tickets);
     // Without tickets handshakes only take longer.
     let tickets = kept.or_else(|| Ticketer::new().ok());
-    let mut tls = ListenerTls {
-        certificates: Vec::new(),
-        by_name: ByName::default(),
-        auth: made_of.settings.client_auth.clone(),
-        note: String::new(),
-    };
-    if let Err(note) = fill(&mut tls, &made_of, tickets.as_ref()) {
-        tls.certificates.clear();
-        tls.by_name = ByName::default();
-        tls.note = note;
+    let mut tls = ListenerTls { auth: made_of.settings.client_auth.clone(), ..ListenerTls::closed() };
+    if let Err(trouble) = fill(&mut tls, &made_of, tickets.as_ref()) {
+        eprintln!("elastane: clients of {listener} are refused: {trouble}");
+        tls = ListenerTls::closed();
     }
     Entry { made_of, tickets, tls: Arc::new(tls) }
 }
@@ -161,7 +168,7 @@ fn fill(
         let key = match certified_key(certificate, &provider) {
             Ok(key) => key,
             Err(error) => {
-                tls.note = format!("certificate {} cannot be used: {error}", certificate.arn);
+                eprintln!("elastane: certificate {} cannot be used: {error}", certificate.arn);
                 continue;
             }
         };

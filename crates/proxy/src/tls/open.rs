@@ -1,6 +1,6 @@
 //! From an accepted socket to a connection that speaks HTTP inside TLS.
 
-use super::accept::{HANDSHAKES_MAX, HandshakeError, HandshakeFacts, Handshaken, handshake};
+use super::accept::{HANDSHAKES_MAX, HandshakeFacts, Handshaken, handshake};
 use super::config::ListenerTls;
 use super::x509;
 use crate::connection;

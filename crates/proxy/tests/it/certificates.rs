@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use elastane_domain::routing::{Certificate, ClientAuth, Listener, Protocol, Secret, TlsSettings};
+use elastane_proxy::Count;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, RevokedCertParams, SerialNumber, SignatureAlgorithm,
@@ -17,6 +18,7 @@ use rustls::{
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A certificate with its key.
 pub struct Identity {
@@ -227,6 +229,21 @@ pub fn try_tls(address: SocketAddrV4, config: &Arc<ClientConfig>, name: &str) ->
 /// A handshake that succeeds.
 pub fn tls(address: SocketAddrV4, config: &Arc<ClientConfig>, name: &str) -> TlsClient {
     try_tls(address, config, name).unwrap()
+}
+
+/// How often something was counted for the load balancer, once it is `least`
+/// or more: some things are counted after the client saw them.
+pub fn counted(world: &World, count: Count, least: u64) -> u64 {
+    let started = Instant::now();
+    let mut sum = 0;
+    loop {
+        sum += world.proxy.collect().load_balancers[0].report.count(count);
+        if sum >= least {
+            return sum;
+        }
+        assert!(started.elapsed() < PATIENCE, "{sum} of {least}");
+        std::thread::yield_now();
+    }
 }
 
 /// Sends a request and reads the response, which states its length.

@@ -1,5 +1,6 @@
 //! Network load balancers: TCP and UDP flows over loopback.
 
+use crate::certificates;
 use crate::support::{GROUP, PATIENCE, World};
 use elastane_domain::routing::{
     Admission, CheckProtocol, Family, HealthCheck, Protocol, Stickiness, StickinessKind, TargetHealth,
@@ -591,4 +592,29 @@ fn alb_13_tcp_and_udp_on_one_port() {
     });
     assert_eq!(&heard[..length.unwrap()], b"datagram");
     assert_eq!(world.group.arn.as_str(), GROUP);
+}
+
+/// TLS ends at a listener of that protocol, and what is inside is a flow like others.
+#[test]
+fn alb_13_tls_listener() {
+    let target = Raw::start();
+    let mut world = with(1, &[&target]);
+    certificates::secure(&mut world);
+    let listener = &mut world.balancer.listeners[0];
+    (listener.arn, listener.protocol) = ("arn:flows".into(), Protocol::Tls);
+    world.apply();
+    let mut client = certificates::tls(address(&world), &certificates::Offer::default().config(), "a.test");
+    client.write_all(b"!inside").unwrap();
+    let mut server = target.next();
+    let mut heard = [0; 7];
+    server.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"!inside");
+    server.write_all(b"answer").unwrap();
+    drop(server);
+    let mut heard = [0; 6];
+    client.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"answer");
+    drop(client);
+    let counts = wait_report(&world, |report| report.active_connections == 0);
+    assert_eq!((counts.count(Count::NewFlowsTls), counts.count(Count::ProcessedBytesTls)), (1, 13));
 }

@@ -40,7 +40,8 @@ impl Folder {
             // A file may be packed between being listed and being read.
             let Ok(mut file) = fs::File::open(path) else { return text };
             let packed = path.extension().is_some_and(|ending| ending == "gz");
-            let _ = if packed { GzDecoder::new(file).read_to_string(&mut text) } else { file.read_to_string(&mut text) };
+            let _ =
+                if packed { GzDecoder::new(file).read_to_string(&mut text) } else { file.read_to_string(&mut text) };
             text
         };
         let parts = |path: &&PathBuf| path.extension().is_none_or(|ending| ending != "part");
@@ -207,9 +208,7 @@ fn alb_10_lines_of_tunnels_and_leavers() {
     });
     let world = logging(&folder.0, &[&server]);
     let mut client = connect(world.address());
-    client
-        .write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nping")
-        .unwrap();
+    client.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nping").unwrap();
     assert!(read_head(&mut client).unwrap().starts_with("HTTP/1.1 101"));
     let mut echo = [0; 4];
     client.read_exact(&mut echo).unwrap();

@@ -163,7 +163,11 @@ fn snapshot(generation: u64, targets: &[(SocketAddrV4, Admission)]) -> Arc<Snaps
     let group = TargetGroup { targets: targets.iter().map(target).collect(), ..quick_group() };
     let balancer = LoadBalancer {
         host_names: vec!["web.test".to_owned()],
-        ..LoadBalancer::application("arn:balancer".into(), std::net::Ipv4Addr::LOCALHOST, vec![listener("arn:listener")])
+        ..LoadBalancer::application(
+            "arn:balancer".into(),
+            std::net::Ipv4Addr::LOCALHOST,
+            vec![listener("arn:listener")],
+        )
     };
     Arc::new(Snapshot {
         generation,
@@ -272,7 +276,8 @@ fn hand_over_under_load() {
         daemon.seen.clear();
         pid = daemon.attach(&place.folder, pid);
         daemon.wait_applied(7);
-        let ill = |fact: &ProxyFact| matches!(fact, ProxyFact::Health { health, .. } if *health != TargetHealth::Healthy);
+        let ill =
+            |fact: &ProxyFact| matches!(fact, ProxyFact::Health { health, .. } if *health != TargetHealth::Healthy);
         assert!(!daemon.seen.iter().any(ill), "{:?}", daemon.seen);
         counted += daemon.answers();
         while served.load(Ordering::SeqCst) < before + 50 {

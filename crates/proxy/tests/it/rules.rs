@@ -227,3 +227,15 @@ fn alb_7_request_headers() {
     let counted = [Count::ForwardedInvalidHeader, Count::DroppedInvalidHeader].map(|count| report.count(count));
     assert_eq!(counted, [1, 2]);
 }
+
+/// Rules that cannot be compiled stop the listener instead of letting requests
+/// go where an earlier rule might not have let them: 500, until they can.
+#[test]
+fn alb_2_rules_that_cannot_be_compiled() {
+    let broken = Condition::Path(vec![Pattern::Regex("(".to_owned())]);
+    let mut world = world(vec![with(1, Condition::Path(wildcard("/one"))), with(2, broken)]);
+    assert_eq!([get(world.address(), "/one").status, get(world.address(), "/").status], [500, 500]);
+    world.balancer.listeners[0].rules.remove(1);
+    world.apply();
+    assert_eq!([get(world.address(), "/one").text(), get(world.address(), "/").text()], ["1", "default"]);
+}

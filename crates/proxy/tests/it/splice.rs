@@ -3,7 +3,6 @@
 use crate::support::{Server, World, connect, header, is_closed, read_head, receive, respond, send};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 
 /// Lengths around the reads, the pipes and the turns that bodies are cut into.
 const LENGTHS: [usize; 9] =
@@ -140,39 +139,4 @@ fn answer_before_the_end_of_a_long_body() {
     assert!(is_closed(&mut client));
     drop(client);
     sender.join().unwrap();
-}
-
-/// Many clients that stop reading in the middle of long bodies: each gets the
-/// rest when it reads on, also those for which there was no pipe.
-#[test]
-fn more_stopped_readers_than_pipes() {
-    const LENGTH: usize = 6 << 20;
-    const CLIENTS: usize = 300;
-    let body = Arc::new(pattern(LENGTH));
-    let sent = body.clone();
-    let server = Server::start(move |_, _, stream| {
-        respond(stream, 200, "", &sent);
-        true
-    });
-    let mut world = World::with(1, &[&server]);
-    world.balancer.options.idle_timeout_secs = 4000;
-    world.apply();
-    let mut clients: Vec<TcpStream> = (0..CLIENTS)
-        .map(|_| {
-            let mut client = connect(world.address());
-            rustix::net::sockopt::set_socket_recv_buffer_size(&client, 4096).unwrap();
-            client.write_all(format!("GET /{LENGTH} HTTP/1.1\r\nHost: x.test\r\n\r\n").as_bytes()).unwrap();
-            client
-        })
-        .collect();
-    for client in &mut clients {
-        read_head(client).unwrap();
-    }
-    // The first ones have pipes, the last ones do not.
-    let (first, last) = clients.split_at_mut(CLIENTS - 10);
-    for client in first.iter_mut().take(10).chain(last) {
-        let mut got = vec![0; LENGTH];
-        client.read_exact(&mut got).unwrap();
-        assert!(got == *body);
-    }
 }

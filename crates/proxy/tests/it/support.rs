@@ -5,7 +5,7 @@ use elastane_domain::routing::{
     TargetKey, TrustStore,
 };
 use elastane_domain::time::{Span, Time};
-use elastane_proxy::{Clock, HostConnector, Proxy, ProxyConfig};
+use elastane_proxy::{Clock, Connector, FactSink, HostConnector, Proxy, ProxyConfig};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -233,12 +233,17 @@ impl World {
 
     /// A world that writes its logs below this folder.
     pub fn start(threads: usize, data_dir: Option<PathBuf>) -> World {
+        World::connected_by(threads, data_dir, Arc::new(HostConnector))
+    }
+
+    /// One whose sockets this connector makes.
+    pub fn connected_by(threads: usize, data_dir: Option<PathBuf>, connector: Arc<dyn Connector>) -> World {
         let (sender, facts) = channel();
         let sender = Mutex::new(sender);
         let proxy = Proxy::start(ProxyConfig {
             threads,
             facts: Arc::new(move |fact| drop(sender.lock().unwrap().send(fact))),
-            connector: Arc::new(HostConnector),
+            connector,
             clock: Arc::new(FastClock(Instant::now())),
             secret: [7; 32],
             data_dir,
@@ -387,6 +392,16 @@ fn balancer() -> LoadBalancer {
 /// A listener on a port that the system picks.
 pub fn listener(arn: &str) -> Listener {
     Listener::http(arn.into(), 0, Action::forward_to(GROUP.into()))
+}
+
+/// Checked quickly.
+pub fn quick_group() -> TargetGroup {
+    group()
+}
+
+/// What a proxy of a test is made with.
+pub fn config(threads: usize, facts: FactSink, clock: Arc<dyn Clock>) -> ProxyConfig {
+    ProxyConfig { threads, facts, connector: Arc::new(HostConnector), clock, secret: [7; 32], data_dir: None }
 }
 
 fn group() -> TargetGroup {

@@ -101,7 +101,10 @@ fn alb_4_5_clients_stay_with_their_group() {
     world.balancer.listeners[0].rules[0].action = forward([1, 0]);
     world.apply();
     let first = get(world.address(), "/");
-    assert_eq!((first.text(), names(&first)), ("one".to_owned(), vec!["AWSALBTG".to_owned(), "AWSALBTGCORS".to_owned()]));
+    assert_eq!(
+        (first.text(), names(&first)),
+        ("one".to_owned(), vec!["AWSALBTG".to_owned(), "AWSALBTGCORS".to_owned()])
+    );
     world.balancer.listeners[0].rules[0].action = forward([0, 1]);
     world.apply();
     assert_eq!(get(world.address(), "/").text(), "two");
@@ -172,9 +175,7 @@ fn alb_3_4_anomaly_and_mitigation() {
             }
         }
     });
-    let is = |fact: &ProxyFact, want: bool| {
-        matches!(fact, ProxyFact::Anomaly { target, anomalous, .. } if target.address == first.address && *anomalous == want)
-    };
+    let is = |fact: &ProxyFact, want: bool| matches!(fact, ProxyFact::Anomaly { target, anomalous, .. } if target.address == first.address && *anomalous == want);
     let found = world.wait(|fact| is(fact, true));
     assert!(matches!(found, ProxyFact::Anomaly { mitigated: true, .. }), "{found:?}");
     broken.store(false, Ordering::SeqCst);
@@ -205,9 +206,7 @@ fn health_is_handed_to_a_successor() {
     old.add(sick.address);
     old.apply();
     old.wait_healthy(well.address);
-    let unhealthy = |fact: &ProxyFact| {
-        matches!(fact, ProxyFact::Health { target, health: TargetHealth::Unhealthy(_) } if target.address == sick.address)
-    };
+    let unhealthy = |fact: &ProxyFact| matches!(fact, ProxyFact::Health { target, health: TargetHealth::Unhealthy(_) } if target.address == sick.address);
     if !old.seen.iter().any(unhealthy) {
         old.wait(unhealthy);
     }

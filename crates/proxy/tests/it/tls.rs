@@ -5,13 +5,15 @@ use crate::certificates::*;
 use crate::support::*;
 use elastane_domain::routing::{ClientAuth, Protocol, TrustStore};
 use elastane_proxy::Count;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ServerConnection, SignatureScheme, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
@@ -93,7 +95,7 @@ fn security_policies() {
         assert_eq!(header(&head, "X-Amzn-Tls-Cipher-Suite"), Some(cipher), "{policy}");
         assert_eq!(header(&head, "X-Forwarded-Proto"), Some("https"));
     }
-    assert_eq!(world.proxy.collect().load_balancers[0].report.count(Count::ClientTlsErrors), 2);
+    assert_eq!(counted(&world, Count::ClientTlsErrors, 2), 2);
 }
 
 /// Sessions go on across connections, threads and snapshots, until who may
@@ -178,7 +180,6 @@ fn clients_are_verified() {
     let leaf = header(&head, "X-Amzn-Mtls-Clientcert-Leaf").unwrap();
     assert_eq!(leaf, encoded(&good.chain_pem));
     assert!(!head.contains("spoof"), "{head}");
-    let before = world.proxy.collect().load_balancers[0].report.count(Count::ClientTlsErrors);
     for (identity, why) in [
         (None, "no certificate"),
         (Some(&revoked), "revoked"),
@@ -187,11 +188,55 @@ fn clients_are_verified() {
     ] {
         assert_eq!(with_identity(&world, identity), None, "{why}");
     }
-    let failed = world.proxy.collect().load_balancers[0].report.count(Count::ClientTlsErrors);
-    assert_eq!((before, failed), (0, 8));
+    assert_eq!(counted(&world, Count::ClientTlsErrors, 8), 8);
     verifying(&mut world, &authority, &[0x77], true);
     assert!(with_identity(&world, Some(&expired)).is_some());
     assert!(with_identity(&world, Some(&revoked)).is_none());
+    // Without its trust store, or settings at all, a listener lets nobody in.
+    world.trust_stores.clear();
+    world.apply();
+    assert!(with_identity(&world, Some(&good)).is_none());
+    world.balancer.listeners[0].tls = None;
+    world.apply();
+    assert!(with_identity(&world, Some(&good)).is_none());
+    assert!(try_ask(&mut connect(world.address()), GET).is_err());
+}
+
+/// Notes whose certificates a server asks for.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Vec<Vec<u8>>>);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, issuers: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock().unwrap() = issuers.iter().map(|issuer| issuer.to_vec()).collect();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// The names of the trust store's authorities are told to clients when that is switched on.
+#[test]
+fn authorities_are_advertised() {
+    let server = mirror();
+    let mut world = tls_world(1, &[&server]);
+    let authority = Authority::new("Clients");
+    verifying(&mut world, &authority, &[], false);
+    for advertised in [true, false] {
+        let settings = world.balancer.listeners[0].tls.as_mut().unwrap();
+        settings.client_auth =
+            ClientAuth::Verify { trust_store: "arn:store".into(), ignore_expiry: false, advertise: advertised };
+        world.apply();
+        let asked = Arc::new(Asked::default());
+        let mut config = Arc::unwrap_or_clone(Offer::default().config());
+        config.client_auth_cert_resolver = asked.clone();
+        let _ = try_tls(world.address(), &Arc::new(config), "a.test");
+        let names = asked.0.lock().unwrap();
+        let named = names.iter().any(|name| name.windows(7).any(|part| part == b"Clients"));
+        assert_eq!((names.len(), named), (usize::from(advertised), advertised));
+    }
 }
 
 /// The form of a certificate in a header.
@@ -394,5 +439,5 @@ fn clear_text_is_refused() {
     let _ = client.read_to_end(&mut rest);
     assert!(!rest.starts_with(b"HTTP"), "{rest:?}");
     assert_eq!(ask(&mut tls(world.address(), &Offer::default().config(), "a.test"), GET).status, 200);
-    assert_eq!(world.proxy.collect().load_balancers[0].report.count(Count::ClientTlsErrors), 1);
+    assert_eq!(counted(&world, Count::ClientTlsErrors, 1), 1);
 }

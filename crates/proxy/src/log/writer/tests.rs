@@ -88,7 +88,7 @@ fn alb_10_files_and_keys() {
     assert_eq!(folder.files(), files, "its time is not over");
     writer.pack_until(Time(START + 120_000));
     let packed = format!("{current}.gz");
-    assert_eq!(folder.files(), [packed.clone()]);
+    assert_eq!(folder.files(), std::slice::from_ref(&packed));
     let path = folder.0.join(packed);
     assert_eq!(unpacked(&path), "one\ntwo\n");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
