@@ -117,7 +117,8 @@ const ROUTING: &str = "target_group_health.unhealthy_state_routing.minimum_healt
 /// Attributes of HTTP groups: ranges, and what must hold between them.
 #[test]
 fn alb_3_1_attributes() {
-    let cases: [(&[(&str, &str)], Option<&str>); 24] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+    let cases: [Case<'_>; 24] = [
         (&[("deregistration_delay.timeout_seconds", "3601")], Some("ValidationError")),
         (&[("slow_start.duration_seconds", "29")], Some("ValidationError")),
         (&[("slow_start.duration_seconds", "30")], None),

@@ -220,7 +220,7 @@ fn follow(
         Action::Forward(forward) => {
             let weights: u32 = forward.groups.iter().map(|(_, weight)| weight).sum();
             let told = forward.groups.iter().map(|(arn, weight)| {
-                let share = if weights == 0 { 0 } else { weight * 100 / weights };
+                let share = (weight * 100).checked_div(weights).unwrap_or(0);
                 let group = snapshot.target_groups.iter().find(|group| group.arn == *arn);
                 let targets = group.map_or_else(|| "it does not exist".to_string(), |group| standing(state, group));
                 format!("{} ({share} % of requests): {targets}", group_name(arn.as_str()))
