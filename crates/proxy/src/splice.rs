@@ -6,6 +6,7 @@
 use crate::http::body::Body;
 use crate::stream::Stream;
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -157,6 +158,9 @@ impl Mover {
             }
             if moved >= TURN_BYTES || (moved > 0 && *most == 0) {
                 self.paused = *most > 0;
+                if *most == 0 {
+                    settle(from);
+                }
                 self.release();
                 return Poll::Ready(Ok(moved));
             }
@@ -235,6 +239,15 @@ impl Mover {
             }
         }
     }
+}
+
+/// Lets the reactor notice that nothing more is there: it believes that a
+/// socket is readable until a call says otherwise, and a connection that
+/// seems to have spoken is not kept for the next request.
+fn settle(from: &TcpStream) {
+    let peek = || rustix::net::recv(from, &mut [0; 1], RecvFlags::PEEK).map_err(io::Error::from);
+    // What is there, or what is wrong, is found by whoever reads next.
+    let _ = from.try_io(Interest::READABLE, peek);
 }
 
 /// Whether the kernel does not splice these sockets at all.

@@ -3,7 +3,7 @@
 use crate::support::*;
 use elastane_domain::routing::{Admission, LoadBalancer, ProxyFact, Snapshot, Target, TargetGroup, TargetHealth};
 use elastane_proxy::remote::{self, ClockSettings, Link, LinkEvents, Parts, RemoteProxy, Role, Service};
-use elastane_proxy::{Count, Counters, HostConnector, ProxyConfig};
+use elastane_proxy::{Count, Counters};
 use std::io::Write;
 use std::net::{SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};

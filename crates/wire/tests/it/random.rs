@@ -99,7 +99,9 @@ fn value(random: &mut Random, shape: &'static Shape, place: Place<'_>, depth: u3
             let whole = number(random, *range) as f64;
             *slot = if range.max.is_none() { whole + random.below(1000) as f64 / 7.0 } else { whole };
         }
-        (_, Place::Blob(slot)) => *slot = (0..random.below(20)).map(|_| random.next() as u8).collect(),
+        (Shape::Blob(length), Place::Blob(slot)) => {
+            *slot = (0..count(random, *length, 20)).map(|_| random.next() as u8).collect();
+        }
         (_, Place::Timestamp(slot)) => *slot = Timestamp(random.below(4_000_000_000_000) as i64),
         _ => panic!("a place of another type than its schema"),
     }

@@ -15,10 +15,12 @@ mod process;
 
 use crate::Options;
 use crate::stats::Series;
-use cases::{Case, Measure};
+use cases::{Case, Contender, Measure};
 use load::Sample;
 use place::Place;
+use process::Process;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 const ROUNDS: usize = 5;
 /// HAProxy's CPU a request over nginx's, on a machine that does nothing else.
@@ -77,9 +79,15 @@ type Samples = BTreeMap<&'static str, Vec<Sample>>;
 
 fn measure(place: &Place, case: &Case, rounds: usize) -> Result<Samples, String> {
     let _upstream = place.upstream(case.upstream)?;
-    let mut contenders = Vec::new();
+    let mut contenders: Vec<(&Contender, Rc<Process>)> = Vec::new();
     for contender in &case.contenders {
-        contenders.push((contender, place.start(contender)?));
+        // Our own ports all belong to one process.
+        let same = contenders.iter().find(|(other, _)| other.conf.is_none() && contender.conf.is_none());
+        let process = match same {
+            Some((_, process)) => process.clone(),
+            None => Rc::new(place.start(contender)?),
+        };
+        contenders.push((contender, process));
     }
     for (contender, process) in &contenders {
         load::run(case, contender, process, 1)?;
