@@ -26,7 +26,8 @@ class Fleet:
         self.daemon = daemon
         self.ec2, self.lb = daemon.client("ec2"), daemon.client("elbv2")
         self.vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-        self.subnets = [subnet["SubnetId"] for subnet in self.ec2.describe_subnets()["Subnets"]][:2]
+        # All of them: an instance may be launched in any, and a target in a zone without a node is not used.
+        self.subnets = [subnet["SubnetId"] for subnet in self.ec2.describe_subnets()["Subnets"]]
         # The target directory may be closed to the user that the daemon runs as.
         self.target = shutil.copy2(program("target"), daemon.base / "target")
 
@@ -77,13 +78,13 @@ exec {self.target} "$ELASTANE_LOCAL_IPV4:{PORT}" "$ELASTANE_INSTANCE_ID"
 
         until(lambda: states().count("healthy") == count, limit_s, lambda: f"{count} healthy targets: {states()}")
 
-    def urls(self, name):
-        """Where the load balancer's listeners really are."""
+    def urls(self, name, scheme="http"):
+        """Where the load balancer's listeners of that scheme really are."""
         def told():
             described = self.daemon.status()["load_balancers"]
-            return next((one["urls"] for one in described if one["name"] == name and one["urls"]), None)
+            return [url for one in described if one["name"] == name for url in one["urls"] if url.startswith(scheme + ":")]
 
-        return until(told, 30, f"listeners of {name}")
+        return until(told, 30, f"{scheme} listeners of {name}")
 
 
 def forward(*groups, weights=None):

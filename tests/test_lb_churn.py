@@ -1,7 +1,9 @@
 """A load balancer under load while everything around it changes: not one request may fail. Each test makes
 ELASTANE_CHURN_REQUESTS requests, or a number that fits CI; the program that makes them repeats nothing."""
 
+import gzip
 import os
+import re
 import subprocess
 import time
 
@@ -18,6 +20,8 @@ REQUESTS = int(os.environ.get("ELASTANE_CHURN_REQUESTS", 20_000))
 CONNECTIONS = 32
 TARGETS = 6
 PAUSE_S = 0.1
+# Of a line of the access log.
+FIELDS = 34
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +140,7 @@ def test_certificates_change(web, tmp_path):
     front = web.listener(
         web.balancer, forward(web.blue), port=443, Protocol="HTTPS", Certificates=[{"CertificateArn": arns[0]}]
     )
-    url = until(lambda: next((u for u in web.urls("web") if u.endswith("443")), None), 30, "the HTTPS listener")
-    url = "https://" + url.split("://")[1]
+    url = web.urls("web", "https")[0]
 
     def change(round):
         acm.import_certificate(CertificateArn=arns[round % 2], **pairs[(round // 2) % 2])
@@ -162,3 +165,30 @@ def test_a_target_is_killed(web):
     assert report["requests"] == REQUESTS
     assert report["failed"] <= CONNECTIONS, report
     assert set(report["kinds"]) <= {"status 502", "status 502, kept connection"}, report
+
+
+def logged(folder):
+    """The lines of all access logs below `folder`, once their time is over and they are packed."""
+    until(lambda: not list(folder.rglob("*.log")), 30, "the logs to be packed")
+    return [line for path in folder.rglob("*.log.gz") for line in gzip.decompress(path.read_bytes()).splitlines(True)]
+
+
+def test_upgrades_lose_no_line_of_the_access_log(web):
+    """Every process writes files of its own: lines are whole, and one for each request."""
+    settings = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "churn"}
+    set_attributes = lambda pairs: web.lb.modify_load_balancer_attributes(
+        LoadBalancerArn=web.balancer, Attributes=[{"Key": key, "Value": value} for key, value in pairs.items()]
+    )
+    set_attributes(settings)
+    with load(web.url + "/logged", REQUESTS, CONNECTIONS) as running:
+        upgrades = 0
+        while not running.done():
+            web.daemon.run("lb", "upgrade-proxy")
+            upgrades += 1
+            time.sleep(0.5)
+        none_failed(running, upgrades)
+    set_attributes({"access_logs.s3.enabled": "false"})
+    lines = logged(web.daemon.data / "logs")
+    assert [line for line in lines if not (line.startswith(b"http ") and line.endswith(b"\n"))] == []
+    assert {len(re.findall(rb'"[^"]*"|\S+', line)) for line in lines} == {FIELDS}
+    assert sum(b"/logged HTTP/1.1" in line for line in lines) == REQUESTS

@@ -60,9 +60,8 @@ exec /usr/bin/python3 -m http.server --protocol HTTP/1.1 --bind "$ELASTANE_LOCAL
         SslPolicy="ELBSecurityPolicy-TLS13-1-2-2021-06",
     )
     fleet.healthy(fleet.group, 1)
-    urls = until(lambda: len(fleet.urls("site")) >= 2 and fleet.urls("site"), 30, "both listeners")
-    fleet.plain = next(url for url in urls if url.split("://")[1].split(":")[1] in ("80", "8080"))
-    fleet.secure = next(url for url in urls if url.endswith("443")).split("://")[1]
+    fleet.plain = fleet.urls("site")[0]
+    fleet.secure = fleet.urls("site", "https")[0].split("://")[1]
     read = "echo $ELASTANE_LOCAL_IPV4"
     fleet.direct = f"http://{daemon.shell([fleet.instance], read)[fleet.instance].strip()}:{SERVER_PORT}"
     return fleet

@@ -17,7 +17,7 @@ import shop
 from elastane import until
 from load import Load, get
 
-SETUPS = [elastane.SANDBOX_ROOT, elastane.PROCESS_USER]
+SETUPS = [elastane.SANDBOX_ROOT, elastane.SANDBOX_USER, elastane.PROCESS_USER]
 TIME_SCALE = 20
 WORKERS = 6
 # Requests that must have been answered before something is called undisturbed.

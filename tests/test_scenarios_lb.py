@@ -17,6 +17,8 @@ from load import Load, get
 SETUPS = [elastane.SANDBOX_ROOT, elastane.PROCESS_USER]
 TIME_SCALE = 60
 PORT = 8080
+# Open in the security group, with nobody listening; and a port that the security group keeps closed.
+REFUSING_PORT, CLOSED_PORT = 9, 10
 # An application that names itself, and can be told to stop, to fail, or to answer late.
 APPLICATION = """#!/bin/sh
 cat > "$ELASTANE_ROOT/tmp/app.py" <<'PYTHON'
@@ -64,7 +66,7 @@ def site(daemon):
     fleet.subnets = [subnet["SubnetId"] for subnet in fleet.ec2.describe_subnets()["Subnets"]][:2]
     fleet.scaling = daemon.client("autoscaling")
     front = fleet.ec2.create_security_group(GroupName="front", Description="HTTP", VpcId=fleet.vpc)["GroupId"]
-    for port in (80, PORT):
+    for port in (80, PORT, REFUSING_PORT):
         fleet.ec2.authorize_security_group_ingress(
             GroupId=front, IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp="0.0.0.0/0"
         )
@@ -184,6 +186,7 @@ def test_s4_blue_and_green_are_switched_by_weights(site):
         until(lambda: {version() for _ in range(10)} == {"blue"}, 20, "blue again")
         site.scaling.update_auto_scaling_group(AutoScalingGroupName="green", MinSize=0, DesiredCapacity=0)
         until(lambda: members(site, "green") == set(), 60, "green to be gone")
+        until(lambda: load.snapshot().answered >= 100, 60, "enough requests to judge by")
         none_failed(load, at_least=100)
 
 
@@ -217,10 +220,13 @@ def test_s5_no_targets_are_503(site):
 
 def test_s5_the_wrong_port_and_the_wrong_code_have_reasons(site):
     target = sorted(members(site, "blue"))[0]
-    for name, settings, reason in [
-        ("wrong-port", {"HealthCheckPort": "9"}, "Target.FailedHealthChecks"),
+    cases = [
+        ("wrong-port", {"HealthCheckPort": str(REFUSING_PORT)}, "Target.FailedHealthChecks"),
         ("wrong-code", {"Matcher": {"HttpCode": "202"}}, "Target.ResponseCodeMismatch"),
-    ]:
+    ]
+    if site.daemon.setup.sandbox:
+        cases.append(("closed-port", {"HealthCheckPort": str(CLOSED_PORT)}, "Target.Timeout"))
+    for name, settings, reason in cases:
         group = site.target_group(name, [target], HealthCheckPath="/health", **settings)
         unused = health(site, group)[target]
         assert (unused["State"], unused["Reason"]) == ("unused", "Target.NotInUse")

@@ -10,7 +10,7 @@ use crate::server::{Server, plain};
 use crate::troubles::{self, CHAOS_PATH};
 use elastane_domain::id::AccountId;
 use elastane_domain::machine::Initialization;
-use elastane_domain::routing::TargetHealth;
+use elastane_domain::routing::{Protocol, TargetHealth};
 use elastane_engine::row::{Instance, Phase, TargetPhase};
 use elastane_engine::{Scope, State, Tables, targets};
 use elastane_wire::HttpResponse;
@@ -348,15 +348,33 @@ fn add_groups(status: &mut Status, scope: &Scope, tables: &Tables) {
 fn add_load_balancers(status: &mut Status, state: &State, scope: &Scope, tables: &Tables) {
     for row in tables.load_balancers.values() {
         let listeners: Vec<_> = tables.listeners.values().filter(|one| one.load_balancer == row.arn).collect();
-        let places = || listeners.iter().flat_map(|one| row.nodes.values().map(|node| (one.arn.clone(), *node)));
-        let heard = || places().filter_map(|place| state.seen.listening.get(&place));
+        let places = || listeners.iter().flat_map(|one| row.nodes.values().map(move |node| (one, *node)));
+        let heard = || {
+            places().filter_map(|(one, node)| {
+                let (bound, note) = state.seen.listening.get(&(one.arn.clone(), node))?;
+                Some((scheme(one.protocol), bound, note))
+            })
+        };
         status.load_balancers.push(LoadBalancerStatus {
             name: row.name.clone(),
             region: scope.region.to_string(),
-            urls: heard().filter_map(|(bound, _)| bound.map(|address| format!("http://{address}"))).collect(),
+            urls: heard()
+                .filter_map(|(scheme, bound, _)| bound.map(|address| format!("{scheme}://{address}")))
+                .collect(),
             host: row.dns_name.clone(),
-            notes: heard().filter(|(_, note)| !note.is_empty()).map(|(_, note)| note.clone()).collect(),
+            notes: heard().filter(|(_, _, note)| !note.is_empty()).map(|(_, _, note)| note.clone()).collect(),
         });
+    }
+}
+
+/// The scheme of a listener's URL: what a client speaks to it.
+fn scheme(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Https => "https",
+        Protocol::Tcp | Protocol::TcpUdp => "tcp",
+        Protocol::Tls => "tls",
+        Protocol::Udp => "udp",
     }
 }
 

@@ -49,11 +49,7 @@ impl Clock {
 
     /// The same relation, for the data plane's process.
     pub fn settings(&self) -> elastane_proxy::remote::ClockSettings {
-        elastane_proxy::remote::ClockSettings {
-            wall_ms: self.wall_ms,
-            service_ms: self.service_ms,
-            scale: self.scale,
-        }
+        elastane_proxy::remote::ClockSettings { wall_ms: self.wall_ms, service_ms: self.service_ms, scale: self.scale }
     }
 
     fn at(&self, wall_ms: i64) -> Time {

@@ -7,6 +7,10 @@ use elastane_proxy::{HostConnector, Proxy, ProxyConfig, WallClock};
 use std::error::Error;
 use std::sync::Arc;
 
+/// What the daemon allocates with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "usage: serve_snapshot FILE [THREADS [FOLDER]]";
 
 fn main() -> Result<(), Box<dyn Error>> {

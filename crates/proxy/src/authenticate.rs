@@ -52,9 +52,9 @@ impl Connection {
         self.thread.oidc.callback_for(&route.balancer_arn, query, actions).map(|index| rules[index])
     }
 
-    /// Finds out who the client is. `None`: the rule's action follows; else
+    /// Finds out who the client is. `Ok`: the rule's action follows; else
     /// the request is answered, and the value says whether another may follow.
-    pub(crate) async fn authenticate(&mut self, visit: &Visit, mut prepared: Prepared) -> Result<Prepared, bool> {
+    pub(crate) async fn authenticate(&mut self, visit: &Visit, prepared: &mut Prepared) -> Result<(), bool> {
         self.watch.set_deadline(self.thread.deadline_in(LIMIT_MS));
         let oidc = self.thread.oidc.clone();
         let checked = self.watch.guard(oidc::check(&oidc, &visit.action, &visit.request)).await;
@@ -87,7 +87,7 @@ impl Connection {
                 if let (Some(entry), Some(action)) = (prepared.exchange.entry(), action) {
                     entry.action(action);
                 }
-                Ok(prepared)
+                Ok(())
             }
             Answer::Reply { status, headers } => {
                 let mut lines = Vec::new();

@@ -140,15 +140,16 @@ impl Connection {
 
     /// Serves requests until either side is done.
     pub(crate) async fn serve(&mut self) {
-        loop {
-            let keep = match self.next_request().await {
-                Next::Request(prepared) => Box::pin(self.carry_out(prepared)).await,
-                Next::Refused(refusal, exchange) => self.refuse(refusal, exchange).await,
-                Next::Closed => false,
-            };
-            if !keep {
-                return;
-            }
+        while self.serve_one().await {}
+    }
+
+    /// Serves the next request; `true` if another may follow.
+    pub(crate) async fn serve_one(&mut self) -> bool {
+        // Boxed, because a connection between two requests should take little memory.
+        match self.next_request().await {
+            Next::Request(prepared) => Box::pin(self.carry_out(prepared)).await,
+            Next::Refused(refusal, exchange) => Box::pin(self.refuse(refusal, exchange)).await,
+            Next::Closed => false,
         }
     }
 
@@ -205,41 +206,38 @@ impl Connection {
     }
 
     /// Carries out a request; `true` if another may follow.
+    ///
+    /// Its future is made for each request and lives as long as the target
+    /// takes. What is rare is boxed, so that it stays small.
     async fn carry_out(&mut self, mut prepared: Prepared) -> bool {
-        let route = prepared.route.clone();
         self.watch.set_doing(Doing::Talking);
-        if prepared.info.expects_continue && !prepared.body.is_done() && !self.write_all(page::CONTINUE).await {
+        if prepared.info.expects_continue && !prepared.body.is_done() && !Box::pin(self.write_all(page::CONTINUE)).await
+        {
             return false;
         }
-        if let Some(visit) = prepared.visit.take() {
-            prepared = match Box::pin(self.authenticate(&visit, prepared)).await {
-                Ok(prepared) => prepared,
-                Err(keep) => return keep,
-            };
+        if let Some(visit) = prepared.visit.take()
+            && let Err(keep) = Box::pin(self.authenticate(&visit, &mut prepared)).await
+        {
+            return keep;
         }
         if let Some(status) = prepared.refused {
-            return self.answer_page(status, true, prepared).await;
+            return self.answer_page(status, true, &mut prepared).await;
         }
+        let route = prepared.route.clone();
         match &route.rules[prepared.rule].action {
-            RouteAction::Forward(action) => self.forward(prepared, action).await,
-            RouteAction::Redirect(redirect) => {
-                let status = redirect.status();
-                let lines = std::mem::take(&mut prepared.lines);
-                let body = page::error_page(status);
-                let own = Own { status, content_type: "text/html", body: &body, lines: &lines, keep: true };
-                self.answer(own, prepared).await
-            }
+            RouteAction::Forward(action) => self.forward(&mut prepared, action).await,
+            RouteAction::Redirect(redirect) => self.answer_page(redirect.status(), true, &mut prepared).await,
             RouteAction::Fixed { status, content_type, body } => {
                 let lines = std::mem::take(&mut prepared.lines);
                 let own = Own { status: *status, content_type, body: body.as_bytes(), lines: &lines, keep: true };
-                self.answer(own, prepared).await
+                self.answer(own, &mut prepared).await
             }
-            RouteAction::Broken => self.answer_page(500, true, prepared).await,
+            RouteAction::Broken => self.answer_page(500, true, &mut prepared).await,
         }
     }
 
     /// Answers with an error page; see [`Connection::answer`].
-    pub(crate) async fn answer_page(&mut self, status: u16, keep: bool, mut prepared: Prepared) -> bool {
+    pub(crate) async fn answer_page(&mut self, status: u16, keep: bool, prepared: &mut Prepared) -> bool {
         let body = page::error_page(status);
         let lines = std::mem::take(&mut prepared.lines);
         self.answer(Own { status, content_type: "text/html", body: &body, lines: &lines, keep }, prepared).await
@@ -247,21 +245,20 @@ impl Connection {
 
     /// Answers without a target; `true` if another request may follow. The
     /// connection ends if the request's body was not read.
-    pub(crate) async fn answer(&mut self, own: Own<'_>, prepared: Prepared) -> bool {
-        let Prepared { info, body, head, exchange, .. } = prepared;
-        self.thread.give_back(head);
-        let keep = own.keep && info.keep_alive && body.is_done() && self.may_stay();
-        self.write_own(&own, keep, info.is_head, exchange).await
+    pub(crate) async fn answer(&mut self, own: Own<'_>, prepared: &mut Prepared) -> bool {
+        self.thread.give_back(std::mem::take(&mut prepared.head));
+        let keep = own.keep && prepared.info.keep_alive && prepared.body.is_done() && self.may_stay();
+        self.write_own(&own, keep, prepared.info.is_head, &mut prepared.exchange).await
     }
 
     /// Answers a request that is not carried out. The connection ends.
-    async fn refuse(&mut self, refusal: Refusal, exchange: Exchange) -> bool {
+    async fn refuse(&mut self, refusal: Refusal, mut exchange: Exchange) -> bool {
         let body = page::error_page(refusal.status);
         let own = Own { status: refusal.status, content_type: "text/html", body: &body, lines: b"", keep: false };
-        self.write_own(&own, false, false, exchange).await
+        self.write_own(&own, false, false, &mut exchange).await
     }
 
-    async fn write_own(&mut self, own: &Own<'_>, keep_alive: bool, head_only: bool, mut exchange: Exchange) -> bool {
+    async fn write_own(&mut self, own: &Own<'_>, keep_alive: bool, head_only: bool, exchange: &mut Exchange) -> bool {
         let route = self.listener.route.borrow().clone();
         let mut out = self.thread.buffer();
         let answer = Answer {
@@ -285,7 +282,7 @@ impl Connection {
         exchange.finish();
         self.thread.give_back(out);
         if written && !keep_alive {
-            self.linger().await;
+            Box::pin(self.linger()).await;
         }
         written && keep_alive
     }

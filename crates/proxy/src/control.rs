@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{SocketAddrV4, TcpStream};
-use std::path::PathBuf;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -61,7 +61,7 @@ pub struct Proxy {
     next: AtomicUsize,
     loads: Vec<Arc<Load>>,
     events: mpsc::UnboundedSender<Event>,
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
 }
 
 /// Listening sockets that can change hands.
@@ -163,7 +163,7 @@ impl Proxy {
         threads.push(std::thread::Builder::new().name("proxy-control".to_owned()).spawn(run)?);
         // It ends when the data threads have: they hold the only ways to it.
         threads.extend(writer);
-        Ok(Proxy { shared, handed, next: AtomicUsize::new(0), loads, events, threads })
+        Ok(Proxy { shared, handed, next: AtomicUsize::new(0), loads, events, threads: Mutex::new(threads) })
     }
 
     /// Puts a snapshot in force. Listening sockets are open when this
@@ -232,6 +232,20 @@ impl Proxy {
     /// Copies of all listening sockets, for a successor. This proxy goes on accepting.
     pub fn hand_over(&self) -> Vec<HeldListener> {
         self.shared.order().held.values().filter_map(HeldListener::copy).collect()
+    }
+
+    /// Closes all connections and waits for the threads: the logs are whole
+    /// and packed afterwards, and later orders have no effect.
+    pub fn stop(&self) {
+        for command in &self.shared.commands {
+            let _ = command.send(Command::Stop);
+        }
+        let _ = self.events.send(Event::Stop);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A panic was reported by the thread itself.
+            let _ = thread.join();
+        }
     }
 
     /// Stops accepting, for good, because a successor has the listening
@@ -361,14 +375,7 @@ fn hold(opening: &Opening, opened: &[OwnedFd], fact: &ProxyFact) -> Option<HeldL
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        for command in &self.shared.commands {
-            let _ = command.send(Command::Stop);
-        }
-        let _ = self.events.send(Event::Stop);
-        for thread in self.threads.drain(..) {
-            // A panic was reported by the thread itself.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 

@@ -40,7 +40,7 @@ impl Exchange {
             }
         }
         if let Some(entry) = self.entry() {
-            entry.group(&group.config.arn);
+            entry.group(group.config.arn.as_str());
             entry.target(target.key.address);
         }
     }
@@ -58,14 +58,15 @@ impl Exchange {
         }
     }
 
-    /// The request goes out to the target.
-    pub(crate) fn dispatched(&mut self) {
+    /// The request goes out to the target now.
+    pub(crate) fn dispatched(&mut self, now: Instant) {
         if let Some(entry) = self.entry() {
-            entry.dispatched = Some(Instant::now());
+            entry.dispatched = Some(now);
         }
     }
 
-    /// The target's first header came, `took` after the request was sent.
+    /// The target's first header came now, `took` after the request was sent;
+    /// the answer to the client begins with it.
     pub(crate) fn responded(
         &mut self,
         thread: usize,
@@ -73,16 +74,19 @@ impl Exchange {
         target: &TargetLocal,
         status: u16,
         took: Duration,
+        now: Instant,
     ) {
         for ledger in [&node.state.ledger, &target.state.zone.ledger, &target.state.ledger] {
             ledger.add_response(thread, status, took);
         }
         if let Some(entry) = self.entry() {
-            entry.responded(status, took);
+            entry.responded(status, took, now);
+            entry.status = status;
+            entry.answer_begun = Some(now);
         }
     }
 
-    /// The answer to the client begins with this status.
+    /// An answer without a target begins with this status.
     pub(crate) fn answer_begun(&mut self, status: u16) {
         if let Some(entry) = self.entry() {
             entry.status = status;
@@ -107,9 +111,9 @@ impl Exchange {
         }
     }
 
-    /// Writes the line, if there is one to write.
-    pub(crate) fn finish(self) {
-        if let Some(entry) = self.entry {
+    /// Writes the line, if there is one to write; there is nothing more to say afterwards.
+    pub(crate) fn finish(&mut self) {
+        if let Some(entry) = self.entry.take() {
             LogLocal::finish(entry);
         }
     }

@@ -8,8 +8,9 @@ use crate::local::TargetLocal;
 use crate::prepare::Prepared;
 use crate::relay::{End, Relay};
 use crate::route::ForwardAction;
-use crate::upstream::{CONNECT_TIMEOUT_MS, ConnectError, checkout};
+use crate::upstream::{ConnectError, open};
 use crate::watch::{Doing, Interrupt};
+use std::future::poll_fn;
 use std::rc::Rc;
 
 /// One try, one on a fresh connection, one at another target.
@@ -57,12 +58,12 @@ enum After {
 impl Connection {
     /// Forwards a request to a target of one of the groups; `true` if another
     /// request may follow.
-    pub(crate) async fn forward(&mut self, mut prepared: Prepared, action: &ForwardAction) -> bool {
-        let Some(group) = self.choose_group(&prepared, action) else {
-            return self.answer_page(503, true, prepared).await;
+    pub(crate) async fn forward(&mut self, prepared: &mut Prepared, action: &ForwardAction) -> bool {
+        let Some(group) = self.choose_group(prepared, action) else {
+            return Box::pin(self.answer_page(503, true, prepared)).await;
         };
         if !speaks(self.protocol, group.version(), &prepared.head) {
-            return self.answer_page(464, true, prepared).await;
+            return Box::pin(self.answer_page(464, true, prepared)).await;
         }
         let way = Way { action, group };
         let mut again: Option<Rc<TargetLocal>> = None;
@@ -72,7 +73,7 @@ impl Connection {
             let fresh = again.is_some();
             let target = match again.take() {
                 Some(target) => target,
-                None => match self.choose_target(&mut prepared, group, avoid, attempt == 0) {
+                None => match self.choose_target(prepared, group, avoid, attempt == 0) {
                     Some(target) if avoid != Some(target.state.id) => target,
                     Some(_) => break,
                     None => {
@@ -81,9 +82,9 @@ impl Connection {
                     }
                 },
             };
-            match self.attempt(&mut prepared, &way, &target, fresh).await {
+            match self.attempt(prepared, &way, &target, fresh).await {
                 After::Answered(keep) => {
-                    self.thread.give_back(prepared.head);
+                    self.thread.give_back(std::mem::take(&mut prepared.head));
                     prepared.exchange.finish();
                     return keep;
                 }
@@ -101,7 +102,7 @@ impl Connection {
                 After::Stale => again = Some(target).filter(|target| target.may_pool()),
             }
         }
-        self.answer_page(status, true, prepared).await
+        Box::pin(self.answer_page(status, true, prepared)).await
     }
 
     /// The group that the client's cookie names, else one by weight.
@@ -145,9 +146,12 @@ impl Connection {
         let thread = self.thread.clone();
         let _flight = Flight::new(target, thread.index);
         self.watch.set_doing(Doing::Target(target.state.id));
-        self.watch.set_deadline(thread.deadline_in(CONNECT_TIMEOUT_MS));
-        let watch = self.watch.clone();
-        let (stream, reused) = match checkout(&thread, target, &watch, fresh).await {
+        let idle = if fresh { None } else { target.pool.take() };
+        let connected = match idle {
+            Some(stream) => Ok((stream, true)),
+            None => Box::pin(open(&thread, target, &self.watch, fresh)).await,
+        };
+        let (stream, reused) = match connected {
             Ok(connected) => connected,
             Err(error) => {
                 prepared.exchange.connect_failed(thread.index, &self.node, target, error.is_tls());
@@ -162,12 +166,13 @@ impl Connection {
             }
         };
         let may_repeat = reused && prepared.info.is_idempotent && prepared.info.body == Body::Empty;
-        prepared.exchange.dispatched();
-        match Relay::new(self, prepared, way, target, stream).run().await {
+        let mut relay = Relay::new(self, prepared, way, target, stream);
+        let end = poll_fn(|context| relay.poll(context)).await;
+        match relay.finish(end) {
             End::Complete { keep_client } => {
                 // The target answered before the client had sent everything.
                 if !keep_client && !prepared.body.is_done() {
-                    self.linger().await;
+                    Box::pin(self.linger()).await;
                 }
                 After::Answered(keep_client)
             }

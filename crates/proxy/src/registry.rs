@@ -220,6 +220,8 @@ pub(crate) struct Registry {
     unsettled: bool,
     /// When anomalies are looked for next.
     judge_at: Time,
+    /// Nothing is due at any target before: they need not be looked through.
+    look_at: Time,
 }
 
 impl Registry {
@@ -243,6 +245,7 @@ impl Registry {
             seeds_used: false,
             unsettled: false,
             judge_at: Time(i64::MIN),
+            look_at: Time(i64::MIN),
         }
     }
 
@@ -266,6 +269,7 @@ impl Registry {
     pub(crate) fn apply(&mut self, snapshot: &Snapshot) -> (Table, Vec<Opening>, Vec<ProxyFact>) {
         self.sequence += 1;
         self.pending.push_back((self.sequence, snapshot.generation));
+        self.look_at = Time(i64::MIN);
         let mut facts = Vec::new();
         if std::mem::replace(&mut self.seeds_used, true) {
             self.seeds.clear();
@@ -465,8 +469,18 @@ impl Registry {
 
     /// What is due at this service time.
     pub(crate) fn due(&mut self, now: Time) -> Due {
-        let everywhere = self.applied_everywhere();
         let mut due = Due::default();
+        if now >= self.look_at {
+            self.look_through(now, &mut due);
+        }
+        self.judge(now, &mut due.facts);
+        self.settle(&mut due.facts);
+        due
+    }
+
+    fn look_through(&mut self, now: Time, due: &mut Due) {
+        let everywhere = self.applied_everywhere();
+        let mut next = Time(i64::MAX);
         for (key, target) in &mut self.targets {
             if target.watching == Watching::Probed && !target.checking && self.checking < PROBES_MAX {
                 let group = &self.groups[&key.group];
@@ -479,10 +493,16 @@ impl Registry {
                     due.probes.push(Probe { key: key.clone(), source, life: target.life, question });
                 }
             }
+            // One under way sets its time when it ends.
+            if target.watching == Watching::Probed && !target.checking {
+                next = next.min(target.due.unwrap_or(now));
+            }
             let (Admission::Draining { until }, Drain::Since { sequence, cut }) = (target.admission, target.drain)
             else {
                 continue;
             };
+            // Requests in flight end without a word.
+            next = now;
             if everywhere < sequence {
                 continue;
             }
@@ -496,9 +516,7 @@ impl Registry {
                 due.facts.push(ProxyFact::Drained { target: key.clone() });
             }
         }
-        self.judge(now, &mut due.facts);
-        self.settle(&mut due.facts);
-        due
+        self.look_at = next;
     }
 
     /// A check ended.
@@ -508,6 +526,7 @@ impl Registry {
         let thresholds = Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
         let target = self.targets.get_mut(&probe.key)?;
         target.checking = false;
+        self.look_at = self.look_at.min(target.due.unwrap_or(now));
         if target.life != probe.life || target.watching != Watching::Probed {
             return None;
         }

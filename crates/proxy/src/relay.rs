@@ -13,7 +13,6 @@ use crate::sticky::{self, Answer};
 use crate::stream::Stream;
 use crate::thread::Thread;
 use crate::watch::Interrupt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -127,6 +126,7 @@ pub(crate) struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
+    /// An exchange at its beginning, with its idle timeout.
     pub(crate) fn new(
         connection: &'a mut Connection,
         prepared: &'a mut Prepared,
@@ -135,6 +135,9 @@ impl<'a> Relay<'a> {
         stream: Stream,
     ) -> Relay<'a> {
         let thread = connection.thread.clone();
+        let started = Instant::now();
+        prepared.exchange.dispatched(started);
+        connection.watch.set_deadline(thread.deadline_in(prepared.route.idle_ms));
         let download = Outgoing { bytes: thread.buffer(), sent: 0 };
         // Early bytes of the next request say nothing about whether the client is still there.
         let upload_open = !prepared.body.is_done() || connection.input.is_empty();
@@ -157,17 +160,15 @@ impl<'a> Relay<'a> {
             response: None,
             response_body: Body::Empty,
             interims: 0,
-            started: Instant::now(),
+            started,
             received: 0,
             sent: 0,
         }
     }
 
-    /// Runs the exchange to its end; the target's connection goes back to the
-    /// pool if it can serve another one.
-    pub(crate) async fn run(mut self) -> End {
-        self.touch();
-        let end = poll_fn(|context| self.poll(context)).await;
+    /// After [`Relay::poll`] was ready: the target's connection goes back to
+    /// the pool if it can serve another request.
+    pub(crate) fn finish(mut self, end: End) -> End {
         if matches!(end, End::Complete { .. }) {
             self.connection.client.finish();
         }
@@ -188,7 +189,8 @@ impl<'a> Relay<'a> {
         End::Complete { keep_client: whole && response.keep_client }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+    /// Moves bytes until the exchange ended.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         if let Poll::Ready(end) = self.poll_upload(context) {
             return Poll::Ready(end);
         }
@@ -530,10 +532,10 @@ impl<'a> Relay<'a> {
             return Some(End::BadAnswer);
         };
         head.keep_target &= used == rest.len();
-        let (thread, took) = (self.thread.index, self.started.elapsed());
+        let now = Instant::now();
+        let (thread, took) = (self.thread.index, now.saturating_duration_since(self.started));
         let exchange = &mut self.prepared.exchange;
-        exchange.responded(thread, &self.connection.node, self.target, head.status, took);
-        exchange.answer_begun(head.status);
+        exchange.responded(thread, &self.connection.node, self.target, head.status, took, now);
         self.response_body = body;
         if head.is_tunnel {
             if let Some(entry) = exchange.entry() {

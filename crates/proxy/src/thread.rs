@@ -3,26 +3,29 @@
 
 use crate::clock::Clock;
 use crate::connection;
+use crate::h2::Workers;
 use crate::http::Random;
 use crate::http::headers::ClientInfo;
 use crate::l4::{self, Door};
-use crate::log::LogSink;
-use crate::sticky::Jar;
 use crate::local::{Gone, ListenerLocal, Local};
+use crate::log::LogSink;
 use crate::metrics::Count;
 use crate::oidc::Oidc;
 use crate::registry::Place;
 use crate::state::Table;
+use crate::sticky::Jar;
 use crate::stream::Stream;
 use crate::tls;
 use crate::upstream::{Connector, Transport};
 use crate::watch::Watches;
 use elastane_domain::time::Time;
+use rustix::net::sockopt::set_tcp_nodelay;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,6 +125,7 @@ pub(crate) struct Thread {
     service_now: Cell<Time>,
     scratch: RefCell<Box<[u8]>>,
     spare: RefCell<Vec<Vec<u8>>>,
+    pub(crate) workers: Workers,
 }
 
 impl Thread {
@@ -282,6 +286,10 @@ impl Thread {
         // without descriptors for epoll, and then nothing works.
         match place.transport {
             Transport::Stream => {
+                // The connections that it accepts inherit it.
+                if set_tcp_nodelay(&socket, true).is_err() {
+                    return;
+                }
                 let Ok(socket) = TcpListener::from_std(socket.into()) else { return };
                 tokio::task::spawn_local(async move { thread.accept(door, socket, end).await });
             }
@@ -293,15 +301,16 @@ impl Thread {
     }
 
     async fn accept(self: Rc<Self>, door: Door, socket: TcpListener, end: Rc<Notify>) {
+        let mut ended = pin!(end.notified());
         loop {
-            let accepted = tokio::select! {
-                biased;
-                () = end.notified() => break,
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => self.open(stream, peer, &door),
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            let accepted = poll_fn(|context| match ended.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => socket.poll_accept(context).map(Some),
+            });
+            match accepted.await {
+                Some(Ok((stream, peer))) => self.open(stream, peer, &door),
+                Some(Err(_)) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                None => break,
             }
         }
         // The successor serves what waits in the queue.
@@ -332,9 +341,6 @@ impl Thread {
             balancer.ledger.add(self.index, Count::RejectedConnections, 1);
             return;
         }
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
         if let Some(flow) = listener.flow() {
             return l4::spawn(self.clone(), flow, door.clone(), stream, peer);
         }
@@ -359,6 +365,9 @@ impl Thread {
         };
         match listener {
             Some(listener) => {
+                if stream.set_nodelay(true).is_err() {
+                    return;
+                }
                 self.open(stream, peer, &Door { listener, node: Ipv4Addr::UNSPECIFIED, is_inside: false });
             }
             None => connection::spawn_unknown(self.clone(), Stream::Plain(stream)),
@@ -392,6 +401,7 @@ async fn serve(mut setup: Setup) {
         clock: setup.clock,
         scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
         spare: RefCell::new(Vec::new()),
+        workers: Workers::default(),
     });
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -139,18 +139,16 @@ impl ConnectError {
     }
 }
 
-/// A connection for one request; `true` if it served one before. The watch's
-/// deadline is set anew for each step.
-pub(crate) async fn checkout(
+/// A connection for one request when the pool has none to give at once;
+/// `true` if it served one before. The watch's deadline is set anew for each
+/// step.
+pub(crate) async fn open(
     thread: &Thread,
     target: &TargetLocal,
     watch: &Watch,
     fresh: bool,
 ) -> Result<(Stream, bool), ConnectError> {
     let pool = &target.pool;
-    if !fresh && let Some(stream) = pool.take() {
-        return Ok((stream, true));
-    }
     watch.set_deadline(thread.deadline_in(CONNECT_TIMEOUT_MS));
     let _turn = match pool.speaks.http2 && !fresh {
         true => match watch.guard(pool.http2.take_or_turn(pool.scheme())).await {
@@ -237,7 +235,8 @@ impl Pool {
     /// Keeps a connection whose last response is complete.
     pub(crate) fn put(&self, stream: Stream, now_ms: u64) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < POOL_MAX && is_quiet(&stream) {
+        // Whether it is still open is asked when it is taken.
+        if idle.len() < POOL_MAX {
             idle.push((stream, now_ms));
         }
     }

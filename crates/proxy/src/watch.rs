@@ -38,7 +38,7 @@ pub(crate) struct Watch {
     deadline: Cell<u64>,
     doing: Cell<Doing>,
     /// The listener's serial number.
-    listener: u64,
+    listener: Cell<u64>,
     interrupt: Cell<Option<Interrupt>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -50,6 +50,11 @@ impl Watch {
         if self.interrupt.get() == Some(Interrupt::Timeout) {
             self.interrupt.set(None);
         }
+    }
+
+    /// Makes it the watch of a request of another listener.
+    pub(crate) fn set_listener(&self, listener: u64) {
+        self.listener.set(listener);
     }
 
     pub(crate) fn set_doing(&self, doing: Doing) {
@@ -106,7 +111,7 @@ impl Watches {
         let watch = Rc::new(Watch {
             deadline: Cell::new(deadline),
             doing: Cell::new(Doing::Idle),
-            listener,
+            listener: Cell::new(listener),
             interrupt: Cell::new(None),
             waker: RefCell::new(None),
         });
@@ -132,7 +137,7 @@ impl Watches {
     /// Interrupts the idle connections of a listener.
     pub(crate) fn close_idle(&self, listener: u64) {
         self.interrupt_where(Interrupt::Closing, |watch| {
-            watch.listener == listener && matches!(watch.doing.get(), Doing::Idle | Doing::Multiplexed)
+            watch.listener.get() == listener && matches!(watch.doing.get(), Doing::Idle | Doing::Multiplexed)
         });
     }
 

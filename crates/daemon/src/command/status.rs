@@ -73,10 +73,9 @@ fn render(status: &admin::Status) -> String {
 fn data_plane(proxy: &admin::ProxyStatus) -> String {
     let trouble = if proxy.trouble.is_empty() { String::new() } else { format!(" ({})", proxy.trouble) };
     match proxy.pid {
-        Some(pid) => format!(
-            "data plane: process {pid}, {}, routing generation {}{trouble}\n",
-            proxy.version, proxy.generation
-        ),
+        Some(pid) => {
+            format!("data plane: process {pid}, {}, routing generation {}{trouble}\n", proxy.version, proxy.generation)
+        }
         None => format!("data plane: no process is attached{trouble}\n"),
     }
 }

@@ -7,7 +7,7 @@
 //! holds the other.
 
 use super::chunks::{self, Chunks, FRAMING_BYTES};
-use super::head::{self, Framing};
+use super::head::{self, Framing, ReadResponse};
 use super::to_io;
 use crate::http::headers::ClientProtocol;
 use bytes::{Buf, Bytes};
@@ -21,13 +21,15 @@ use tokio::io::ReadBuf;
 
 /// What a head usually needs.
 const HEAD_BYTES: usize = 512;
+/// Most memory for heads that is kept for the next request.
+const HEAD_BYTES_KEPT: usize = 2048;
 /// Most of a head that is kept until it is whole; the engine writes heads at once.
 const PARTIAL_MAX: usize = 128 * 1024;
 
 /// What of the request was read.
 enum Upload {
-    /// The head or the trailers wait as text; then what follows.
-    Text { text: Vec<u8>, read: usize, then: After },
+    /// The head or the trailers wait as text, of which so much was read; then what follows.
+    Text { read: usize, then: After },
     /// The body.
     Body { chunked: bool },
     /// Nothing more.
@@ -60,6 +62,8 @@ enum Rest {
 /// A request of an HTTP/2 client.
 pub(crate) struct ClientStream {
     body: RecvStream,
+    /// The head or the trailers.
+    text: Vec<u8>,
     /// The rest of a frame.
     frame: Bytes,
     upload: Upload,
@@ -69,11 +73,11 @@ pub(crate) struct ClientStream {
 }
 
 impl ClientStream {
-    /// Takes over a request.
-    pub(super) fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> ClientStream {
+    /// Takes over a request; its head is written to `text`, which is empty.
+    pub(super) fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>, mut text: Vec<u8>) -> ClientStream {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
-        let mut text = Vec::with_capacity(HEAD_BYTES);
+        text.reserve(HEAD_BYTES);
         let then = match head::write_request(&parts, has_body, &mut text) {
             Framing::Empty | Framing::UntilEnd => After::Done,
             Framing::Length(_) => After::Body { chunked: false },
@@ -81,8 +85,9 @@ impl ClientStream {
         };
         ClientStream {
             body,
+            text,
             frame: Bytes::new(),
-            upload: Upload::Text { text, read: 0, then },
+            upload: Upload::Text { read: 0, then },
             download: Download::Head { partial: Vec::new(), respond },
             protocol: head::protocol(&parts.headers),
             is_head: parts.method == Method::HEAD,
@@ -92,6 +97,14 @@ impl ClientStream {
     /// What the client speaks: HTTP/2 or gRPC.
     pub(crate) fn protocol(&self) -> ClientProtocol {
         self.protocol
+    }
+
+    /// The memory of the request's head, which is not needed any more; empty.
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        text.shrink_to(HEAD_BYTES_KEPT);
+        text
     }
 
     /// Whether the response went out whole.
@@ -116,7 +129,8 @@ impl ClientStream {
         let before = out.filled().len();
         loop {
             match &mut self.upload {
-                Upload::Text { text, read, then } => {
+                Upload::Text { read, then } => {
+                    let text = &self.text;
                     let taken = out.remaining().min(text.len() - *read);
                     out.put_slice(&text[*read..*read + taken]);
                     *read += taken;
@@ -177,9 +191,9 @@ impl ClientStream {
         let trailers = ready!(self.body.poll_trailers(context)).map_err(to_io)?;
         self.upload = Upload::Done;
         if chunked {
-            let mut text = Vec::new();
-            head::write_trailers(&trailers.unwrap_or_default(), &mut text);
-            self.upload = Upload::Text { text, read: 0, then: After::Done };
+            self.text.clear();
+            head::write_trailers(&trailers.unwrap_or_default(), &mut self.text);
+            self.upload = Upload::Text { read: 0, then: After::Done };
         }
         Poll::Ready(Ok(()))
     }
@@ -233,7 +247,7 @@ impl ClientStream {
         let mut taken = 0;
         loop {
             let read = head::read_response(&input[taken..], self.is_head).map_err(|_| invalid())?;
-            let Some((mut response, framing, length)) = read else {
+            let Some(ReadResponse { mut response, framing, length, body }) = read else {
                 if input.len() > PARTIAL_MAX {
                     return Err(invalid());
                 }
@@ -248,6 +262,13 @@ impl ClientStream {
             }
             if self.protocol == ClientProtocol::Grpc {
                 explain(&mut response);
+            }
+            if let Some(body) = body {
+                // It waits in the connection if the client has no room for it yet.
+                let mut send = respond.send_response(response, false).map_err(to_io)?;
+                send.send_data(body, true).map_err(to_io)?;
+                self.download = Download::Done;
+                return Ok(Some(input.len()));
             }
             let rest = match framing {
                 Framing::Empty => None,

@@ -139,8 +139,21 @@ fn bodiless(status: u16) -> bool {
     status < 200 || status == 204 || status == 304
 }
 
+/// Most of a body that is copied together with its head.
+const SMALL_BODY_MAX: usize = 16 * 1024;
+
+/// A response head that the engine wrote.
+pub(super) struct ReadResponse {
+    pub(super) response: Response<()>,
+    pub(super) framing: Framing,
+    /// Bytes of input that the head took.
+    pub(super) length: usize,
+    /// The body, if all of it came with the head and it is small.
+    pub(super) body: Option<Bytes>,
+}
+
 /// Reads a response head that the engine wrote. `None`: it is not complete.
-pub(super) fn read_response(input: &[u8], is_head: bool) -> Result<Option<(Response<()>, Framing, usize)>, BadHead> {
+pub(super) fn read_response(input: &[u8], is_head: bool) -> Result<Option<ReadResponse>, BadHead> {
     let mut headers = [const { MaybeUninit::<Header>::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -151,7 +164,8 @@ pub(super) fn read_response(input: &[u8], is_head: bool) -> Result<Option<(Respo
         _ => return Err(BadHead),
     };
     let status = StatusCode::from_u16(parsed.code.ok_or(BadHead)?).map_err(|_| BadHead)?;
-    let text = Bytes::copy_from_slice(&input[..length]);
+    let is_small = input.len() - length <= SMALL_BODY_MAX;
+    let text = Bytes::copy_from_slice(if is_small { input } else { &input[..length] });
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = Version::HTTP_2;
@@ -163,7 +177,11 @@ pub(super) fn read_response(input: &[u8], is_head: bool) -> Result<Option<(Respo
     if framing == Framing::Length(0) {
         framing = Framing::Empty;
     }
-    Ok(Some((response, framing, length)))
+    let body = match framing {
+        Framing::Length(bytes) if (text.len() - length) as u64 == bytes => Some(text.slice(length..)),
+        _ => None,
+    };
+    Ok(Some(ReadResponse { response, framing, length, body }))
 }
 
 /// Reads a request head that the engine wrote. `None`: it is not complete.
@@ -278,12 +296,15 @@ mod tests {
             ("HTTP/1.1 304 Not Modified\r\nX-A: b\r\n\r\n", false, Framing::Empty),
         ] {
             let input = [head.as_bytes(), b"rest"].concat();
-            let (response, framing, length) = read_response(&input, is_head).unwrap().unwrap();
+            let ReadResponse { response, framing, length, body } = read_response(&input, is_head).unwrap().unwrap();
             assert_eq!((framing, length), (want, head.len()), "{head}");
+            assert_eq!(body, None);
             assert_eq!(response.headers()["x-a"], "b");
             assert!(!response.headers().contains_key("connection") && !response.headers().contains_key("keep-alive"));
         }
         assert!(read_response(b"HTTP/1.1 200 OK\r\n", false).unwrap().is_none());
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nrest";
+        assert_eq!(read_response(whole, false).unwrap().unwrap().body.unwrap(), "rest");
     }
 
     /// A head for a target becomes pseudo-headers and keeps what passes.

@@ -12,11 +12,13 @@ mod head;
 mod pool;
 mod server;
 mod target;
+mod workers;
 
 pub(crate) use client::ClientStream;
 pub(crate) use pool::Http2Pool;
 pub(crate) use server::spawn;
 pub(crate) use target::TargetStream;
+pub(crate) use workers::Workers;
 
 use std::io;
 

@@ -1,13 +1,11 @@
 //! A client's HTTP/2 connection: accepts its requests, bounds what it may
 //! cost, and says goodbye in order.
 
-use super::client::ClientStream;
+use super::workers::{Job, Watched};
 use super::{CONNECTION_WINDOW, HEADER_LIST_MAX, STREAM_WINDOW};
-use crate::connection::Connection;
 use crate::exchange::ClientConnection;
-use crate::http::headers::{ClientInfo, ClientProtocol};
+use crate::http::headers::ClientInfo;
 use crate::local::{ListenerLocal, NodeLocal};
-use crate::metrics::Count;
 use crate::route::Route;
 use crate::stream::Stream;
 use crate::thread::Thread;
@@ -51,39 +49,16 @@ struct Tally {
 }
 
 /// Who is served, and where.
-#[derive(Clone)]
-struct Client {
-    thread: Rc<Thread>,
-    listener: Rc<ListenerLocal>,
-    node: Rc<NodeLocal>,
-    peer: Rc<ClientInfo>,
+pub(super) struct Client {
+    pub(super) thread: Rc<Thread>,
+    pub(super) listener: Rc<ListenerLocal>,
+    pub(super) node: Rc<NodeLocal>,
+    pub(super) peer: Rc<ClientInfo>,
 }
 
 impl Client {
-    fn route(&self) -> Rc<Route> {
+    pub(super) fn route(&self) -> Rc<Route> {
         self.listener.route.borrow().clone()
-    }
-}
-
-/// A watch with its place, given back when dropped.
-struct Watched {
-    thread: Rc<Thread>,
-    slot: usize,
-    watch: Rc<Watch>,
-}
-
-impl Watched {
-    fn new(client: &Client) -> Watched {
-        let thread = client.thread.clone();
-        let deadline = thread.deadline_in(client.route().idle_ms);
-        let (slot, watch) = thread.watches.add(client.listener.serial, deadline);
-        Watched { thread, slot, watch }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.thread.watches.remove(self.slot);
     }
 }
 
@@ -109,14 +84,14 @@ impl Drop for Registration {
 }
 
 /// Counts one request while it is under way.
-struct Ticket {
+pub(super) struct Ticket {
     tally: Rc<Tally>,
     thread: Rc<Thread>,
 }
 
 impl Ticket {
     /// Whether the client got its answer.
-    fn ended(self, answered: bool) {
+    pub(super) fn ended(self, answered: bool) {
         let cell = if answered { &self.tally.answered } else { &self.tally.cancelled };
         cell.set(cell.get() + 1);
     }
@@ -130,7 +105,7 @@ impl Drop for Ticket {
 }
 
 struct Server {
-    client: Client,
+    client: Rc<Client>,
     watch: Rc<Watch>,
     connection: server::Connection<Stream, Bytes>,
     tally: Rc<Tally>,
@@ -149,7 +124,7 @@ pub(crate) fn spawn(
     stream: Stream,
     peer: Rc<ClientInfo>,
 ) {
-    let client = Client { thread, listener, node, peer };
+    let client = Rc::new(Client { thread, listener, node, peer });
     let registration = Registration::new(&client);
     tokio::task::spawn_local(async move {
         let _registration = registration;
@@ -158,7 +133,7 @@ pub(crate) fn spawn(
     });
 }
 
-async fn serve(client: Client, watch: Rc<Watch>, stream: Stream) {
+async fn serve(client: Rc<Client>, watch: Rc<Watch>, stream: Stream) {
     let route = client.route();
     watch.set_doing(Doing::Multiplexed);
     watch.set_deadline(client.thread.deadline_in(route.idle_ms));
@@ -217,10 +192,9 @@ impl Server {
         if tally.active.get() > ACTIVE_MAX || tally.cancelled.get() > tally.answered.get() + CANCELLED_MAX {
             self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         }
-        let thread = self.client.thread.clone();
-        let stream = ClientStream::new(request, respond);
-        let ticket = Ticket { tally: tally.clone(), thread };
-        spawn_request(self.client.clone(), stream, ticket);
+        let thread = &self.client.thread;
+        let ticket = Ticket { tally: tally.clone(), thread: thread.clone() };
+        thread.workers.serve(Job { client: self.client.clone(), request, respond, ticket });
     }
 
     /// Looks at a deadline that passed; `true` if the connection ends at once.
@@ -257,23 +231,4 @@ impl Server {
             self.watch.set_deadline(self.client.thread.deadline_in(idle_ms));
         }
     }
-}
-
-/// Serves one request as a connection of its own.
-fn spawn_request(client: Client, stream: ClientStream, ticket: Ticket) {
-    let watched = Watched::new(&client);
-    let protocol = stream.protocol();
-    if protocol == ClientProtocol::Grpc {
-        client.node.state.ledger.add(client.thread.index, Count::GrpcRequests, 1);
-    }
-    let Client { thread, listener, node, peer } = client;
-    let watch = watched.watch.clone();
-    let stream = Stream::Http2(Box::new(stream));
-    let mut connection = Connection::new(thread, listener, node, watch, stream, peer, protocol);
-    tokio::task::spawn_local(async move {
-        let _watched = watched;
-        connection.serve().await;
-        let answered = matches!(&connection.client, Stream::Http2(stream) if stream.is_answered());
-        ticket.ended(answered);
-    });
 }

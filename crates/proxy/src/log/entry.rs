@@ -2,7 +2,6 @@
 
 use super::LogLocal;
 use crate::http::push_decimal;
-use elastane_domain::id::TargetGroupArn;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -102,7 +101,8 @@ pub(crate) struct Entry {
     pub(super) request: Vec<u8>,
     pub(super) user_agent: Vec<u8>,
     pub(crate) tls: Option<Rc<TlsFacts>>,
-    pub(super) group: Option<TargetGroupArn>,
+    /// Empty without one.
+    pub(super) group: Vec<u8>,
     pub(super) trace_id: Vec<u8>,
     /// 0 for the default rule, -1 when evaluation failed, `None` without a rule.
     pub(crate) priority: Option<i32>,
@@ -141,7 +141,7 @@ impl Entry {
             request: Vec::new(),
             user_agent: Vec::new(),
             tls: None,
-            group: None,
+            group: Vec::new(),
             trace_id: Vec::new(),
             priority: None,
             actions: Vec::new(),
@@ -163,6 +163,7 @@ impl Entry {
             (&mut self.request, old.request),
             (&mut self.user_agent, old.user_agent),
             (&mut self.trace_id, old.trace_id),
+            (&mut self.group, old.group),
         ] {
             text.clear();
             *mine = text;
@@ -234,8 +235,9 @@ impl Entry {
     }
 
     /// Field 17.
-    pub(crate) fn group(&mut self, arn: &TargetGroupArn) {
-        self.group = Some(arn.clone());
+    pub(crate) fn group(&mut self, arn: &str) {
+        self.group.clear();
+        self.group.extend_from_slice(arn.as_bytes());
     }
 
     /// A target that is tried; the same one again only once.
@@ -245,10 +247,10 @@ impl Entry {
         }
     }
 
-    /// The target tried last answered.
-    pub(crate) fn responded(&mut self, status: u16, took: Duration) {
+    /// The target tried last answered now.
+    pub(crate) fn responded(&mut self, status: u16, took: Duration, now: Instant) {
         self.target_took = Some(took);
-        self.target_answered = Some(Instant::now());
+        self.target_answered = Some(now);
         if let Some((_, answered)) = self.targets.last_mut() {
             *answered = Some(status);
         }

@@ -1,8 +1,9 @@
 //! The access log's line, field by field (alb.md 10), without `fmt`.
 
 use super::{Entry, LogFile};
-use crate::http::push_decimal;
+use crate::http::{push_decimal, push_hex};
 use elastane_domain::time::{Civil, Time};
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(super) fn write(entry: &Entry, file: &LogFile, now_micros: i64, out: &mut Ve
     let tls = entry.tls.as_deref();
     text(tls.map_or("-", |tls| &tls.cipher).as_bytes(), out);
     text(tls.map_or("-", |tls| &tls.protocol).as_bytes(), out);
-    text(entry.group.as_ref().map_or("-", |arn| arn.as_str()).as_bytes(), out);
+    text(&entry.group, out);
     quoted(&entry.trace_id, out);
     quoted(tls.and_then(|tls| tls.server_name.as_deref()).unwrap_or_default().as_bytes(), out);
     quoted(tls.map_or("", |tls| &tls.certificate).as_bytes(), out);
@@ -134,22 +135,42 @@ pub(super) fn quoted(field: &[u8], out: &mut Vec<u8>) {
     if field.is_empty() {
         out.push(b'-');
     }
-    for &byte in field {
-        match byte {
-            b'"' | b'\\' | 0..0x20 | 0x7f.. => {
-                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-                out.extend_from_slice(b"\\x");
-                out.extend_from_slice(&digits);
-            }
-            _ => out.push(byte),
-        }
+    let mut rest = field;
+    // Nearly all fields are copied whole.
+    while let Some(place) = rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f..)) {
+        let byte = rest[place];
+        out.extend_from_slice(&rest[..place]);
+        out.extend_from_slice(b"\\x");
+        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        rest = &rest[place + 1..];
     }
+    out.extend_from_slice(rest);
     out.extend_from_slice(b"\" ");
+}
+
+/// A second as the log writes it, up to the point.
+type Second = [u8; 20];
+
+thread_local! {
+    /// The second that this thread wrote last: the next one is mostly the same.
+    static LAST_SECOND: Cell<(i64, Second)> = const { Cell::new((i64::MIN, [b'0'; 20])) };
 }
 
 /// `2018-07-02T22:23:00.186641Z`.
 pub(super) fn push_micros(micros: i64, out: &mut Vec<u8>) {
-    let civil = Civil::from(Time(micros.div_euclid(1000)));
+    let seconds = micros.div_euclid(1_000_000);
+    let (known, mut text) = LAST_SECOND.get();
+    if known != seconds {
+        text = second(seconds);
+        LAST_SECOND.set((seconds, text));
+    }
+    out.extend_from_slice(&text);
+    push_padded(micros.rem_euclid(1_000_000) as u64, 6, out);
+    out.push(b'Z');
+}
+
+fn second(seconds: i64) -> Second {
+    let civil = Civil::from(Time(seconds * 1000));
     let parts = [
         (u64::try_from(civil.year).unwrap_or(0), 4, b'-'),
         (u64::from(civil.month), 2, b'-'),
@@ -157,12 +178,13 @@ pub(super) fn push_micros(micros: i64, out: &mut Vec<u8>) {
         (u64::from(civil.hour), 2, b':'),
         (u64::from(civil.minute), 2, b':'),
         (u64::from(civil.second), 2, b'.'),
-        (micros.rem_euclid(1_000_000) as u64, 6, b'Z'),
     ];
+    let mut text = Vec::with_capacity(size_of::<Second>());
     for (number, digits, end) in parts {
-        push_padded(number, digits, out);
-        out.push(end);
+        push_padded(number, digits, &mut text);
+        text.push(end);
     }
+    text.try_into().expect("the parts have so many digits")
 }
 
 /// Seconds with three decimals.
@@ -203,9 +225,8 @@ pub(super) fn push_connection_id(id: u128, out: &mut Vec<u8>) {
         return;
     }
     out.extend_from_slice(b"TID_");
-    for digit in (0..32).rev() {
-        out.push(HEX[((id >> (digit * 4)) & 15) as usize].to_ascii_lowercase());
-    }
+    push_hex(out, (id >> 64) as u64, 16);
+    push_hex(out, id as u64, 16);
 }
 
 fn push_ip(ip: Ipv4Addr, out: &mut Vec<u8>) {

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -174,6 +175,8 @@ pub(super) struct Core {
     /// The daemon's stream, and since when there is none.
     claim: Mutex<(Option<UnixStream>, Instant)>,
     fate: Mutex<Fate>,
+    /// Attachments of processes that take over or have done so.
+    successors: AtomicUsize,
 }
 
 /// What is to become of the process.
@@ -209,6 +212,7 @@ impl Core {
             predecessor: Mutex::default(),
             claim: Mutex::new((None, Instant::now())),
             fate: Mutex::new(Fate::Serve),
+            successors: AtomicUsize::new(0),
         }
     }
 
@@ -327,8 +331,15 @@ impl Core {
         }
     }
 
+    /// A process attaches that is to take over: it may take the post now, and
+    /// this process goes on serving until it is told to retire.
+    pub(super) fn successor_attached(&self) {
+        self.successors.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The successor of a process that finishes is gone: nobody would find it.
     pub(super) fn orphaned(&self) {
+        self.successors.fetch_sub(1, Ordering::Relaxed);
         if let Fate::Finish { until } = &mut *lock(&self.fate) {
             *until = (*until).min(Instant::now() + ORPHANED_LIMIT);
         }
@@ -353,13 +364,18 @@ impl Core {
         match *lock(&self.fate) {
             Fate::End => true,
             Fate::Finish { until } => self.has_finished() || Instant::now() > until,
-            Fate::Serve => !post.is_held() || self.is_forgotten(),
+            Fate::Serve => (!post.is_held() && !self.has_successor()) || self.is_forgotten(),
         }
     }
 
     /// Neither it nor a predecessor serves anybody.
     fn has_finished(&self) -> bool {
         self.proxy().remaining() == Some(0) && lock(&self.predecessor).is_none()
+    }
+
+    /// Whether somebody is there who says when to retire.
+    fn has_successor(&self) -> bool {
+        self.successors.load(Ordering::Relaxed) > 0
     }
 
     fn is_forgotten(&self) -> bool {
@@ -414,6 +430,8 @@ pub fn serve(service: &Service, make: impl FnOnce(Parts) -> ProxyConfig) -> io::
     }
     core.last_words();
     post.leave();
+    // Sessions may keep the core, and with it the proxy, until the process ends.
+    core.proxy().stop();
     Ok(())
 }
 

@@ -82,6 +82,9 @@ fn serve(core: &Arc<Core>, stream: &UnixStream) -> io::Result<()> {
         let tell = move || drop(tell_facts(&core, &sender, role));
         std::thread::Builder::new().name("facts".to_owned()).spawn(tell)?;
     }
+    if greeting.role == Role::Successor {
+        core.successor_attached();
+    }
     let mut session = Session { core, sender, role: greeting.role, attachment };
     let ended = session.carry_out_all(&mut receiver);
     match greeting.role {

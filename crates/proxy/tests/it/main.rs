@@ -2,8 +2,8 @@
 //! wait is for an event and has a limit that only a hang reaches.
 
 mod bodies;
-mod codes;
 mod certificates;
+mod codes;
 mod differential;
 mod failures;
 mod flows;
@@ -13,12 +13,12 @@ mod http2;
 mod http2_client;
 mod inside;
 mod lifecycle;
-mod remote;
 mod logs;
 mod oidc;
+mod remote;
 mod rules;
 mod splice;
 mod support;
 mod targets;
-mod tunnels;
 mod tls;
+mod tunnels;

@@ -1,8 +1,8 @@
 //! Real targets and clients over loopback, and a proxy between them.
 
 use elastane_domain::routing::{
-    Action, Admission, Certificate, HealthCheck, Listener, LoadBalancer, ProxyFact, Rule, Snapshot, Target, TargetGroup,
-    TargetKey, TrustStore,
+    Action, Admission, Certificate, HealthCheck, Listener, LoadBalancer, ProxyFact, Rule, Snapshot, Target,
+    TargetGroup, TargetKey, TrustStore,
 };
 use elastane_domain::time::{Span, Time};
 use elastane_proxy::{Clock, Connector, FactSink, HostConnector, Proxy, ProxyConfig};

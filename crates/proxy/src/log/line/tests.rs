@@ -53,12 +53,12 @@ fn forwarded() -> Entry {
     entry.user_agent(b"curl/7.46.0");
     entry.trace_id(b"Root=1-58337262-36d228ad5d99923122bbe354");
     let arn = "arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/my-targets/73e2d6bc24d8a067";
-    entry.group(&arn.into());
+    entry.group(arn);
     entry.target("10.0.0.1:80".parse().unwrap());
     entry.action(ActionTaken::Forward);
     (entry.priority, entry.status, entry.received, entry.sent) = (Some(0), 200, 34, 366);
     entry.dispatched = Some(entry.began);
-    entry.responded(200, Duration::from_micros(1_400));
+    entry.responded(200, Duration::from_micros(1_400), Instant::now());
     entry.answer_begun = entry.target_answered;
     entry.connection_id = 0x1234_abcd_5678_ef90;
     entry
@@ -121,7 +121,7 @@ fn alb_10_fields() {
         (14, |entry| entry.user_agent(b""), "-"),
         (15, |entry| entry.tls = Some(tls()), "ECDHE-RSA-AES128-GCM-SHA256"),
         (16, |entry| entry.tls = Some(tls()), "TLSv1.2"),
-        (17, |entry| entry.group = None, "-"),
+        (17, |entry| entry.group.clear(), "-"),
         (19, |entry| entry.tls = Some(tls()), "www.example.com"),
         (20, |entry| entry.tls = Some(tls()), "session-reused"),
         (21, |entry| entry.priority = Some(50_000), "50000"),
