@@ -28,13 +28,13 @@ class Fleet:
         self.vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
         # All of them: an instance may be launched in any, and a target in a zone without a node is not used.
         self.subnets = [subnet["SubnetId"] for subnet in self.ec2.describe_subnets()["Subnets"]]
-        # The target directory may be closed to the user that the daemon runs as.
-        self.target = shutil.copy2(program("target"), daemon.base / "target")
 
     def launch(self, count):
+        # The target directory may be closed to the user that the daemon runs as.
+        target = shutil.copy2(program("target"), self.daemon.base / "target")
         user_data = f"""#!/bin/sh
 echo $$ > "$ELASTANE_ROOT/pid"
-exec {self.target} "$ELASTANE_LOCAL_IPV4:{PORT}" "$ELASTANE_INSTANCE_ID"
+exec {target} "$ELASTANE_LOCAL_IPV4:{PORT}" "$ELASTANE_INSTANCE_ID"
 """
         image = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         made = self.ec2.run_instances(

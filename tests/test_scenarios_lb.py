@@ -60,10 +60,8 @@ exec /usr/bin/python3 "$ELASTANE_ROOT/tmp/app.py"
 @pytest.fixture(scope="module")
 def site(daemon):
     """A group of two, at most ten, behind a load balancer with the health check of S3's document."""
-    fleet = Fleet.__new__(Fleet)
-    fleet.daemon, fleet.ec2, fleet.lb = daemon, daemon.client("ec2"), daemon.client("elbv2")
-    fleet.vpc = fleet.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    fleet.subnets = [subnet["SubnetId"] for subnet in fleet.ec2.describe_subnets()["Subnets"]][:2]
+    fleet = Fleet(daemon)
+    fleet.subnets = fleet.subnets[:2]
     fleet.scaling = daemon.client("autoscaling")
     front = fleet.ec2.create_security_group(GroupName="front", Description="HTTP", VpcId=fleet.vpc)["GroupId"]
     for port in (80, PORT, REFUSING_PORT):
