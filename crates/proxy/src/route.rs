@@ -210,8 +210,8 @@ impl Request for Seen<'_, '_, '_> {
         self.view.query()
     }
 
-    fn header(&self, name: &str, found: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.view.values(name).any(found)
+    fn each_header(&self, each: &mut dyn FnMut(&[u8], &[u8])) {
+        self.view.headers().for_each(|(name, value)| each(name, value));
     }
 
     fn source(&self) -> IpAddr {

@@ -142,9 +142,7 @@ impl Request for Get<'_> {
         None
     }
 
-    fn header(&self, _: &str, _: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        false
-    }
+    fn each_header(&self, _: &mut dyn FnMut(&[u8], &[u8])) {}
 
     fn source(&self) -> IpAddr {
         IpAddr::V4(Ipv4Addr::LOCALHOST)

@@ -9,6 +9,7 @@ mod errors;
 mod groups;
 mod instances;
 mod lookup;
+mod pending;
 mod policies;
 mod policy_kinds;
 mod settings;
@@ -29,6 +30,7 @@ pub use capacity::set_desired_capacity;
 pub use describe::{describe_auto_scaling_groups, describe_auto_scaling_instances};
 pub use groups::{create_auto_scaling_group, delete_auto_scaling_group, update_auto_scaling_group};
 pub use instances::{set_instance_health, set_instance_protection, terminate_instance_in_auto_scaling_group};
+pub use pending::*;
 pub use policies::{delete_policy, describe_policies, execute_policy, put_scaling_policy};
 pub use tags::{create_or_update_tags, delete_tags, describe_tags};
 pub use traffic::{

@@ -101,12 +101,12 @@ impl rules::Request for Asked<'_> {
         self.url.query.map(str::as_bytes)
     }
 
-    fn header(&self, name: &str, found: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        let mut given = self.question.headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
-        if name == "host" && !self.question.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case("host")) {
-            return found(self.url.host.as_bytes());
+    fn each_header(&self, each: &mut dyn FnMut(&[u8], &[u8])) {
+        let given = &self.question.headers;
+        if !given.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            each(b"host", self.url.host.as_bytes());
         }
-        given.any(|(_, value)| found(value.as_bytes()))
+        given.iter().for_each(|(name, value)| each(name.as_bytes(), value.as_bytes()));
     }
 
     fn source(&self) -> IpAddr {

@@ -1,17 +1,20 @@
 //! Which rules can match at all, found without looking at each of them: rules
 //! are taken in blocks of 128, a set of rules is one word, and the literal
-//! starts of patterns are in one sorted list. The rules that remain are then
-//! evaluated one by one, so the index may name too many, never too few.
+//! starts of patterns are in one sorted list; patterns without one go by what
+//! they contain. The rules that remain are then evaluated one by one, so the
+//! index may name too many, never too few.
 
 use super::Request;
 use super::condition::Test;
+use super::grams::Grams;
+use super::headers::Headers;
 use super::pattern::{Matcher, PATTERN_BYTES_MAX};
 
 /// Rules in a block: one bit each in a `u128`.
 pub(super) const BLOCK_RULES: usize = 128;
 
 /// An index of up to [`BLOCK_RULES`] rules.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Block {
     /// Methods that conditions name, with the rules that do.
     methods: Vec<(Box<[u8]>, u128)>,
@@ -20,48 +23,69 @@ pub(super) struct Block {
     paths: Literals,
     /// Path patterns that begin with a wildcard and do not end with one.
     path_ends: Literals,
+    /// Path patterns that begin and end with a wildcard.
+    path_parts: Grams,
+    headers: Headers,
+    /// Rules with a condition on the query, by what must be in it.
+    queries: Grams,
+    any_query: u128,
 }
 
 impl Block {
     /// `rules` are the conditions of at most [`BLOCK_RULES`] rules.
     pub(super) fn new<'a>(rules: impl Iterator<Item = &'a [Test]>) -> Block {
-        let mut block = Block {
-            methods: Vec::new(),
-            any_method: 0,
-            hosts: Literals::default(),
-            paths: Literals::default(),
-            path_ends: Literals::default(),
-        };
+        let mut block = Block::default();
         for (n, tests) in rules.enumerate() {
-            let rule = 1_u128 << n;
-            block.any_method |= rule;
-            let (mut host, mut path) = (false, false);
-            for test in tests {
-                match test {
-                    Test::Method(methods) if block.any_method & rule != 0 => {
-                        block.any_method &= !rule;
-                        methods.iter().for_each(|method| block.add_method(method, rule));
-                    }
-                    Test::Host(matchers) if !host => {
-                        host = true;
-                        block.hosts.add(matchers.iter(), rule, End::Tail);
-                    }
-                    Test::Path(matchers) if !path => {
-                        path = true;
-                        let (ends, heads): (Vec<_>, Vec<_>) = matchers.iter().partition(|one| begins_anyhow(one));
-                        block.paths.add(heads.into_iter(), rule, End::Head);
-                        block.path_ends.add(ends.into_iter(), rule, End::Tail);
-                    }
-                    _ => {}
-                }
-            }
-            block.hosts.any |= if host { 0 } else { rule };
-            block.paths.any |= if path { 0 } else { rule };
+            block.add(tests, 1_u128 << n);
         }
         block.hosts.finish();
         block.paths.finish();
         block.path_ends.finish();
+        block.headers.finish();
         block
+    }
+
+    /// Adds a rule by the first of its conditions of each kind.
+    fn add(&mut self, tests: &[Test], rule: u128) {
+        let (mut method, mut host, mut path, mut header, mut query) = (false, false, false, false, false);
+        let first = |seen: &mut bool| !std::mem::replace(seen, true);
+        for test in tests {
+            match test {
+                Test::Method(methods) if first(&mut method) => {
+                    methods.iter().for_each(|method| self.add_method(method, rule));
+                }
+                Test::Host(matchers) if first(&mut host) => {
+                    matchers.iter().for_each(|matcher| self.hosts.add(matcher, rule, End::Tail));
+                }
+                Test::Path(matchers) if first(&mut path) => {
+                    matchers.iter().for_each(|matcher| self.add_path(matcher, rule));
+                }
+                Test::Header { name, values } if first(&mut header) => self.headers.add(name, values, rule),
+                Test::Query(patterns) if first(&mut query) => {
+                    for (key, value) in patterns {
+                        self.queries.add(key.as_ref().filter(|key| value.gram().is_none() && key.gram().is_some()).unwrap_or(value), rule);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.any_method |= if method { 0 } else { rule };
+        self.hosts.any |= if host { 0 } else { rule };
+        self.paths.any |= if path { 0 } else { rule };
+        self.headers.others |= if header { 0 } else { rule };
+        self.any_query |= if query { 0 } else { rule };
+    }
+
+    fn add_path(&mut self, matcher: &Matcher, rule: u128) {
+        match matcher {
+            Matcher::Wildcard(wildcard) if wildcard.head().is_empty() && !wildcard.end().is_empty() => {
+                self.path_ends.add(matcher, rule, End::Tail);
+            }
+            Matcher::Wildcard(wildcard) if wildcard.head().is_empty() && wildcard.gram().is_some() => {
+                self.path_parts.add(matcher, rule);
+            }
+            matcher => self.paths.add(matcher, rule, End::Head),
+        }
     }
 
     fn add_method(&mut self, method: &[u8], rule: u128) {
@@ -79,6 +103,9 @@ impl Block {
             let mut buffer = [0; TEXT_BYTES];
             rules |= self.path_ends.lookup(reversed(request.path(), &mut buffer, |byte| byte));
         }
+        if !self.path_parts.is_empty() {
+            rules |= self.path_parts.lookup(request.path());
+        }
         if !self.methods.is_empty() {
             let method = request.method();
             let named = self.methods.iter().find(|(known, _)| **known == *method).map_or(0, |(_, rules)| *rules);
@@ -88,20 +115,18 @@ impl Block {
             let mut buffer = [0; TEXT_BYTES];
             rules &= self.hosts.lookup(reversed(request.host(), &mut buffer, |byte| byte.to_ascii_lowercase()));
         }
+        if rules & !self.headers.others != 0 {
+            rules &= self.headers.lookup(request);
+        }
+        if rules & !self.any_query != 0 {
+            rules &= self.any_query | request.query().map_or(0, |query| self.queries.lookup(query));
+        }
         rules
     }
 }
 
 /// One byte more than the longest literal, so that a cut text equals none.
 const TEXT_BYTES: usize = PATTERN_BYTES_MAX + 1;
-
-/// Whether a pattern begins with a wildcard and ends with a literal.
-fn begins_anyhow(matcher: &Matcher) -> bool {
-    match matcher {
-        Matcher::Wildcard(wildcard) => wildcard.head().is_empty() && !wildcard.end().is_empty(),
-        Matcher::Regex(_) => false,
-    }
-}
 
 /// The end of `text`, backwards, each byte as `fold` has it.
 #[inline]
@@ -148,32 +173,30 @@ impl Literals {
         self.entries.is_empty()
     }
 
-    fn add<'a>(&mut self, matchers: impl Iterator<Item = &'a Matcher>, rule: u128, end: End) {
-        for matcher in matchers {
-            let Matcher::Wildcard(wildcard) = matcher else {
-                self.any |= rule;
-                continue;
-            };
-            let mut bytes = if end == End::Head { wildcard.head() } else { wildcard.end() }.to_vec();
-            if end == End::Tail {
-                bytes.reverse();
+    fn add(&mut self, matcher: &Matcher, rule: u128, end: End) {
+        let Matcher::Wildcard(wildcard) = matcher else {
+            self.any |= rule;
+            return;
+        };
+        let mut bytes = if end == End::Head { wildcard.head() } else { wildcard.end() }.to_vec();
+        if end == End::Tail {
+            bytes.reverse();
+        }
+        if bytes.is_empty() && !wildcard.is_literal() {
+            self.any |= rule;
+            return;
+        }
+        let at = match self.entries.binary_search_by(|entry| (*entry.bytes).cmp(&bytes)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.entries.insert(at, Literal { bytes: bytes.into(), whole: 0, start: 0, parent: None });
+                at
             }
-            if bytes.is_empty() && !wildcard.is_literal() {
-                self.any |= rule;
-                continue;
-            }
-            let at = match self.entries.binary_search_by(|entry| (*entry.bytes).cmp(&bytes)) {
-                Ok(at) => at,
-                Err(at) => {
-                    self.entries.insert(at, Literal { bytes: bytes.into(), whole: 0, start: 0, parent: None });
-                    at
-                }
-            };
-            if wildcard.is_literal() {
-                self.entries[at].whole |= rule;
-            } else {
-                self.entries[at].start |= rule;
-            }
+        };
+        if wildcard.is_literal() {
+            self.entries[at].whole |= rule;
+        } else {
+            self.entries[at].start |= rule;
         }
     }
 

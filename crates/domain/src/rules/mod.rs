@@ -9,6 +9,7 @@
 pub mod check;
 mod condition;
 mod explain;
+mod grams;
 mod index;
 mod pattern;
 mod query;
@@ -39,9 +40,16 @@ pub trait Request {
     fn path(&self) -> &[u8];
     /// What follows the first `?`; `None` without one.
     fn query(&self) -> Option<&[u8]>;
-    /// Calls `found` for each value of the header `name` (given in lower case,
-    /// sent in any case) until one call says true; returns whether one did.
-    fn header(&self, name: &str, found: &mut dyn FnMut(&[u8]) -> bool) -> bool;
+    /// Calls `each` for every header: the name in any case, the value.
+    fn each_header(&self, each: &mut dyn FnMut(&[u8], &[u8]));
+    /// Whether `found` says true of a value of the header `name`, given in any case.
+    fn header(&self, name: &str, found: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut held = false;
+        self.each_header(&mut |sent, value| {
+            held = held || sent.eq_ignore_ascii_case(name.as_bytes()) && found(value);
+        });
+        held
+    }
     /// The TCP peer, never a forwarded address.
     fn source(&self) -> IpAddr;
 }

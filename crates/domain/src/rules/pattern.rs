@@ -45,7 +45,19 @@ impl Matcher {
             Matcher::Regex(regex) => regex.is_match(text),
         }
     }
+
+    /// Three bytes that every matching text has somewhere, in any case if
+    /// case does not matter; `None` when nothing is known of it.
+    pub(super) fn gram(&self) -> Option<Gram> {
+        match self {
+            Matcher::Wildcard(wildcard) => wildcard.gram,
+            Matcher::Regex(_) => None,
+        }
+    }
 }
+
+/// Three bytes that follow each other.
+pub(super) type Gram = [u8; 3];
 
 /// A regular expression over bytes within `size_max` bytes of program.
 pub(super) fn compile_regex(text: &str, case: Case, size_max: usize) -> Result<Regex, PatternError> {
@@ -100,6 +112,7 @@ pub(super) struct Wildcard {
     head: Box<[u8]>,
     tail: Box<[u8]>,
     middle: Middle,
+    gram: Option<Gram>,
 }
 
 #[derive(Debug)]
@@ -139,7 +152,8 @@ impl Wildcard {
             middle => Middle::Automaton(Automaton::compile(middle, case)),
         };
         let end = tokens.len() - tail;
-        Ok(Wildcard { case, head: bytes(&tokens[..head]), tail: bytes(&tokens[end..]), middle: compiled })
+        let (head, tail) = (bytes(&tokens[..head]), bytes(&tokens[end..]));
+        Ok(Wildcard { case, head, tail, middle: compiled, gram: gram(&tokens) })
     }
 
     /// What every matching text starts with.
@@ -185,6 +199,14 @@ impl Wildcard {
             Middle::Automaton(automaton) => automaton.is_match(middle),
         }
     }
+}
+
+/// The end of the longest part without a wildcard: names that are numbered
+/// differ there.
+fn gram(tokens: &[Token]) -> Option<Gram> {
+    let parts = tokens.split(|token| !matches!(token, Token::Byte(_)));
+    let longest = bytes(parts.max_by_key(|part| part.len())?);
+    longest.last_chunk().copied()
 }
 
 fn bytes(tokens: &[Token]) -> Box<[u8]> {

@@ -34,9 +34,8 @@ impl Request for Plain {
         self.query.as_deref().map(str::as_bytes)
     }
 
-    fn header(&self, name: &str, found: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        let named = self.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value).any(|value| found(value.as_bytes()))
+    fn each_header(&self, each: &mut dyn FnMut(&[u8], &[u8])) {
+        self.headers.iter().for_each(|(name, value)| each(name.as_bytes(), value.as_bytes()));
     }
 
     fn source(&self) -> IpAddr {

@@ -505,6 +505,11 @@ impl<'b> RequestView<'_, 'b> {
         self.target.split_once('?').map(|(_, query)| query.as_bytes())
     }
 
+    /// Every header: name and value.
+    pub fn headers(&self) -> impl Iterator<Item = (&'b [u8], &'b [u8])> {
+        self.headers.iter().map(|header| (header.name.as_bytes(), header.value))
+    }
+
     /// The values of a header, by its name in any case.
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'_, 'b, 'n> {
         let named = move |header: &&Header<'b>| header.name.eq_ignore_ascii_case(name);

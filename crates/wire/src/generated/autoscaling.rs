@@ -92,6 +92,61 @@ pub static ACCELERATOR_TYPE: Shape = Shape::String(Text { length: Length::ANY, a
 
 pub static ACCELERATOR_TYPES: Shape = Shape::List(List { member: &ACCELERATOR_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccountSetting {
+    pub default_value: Option<String>,
+    pub enforced_value: Option<String>,
+    pub enforcement_date: Option<Timestamp>,
+    pub enforcement_type: Option<String>,
+    pub name: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Record for AccountSetting {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.default_value,
+            1 => &self.enforced_value,
+            2 => &self.enforcement_date,
+            3 => &self.enforcement_type,
+            4 => &self.name,
+            5 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.default_value,
+            1 => &mut self.enforced_value,
+            2 => &mut self.enforcement_date,
+            3 => &mut self.enforcement_type,
+            4 => &mut self.name,
+            5 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AccountSetting {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ACCOUNT_SETTING: Shape = Shape::Struct(Struct { name: "AccountSetting", members: &[
+    Member { name: "DefaultValue", query: "DefaultValue", xml: "DefaultValue", required: false, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "EnforcedValue", query: "EnforcedValue", xml: "EnforcedValue", required: false, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "EnforcementDate", query: "EnforcementDate", xml: "EnforcementDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "EnforcementType", query: "EnforcementType", xml: "EnforcementType", required: false, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "Value", query: "Value", xml: "Value", required: false, shape: &ASCII_STRING_MAX_LEN255 },
+] });
+
+pub static ACCOUNT_SETTINGS: Shape = Shape::List(List { member: &ACCOUNT_SETTING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static ACTIVITIES: Shape = Shape::List(List { member: &ACTIVITY, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -248,6 +303,41 @@ pub static ACTIVITY_TYPE: Shape = Shape::Struct(Struct { name: "ActivityType", m
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AdjustmentType {
+    pub adjustment_type: Option<String>,
+}
+
+impl Record for AdjustmentType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.adjustment_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.adjustment_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AdjustmentType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADJUSTMENT_TYPE: Shape = Shape::Struct(Struct { name: "AdjustmentType", members: &[
+    Member { name: "AdjustmentType", query: "AdjustmentType", xml: "AdjustmentType", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static ADJUSTMENT_TYPES: Shape = Shape::List(List { member: &ADJUSTMENT_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Alarm {
     pub alarm_arn: Option<String>,
     pub alarm_name: Option<String>,
@@ -284,6 +374,41 @@ pub static ALARM: Shape = Shape::Struct(Struct { name: "Alarm", members: &[
     Member { name: "AlarmName", query: "AlarmName", xml: "AlarmName", required: false, shape: &XML_STRING_MAX_LEN255 },
 ] });
 
+pub static ALARM_LIST: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AlarmSpecification {
+    pub alarms: Vec<String>,
+}
+
+impl Record for AlarmSpecification {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.alarms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.alarms,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AlarmSpecification {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ALARM_SPECIFICATION: Shape = Shape::Struct(Struct { name: "AlarmSpecification", members: &[
+    Member { name: "Alarms", query: "Alarms", xml: "Alarms", required: false, shape: &ALARM_LIST },
+] });
+
 pub static ALARMS: Shape = Shape::List(List { member: &ALARM, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static ALLOWED_INSTANCE_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(30) }, allowed: &[] });
@@ -293,6 +418,72 @@ pub static ALLOWED_INSTANCE_TYPES: Shape = Shape::List(List { member: &ALLOWED_I
 pub static ANY_PRINTABLE_ASCII_STRING_MAX_LEN4000: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(4000) }, allowed: &[] });
 
 pub static ASCII_STRING_MAX_LEN255: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(255) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachInstancesOutput {
+}
+
+impl Record for AttachInstancesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachInstancesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_INSTANCES_OUTPUT: Shape = Shape::Struct(Struct { name: "AttachInstancesOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachInstancesQuery {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_ids: Vec<String>,
+}
+
+impl Record for AttachInstancesQuery {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachInstancesQuery {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_INSTANCES_QUERY: Shape = Shape::Struct(Struct { name: "AttachInstancesQuery", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceIds", query: "InstanceIds", xml: "InstanceIds", required: false, shape: &INSTANCE_IDS },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AttachLoadBalancerTargetGroupsResultType {
@@ -358,6 +549,142 @@ impl Value for AttachLoadBalancerTargetGroupsType {
 pub static ATTACH_LOAD_BALANCER_TARGET_GROUPS_TYPE: Shape = Shape::Struct(Struct { name: "AttachLoadBalancerTargetGroupsType", members: &[
     Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
     Member { name: "TargetGroupARNs", query: "TargetGroupARNs", xml: "TargetGroupARNs", required: true, shape: &TARGET_GROUP_ARNS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachLoadBalancersResultType {
+}
+
+impl Record for AttachLoadBalancersResultType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachLoadBalancersResultType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_LOAD_BALANCERS_RESULT_TYPE: Shape = Shape::Struct(Struct { name: "AttachLoadBalancersResultType", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachLoadBalancersType {
+    pub auto_scaling_group_name: Option<String>,
+    pub load_balancer_names: Vec<String>,
+}
+
+impl Record for AttachLoadBalancersType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.load_balancer_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.load_balancer_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachLoadBalancersType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_LOAD_BALANCERS_TYPE: Shape = Shape::Struct(Struct { name: "AttachLoadBalancersType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "LoadBalancerNames", query: "LoadBalancerNames", xml: "LoadBalancerNames", required: true, shape: &LOAD_BALANCER_NAMES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachTrafficSourcesResultType {
+}
+
+impl Record for AttachTrafficSourcesResultType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachTrafficSourcesResultType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_TRAFFIC_SOURCES_RESULT_TYPE: Shape = Shape::Struct(Struct { name: "AttachTrafficSourcesResultType", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachTrafficSourcesType {
+    pub auto_scaling_group_name: Option<String>,
+    pub skip_zonal_shift_validation: Option<bool>,
+    pub traffic_sources: Vec<TrafficSourceIdentifier>,
+}
+
+impl Record for AttachTrafficSourcesType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.skip_zonal_shift_validation,
+            2 => &self.traffic_sources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.skip_zonal_shift_validation,
+            2 => &mut self.traffic_sources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachTrafficSourcesType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_TRAFFIC_SOURCES_TYPE: Shape = Shape::Struct(Struct { name: "AttachTrafficSourcesType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "SkipZonalShiftValidation", query: "SkipZonalShiftValidation", xml: "SkipZonalShiftValidation", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "TrafficSources", query: "TrafficSources", xml: "TrafficSources", required: true, shape: &TRAFFIC_SOURCES },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -769,6 +1096,8 @@ pub static AUTO_SCALING_INSTANCES_TYPE: Shape = Shape::Struct(Struct { name: "Au
     Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
 ] });
 
+pub static AUTO_SCALING_NOTIFICATION_TYPES: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AvailabilityZoneDistribution {
     pub capacity_distribution_strategy: Option<String>,
@@ -803,6 +1132,8 @@ pub static AVAILABILITY_ZONE_DISTRIBUTION: Shape = Shape::Struct(Struct { name: 
 ] });
 
 pub static AVAILABILITY_ZONE_IDS: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static AVAILABILITY_ZONE_IDS_LIMIT1: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(1) } });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AvailabilityZoneImpairmentPolicy {
@@ -842,6 +1173,10 @@ pub static AVAILABILITY_ZONE_IMPAIRMENT_POLICY: Shape = Shape::Struct(Struct { n
 ] });
 
 pub static AVAILABILITY_ZONES: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static AVAILABILITY_ZONES_LIMIT1: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(1) } });
+
+pub static BAKE_TIME: Shape = Shape::Integer(Range { min: Some(0.0), max: Some(172800.0) });
 
 pub static BARE_METAL: Shape = Shape::String(Text { length: Length::ANY, allowed: &["included", "excluded", "required"] });
 
@@ -915,9 +1250,311 @@ pub static BASELINE_PERFORMANCE_FACTORS_REQUEST: Shape = Shape::Struct(Struct { 
     Member { name: "Cpu", query: "Cpu", xml: "Cpu", required: false, shape: &CPU_PERFORMANCE_FACTOR_REQUEST },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchDeleteScheduledActionAnswer {
+    pub failed_scheduled_actions: Vec<FailedScheduledUpdateGroupActionRequest>,
+}
+
+impl Record for BatchDeleteScheduledActionAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.failed_scheduled_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.failed_scheduled_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for BatchDeleteScheduledActionAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static BATCH_DELETE_SCHEDULED_ACTION_ANSWER: Shape = Shape::Struct(Struct { name: "BatchDeleteScheduledActionAnswer", members: &[
+    Member { name: "FailedScheduledActions", query: "FailedScheduledActions", xml: "FailedScheduledActions", required: false, shape: &FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchDeleteScheduledActionType {
+    pub auto_scaling_group_name: Option<String>,
+    pub scheduled_action_names: Vec<String>,
+}
+
+impl Record for BatchDeleteScheduledActionType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.scheduled_action_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.scheduled_action_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for BatchDeleteScheduledActionType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static BATCH_DELETE_SCHEDULED_ACTION_TYPE: Shape = Shape::Struct(Struct { name: "BatchDeleteScheduledActionType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ScheduledActionNames", query: "ScheduledActionNames", xml: "ScheduledActionNames", required: true, shape: &SCHEDULED_ACTION_NAMES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchPutScheduledUpdateGroupActionAnswer {
+    pub failed_scheduled_update_group_actions: Vec<FailedScheduledUpdateGroupActionRequest>,
+}
+
+impl Record for BatchPutScheduledUpdateGroupActionAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.failed_scheduled_update_group_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.failed_scheduled_update_group_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for BatchPutScheduledUpdateGroupActionAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_ANSWER: Shape = Shape::Struct(Struct { name: "BatchPutScheduledUpdateGroupActionAnswer", members: &[
+    Member { name: "FailedScheduledUpdateGroupActions", query: "FailedScheduledUpdateGroupActions", xml: "FailedScheduledUpdateGroupActions", required: false, shape: &FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchPutScheduledUpdateGroupActionType {
+    pub auto_scaling_group_name: Option<String>,
+    pub scheduled_update_group_actions: Vec<ScheduledUpdateGroupActionRequest>,
+}
+
+impl Record for BatchPutScheduledUpdateGroupActionType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.scheduled_update_group_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.scheduled_update_group_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for BatchPutScheduledUpdateGroupActionType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE: Shape = Shape::Struct(Struct { name: "BatchPutScheduledUpdateGroupActionType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ScheduledUpdateGroupActions", query: "ScheduledUpdateGroupActions", xml: "ScheduledUpdateGroupActions", required: true, shape: &SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS },
+] });
+
+pub static BLOCK_DEVICE_EBS_IOPS: Shape = Shape::Integer(Range { min: Some(100.0), max: Some(20000.0) });
+
+pub static BLOCK_DEVICE_EBS_THROUGHPUT: Shape = Shape::Integer(Range { min: Some(125.0), max: Some(1000.0) });
+
+pub static BLOCK_DEVICE_EBS_VOLUME_SIZE: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(16384.0) });
+
+pub static BLOCK_DEVICE_EBS_VOLUME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(255) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BlockDeviceMapping {
+    pub device_name: Option<String>,
+    pub ebs: Option<Ebs>,
+    pub no_device: Option<bool>,
+    pub virtual_name: Option<String>,
+}
+
+impl Record for BlockDeviceMapping {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.device_name,
+            1 => &self.ebs,
+            2 => &self.no_device,
+            3 => &self.virtual_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.device_name,
+            1 => &mut self.ebs,
+            2 => &mut self.no_device,
+            3 => &mut self.virtual_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for BlockDeviceMapping {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static BLOCK_DEVICE_MAPPING: Shape = Shape::Struct(Struct { name: "BlockDeviceMapping", members: &[
+    Member { name: "DeviceName", query: "DeviceName", xml: "DeviceName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "Ebs", query: "Ebs", xml: "Ebs", required: false, shape: &EBS },
+    Member { name: "NoDevice", query: "NoDevice", xml: "NoDevice", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "VirtualName", query: "VirtualName", xml: "VirtualName", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static BLOCK_DEVICE_MAPPINGS: Shape = Shape::List(List { member: &BLOCK_DEVICE_MAPPING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static BURSTABLE_PERFORMANCE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["included", "excluded", "required"] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CancelInstanceRefreshAnswer {
+    pub instance_refresh_id: Option<String>,
+}
+
+impl Record for CancelInstanceRefreshAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_refresh_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_refresh_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CancelInstanceRefreshAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CANCEL_INSTANCE_REFRESH_ANSWER: Shape = Shape::Struct(Struct { name: "CancelInstanceRefreshAnswer", members: &[
+    Member { name: "InstanceRefreshId", query: "InstanceRefreshId", xml: "InstanceRefreshId", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CancelInstanceRefreshType {
+    pub auto_scaling_group_name: Option<String>,
+    pub wait_for_transitioning_instances: Option<bool>,
+}
+
+impl Record for CancelInstanceRefreshType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.wait_for_transitioning_instances,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.wait_for_transitioning_instances,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CancelInstanceRefreshType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CANCEL_INSTANCE_REFRESH_TYPE: Shape = Shape::Struct(Struct { name: "CancelInstanceRefreshType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "WaitForTransitioningInstances", query: "WaitForTransitioningInstances", xml: "WaitForTransitioningInstances", required: false, shape: &ANY_BOOLEAN },
+] });
+
 pub static CAPACITY_DISTRIBUTION_STRATEGY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["balanced-only", "balanced-best-effort", "reservations-then-balanced"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CapacityForecast {
+    pub timestamps: Vec<Timestamp>,
+    pub values: Vec<f64>,
+}
+
+impl Record for CapacityForecast {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.timestamps,
+            1 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.timestamps,
+            1 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CapacityForecast {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CAPACITY_FORECAST: Shape = Shape::Struct(Struct { name: "CapacityForecast", members: &[
+    Member { name: "Timestamps", query: "Timestamps", xml: "Timestamps", required: true, shape: &PREDICTIVE_SCALING_FORECAST_TIMESTAMPS },
+    Member { name: "Values", query: "Values", xml: "Values", required: true, shape: &PREDICTIVE_SCALING_FORECAST_VALUES },
+] });
 
 pub static CAPACITY_RESERVATION_IDS: Shape = Shape::List(List { member: &ASCII_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
@@ -997,6 +1634,92 @@ impl Value for CapacityReservationTarget {
 pub static CAPACITY_RESERVATION_TARGET: Shape = Shape::Struct(Struct { name: "CapacityReservationTarget", members: &[
     Member { name: "CapacityReservationIds", query: "CapacityReservationIds", xml: "CapacityReservationIds", required: false, shape: &CAPACITY_RESERVATION_IDS },
     Member { name: "CapacityReservationResourceGroupArns", query: "CapacityReservationResourceGroupArns", xml: "CapacityReservationResourceGroupArns", required: false, shape: &CAPACITY_RESERVATION_RESOURCE_GROUP_ARNS },
+] });
+
+pub static CHECKPOINT_DELAY: Shape = Shape::Integer(Range { min: Some(0.0), max: Some(172800.0) });
+
+pub static CHECKPOINT_PERCENTAGES: Shape = Shape::List(List { member: &NON_ZERO_INT_PERCENT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static CLASSIC_LINK_VPC_SECURITY_GROUPS: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static CLIENT_TOKEN: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(64) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CompleteLifecycleActionAnswer {
+}
+
+impl Record for CompleteLifecycleActionAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CompleteLifecycleActionAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static COMPLETE_LIFECYCLE_ACTION_ANSWER: Shape = Shape::Struct(Struct { name: "CompleteLifecycleActionAnswer", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CompleteLifecycleActionType {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_id: Option<String>,
+    pub lifecycle_action_result: Option<String>,
+    pub lifecycle_action_token: Option<String>,
+    pub lifecycle_hook_name: Option<String>,
+}
+
+impl Record for CompleteLifecycleActionType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_id,
+            2 => &self.lifecycle_action_result,
+            3 => &self.lifecycle_action_token,
+            4 => &self.lifecycle_hook_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_id,
+            2 => &mut self.lifecycle_action_result,
+            3 => &mut self.lifecycle_action_token,
+            4 => &mut self.lifecycle_hook_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CompleteLifecycleActionType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static COMPLETE_LIFECYCLE_ACTION_TYPE: Shape = Shape::Struct(Struct { name: "CompleteLifecycleActionType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &RESOURCE_NAME },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: false, shape: &XML_STRING_MAX_LEN19 },
+    Member { name: "LifecycleActionResult", query: "LifecycleActionResult", xml: "LifecycleActionResult", required: true, shape: &ANY_STRING },
+    Member { name: "LifecycleActionToken", query: "LifecycleActionToken", xml: "LifecycleActionToken", required: false, shape: &LIFECYCLE_ACTION_TOKEN },
+    Member { name: "LifecycleHookName", query: "LifecycleHookName", xml: "LifecycleHookName", required: true, shape: &ASCII_STRING_MAX_LEN255 },
 ] });
 
 pub static CPU_MANUFACTURER: Shape = Shape::String(Text { length: Length::ANY, allowed: &["intel", "amd", "amazon-web-services", "apple"] });
@@ -1239,6 +1962,140 @@ pub static CREATE_AUTO_SCALING_GROUP_TYPE: Shape = Shape::Struct(Struct { name: 
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateLaunchConfigurationOutput {
+}
+
+impl Record for CreateLaunchConfigurationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateLaunchConfigurationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_LAUNCH_CONFIGURATION_OUTPUT: Shape = Shape::Struct(Struct { name: "CreateLaunchConfigurationOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateLaunchConfigurationType {
+    pub associate_public_ip_address: Option<bool>,
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    pub classic_link_vpc_id: Option<String>,
+    pub classic_link_vpc_security_groups: Vec<String>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<String>,
+    pub image_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub instance_monitoring: Option<InstanceMonitoring>,
+    pub instance_type: Option<String>,
+    pub kernel_id: Option<String>,
+    pub key_name: Option<String>,
+    pub launch_configuration_name: Option<String>,
+    pub metadata_options: Option<InstanceMetadataOptions>,
+    pub placement_tenancy: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub security_groups: Vec<String>,
+    pub spot_price: Option<String>,
+    pub user_data: Option<String>,
+}
+
+impl Record for CreateLaunchConfigurationType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associate_public_ip_address,
+            1 => &self.block_device_mappings,
+            2 => &self.classic_link_vpc_id,
+            3 => &self.classic_link_vpc_security_groups,
+            4 => &self.ebs_optimized,
+            5 => &self.iam_instance_profile,
+            6 => &self.image_id,
+            7 => &self.instance_id,
+            8 => &self.instance_monitoring,
+            9 => &self.instance_type,
+            10 => &self.kernel_id,
+            11 => &self.key_name,
+            12 => &self.launch_configuration_name,
+            13 => &self.metadata_options,
+            14 => &self.placement_tenancy,
+            15 => &self.ramdisk_id,
+            16 => &self.security_groups,
+            17 => &self.spot_price,
+            18 => &self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associate_public_ip_address,
+            1 => &mut self.block_device_mappings,
+            2 => &mut self.classic_link_vpc_id,
+            3 => &mut self.classic_link_vpc_security_groups,
+            4 => &mut self.ebs_optimized,
+            5 => &mut self.iam_instance_profile,
+            6 => &mut self.image_id,
+            7 => &mut self.instance_id,
+            8 => &mut self.instance_monitoring,
+            9 => &mut self.instance_type,
+            10 => &mut self.kernel_id,
+            11 => &mut self.key_name,
+            12 => &mut self.launch_configuration_name,
+            13 => &mut self.metadata_options,
+            14 => &mut self.placement_tenancy,
+            15 => &mut self.ramdisk_id,
+            16 => &mut self.security_groups,
+            17 => &mut self.spot_price,
+            18 => &mut self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateLaunchConfigurationType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_LAUNCH_CONFIGURATION_TYPE: Shape = Shape::Struct(Struct { name: "CreateLaunchConfigurationType", members: &[
+    Member { name: "AssociatePublicIpAddress", query: "AssociatePublicIpAddress", xml: "AssociatePublicIpAddress", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "BlockDeviceMappings", query: "BlockDeviceMappings", xml: "BlockDeviceMappings", required: false, shape: &BLOCK_DEVICE_MAPPINGS },
+    Member { name: "ClassicLinkVPCId", query: "ClassicLinkVPCId", xml: "ClassicLinkVPCId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ClassicLinkVPCSecurityGroups", query: "ClassicLinkVPCSecurityGroups", xml: "ClassicLinkVPCSecurityGroups", required: false, shape: &CLASSIC_LINK_VPC_SECURITY_GROUPS },
+    Member { name: "EbsOptimized", query: "EbsOptimized", xml: "EbsOptimized", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IamInstanceProfile", query: "IamInstanceProfile", xml: "IamInstanceProfile", required: false, shape: &XML_STRING_MAX_LEN1600 },
+    Member { name: "ImageId", query: "ImageId", xml: "ImageId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: false, shape: &XML_STRING_MAX_LEN19 },
+    Member { name: "InstanceMonitoring", query: "InstanceMonitoring", xml: "InstanceMonitoring", required: false, shape: &INSTANCE_MONITORING },
+    Member { name: "InstanceType", query: "InstanceType", xml: "InstanceType", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "KernelId", query: "KernelId", xml: "KernelId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "KeyName", query: "KeyName", xml: "KeyName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "LaunchConfigurationName", query: "LaunchConfigurationName", xml: "LaunchConfigurationName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "MetadataOptions", query: "MetadataOptions", xml: "MetadataOptions", required: false, shape: &INSTANCE_METADATA_OPTIONS },
+    Member { name: "PlacementTenancy", query: "PlacementTenancy", xml: "PlacementTenancy", required: false, shape: &XML_STRING_MAX_LEN64 },
+    Member { name: "RamdiskId", query: "RamdiskId", xml: "RamdiskId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "SecurityGroups", query: "SecurityGroups", xml: "SecurityGroups", required: false, shape: &SECURITY_GROUPS },
+    Member { name: "SpotPrice", query: "SpotPrice", xml: "SpotPrice", required: false, shape: &SPOT_PRICE },
+    Member { name: "UserData", query: "UserData", xml: "UserData", required: false, shape: &XML_STRING_USER_DATA },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateOrUpdateTagsOutput {
 }
 
@@ -1424,6 +2281,167 @@ pub static DELETE_AUTO_SCALING_GROUP_TYPE: Shape = Shape::Struct(Struct { name: 
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteLaunchConfigurationOutput {
+}
+
+impl Record for DeleteLaunchConfigurationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteLaunchConfigurationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_LAUNCH_CONFIGURATION_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteLaunchConfigurationOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteLifecycleHookAnswer {
+}
+
+impl Record for DeleteLifecycleHookAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteLifecycleHookAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_LIFECYCLE_HOOK_ANSWER: Shape = Shape::Struct(Struct { name: "DeleteLifecycleHookAnswer", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteLifecycleHookType {
+    pub auto_scaling_group_name: Option<String>,
+    pub lifecycle_hook_name: Option<String>,
+}
+
+impl Record for DeleteLifecycleHookType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.lifecycle_hook_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.lifecycle_hook_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteLifecycleHookType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_LIFECYCLE_HOOK_TYPE: Shape = Shape::Struct(Struct { name: "DeleteLifecycleHookType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "LifecycleHookName", query: "LifecycleHookName", xml: "LifecycleHookName", required: true, shape: &ASCII_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNotificationConfigurationOutput {
+}
+
+impl Record for DeleteNotificationConfigurationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteNotificationConfigurationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_NOTIFICATION_CONFIGURATION_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteNotificationConfigurationOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNotificationConfigurationType {
+    pub auto_scaling_group_name: Option<String>,
+    pub topic_arn: Option<String>,
+}
+
+impl Record for DeleteNotificationConfigurationType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.topic_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.topic_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteNotificationConfigurationType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_NOTIFICATION_CONFIGURATION_TYPE: Shape = Shape::Struct(Struct { name: "DeleteNotificationConfigurationType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "TopicARN", query: "TopicARN", xml: "TopicARN", required: true, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeletePolicyOutput {
 }
 
@@ -1490,6 +2508,72 @@ pub static DELETE_POLICY_TYPE: Shape = Shape::Struct(Struct { name: "DeletePolic
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteScheduledActionOutput {
+}
+
+impl Record for DeleteScheduledActionOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteScheduledActionOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SCHEDULED_ACTION_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteScheduledActionOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteScheduledActionType {
+    pub auto_scaling_group_name: Option<String>,
+    pub scheduled_action_name: Option<String>,
+}
+
+impl Record for DeleteScheduledActionType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.scheduled_action_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.scheduled_action_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteScheduledActionType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SCHEDULED_ACTION_TYPE: Shape = Shape::Struct(Struct { name: "DeleteScheduledActionType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ScheduledActionName", query: "ScheduledActionName", xml: "ScheduledActionName", required: true, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteTagsOutput {
 }
 
@@ -1551,7 +2635,287 @@ pub static DELETE_TAGS_TYPE: Shape = Shape::Struct(Struct { name: "DeleteTagsTyp
     Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAGS },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteWarmPoolAnswer {
+}
+
+impl Record for DeleteWarmPoolAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteWarmPoolAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_WARM_POOL_ANSWER: Shape = Shape::Struct(Struct { name: "DeleteWarmPoolAnswer", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteWarmPoolType {
+    pub auto_scaling_group_name: Option<String>,
+    pub force_delete: Option<bool>,
+}
+
+impl Record for DeleteWarmPoolType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.force_delete,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.force_delete,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteWarmPoolType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_WARM_POOL_TYPE: Shape = Shape::Struct(Struct { name: "DeleteWarmPoolType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ForceDelete", query: "ForceDelete", xml: "ForceDelete", required: false, shape: &ANY_BOOLEAN },
+] });
+
 pub static DELETION_PROTECTION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["none", "prevent-force-deletion", "prevent-all-deletion"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountLimitsAnswer {
+    pub max_number_of_auto_scaling_groups: Option<i32>,
+    pub max_number_of_launch_configurations: Option<i32>,
+    pub number_of_auto_scaling_groups: Option<i32>,
+    pub number_of_launch_configurations: Option<i32>,
+}
+
+impl Record for DescribeAccountLimitsAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.max_number_of_auto_scaling_groups,
+            1 => &self.max_number_of_launch_configurations,
+            2 => &self.number_of_auto_scaling_groups,
+            3 => &self.number_of_launch_configurations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.max_number_of_auto_scaling_groups,
+            1 => &mut self.max_number_of_launch_configurations,
+            2 => &mut self.number_of_auto_scaling_groups,
+            3 => &mut self.number_of_launch_configurations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountLimitsAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_LIMITS_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeAccountLimitsAnswer", members: &[
+    Member { name: "MaxNumberOfAutoScalingGroups", query: "MaxNumberOfAutoScalingGroups", xml: "MaxNumberOfAutoScalingGroups", required: false, shape: &ANY_INTEGER },
+    Member { name: "MaxNumberOfLaunchConfigurations", query: "MaxNumberOfLaunchConfigurations", xml: "MaxNumberOfLaunchConfigurations", required: false, shape: &ANY_INTEGER },
+    Member { name: "NumberOfAutoScalingGroups", query: "NumberOfAutoScalingGroups", xml: "NumberOfAutoScalingGroups", required: false, shape: &ANY_INTEGER },
+    Member { name: "NumberOfLaunchConfigurations", query: "NumberOfLaunchConfigurations", xml: "NumberOfLaunchConfigurations", required: false, shape: &ANY_INTEGER },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountLimitsRequest {
+}
+
+impl Record for DescribeAccountLimitsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountLimitsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_LIMITS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeAccountLimitsRequest", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountSettingsAnswer {
+    pub next_token: Option<String>,
+    pub settings: Vec<AccountSetting>,
+}
+
+impl Record for DescribeAccountSettingsAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.settings,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.settings,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountSettingsAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_SETTINGS_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeAccountSettingsAnswer", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "Settings", query: "Settings", xml: "Settings", required: false, shape: &ACCOUNT_SETTINGS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAccountSettingsType {
+    pub max_records: Option<i32>,
+    pub name: Option<String>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeAccountSettingsType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.max_records,
+            1 => &self.name,
+            2 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.max_records,
+            1 => &mut self.name,
+            2 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAccountSettingsType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ACCOUNT_SETTINGS_TYPE: Shape = Shape::Struct(Struct { name: "DescribeAccountSettingsType", members: &[
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAdjustmentTypesAnswer {
+    pub adjustment_types: Vec<AdjustmentType>,
+}
+
+impl Record for DescribeAdjustmentTypesAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.adjustment_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.adjustment_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAdjustmentTypesAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ADJUSTMENT_TYPES_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeAdjustmentTypesAnswer", members: &[
+    Member { name: "AdjustmentTypes", query: "AdjustmentTypes", xml: "AdjustmentTypes", required: false, shape: &ADJUSTMENT_TYPES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAdjustmentTypesRequest {
+}
+
+impl Record for DescribeAdjustmentTypesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAdjustmentTypesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_ADJUSTMENT_TYPES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeAdjustmentTypesRequest", members: &[
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeAutoScalingInstancesType {
@@ -1596,6 +2960,282 @@ pub static DESCRIBE_AUTO_SCALING_INSTANCES_TYPE: Shape = Shape::Struct(Struct { 
     Member { name: "InstanceIds", query: "InstanceIds", xml: "InstanceIds", required: false, shape: &INSTANCE_IDS },
     Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
     Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAutoScalingNotificationTypesAnswer {
+    pub auto_scaling_notification_types: Vec<String>,
+}
+
+impl Record for DescribeAutoScalingNotificationTypesAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_notification_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_notification_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAutoScalingNotificationTypesAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_AUTO_SCALING_NOTIFICATION_TYPES_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeAutoScalingNotificationTypesAnswer", members: &[
+    Member { name: "AutoScalingNotificationTypes", query: "AutoScalingNotificationTypes", xml: "AutoScalingNotificationTypes", required: false, shape: &AUTO_SCALING_NOTIFICATION_TYPES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeAutoScalingNotificationTypesRequest {
+}
+
+impl Record for DescribeAutoScalingNotificationTypesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeAutoScalingNotificationTypesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_AUTO_SCALING_NOTIFICATION_TYPES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeAutoScalingNotificationTypesRequest", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceRefreshesAnswer {
+    pub instance_refreshes: Vec<InstanceRefresh>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInstanceRefreshesAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_refreshes,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_refreshes,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInstanceRefreshesAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INSTANCE_REFRESHES_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeInstanceRefreshesAnswer", members: &[
+    Member { name: "InstanceRefreshes", query: "InstanceRefreshes", xml: "InstanceRefreshes", required: false, shape: &INSTANCE_REFRESHES },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceRefreshesType {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_refresh_ids: Vec<String>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeInstanceRefreshesType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_refresh_ids,
+            2 => &self.max_records,
+            3 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_refresh_ids,
+            2 => &mut self.max_records,
+            3 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeInstanceRefreshesType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_INSTANCE_REFRESHES_TYPE: Shape = Shape::Struct(Struct { name: "DescribeInstanceRefreshesType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceRefreshIds", query: "InstanceRefreshIds", xml: "InstanceRefreshIds", required: false, shape: &INSTANCE_REFRESH_IDS },
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLifecycleHookTypesAnswer {
+    pub lifecycle_hook_types: Vec<String>,
+}
+
+impl Record for DescribeLifecycleHookTypesAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.lifecycle_hook_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.lifecycle_hook_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeLifecycleHookTypesAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LIFECYCLE_HOOK_TYPES_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeLifecycleHookTypesAnswer", members: &[
+    Member { name: "LifecycleHookTypes", query: "LifecycleHookTypes", xml: "LifecycleHookTypes", required: false, shape: &AUTO_SCALING_NOTIFICATION_TYPES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLifecycleHookTypesRequest {
+}
+
+impl Record for DescribeLifecycleHookTypesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeLifecycleHookTypesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LIFECYCLE_HOOK_TYPES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeLifecycleHookTypesRequest", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLifecycleHooksAnswer {
+    pub lifecycle_hooks: Vec<LifecycleHook>,
+}
+
+impl Record for DescribeLifecycleHooksAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.lifecycle_hooks,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.lifecycle_hooks,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeLifecycleHooksAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LIFECYCLE_HOOKS_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeLifecycleHooksAnswer", members: &[
+    Member { name: "LifecycleHooks", query: "LifecycleHooks", xml: "LifecycleHooks", required: false, shape: &LIFECYCLE_HOOKS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLifecycleHooksType {
+    pub auto_scaling_group_name: Option<String>,
+    pub lifecycle_hook_names: Vec<String>,
+}
+
+impl Record for DescribeLifecycleHooksType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.lifecycle_hook_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.lifecycle_hook_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeLifecycleHooksType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LIFECYCLE_HOOKS_TYPE: Shape = Shape::Struct(Struct { name: "DescribeLifecycleHooksType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "LifecycleHookNames", query: "LifecycleHookNames", xml: "LifecycleHookNames", required: false, shape: &LIFECYCLE_HOOK_NAMES },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1673,6 +3313,232 @@ impl Value for DescribeLoadBalancerTargetGroupsResponse {
 
 pub static DESCRIBE_LOAD_BALANCER_TARGET_GROUPS_RESPONSE: Shape = Shape::Struct(Struct { name: "DescribeLoadBalancerTargetGroupsResponse", members: &[
     Member { name: "LoadBalancerTargetGroups", query: "LoadBalancerTargetGroups", xml: "LoadBalancerTargetGroups", required: false, shape: &LOAD_BALANCER_TARGET_GROUP_STATES },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLoadBalancersRequest {
+    pub auto_scaling_group_name: Option<String>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeLoadBalancersRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.max_records,
+            2 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.max_records,
+            2 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeLoadBalancersRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LOAD_BALANCERS_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeLoadBalancersRequest", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLoadBalancersResponse {
+    pub load_balancers: Vec<LoadBalancerState>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeLoadBalancersResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.load_balancers,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.load_balancers,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeLoadBalancersResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_LOAD_BALANCERS_RESPONSE: Shape = Shape::Struct(Struct { name: "DescribeLoadBalancersResponse", members: &[
+    Member { name: "LoadBalancers", query: "LoadBalancers", xml: "LoadBalancers", required: false, shape: &LOAD_BALANCER_STATES },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeMetricCollectionTypesAnswer {
+    pub granularities: Vec<MetricGranularityType>,
+    pub metrics: Vec<MetricCollectionType>,
+}
+
+impl Record for DescribeMetricCollectionTypesAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.granularities,
+            1 => &self.metrics,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.granularities,
+            1 => &mut self.metrics,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeMetricCollectionTypesAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_METRIC_COLLECTION_TYPES_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeMetricCollectionTypesAnswer", members: &[
+    Member { name: "Granularities", query: "Granularities", xml: "Granularities", required: false, shape: &METRIC_GRANULARITY_TYPES },
+    Member { name: "Metrics", query: "Metrics", xml: "Metrics", required: false, shape: &METRIC_COLLECTION_TYPES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeMetricCollectionTypesRequest {
+}
+
+impl Record for DescribeMetricCollectionTypesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeMetricCollectionTypesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_METRIC_COLLECTION_TYPES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeMetricCollectionTypesRequest", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNotificationConfigurationsAnswer {
+    pub next_token: Option<String>,
+    pub notification_configurations: Vec<NotificationConfiguration>,
+}
+
+impl Record for DescribeNotificationConfigurationsAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.notification_configurations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.notification_configurations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNotificationConfigurationsAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NOTIFICATION_CONFIGURATIONS_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeNotificationConfigurationsAnswer", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "NotificationConfigurations", query: "NotificationConfigurations", xml: "NotificationConfigurations", required: true, shape: &NOTIFICATION_CONFIGURATIONS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNotificationConfigurationsType {
+    pub auto_scaling_group_names: Vec<String>,
+    pub include_managed_resources: Option<bool>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeNotificationConfigurationsType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_names,
+            1 => &self.include_managed_resources,
+            2 => &self.max_records,
+            3 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_names,
+            1 => &mut self.include_managed_resources,
+            2 => &mut self.max_records,
+            3 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeNotificationConfigurationsType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_NOTIFICATION_CONFIGURATIONS_TYPE: Shape = Shape::Struct(Struct { name: "DescribeNotificationConfigurationsType", members: &[
+    Member { name: "AutoScalingGroupNames", query: "AutoScalingGroupNames", xml: "AutoScalingGroupNames", required: false, shape: &AUTO_SCALING_GROUP_NAMES },
+    Member { name: "IncludeManagedResources", query: "IncludeManagedResources", xml: "IncludeManagedResources", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
     Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
 ] });
 
@@ -1787,6 +3653,92 @@ pub static DESCRIBE_SCALING_ACTIVITIES_TYPE: Shape = Shape::Struct(Struct { name
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeScalingProcessTypesRequest {
+}
+
+impl Record for DescribeScalingProcessTypesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeScalingProcessTypesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SCALING_PROCESS_TYPES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeScalingProcessTypesRequest", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeScheduledActionsType {
+    pub auto_scaling_group_name: Option<String>,
+    pub end_time: Option<Timestamp>,
+    pub include_managed_resources: Option<bool>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+    pub scheduled_action_names: Vec<String>,
+    pub start_time: Option<Timestamp>,
+}
+
+impl Record for DescribeScheduledActionsType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.end_time,
+            2 => &self.include_managed_resources,
+            3 => &self.max_records,
+            4 => &self.next_token,
+            5 => &self.scheduled_action_names,
+            6 => &self.start_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.end_time,
+            2 => &mut self.include_managed_resources,
+            3 => &mut self.max_records,
+            4 => &mut self.next_token,
+            5 => &mut self.scheduled_action_names,
+            6 => &mut self.start_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeScheduledActionsType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_SCHEDULED_ACTIONS_TYPE: Shape = Shape::Struct(Struct { name: "DescribeScheduledActionsType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "EndTime", query: "EndTime", xml: "EndTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "IncludeManagedResources", query: "IncludeManagedResources", xml: "IncludeManagedResources", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "ScheduledActionNames", query: "ScheduledActionNames", xml: "ScheduledActionNames", required: false, shape: &SCHEDULED_ACTION_NAMES },
+    Member { name: "StartTime", query: "StartTime", xml: "StartTime", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeTagsType {
     pub filters: Vec<Filter>,
     pub include_managed_resources: Option<bool>,
@@ -1829,6 +3781,343 @@ pub static DESCRIBE_TAGS_TYPE: Shape = Shape::Struct(Struct { name: "DescribeTag
     Member { name: "IncludeManagedResources", query: "IncludeManagedResources", xml: "IncludeManagedResources", required: false, shape: &ANY_BOOLEAN },
     Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
     Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTerminationPolicyTypesAnswer {
+    pub termination_policy_types: Vec<String>,
+}
+
+impl Record for DescribeTerminationPolicyTypesAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.termination_policy_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.termination_policy_types,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTerminationPolicyTypesAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TERMINATION_POLICY_TYPES_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeTerminationPolicyTypesAnswer", members: &[
+    Member { name: "TerminationPolicyTypes", query: "TerminationPolicyTypes", xml: "TerminationPolicyTypes", required: false, shape: &TERMINATION_POLICIES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTerminationPolicyTypesRequest {
+}
+
+impl Record for DescribeTerminationPolicyTypesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTerminationPolicyTypesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TERMINATION_POLICY_TYPES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeTerminationPolicyTypesRequest", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrafficSourcesRequest {
+    pub auto_scaling_group_name: Option<String>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+    pub traffic_source_type: Option<String>,
+}
+
+impl Record for DescribeTrafficSourcesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.max_records,
+            2 => &self.next_token,
+            3 => &self.traffic_source_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.max_records,
+            2 => &mut self.next_token,
+            3 => &mut self.traffic_source_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrafficSourcesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRAFFIC_SOURCES_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeTrafficSourcesRequest", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "TrafficSourceType", query: "TrafficSourceType", xml: "TrafficSourceType", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTrafficSourcesResponse {
+    pub next_token: Option<String>,
+    pub traffic_sources: Vec<TrafficSourceState>,
+}
+
+impl Record for DescribeTrafficSourcesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.traffic_sources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.traffic_sources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeTrafficSourcesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_TRAFFIC_SOURCES_RESPONSE: Shape = Shape::Struct(Struct { name: "DescribeTrafficSourcesResponse", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "TrafficSources", query: "TrafficSources", xml: "TrafficSources", required: false, shape: &TRAFFIC_SOURCE_STATES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeWarmPoolAnswer {
+    pub instances: Vec<Instance>,
+    pub next_token: Option<String>,
+    pub warm_pool_configuration: Option<WarmPoolConfiguration>,
+}
+
+impl Record for DescribeWarmPoolAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instances,
+            1 => &self.next_token,
+            2 => &self.warm_pool_configuration,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instances,
+            1 => &mut self.next_token,
+            2 => &mut self.warm_pool_configuration,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeWarmPoolAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_WARM_POOL_ANSWER: Shape = Shape::Struct(Struct { name: "DescribeWarmPoolAnswer", members: &[
+    Member { name: "Instances", query: "Instances", xml: "Instances", required: false, shape: &INSTANCES },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "WarmPoolConfiguration", query: "WarmPoolConfiguration", xml: "WarmPoolConfiguration", required: false, shape: &WARM_POOL_CONFIGURATION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeWarmPoolType {
+    pub auto_scaling_group_name: Option<String>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeWarmPoolType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.max_records,
+            2 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.max_records,
+            2 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeWarmPoolType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_WARM_POOL_TYPE: Shape = Shape::Struct(Struct { name: "DescribeWarmPoolType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DesiredConfiguration {
+    pub launch_template: Option<LaunchTemplateSpecification>,
+    pub mixed_instances_policy: Option<MixedInstancesPolicy>,
+}
+
+impl Record for DesiredConfiguration {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.launch_template,
+            1 => &self.mixed_instances_policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.launch_template,
+            1 => &mut self.mixed_instances_policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DesiredConfiguration {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESIRED_CONFIGURATION: Shape = Shape::Struct(Struct { name: "DesiredConfiguration", members: &[
+    Member { name: "LaunchTemplate", query: "LaunchTemplate", xml: "LaunchTemplate", required: false, shape: &LAUNCH_TEMPLATE_SPECIFICATION },
+    Member { name: "MixedInstancesPolicy", query: "MixedInstancesPolicy", xml: "MixedInstancesPolicy", required: false, shape: &MIXED_INSTANCES_POLICY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachInstancesAnswer {
+    pub activities: Vec<Activity>,
+}
+
+impl Record for DetachInstancesAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.activities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.activities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachInstancesAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_INSTANCES_ANSWER: Shape = Shape::Struct(Struct { name: "DetachInstancesAnswer", members: &[
+    Member { name: "Activities", query: "Activities", xml: "Activities", required: false, shape: &ACTIVITIES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachInstancesQuery {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_ids: Vec<String>,
+    pub should_decrement_desired_capacity: Option<bool>,
+}
+
+impl Record for DetachInstancesQuery {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_ids,
+            2 => &self.should_decrement_desired_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_ids,
+            2 => &mut self.should_decrement_desired_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachInstancesQuery {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_INSTANCES_QUERY: Shape = Shape::Struct(Struct { name: "DetachInstancesQuery", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceIds", query: "InstanceIds", xml: "InstanceIds", required: false, shape: &INSTANCE_IDS },
+    Member { name: "ShouldDecrementDesiredCapacity", query: "ShouldDecrementDesiredCapacity", xml: "ShouldDecrementDesiredCapacity", required: true, shape: &ANY_BOOLEAN },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1898,6 +4187,204 @@ pub static DETACH_LOAD_BALANCER_TARGET_GROUPS_TYPE: Shape = Shape::Struct(Struct
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachLoadBalancersResultType {
+}
+
+impl Record for DetachLoadBalancersResultType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachLoadBalancersResultType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_LOAD_BALANCERS_RESULT_TYPE: Shape = Shape::Struct(Struct { name: "DetachLoadBalancersResultType", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachLoadBalancersType {
+    pub auto_scaling_group_name: Option<String>,
+    pub load_balancer_names: Vec<String>,
+}
+
+impl Record for DetachLoadBalancersType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.load_balancer_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.load_balancer_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachLoadBalancersType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_LOAD_BALANCERS_TYPE: Shape = Shape::Struct(Struct { name: "DetachLoadBalancersType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "LoadBalancerNames", query: "LoadBalancerNames", xml: "LoadBalancerNames", required: true, shape: &LOAD_BALANCER_NAMES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachTrafficSourcesResultType {
+}
+
+impl Record for DetachTrafficSourcesResultType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachTrafficSourcesResultType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_TRAFFIC_SOURCES_RESULT_TYPE: Shape = Shape::Struct(Struct { name: "DetachTrafficSourcesResultType", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachTrafficSourcesType {
+    pub auto_scaling_group_name: Option<String>,
+    pub traffic_sources: Vec<TrafficSourceIdentifier>,
+}
+
+impl Record for DetachTrafficSourcesType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.traffic_sources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.traffic_sources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachTrafficSourcesType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_TRAFFIC_SOURCES_TYPE: Shape = Shape::Struct(Struct { name: "DetachTrafficSourcesType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "TrafficSources", query: "TrafficSources", xml: "TrafficSources", required: true, shape: &TRAFFIC_SOURCES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableMetricsCollectionOutput {
+}
+
+impl Record for DisableMetricsCollectionOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisableMetricsCollectionOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISABLE_METRICS_COLLECTION_OUTPUT: Shape = Shape::Struct(Struct { name: "DisableMetricsCollectionOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableMetricsCollectionQuery {
+    pub auto_scaling_group_name: Option<String>,
+    pub metrics: Vec<String>,
+}
+
+impl Record for DisableMetricsCollectionQuery {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.metrics,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.metrics,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DisableMetricsCollectionQuery {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DISABLE_METRICS_COLLECTION_QUERY: Shape = Shape::Struct(Struct { name: "DisableMetricsCollectionQuery", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "Metrics", query: "Metrics", xml: "Metrics", required: false, shape: &METRICS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DistributionSegment {
     pub target_capacity_types: Vec<String>,
 }
@@ -1931,6 +4418,133 @@ pub static DISTRIBUTION_SEGMENT: Shape = Shape::Struct(Struct { name: "Distribut
 ] });
 
 pub static DISTRIBUTION_SEGMENTS: Shape = Shape::List(List { member: &DISTRIBUTION_SEGMENT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ebs {
+    pub delete_on_termination: Option<bool>,
+    pub encrypted: Option<bool>,
+    pub iops: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub throughput: Option<i32>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<String>,
+}
+
+impl Record for Ebs {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.delete_on_termination,
+            1 => &self.encrypted,
+            2 => &self.iops,
+            3 => &self.snapshot_id,
+            4 => &self.throughput,
+            5 => &self.volume_size,
+            6 => &self.volume_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.delete_on_termination,
+            1 => &mut self.encrypted,
+            2 => &mut self.iops,
+            3 => &mut self.snapshot_id,
+            4 => &mut self.throughput,
+            5 => &mut self.volume_size,
+            6 => &mut self.volume_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Ebs {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static EBS: Shape = Shape::Struct(Struct { name: "Ebs", members: &[
+    Member { name: "DeleteOnTermination", query: "DeleteOnTermination", xml: "DeleteOnTermination", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Encrypted", query: "Encrypted", xml: "Encrypted", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Iops", query: "Iops", xml: "Iops", required: false, shape: &BLOCK_DEVICE_EBS_IOPS },
+    Member { name: "SnapshotId", query: "SnapshotId", xml: "SnapshotId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "Throughput", query: "Throughput", xml: "Throughput", required: false, shape: &BLOCK_DEVICE_EBS_THROUGHPUT },
+    Member { name: "VolumeSize", query: "VolumeSize", xml: "VolumeSize", required: false, shape: &BLOCK_DEVICE_EBS_VOLUME_SIZE },
+    Member { name: "VolumeType", query: "VolumeType", xml: "VolumeType", required: false, shape: &BLOCK_DEVICE_EBS_VOLUME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableMetricsCollectionOutput {
+}
+
+impl Record for EnableMetricsCollectionOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnableMetricsCollectionOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENABLE_METRICS_COLLECTION_OUTPUT: Shape = Shape::Struct(Struct { name: "EnableMetricsCollectionOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableMetricsCollectionQuery {
+    pub auto_scaling_group_name: Option<String>,
+    pub granularity: Option<String>,
+    pub metrics: Vec<String>,
+}
+
+impl Record for EnableMetricsCollectionQuery {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.granularity,
+            2 => &self.metrics,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.granularity,
+            2 => &mut self.metrics,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnableMetricsCollectionQuery {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENABLE_METRICS_COLLECTION_QUERY: Shape = Shape::Struct(Struct { name: "EnableMetricsCollectionQuery", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "Granularity", query: "Granularity", xml: "Granularity", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "Metrics", query: "Metrics", xml: "Metrics", required: false, shape: &METRICS },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnabledMetric {
@@ -1970,6 +4584,80 @@ pub static ENABLED_METRIC: Shape = Shape::Struct(Struct { name: "EnabledMetric",
 ] });
 
 pub static ENABLED_METRICS: Shape = Shape::List(List { member: &ENABLED_METRIC, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnterStandbyAnswer {
+    pub activities: Vec<Activity>,
+}
+
+impl Record for EnterStandbyAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.activities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.activities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnterStandbyAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENTER_STANDBY_ANSWER: Shape = Shape::Struct(Struct { name: "EnterStandbyAnswer", members: &[
+    Member { name: "Activities", query: "Activities", xml: "Activities", required: false, shape: &ACTIVITIES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnterStandbyQuery {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_ids: Vec<String>,
+    pub should_decrement_desired_capacity: Option<bool>,
+}
+
+impl Record for EnterStandbyQuery {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_ids,
+            2 => &self.should_decrement_desired_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_ids,
+            2 => &mut self.should_decrement_desired_capacity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EnterStandbyQuery {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ENTER_STANDBY_QUERY: Shape = Shape::Struct(Struct { name: "EnterStandbyQuery", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceIds", query: "InstanceIds", xml: "InstanceIds", required: false, shape: &INSTANCE_IDS },
+    Member { name: "ShouldDecrementDesiredCapacity", query: "ShouldDecrementDesiredCapacity", xml: "ShouldDecrementDesiredCapacity", required: true, shape: &ANY_BOOLEAN },
+] });
 
 pub static EXCLUDED_INSTANCE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(30) }, allowed: &[] });
 
@@ -2054,6 +4742,119 @@ pub static EXECUTE_POLICY_TYPE: Shape = Shape::Struct(Struct { name: "ExecutePol
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExitStandbyAnswer {
+    pub activities: Vec<Activity>,
+}
+
+impl Record for ExitStandbyAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.activities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.activities,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ExitStandbyAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static EXIT_STANDBY_ANSWER: Shape = Shape::Struct(Struct { name: "ExitStandbyAnswer", members: &[
+    Member { name: "Activities", query: "Activities", xml: "Activities", required: false, shape: &ACTIVITIES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExitStandbyQuery {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_ids: Vec<String>,
+}
+
+impl Record for ExitStandbyQuery {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ExitStandbyQuery {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static EXIT_STANDBY_QUERY: Shape = Shape::Struct(Struct { name: "ExitStandbyQuery", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceIds", query: "InstanceIds", xml: "InstanceIds", required: false, shape: &INSTANCE_IDS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FailedScheduledUpdateGroupActionRequest {
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub scheduled_action_name: Option<String>,
+}
+
+impl Record for FailedScheduledUpdateGroupActionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.error_code,
+            1 => &self.error_message,
+            2 => &self.scheduled_action_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.error_code,
+            1 => &mut self.error_message,
+            2 => &mut self.scheduled_action_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for FailedScheduledUpdateGroupActionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUEST: Shape = Shape::Struct(Struct { name: "FailedScheduledUpdateGroupActionRequest", members: &[
+    Member { name: "ErrorCode", query: "ErrorCode", xml: "ErrorCode", required: false, shape: &XML_STRING_MAX_LEN64 },
+    Member { name: "ErrorMessage", query: "ErrorMessage", xml: "ErrorMessage", required: false, shape: &ANY_STRING },
+    Member { name: "ScheduledActionName", query: "ScheduledActionName", xml: "ScheduledActionName", required: true, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS: Shape = Shape::List(List { member: &FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUEST, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
     pub name: Option<String>,
     pub values: Vec<String>,
@@ -2091,6 +4892,92 @@ pub static FILTER: Shape = Shape::Struct(Struct { name: "Filter", members: &[
 ] });
 
 pub static FILTERS: Shape = Shape::List(List { member: &FILTER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPredictiveScalingForecastAnswer {
+    pub capacity_forecast: Option<CapacityForecast>,
+    pub load_forecast: Vec<LoadForecast>,
+    pub update_time: Option<Timestamp>,
+}
+
+impl Record for GetPredictiveScalingForecastAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.capacity_forecast,
+            1 => &self.load_forecast,
+            2 => &self.update_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.capacity_forecast,
+            1 => &mut self.load_forecast,
+            2 => &mut self.update_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPredictiveScalingForecastAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PREDICTIVE_SCALING_FORECAST_ANSWER: Shape = Shape::Struct(Struct { name: "GetPredictiveScalingForecastAnswer", members: &[
+    Member { name: "CapacityForecast", query: "CapacityForecast", xml: "CapacityForecast", required: true, shape: &CAPACITY_FORECAST },
+    Member { name: "LoadForecast", query: "LoadForecast", xml: "LoadForecast", required: true, shape: &LOAD_FORECASTS },
+    Member { name: "UpdateTime", query: "UpdateTime", xml: "UpdateTime", required: true, shape: &ANY_TIMESTAMP },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPredictiveScalingForecastType {
+    pub auto_scaling_group_name: Option<String>,
+    pub end_time: Option<Timestamp>,
+    pub policy_name: Option<String>,
+    pub start_time: Option<Timestamp>,
+}
+
+impl Record for GetPredictiveScalingForecastType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.end_time,
+            2 => &self.policy_name,
+            3 => &self.start_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.end_time,
+            2 => &mut self.policy_name,
+            3 => &mut self.start_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPredictiveScalingForecastType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_PREDICTIVE_SCALING_FORECAST_TYPE: Shape = Shape::Struct(Struct { name: "GetPredictiveScalingForecastType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "EndTime", query: "EndTime", xml: "EndTime", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "StartTime", query: "StartTime", xml: "StartTime", required: true, shape: &ANY_TIMESTAMP },
+] });
 
 pub static IMAGE_ID: Shape = Shape::String(Text { length: Length { min: Some(5), max: Some(21) }, allowed: &[] });
 
@@ -2169,6 +5056,61 @@ pub static INSTANCE: Shape = Shape::Struct(Struct { name: "Instance", members: &
     Member { name: "WeightedCapacity", query: "WeightedCapacity", xml: "WeightedCapacity", required: false, shape: &XML_STRING_MAX_LEN32 },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceCollection {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub instance_ids: Vec<String>,
+    pub instance_type: Option<String>,
+    pub market_type: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for InstanceCollection {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.availability_zone_id,
+            2 => &self.instance_ids,
+            3 => &self.instance_type,
+            4 => &self.market_type,
+            5 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.availability_zone_id,
+            2 => &mut self.instance_ids,
+            3 => &mut self.instance_type,
+            4 => &mut self.market_type,
+            5 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceCollection {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_COLLECTION: Shape = Shape::Struct(Struct { name: "InstanceCollection", members: &[
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "AvailabilityZone", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "AvailabilityZoneId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceIds", query: "InstanceIds", xml: "InstanceIds", required: false, shape: &INSTANCE_IDS },
+    Member { name: "InstanceType", query: "InstanceType", xml: "InstanceType", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "MarketType", query: "MarketType", xml: "MarketType", required: false, shape: &XML_STRING_MAX_LEN64 },
+    Member { name: "SubnetId", query: "SubnetId", xml: "SubnetId", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static INSTANCE_COLLECTIONS: Shape = Shape::List(List { member: &INSTANCE_COLLECTION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static INSTANCE_GENERATION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["current", "previous"] });
 
 pub static INSTANCE_GENERATIONS: Shape = Shape::List(List { member: &INSTANCE_GENERATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
@@ -2244,6 +5186,284 @@ pub static INSTANCE_MAINTENANCE_POLICY: Shape = Shape::Struct(Struct { name: "In
     Member { name: "MaxHealthyPercentage", query: "MaxHealthyPercentage", xml: "MaxHealthyPercentage", required: false, shape: &INT_PERCENT100_TO200_RESETTABLE },
     Member { name: "MinHealthyPercentage", query: "MinHealthyPercentage", xml: "MinHealthyPercentage", required: false, shape: &INT_PERCENT_RESETTABLE },
 ] });
+
+pub static INSTANCE_METADATA_ENDPOINT_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["disabled", "enabled"] });
+
+pub static INSTANCE_METADATA_HTTP_PUT_RESPONSE_HOP_LIMIT: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(64.0) });
+
+pub static INSTANCE_METADATA_HTTP_TOKENS_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["optional", "required"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceMetadataOptions {
+    pub http_endpoint: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_tokens: Option<String>,
+}
+
+impl Record for InstanceMetadataOptions {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.http_endpoint,
+            1 => &self.http_put_response_hop_limit,
+            2 => &self.http_tokens,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.http_endpoint,
+            1 => &mut self.http_put_response_hop_limit,
+            2 => &mut self.http_tokens,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceMetadataOptions {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_METADATA_OPTIONS: Shape = Shape::Struct(Struct { name: "InstanceMetadataOptions", members: &[
+    Member { name: "HttpEndpoint", query: "HttpEndpoint", xml: "HttpEndpoint", required: false, shape: &INSTANCE_METADATA_ENDPOINT_STATE },
+    Member { name: "HttpPutResponseHopLimit", query: "HttpPutResponseHopLimit", xml: "HttpPutResponseHopLimit", required: false, shape: &INSTANCE_METADATA_HTTP_PUT_RESPONSE_HOP_LIMIT },
+    Member { name: "HttpTokens", query: "HttpTokens", xml: "HttpTokens", required: false, shape: &INSTANCE_METADATA_HTTP_TOKENS_STATE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceMonitoring {
+    pub enabled: Option<bool>,
+}
+
+impl Record for InstanceMonitoring {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enabled,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enabled,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceMonitoring {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_MONITORING: Shape = Shape::Struct(Struct { name: "InstanceMonitoring", members: &[
+    Member { name: "Enabled", query: "Enabled", xml: "Enabled", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceRefresh {
+    pub auto_scaling_group_name: Option<String>,
+    pub desired_configuration: Option<DesiredConfiguration>,
+    pub end_time: Option<Timestamp>,
+    pub instance_refresh_id: Option<String>,
+    pub instances_to_update: Option<i32>,
+    pub percentage_complete: Option<i32>,
+    pub preferences: Option<RefreshPreferences>,
+    pub progress_details: Option<InstanceRefreshProgressDetails>,
+    pub rollback_details: Option<RollbackDetails>,
+    pub start_time: Option<Timestamp>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub strategy: Option<String>,
+}
+
+impl Record for InstanceRefresh {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.desired_configuration,
+            2 => &self.end_time,
+            3 => &self.instance_refresh_id,
+            4 => &self.instances_to_update,
+            5 => &self.percentage_complete,
+            6 => &self.preferences,
+            7 => &self.progress_details,
+            8 => &self.rollback_details,
+            9 => &self.start_time,
+            10 => &self.status,
+            11 => &self.status_reason,
+            12 => &self.strategy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.desired_configuration,
+            2 => &mut self.end_time,
+            3 => &mut self.instance_refresh_id,
+            4 => &mut self.instances_to_update,
+            5 => &mut self.percentage_complete,
+            6 => &mut self.preferences,
+            7 => &mut self.progress_details,
+            8 => &mut self.rollback_details,
+            9 => &mut self.start_time,
+            10 => &mut self.status,
+            11 => &mut self.status_reason,
+            12 => &mut self.strategy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceRefresh {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_REFRESH: Shape = Shape::Struct(Struct { name: "InstanceRefresh", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "DesiredConfiguration", query: "DesiredConfiguration", xml: "DesiredConfiguration", required: false, shape: &DESIRED_CONFIGURATION },
+    Member { name: "EndTime", query: "EndTime", xml: "EndTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "InstanceRefreshId", query: "InstanceRefreshId", xml: "InstanceRefreshId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstancesToUpdate", query: "InstancesToUpdate", xml: "InstancesToUpdate", required: false, shape: &INSTANCES_TO_UPDATE },
+    Member { name: "PercentageComplete", query: "PercentageComplete", xml: "PercentageComplete", required: false, shape: &INT_PERCENT },
+    Member { name: "Preferences", query: "Preferences", xml: "Preferences", required: false, shape: &REFRESH_PREFERENCES },
+    Member { name: "ProgressDetails", query: "ProgressDetails", xml: "ProgressDetails", required: false, shape: &INSTANCE_REFRESH_PROGRESS_DETAILS },
+    Member { name: "RollbackDetails", query: "RollbackDetails", xml: "RollbackDetails", required: false, shape: &ROLLBACK_DETAILS },
+    Member { name: "StartTime", query: "StartTime", xml: "StartTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &INSTANCE_REFRESH_STATUS },
+    Member { name: "StatusReason", query: "StatusReason", xml: "StatusReason", required: false, shape: &XML_STRING_MAX_LEN1023 },
+    Member { name: "Strategy", query: "Strategy", xml: "Strategy", required: false, shape: &REFRESH_STRATEGY },
+] });
+
+pub static INSTANCE_REFRESH_IDS: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceRefreshLivePoolProgress {
+    pub instances_to_update: Option<i32>,
+    pub percentage_complete: Option<i32>,
+}
+
+impl Record for InstanceRefreshLivePoolProgress {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instances_to_update,
+            1 => &self.percentage_complete,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instances_to_update,
+            1 => &mut self.percentage_complete,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceRefreshLivePoolProgress {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_REFRESH_LIVE_POOL_PROGRESS: Shape = Shape::Struct(Struct { name: "InstanceRefreshLivePoolProgress", members: &[
+    Member { name: "InstancesToUpdate", query: "InstancesToUpdate", xml: "InstancesToUpdate", required: false, shape: &INSTANCES_TO_UPDATE },
+    Member { name: "PercentageComplete", query: "PercentageComplete", xml: "PercentageComplete", required: false, shape: &INT_PERCENT },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceRefreshProgressDetails {
+    pub live_pool_progress: Option<InstanceRefreshLivePoolProgress>,
+    pub warm_pool_progress: Option<InstanceRefreshWarmPoolProgress>,
+}
+
+impl Record for InstanceRefreshProgressDetails {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.live_pool_progress,
+            1 => &self.warm_pool_progress,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.live_pool_progress,
+            1 => &mut self.warm_pool_progress,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceRefreshProgressDetails {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_REFRESH_PROGRESS_DETAILS: Shape = Shape::Struct(Struct { name: "InstanceRefreshProgressDetails", members: &[
+    Member { name: "LivePoolProgress", query: "LivePoolProgress", xml: "LivePoolProgress", required: false, shape: &INSTANCE_REFRESH_LIVE_POOL_PROGRESS },
+    Member { name: "WarmPoolProgress", query: "WarmPoolProgress", xml: "WarmPoolProgress", required: false, shape: &INSTANCE_REFRESH_WARM_POOL_PROGRESS },
+] });
+
+pub static INSTANCE_REFRESH_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Pending", "InProgress", "Successful", "Failed", "Cancelling", "Cancelled", "RollbackInProgress", "RollbackFailed", "RollbackSuccessful", "Baking"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceRefreshWarmPoolProgress {
+    pub instances_to_update: Option<i32>,
+    pub percentage_complete: Option<i32>,
+}
+
+impl Record for InstanceRefreshWarmPoolProgress {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instances_to_update,
+            1 => &self.percentage_complete,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instances_to_update,
+            1 => &mut self.percentage_complete,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InstanceRefreshWarmPoolProgress {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INSTANCE_REFRESH_WARM_POOL_PROGRESS: Shape = Shape::Struct(Struct { name: "InstanceRefreshWarmPoolProgress", members: &[
+    Member { name: "InstancesToUpdate", query: "InstancesToUpdate", xml: "InstancesToUpdate", required: false, shape: &INSTANCES_TO_UPDATE },
+    Member { name: "PercentageComplete", query: "PercentageComplete", xml: "PercentageComplete", required: false, shape: &INT_PERCENT },
+] });
+
+pub static INSTANCE_REFRESHES: Shape = Shape::List(List { member: &INSTANCE_REFRESH, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct InstanceRequirements {
@@ -2466,9 +5686,400 @@ pub static INSTANCES_DISTRIBUTION: Shape = Shape::Struct(Struct { name: "Instanc
     Member { name: "SpotMaxPrice", query: "SpotMaxPrice", xml: "SpotMaxPrice", required: false, shape: &MIXED_INSTANCE_SPOT_PRICE },
 ] });
 
+pub static INSTANCES_TO_UPDATE: Shape = Shape::Integer(Range { min: Some(0.0), max: None });
+
+pub static INT_PERCENT: Shape = Shape::Integer(Range { min: Some(0.0), max: Some(100.0) });
+
+pub static INT_PERCENT100_TO200: Shape = Shape::Integer(Range { min: Some(100.0), max: Some(200.0) });
+
 pub static INT_PERCENT100_TO200_RESETTABLE: Shape = Shape::Integer(Range { min: Some(-1.0), max: Some(200.0) });
 
 pub static INT_PERCENT_RESETTABLE: Shape = Shape::Integer(Range { min: Some(-1.0), max: Some(100.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchConfiguration {
+    pub associate_public_ip_address: Option<bool>,
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    pub classic_link_vpc_id: Option<String>,
+    pub classic_link_vpc_security_groups: Vec<String>,
+    pub created_time: Option<Timestamp>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<String>,
+    pub image_id: Option<String>,
+    pub instance_monitoring: Option<InstanceMonitoring>,
+    pub instance_type: Option<String>,
+    pub kernel_id: Option<String>,
+    pub key_name: Option<String>,
+    pub launch_configuration_arn: Option<String>,
+    pub launch_configuration_name: Option<String>,
+    pub metadata_options: Option<InstanceMetadataOptions>,
+    pub placement_tenancy: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub security_groups: Vec<String>,
+    pub spot_price: Option<String>,
+    pub user_data: Option<String>,
+}
+
+impl Record for LaunchConfiguration {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.associate_public_ip_address,
+            1 => &self.block_device_mappings,
+            2 => &self.classic_link_vpc_id,
+            3 => &self.classic_link_vpc_security_groups,
+            4 => &self.created_time,
+            5 => &self.ebs_optimized,
+            6 => &self.iam_instance_profile,
+            7 => &self.image_id,
+            8 => &self.instance_monitoring,
+            9 => &self.instance_type,
+            10 => &self.kernel_id,
+            11 => &self.key_name,
+            12 => &self.launch_configuration_arn,
+            13 => &self.launch_configuration_name,
+            14 => &self.metadata_options,
+            15 => &self.placement_tenancy,
+            16 => &self.ramdisk_id,
+            17 => &self.security_groups,
+            18 => &self.spot_price,
+            19 => &self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.associate_public_ip_address,
+            1 => &mut self.block_device_mappings,
+            2 => &mut self.classic_link_vpc_id,
+            3 => &mut self.classic_link_vpc_security_groups,
+            4 => &mut self.created_time,
+            5 => &mut self.ebs_optimized,
+            6 => &mut self.iam_instance_profile,
+            7 => &mut self.image_id,
+            8 => &mut self.instance_monitoring,
+            9 => &mut self.instance_type,
+            10 => &mut self.kernel_id,
+            11 => &mut self.key_name,
+            12 => &mut self.launch_configuration_arn,
+            13 => &mut self.launch_configuration_name,
+            14 => &mut self.metadata_options,
+            15 => &mut self.placement_tenancy,
+            16 => &mut self.ramdisk_id,
+            17 => &mut self.security_groups,
+            18 => &mut self.spot_price,
+            19 => &mut self.user_data,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchConfiguration {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_CONFIGURATION: Shape = Shape::Struct(Struct { name: "LaunchConfiguration", members: &[
+    Member { name: "AssociatePublicIpAddress", query: "AssociatePublicIpAddress", xml: "AssociatePublicIpAddress", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "BlockDeviceMappings", query: "BlockDeviceMappings", xml: "BlockDeviceMappings", required: false, shape: &BLOCK_DEVICE_MAPPINGS },
+    Member { name: "ClassicLinkVPCId", query: "ClassicLinkVPCId", xml: "ClassicLinkVPCId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ClassicLinkVPCSecurityGroups", query: "ClassicLinkVPCSecurityGroups", xml: "ClassicLinkVPCSecurityGroups", required: false, shape: &CLASSIC_LINK_VPC_SECURITY_GROUPS },
+    Member { name: "CreatedTime", query: "CreatedTime", xml: "CreatedTime", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "EbsOptimized", query: "EbsOptimized", xml: "EbsOptimized", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "IamInstanceProfile", query: "IamInstanceProfile", xml: "IamInstanceProfile", required: false, shape: &XML_STRING_MAX_LEN1600 },
+    Member { name: "ImageId", query: "ImageId", xml: "ImageId", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceMonitoring", query: "InstanceMonitoring", xml: "InstanceMonitoring", required: false, shape: &INSTANCE_MONITORING },
+    Member { name: "InstanceType", query: "InstanceType", xml: "InstanceType", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "KernelId", query: "KernelId", xml: "KernelId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "KeyName", query: "KeyName", xml: "KeyName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "LaunchConfigurationARN", query: "LaunchConfigurationARN", xml: "LaunchConfigurationARN", required: false, shape: &RESOURCE_NAME },
+    Member { name: "LaunchConfigurationName", query: "LaunchConfigurationName", xml: "LaunchConfigurationName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "MetadataOptions", query: "MetadataOptions", xml: "MetadataOptions", required: false, shape: &INSTANCE_METADATA_OPTIONS },
+    Member { name: "PlacementTenancy", query: "PlacementTenancy", xml: "PlacementTenancy", required: false, shape: &XML_STRING_MAX_LEN64 },
+    Member { name: "RamdiskId", query: "RamdiskId", xml: "RamdiskId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "SecurityGroups", query: "SecurityGroups", xml: "SecurityGroups", required: false, shape: &SECURITY_GROUPS },
+    Member { name: "SpotPrice", query: "SpotPrice", xml: "SpotPrice", required: false, shape: &SPOT_PRICE },
+    Member { name: "UserData", query: "UserData", xml: "UserData", required: false, shape: &XML_STRING_USER_DATA },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchConfigurationNameType {
+    pub launch_configuration_name: Option<String>,
+}
+
+impl Record for LaunchConfigurationNameType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.launch_configuration_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.launch_configuration_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchConfigurationNameType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_CONFIGURATION_NAME_TYPE: Shape = Shape::Struct(Struct { name: "LaunchConfigurationNameType", members: &[
+    Member { name: "LaunchConfigurationName", query: "LaunchConfigurationName", xml: "LaunchConfigurationName", required: true, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static LAUNCH_CONFIGURATION_NAMES: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchConfigurationNamesType {
+    pub launch_configuration_names: Vec<String>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for LaunchConfigurationNamesType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.launch_configuration_names,
+            1 => &self.max_records,
+            2 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.launch_configuration_names,
+            1 => &mut self.max_records,
+            2 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchConfigurationNamesType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_CONFIGURATION_NAMES_TYPE: Shape = Shape::Struct(Struct { name: "LaunchConfigurationNamesType", members: &[
+    Member { name: "LaunchConfigurationNames", query: "LaunchConfigurationNames", xml: "LaunchConfigurationNames", required: false, shape: &LAUNCH_CONFIGURATION_NAMES },
+    Member { name: "MaxRecords", query: "MaxRecords", xml: "MaxRecords", required: false, shape: &ANY_INTEGER },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+pub static LAUNCH_CONFIGURATIONS: Shape = Shape::List(List { member: &LAUNCH_CONFIGURATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchConfigurationsType {
+    pub launch_configurations: Vec<LaunchConfiguration>,
+    pub next_token: Option<String>,
+}
+
+impl Record for LaunchConfigurationsType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.launch_configurations,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.launch_configurations,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchConfigurationsType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_CONFIGURATIONS_TYPE: Shape = Shape::Struct(Struct { name: "LaunchConfigurationsType", members: &[
+    Member { name: "LaunchConfigurations", query: "LaunchConfigurations", xml: "LaunchConfigurations", required: true, shape: &LAUNCH_CONFIGURATIONS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchInstancesError {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub instance_type: Option<String>,
+    pub market_type: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Record for LaunchInstancesError {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.availability_zone_id,
+            2 => &self.error_code,
+            3 => &self.error_message,
+            4 => &self.instance_type,
+            5 => &self.market_type,
+            6 => &self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.availability_zone_id,
+            2 => &mut self.error_code,
+            3 => &mut self.error_message,
+            4 => &mut self.instance_type,
+            5 => &mut self.market_type,
+            6 => &mut self.subnet_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchInstancesError {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_INSTANCES_ERROR: Shape = Shape::Struct(Struct { name: "LaunchInstancesError", members: &[
+    Member { name: "AvailabilityZone", query: "AvailabilityZone", xml: "AvailabilityZone", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "AvailabilityZoneId", query: "AvailabilityZoneId", xml: "AvailabilityZoneId", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ErrorCode", query: "ErrorCode", xml: "ErrorCode", required: false, shape: &XML_STRING_MAX_LEN64 },
+    Member { name: "ErrorMessage", query: "ErrorMessage", xml: "ErrorMessage", required: false, shape: &ANY_STRING },
+    Member { name: "InstanceType", query: "InstanceType", xml: "InstanceType", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "MarketType", query: "MarketType", xml: "MarketType", required: false, shape: &XML_STRING_MAX_LEN64 },
+    Member { name: "SubnetId", query: "SubnetId", xml: "SubnetId", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static LAUNCH_INSTANCES_ERRORS: Shape = Shape::List(List { member: &LAUNCH_INSTANCES_ERROR, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchInstancesRequest {
+    pub auto_scaling_group_name: Option<String>,
+    pub availability_zone_ids: Vec<String>,
+    pub availability_zones: Vec<String>,
+    pub client_token: Option<String>,
+    pub requested_capacity: Option<i32>,
+    pub retry_strategy: Option<String>,
+    pub subnet_ids: Vec<String>,
+}
+
+impl Record for LaunchInstancesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.availability_zone_ids,
+            2 => &self.availability_zones,
+            3 => &self.client_token,
+            4 => &self.requested_capacity,
+            5 => &self.retry_strategy,
+            6 => &self.subnet_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.availability_zone_ids,
+            2 => &mut self.availability_zones,
+            3 => &mut self.client_token,
+            4 => &mut self.requested_capacity,
+            5 => &mut self.retry_strategy,
+            6 => &mut self.subnet_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchInstancesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_INSTANCES_REQUEST: Shape = Shape::Struct(Struct { name: "LaunchInstancesRequest", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "AvailabilityZoneIds", query: "AvailabilityZoneIds", xml: "AvailabilityZoneIds", required: false, shape: &AVAILABILITY_ZONE_IDS_LIMIT1 },
+    Member { name: "AvailabilityZones", query: "AvailabilityZones", xml: "AvailabilityZones", required: false, shape: &AVAILABILITY_ZONES_LIMIT1 },
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: true, shape: &CLIENT_TOKEN },
+    Member { name: "RequestedCapacity", query: "RequestedCapacity", xml: "RequestedCapacity", required: true, shape: &REQUESTED_CAPACITY },
+    Member { name: "RetryStrategy", query: "RetryStrategy", xml: "RetryStrategy", required: false, shape: &RETRY_STRATEGY },
+    Member { name: "SubnetIds", query: "SubnetIds", xml: "SubnetIds", required: false, shape: &SUBNET_IDS_LIMIT1 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaunchInstancesResult {
+    pub auto_scaling_group_name: Option<String>,
+    pub client_token: Option<String>,
+    pub errors: Vec<LaunchInstancesError>,
+    pub instances: Vec<InstanceCollection>,
+}
+
+impl Record for LaunchInstancesResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.client_token,
+            2 => &self.errors,
+            3 => &self.instances,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.client_token,
+            2 => &mut self.errors,
+            3 => &mut self.instances,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LaunchInstancesResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LAUNCH_INSTANCES_RESULT: Shape = Shape::Struct(Struct { name: "LaunchInstancesResult", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ClientToken", query: "ClientToken", xml: "ClientToken", required: false, shape: &CLIENT_TOKEN },
+    Member { name: "Errors", query: "Errors", xml: "Errors", required: false, shape: &LAUNCH_INSTANCES_ERRORS },
+    Member { name: "Instances", query: "Instances", xml: "Instances", required: false, shape: &INSTANCE_COLLECTIONS },
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LaunchTemplate {
@@ -2599,6 +6210,75 @@ pub static LAUNCH_TEMPLATE_SPECIFICATION: Shape = Shape::Struct(Struct { name: "
     Member { name: "Version", query: "Version", xml: "Version", required: false, shape: &XML_STRING_MAX_LEN255 },
 ] });
 
+pub static LIFECYCLE_ACTION_TOKEN: Shape = Shape::String(Text { length: Length { min: Some(36), max: Some(36) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LifecycleHook {
+    pub auto_scaling_group_name: Option<String>,
+    pub default_result: Option<String>,
+    pub global_timeout: Option<i32>,
+    pub heartbeat_timeout: Option<i32>,
+    pub lifecycle_hook_name: Option<String>,
+    pub lifecycle_transition: Option<String>,
+    pub notification_metadata: Option<String>,
+    pub notification_target_arn: Option<String>,
+    pub role_arn: Option<String>,
+}
+
+impl Record for LifecycleHook {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.default_result,
+            2 => &self.global_timeout,
+            3 => &self.heartbeat_timeout,
+            4 => &self.lifecycle_hook_name,
+            5 => &self.lifecycle_transition,
+            6 => &self.notification_metadata,
+            7 => &self.notification_target_arn,
+            8 => &self.role_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.default_result,
+            2 => &mut self.global_timeout,
+            3 => &mut self.heartbeat_timeout,
+            4 => &mut self.lifecycle_hook_name,
+            5 => &mut self.lifecycle_transition,
+            6 => &mut self.notification_metadata,
+            7 => &mut self.notification_target_arn,
+            8 => &mut self.role_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LifecycleHook {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIFECYCLE_HOOK: Shape = Shape::Struct(Struct { name: "LifecycleHook", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "DefaultResult", query: "DefaultResult", xml: "DefaultResult", required: false, shape: &ANY_STRING },
+    Member { name: "GlobalTimeout", query: "GlobalTimeout", xml: "GlobalTimeout", required: false, shape: &ANY_INTEGER },
+    Member { name: "HeartbeatTimeout", query: "HeartbeatTimeout", xml: "HeartbeatTimeout", required: false, shape: &ANY_INTEGER },
+    Member { name: "LifecycleHookName", query: "LifecycleHookName", xml: "LifecycleHookName", required: false, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "LifecycleTransition", query: "LifecycleTransition", xml: "LifecycleTransition", required: false, shape: &ANY_STRING },
+    Member { name: "NotificationMetadata", query: "NotificationMetadata", xml: "NotificationMetadata", required: false, shape: &ANY_PRINTABLE_ASCII_STRING_MAX_LEN4000 },
+    Member { name: "NotificationTargetARN", query: "NotificationTargetARN", xml: "NotificationTargetARN", required: false, shape: &NOTIFICATION_TARGET_RESOURCE_NAME },
+    Member { name: "RoleARN", query: "RoleARN", xml: "RoleARN", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static LIFECYCLE_HOOK_NAMES: Shape = Shape::List(List { member: &ASCII_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(50) } });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LifecycleHookSpecification {
     pub default_result: Option<String>,
@@ -2658,9 +6338,50 @@ pub static LIFECYCLE_HOOK_SPECIFICATION: Shape = Shape::Struct(Struct { name: "L
 
 pub static LIFECYCLE_HOOK_SPECIFICATIONS: Shape = Shape::List(List { member: &LIFECYCLE_HOOK_SPECIFICATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
+pub static LIFECYCLE_HOOKS: Shape = Shape::List(List { member: &LIFECYCLE_HOOK, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static LIFECYCLE_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Pending", "Pending:Wait", "Pending:Proceed", "Quarantined", "InService", "Terminating", "Terminating:Wait", "Terminating:Proceed", "Terminating:Retained", "Terminated", "Detaching", "Detached", "EnteringStandby", "Standby", "ReplacingRootVolume", "ReplacingRootVolume:Wait", "ReplacingRootVolume:Proceed", "RootVolumeReplaced", "Warmed:Pending", "Warmed:Pending:Wait", "Warmed:Pending:Proceed", "Warmed:Pending:Retained", "Warmed:Terminating", "Warmed:Terminating:Wait", "Warmed:Terminating:Proceed", "Warmed:Terminating:Retained", "Warmed:Terminated", "Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"] });
 
 pub static LOAD_BALANCER_NAMES: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoadBalancerState {
+    pub load_balancer_name: Option<String>,
+    pub state: Option<String>,
+}
+
+impl Record for LoadBalancerState {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.load_balancer_name,
+            1 => &self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.load_balancer_name,
+            1 => &mut self.state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LoadBalancerState {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LOAD_BALANCER_STATE: Shape = Shape::Struct(Struct { name: "LoadBalancerState", members: &[
+    Member { name: "LoadBalancerName", query: "LoadBalancerName", xml: "LoadBalancerName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "State", query: "State", xml: "State", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static LOAD_BALANCER_STATES: Shape = Shape::List(List { member: &LOAD_BALANCER_STATE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadBalancerTargetGroupState {
@@ -2700,6 +6421,49 @@ pub static LOAD_BALANCER_TARGET_GROUP_STATE: Shape = Shape::Struct(Struct { name
 ] });
 
 pub static LOAD_BALANCER_TARGET_GROUP_STATES: Shape = Shape::List(List { member: &LOAD_BALANCER_TARGET_GROUP_STATE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoadForecast {
+    pub metric_specification: Option<PredictiveScalingMetricSpecification>,
+    pub timestamps: Vec<Timestamp>,
+    pub values: Vec<f64>,
+}
+
+impl Record for LoadForecast {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.metric_specification,
+            1 => &self.timestamps,
+            2 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.metric_specification,
+            1 => &mut self.timestamps,
+            2 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LoadForecast {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LOAD_FORECAST: Shape = Shape::Struct(Struct { name: "LoadForecast", members: &[
+    Member { name: "MetricSpecification", query: "MetricSpecification", xml: "MetricSpecification", required: true, shape: &PREDICTIVE_SCALING_METRIC_SPECIFICATION },
+    Member { name: "Timestamps", query: "Timestamps", xml: "Timestamps", required: true, shape: &PREDICTIVE_SCALING_FORECAST_TIMESTAMPS },
+    Member { name: "Values", query: "Values", xml: "Values", required: true, shape: &PREDICTIVE_SCALING_FORECAST_VALUES },
+] });
+
+pub static LOAD_FORECASTS: Shape = Shape::List(List { member: &LOAD_FORECAST, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static LOCAL_STORAGE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["included", "excluded", "required"] });
 
@@ -2826,6 +6590,41 @@ pub static METRIC: Shape = Shape::Struct(Struct { name: "Metric", members: &[
     Member { name: "Namespace", query: "Namespace", xml: "Namespace", required: true, shape: &ANY_STRING },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricCollectionType {
+    pub metric: Option<String>,
+}
+
+impl Record for MetricCollectionType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.metric,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.metric,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for MetricCollectionType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static METRIC_COLLECTION_TYPE: Shape = Shape::Struct(Struct { name: "MetricCollectionType", members: &[
+    Member { name: "Metric", query: "Metric", xml: "Metric", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static METRIC_COLLECTION_TYPES: Shape = Shape::List(List { member: &METRIC_COLLECTION_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static METRIC_DATA_QUERIES: Shape = Shape::List(List { member: &METRIC_DATA_QUERY, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2919,6 +6718,41 @@ pub static METRIC_DIMENSIONS: Shape = Shape::List(List { member: &METRIC_DIMENSI
 pub static METRIC_GRANULARITY_IN_SECONDS: Shape = Shape::Integer(Range { min: Some(1.0), max: None });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricGranularityType {
+    pub granularity: Option<String>,
+}
+
+impl Record for MetricGranularityType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.granularity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.granularity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for MetricGranularityType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static METRIC_GRANULARITY_TYPE: Shape = Shape::Struct(Struct { name: "MetricGranularityType", members: &[
+    Member { name: "Granularity", query: "Granularity", xml: "Granularity", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static METRIC_GRANULARITY_TYPES: Shape = Shape::List(List { member: &METRIC_GRANULARITY_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricStat {
     pub metric: Option<Metric>,
     pub stat: Option<String>,
@@ -2962,6 +6796,8 @@ pub static METRIC_STAT: Shape = Shape::Struct(Struct { name: "MetricStat", membe
 pub static METRIC_STATISTIC: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Average", "Minimum", "Maximum", "SampleCount", "Sum"] });
 
 pub static METRIC_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ASGAverageCPUUtilization", "ASGAverageCPUUtilizationHighResolution", "ASGAverageNetworkIn", "ASGAverageNetworkOut", "ALBRequestCountPerTarget"] });
+
+pub static METRICS: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static MIXED_INSTANCE_SPOT_PRICE: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(255) }, allowed: &[] });
 
@@ -3075,6 +6911,51 @@ pub static NETWORK_INTERFACE_COUNT_REQUEST: Shape = Shape::Struct(Struct { name:
     Member { name: "Max", query: "Max", xml: "Max", required: false, shape: &NULLABLE_POSITIVE_INTEGER },
     Member { name: "Min", query: "Min", xml: "Min", required: false, shape: &NULLABLE_POSITIVE_INTEGER },
 ] });
+
+pub static NON_ZERO_INT_PERCENT: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(100.0) });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NotificationConfiguration {
+    pub auto_scaling_group_name: Option<String>,
+    pub notification_type: Option<String>,
+    pub topic_arn: Option<String>,
+}
+
+impl Record for NotificationConfiguration {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.notification_type,
+            2 => &self.topic_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.notification_type,
+            2 => &mut self.topic_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for NotificationConfiguration {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static NOTIFICATION_CONFIGURATION: Shape = Shape::Struct(Struct { name: "NotificationConfiguration", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "NotificationType", query: "NotificationType", xml: "NotificationType", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "TopicARN", query: "TopicARN", xml: "TopicARN", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static NOTIFICATION_CONFIGURATIONS: Shape = Shape::List(List { member: &NOTIFICATION_CONFIGURATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static NOTIFICATION_TARGET_RESOURCE_NAME: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(255) }, allowed: &[] });
 
@@ -3421,6 +7302,10 @@ pub static PREDICTIVE_SCALING_CUSTOMIZED_SCALING_METRIC: Shape = Shape::Struct(S
     Member { name: "MetricDataQueries", query: "MetricDataQueries", xml: "MetricDataQueries", required: true, shape: &METRIC_DATA_QUERIES },
 ] });
 
+pub static PREDICTIVE_SCALING_FORECAST_TIMESTAMPS: Shape = Shape::List(List { member: &ANY_TIMESTAMP, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static PREDICTIVE_SCALING_FORECAST_VALUES: Shape = Shape::List(List { member: &ANY_DOUBLE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static PREDICTIVE_SCALING_MAX_CAPACITY_BREACH_BEHAVIOR: Shape = Shape::String(Text { length: Length::ANY, allowed: &["HonorMaxCapacity", "IncreaseMaxCapacity"] });
 
 pub static PREDICTIVE_SCALING_MAX_CAPACITY_BUFFER: Shape = Shape::Integer(Range { min: Some(0.0), max: Some(100.0) });
@@ -3599,6 +7484,302 @@ pub static PREDICTIVE_SCALING_PREDEFINED_SCALING_METRIC: Shape = Shape::Struct(S
 
 pub static PREDICTIVE_SCALING_SCHEDULING_BUFFER_TIME: Shape = Shape::Integer(Range { min: Some(0.0), max: None });
 
+pub static PROCESS_NAMES: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProcessType {
+    pub process_name: Option<String>,
+}
+
+impl Record for ProcessType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.process_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.process_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ProcessType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PROCESS_TYPE: Shape = Shape::Struct(Struct { name: "ProcessType", members: &[
+    Member { name: "ProcessName", query: "ProcessName", xml: "ProcessName", required: true, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static PROCESSES: Shape = Shape::List(List { member: &PROCESS_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProcessesType {
+    pub processes: Vec<ProcessType>,
+}
+
+impl Record for ProcessesType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.processes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.processes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ProcessesType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PROCESSES_TYPE: Shape = Shape::Struct(Struct { name: "ProcessesType", members: &[
+    Member { name: "Processes", query: "Processes", xml: "Processes", required: false, shape: &PROCESSES },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingAnswer {
+}
+
+impl Record for PutAccountSettingAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutAccountSettingAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_ACCOUNT_SETTING_ANSWER: Shape = Shape::Struct(Struct { name: "PutAccountSettingAnswer", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingType {
+    pub name: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Record for PutAccountSettingType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.name,
+            1 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutAccountSettingType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_ACCOUNT_SETTING_TYPE: Shape = Shape::Struct(Struct { name: "PutAccountSettingType", members: &[
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "Value", query: "Value", xml: "Value", required: true, shape: &ASCII_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutLifecycleHookAnswer {
+}
+
+impl Record for PutLifecycleHookAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutLifecycleHookAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_LIFECYCLE_HOOK_ANSWER: Shape = Shape::Struct(Struct { name: "PutLifecycleHookAnswer", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutLifecycleHookType {
+    pub auto_scaling_group_name: Option<String>,
+    pub default_result: Option<String>,
+    pub heartbeat_timeout: Option<i32>,
+    pub lifecycle_hook_name: Option<String>,
+    pub lifecycle_transition: Option<String>,
+    pub notification_metadata: Option<String>,
+    pub notification_target_arn: Option<String>,
+    pub role_arn: Option<String>,
+}
+
+impl Record for PutLifecycleHookType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.default_result,
+            2 => &self.heartbeat_timeout,
+            3 => &self.lifecycle_hook_name,
+            4 => &self.lifecycle_transition,
+            5 => &self.notification_metadata,
+            6 => &self.notification_target_arn,
+            7 => &self.role_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.default_result,
+            2 => &mut self.heartbeat_timeout,
+            3 => &mut self.lifecycle_hook_name,
+            4 => &mut self.lifecycle_transition,
+            5 => &mut self.notification_metadata,
+            6 => &mut self.notification_target_arn,
+            7 => &mut self.role_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutLifecycleHookType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_LIFECYCLE_HOOK_TYPE: Shape = Shape::Struct(Struct { name: "PutLifecycleHookType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "DefaultResult", query: "DefaultResult", xml: "DefaultResult", required: false, shape: &ANY_STRING },
+    Member { name: "HeartbeatTimeout", query: "HeartbeatTimeout", xml: "HeartbeatTimeout", required: false, shape: &ANY_INTEGER },
+    Member { name: "LifecycleHookName", query: "LifecycleHookName", xml: "LifecycleHookName", required: true, shape: &ASCII_STRING_MAX_LEN255 },
+    Member { name: "LifecycleTransition", query: "LifecycleTransition", xml: "LifecycleTransition", required: false, shape: &ANY_STRING },
+    Member { name: "NotificationMetadata", query: "NotificationMetadata", xml: "NotificationMetadata", required: false, shape: &ANY_PRINTABLE_ASCII_STRING_MAX_LEN4000 },
+    Member { name: "NotificationTargetARN", query: "NotificationTargetARN", xml: "NotificationTargetARN", required: false, shape: &NOTIFICATION_TARGET_RESOURCE_NAME },
+    Member { name: "RoleARN", query: "RoleARN", xml: "RoleARN", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutNotificationConfigurationOutput {
+}
+
+impl Record for PutNotificationConfigurationOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutNotificationConfigurationOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_NOTIFICATION_CONFIGURATION_OUTPUT: Shape = Shape::Struct(Struct { name: "PutNotificationConfigurationOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutNotificationConfigurationType {
+    pub auto_scaling_group_name: Option<String>,
+    pub notification_types: Vec<String>,
+    pub topic_arn: Option<String>,
+}
+
+impl Record for PutNotificationConfigurationType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.notification_types,
+            2 => &self.topic_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.notification_types,
+            2 => &mut self.topic_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutNotificationConfigurationType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_NOTIFICATION_CONFIGURATION_TYPE: Shape = Shape::Struct(Struct { name: "PutNotificationConfigurationType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "NotificationTypes", query: "NotificationTypes", xml: "NotificationTypes", required: true, shape: &AUTO_SCALING_NOTIFICATION_TYPES },
+    Member { name: "TopicARN", query: "TopicARN", xml: "TopicARN", required: true, shape: &XML_STRING_MAX_LEN255 },
+] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutScalingPolicyType {
     pub adjustment_type: Option<String>,
@@ -3684,7 +7865,365 @@ pub static PUT_SCALING_POLICY_TYPE: Shape = Shape::Struct(Struct { name: "PutSca
     Member { name: "TargetTrackingConfiguration", query: "TargetTrackingConfiguration", xml: "TargetTrackingConfiguration", required: false, shape: &TARGET_TRACKING_CONFIGURATION },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutScheduledUpdateGroupActionOutput {
+}
+
+impl Record for PutScheduledUpdateGroupActionOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutScheduledUpdateGroupActionOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_SCHEDULED_UPDATE_GROUP_ACTION_OUTPUT: Shape = Shape::Struct(Struct { name: "PutScheduledUpdateGroupActionOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutScheduledUpdateGroupActionType {
+    pub auto_scaling_group_name: Option<String>,
+    pub desired_capacity: Option<i32>,
+    pub end_time: Option<Timestamp>,
+    pub max_size: Option<i32>,
+    pub min_size: Option<i32>,
+    pub recurrence: Option<String>,
+    pub scheduled_action_name: Option<String>,
+    pub start_time: Option<Timestamp>,
+    pub time: Option<Timestamp>,
+    pub time_zone: Option<String>,
+}
+
+impl Record for PutScheduledUpdateGroupActionType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.desired_capacity,
+            2 => &self.end_time,
+            3 => &self.max_size,
+            4 => &self.min_size,
+            5 => &self.recurrence,
+            6 => &self.scheduled_action_name,
+            7 => &self.start_time,
+            8 => &self.time,
+            9 => &self.time_zone,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.desired_capacity,
+            2 => &mut self.end_time,
+            3 => &mut self.max_size,
+            4 => &mut self.min_size,
+            5 => &mut self.recurrence,
+            6 => &mut self.scheduled_action_name,
+            7 => &mut self.start_time,
+            8 => &mut self.time,
+            9 => &mut self.time_zone,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutScheduledUpdateGroupActionType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE: Shape = Shape::Struct(Struct { name: "PutScheduledUpdateGroupActionType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "DesiredCapacity", query: "DesiredCapacity", xml: "DesiredCapacity", required: false, shape: &ANY_INTEGER },
+    Member { name: "EndTime", query: "EndTime", xml: "EndTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "MaxSize", query: "MaxSize", xml: "MaxSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "MinSize", query: "MinSize", xml: "MinSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "Recurrence", query: "Recurrence", xml: "Recurrence", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ScheduledActionName", query: "ScheduledActionName", xml: "ScheduledActionName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "StartTime", query: "StartTime", xml: "StartTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Time", query: "Time", xml: "Time", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "TimeZone", query: "TimeZone", xml: "TimeZone", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutWarmPoolAnswer {
+}
+
+impl Record for PutWarmPoolAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutWarmPoolAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_WARM_POOL_ANSWER: Shape = Shape::Struct(Struct { name: "PutWarmPoolAnswer", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutWarmPoolType {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_reuse_policy: Option<InstanceReusePolicy>,
+    pub max_group_prepared_capacity: Option<i32>,
+    pub min_size: Option<i32>,
+    pub pool_state: Option<String>,
+}
+
+impl Record for PutWarmPoolType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_reuse_policy,
+            2 => &self.max_group_prepared_capacity,
+            3 => &self.min_size,
+            4 => &self.pool_state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_reuse_policy,
+            2 => &mut self.max_group_prepared_capacity,
+            3 => &mut self.min_size,
+            4 => &mut self.pool_state,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutWarmPoolType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_WARM_POOL_TYPE: Shape = Shape::Struct(Struct { name: "PutWarmPoolType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "InstanceReusePolicy", query: "InstanceReusePolicy", xml: "InstanceReusePolicy", required: false, shape: &INSTANCE_REUSE_POLICY },
+    Member { name: "MaxGroupPreparedCapacity", query: "MaxGroupPreparedCapacity", xml: "MaxGroupPreparedCapacity", required: false, shape: &MAX_GROUP_PREPARED_CAPACITY },
+    Member { name: "MinSize", query: "MinSize", xml: "MinSize", required: false, shape: &WARM_POOL_MIN_SIZE },
+    Member { name: "PoolState", query: "PoolState", xml: "PoolState", required: false, shape: &WARM_POOL_STATE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecordLifecycleActionHeartbeatAnswer {
+}
+
+impl Record for RecordLifecycleActionHeartbeatAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RecordLifecycleActionHeartbeatAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RECORD_LIFECYCLE_ACTION_HEARTBEAT_ANSWER: Shape = Shape::Struct(Struct { name: "RecordLifecycleActionHeartbeatAnswer", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecordLifecycleActionHeartbeatType {
+    pub auto_scaling_group_name: Option<String>,
+    pub instance_id: Option<String>,
+    pub lifecycle_action_token: Option<String>,
+    pub lifecycle_hook_name: Option<String>,
+}
+
+impl Record for RecordLifecycleActionHeartbeatType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.instance_id,
+            2 => &self.lifecycle_action_token,
+            3 => &self.lifecycle_hook_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.instance_id,
+            2 => &mut self.lifecycle_action_token,
+            3 => &mut self.lifecycle_hook_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RecordLifecycleActionHeartbeatType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RECORD_LIFECYCLE_ACTION_HEARTBEAT_TYPE: Shape = Shape::Struct(Struct { name: "RecordLifecycleActionHeartbeatType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &RESOURCE_NAME },
+    Member { name: "InstanceId", query: "InstanceId", xml: "InstanceId", required: false, shape: &XML_STRING_MAX_LEN19 },
+    Member { name: "LifecycleActionToken", query: "LifecycleActionToken", xml: "LifecycleActionToken", required: false, shape: &LIFECYCLE_ACTION_TOKEN },
+    Member { name: "LifecycleHookName", query: "LifecycleHookName", xml: "LifecycleHookName", required: true, shape: &ASCII_STRING_MAX_LEN255 },
+] });
+
+pub static REFRESH_INSTANCE_WARMUP: Shape = Shape::Integer(Range { min: Some(0.0), max: None });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RefreshPreferences {
+    pub alarm_specification: Option<AlarmSpecification>,
+    pub auto_rollback: Option<bool>,
+    pub bake_time: Option<i32>,
+    pub checkpoint_delay: Option<i32>,
+    pub checkpoint_percentages: Vec<i32>,
+    pub instance_warmup: Option<i32>,
+    pub max_healthy_percentage: Option<i32>,
+    pub min_healthy_percentage: Option<i32>,
+    pub scale_in_protected_instances: Option<String>,
+    pub skip_matching: Option<bool>,
+    pub standby_instances: Option<String>,
+}
+
+impl Record for RefreshPreferences {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.alarm_specification,
+            1 => &self.auto_rollback,
+            2 => &self.bake_time,
+            3 => &self.checkpoint_delay,
+            4 => &self.checkpoint_percentages,
+            5 => &self.instance_warmup,
+            6 => &self.max_healthy_percentage,
+            7 => &self.min_healthy_percentage,
+            8 => &self.scale_in_protected_instances,
+            9 => &self.skip_matching,
+            10 => &self.standby_instances,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.alarm_specification,
+            1 => &mut self.auto_rollback,
+            2 => &mut self.bake_time,
+            3 => &mut self.checkpoint_delay,
+            4 => &mut self.checkpoint_percentages,
+            5 => &mut self.instance_warmup,
+            6 => &mut self.max_healthy_percentage,
+            7 => &mut self.min_healthy_percentage,
+            8 => &mut self.scale_in_protected_instances,
+            9 => &mut self.skip_matching,
+            10 => &mut self.standby_instances,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RefreshPreferences {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REFRESH_PREFERENCES: Shape = Shape::Struct(Struct { name: "RefreshPreferences", members: &[
+    Member { name: "AlarmSpecification", query: "AlarmSpecification", xml: "AlarmSpecification", required: false, shape: &ALARM_SPECIFICATION },
+    Member { name: "AutoRollback", query: "AutoRollback", xml: "AutoRollback", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "BakeTime", query: "BakeTime", xml: "BakeTime", required: false, shape: &BAKE_TIME },
+    Member { name: "CheckpointDelay", query: "CheckpointDelay", xml: "CheckpointDelay", required: false, shape: &CHECKPOINT_DELAY },
+    Member { name: "CheckpointPercentages", query: "CheckpointPercentages", xml: "CheckpointPercentages", required: false, shape: &CHECKPOINT_PERCENTAGES },
+    Member { name: "InstanceWarmup", query: "InstanceWarmup", xml: "InstanceWarmup", required: false, shape: &REFRESH_INSTANCE_WARMUP },
+    Member { name: "MaxHealthyPercentage", query: "MaxHealthyPercentage", xml: "MaxHealthyPercentage", required: false, shape: &INT_PERCENT100_TO200 },
+    Member { name: "MinHealthyPercentage", query: "MinHealthyPercentage", xml: "MinHealthyPercentage", required: false, shape: &INT_PERCENT },
+    Member { name: "ScaleInProtectedInstances", query: "ScaleInProtectedInstances", xml: "ScaleInProtectedInstances", required: false, shape: &SCALE_IN_PROTECTED_INSTANCES },
+    Member { name: "SkipMatching", query: "SkipMatching", xml: "SkipMatching", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "StandbyInstances", query: "StandbyInstances", xml: "StandbyInstances", required: false, shape: &STANDBY_INSTANCES },
+] });
+
+pub static REFRESH_STRATEGY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Rolling", "ReplaceRootVolume"] });
+
+pub static REQUESTED_CAPACITY: Shape = Shape::Integer(Range { min: Some(1.0), max: None });
+
 pub static RESOURCE_NAME: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(1600) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResumeProcessesOutput {
+}
+
+impl Record for ResumeProcessesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ResumeProcessesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RESUME_PROCESSES_OUTPUT: Shape = Shape::Struct(Struct { name: "ResumeProcessesOutput", members: &[
+] });
 
 pub static RETENTION_ACTION: Shape = Shape::String(Text { length: Length::ANY, allowed: &["retain", "terminate"] });
 
@@ -3720,6 +8259,125 @@ impl Value for RetentionTriggers {
 pub static RETENTION_TRIGGERS: Shape = Shape::Struct(Struct { name: "RetentionTriggers", members: &[
     Member { name: "TerminateHookAbandon", query: "TerminateHookAbandon", xml: "TerminateHookAbandon", required: false, shape: &RETENTION_ACTION },
 ] });
+
+pub static RETRY_STRATEGY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["retry-with-group-configuration", "none"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RollbackDetails {
+    pub instances_to_update_on_rollback: Option<i32>,
+    pub percentage_complete_on_rollback: Option<i32>,
+    pub progress_details_on_rollback: Option<InstanceRefreshProgressDetails>,
+    pub rollback_reason: Option<String>,
+    pub rollback_start_time: Option<Timestamp>,
+}
+
+impl Record for RollbackDetails {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instances_to_update_on_rollback,
+            1 => &self.percentage_complete_on_rollback,
+            2 => &self.progress_details_on_rollback,
+            3 => &self.rollback_reason,
+            4 => &self.rollback_start_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instances_to_update_on_rollback,
+            1 => &mut self.percentage_complete_on_rollback,
+            2 => &mut self.progress_details_on_rollback,
+            3 => &mut self.rollback_reason,
+            4 => &mut self.rollback_start_time,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RollbackDetails {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROLLBACK_DETAILS: Shape = Shape::Struct(Struct { name: "RollbackDetails", members: &[
+    Member { name: "InstancesToUpdateOnRollback", query: "InstancesToUpdateOnRollback", xml: "InstancesToUpdateOnRollback", required: false, shape: &INSTANCES_TO_UPDATE },
+    Member { name: "PercentageCompleteOnRollback", query: "PercentageCompleteOnRollback", xml: "PercentageCompleteOnRollback", required: false, shape: &INT_PERCENT },
+    Member { name: "ProgressDetailsOnRollback", query: "ProgressDetailsOnRollback", xml: "ProgressDetailsOnRollback", required: false, shape: &INSTANCE_REFRESH_PROGRESS_DETAILS },
+    Member { name: "RollbackReason", query: "RollbackReason", xml: "RollbackReason", required: false, shape: &XML_STRING_MAX_LEN1023 },
+    Member { name: "RollbackStartTime", query: "RollbackStartTime", xml: "RollbackStartTime", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RollbackInstanceRefreshAnswer {
+    pub instance_refresh_id: Option<String>,
+}
+
+impl Record for RollbackInstanceRefreshAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_refresh_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_refresh_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RollbackInstanceRefreshAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROLLBACK_INSTANCE_REFRESH_ANSWER: Shape = Shape::Struct(Struct { name: "RollbackInstanceRefreshAnswer", members: &[
+    Member { name: "InstanceRefreshId", query: "InstanceRefreshId", xml: "InstanceRefreshId", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RollbackInstanceRefreshType {
+    pub auto_scaling_group_name: Option<String>,
+}
+
+impl Record for RollbackInstanceRefreshType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RollbackInstanceRefreshType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROLLBACK_INSTANCE_REFRESH_TYPE: Shape = Shape::Struct(Struct { name: "RollbackInstanceRefreshType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static SCALE_IN_PROTECTED_INSTANCES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Refresh", "Ignore", "Wait"] });
 
 pub static SCALING_ACTIVITY_STATUS_CODE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["PendingSpotBidPlacement", "WaitingForSpotInstanceRequestId", "WaitingForSpotInstanceId", "WaitingForInstanceId", "PreInService", "InProgress", "WaitingForELBConnectionDraining", "MidLifecycleAction", "WaitingForInstanceWarmup", "Successful", "Failed", "Cancelled", "WaitingForConnectionDraining", "WaitingForInPlaceUpdateToStart", "WaitingForInPlaceUpdateToFinalize", "InPlaceUpdateInProgress"] });
 
@@ -3817,6 +8475,222 @@ pub static SCALING_POLICY: Shape = Shape::Struct(Struct { name: "ScalingPolicy",
     Member { name: "StepAdjustments", query: "StepAdjustments", xml: "StepAdjustments", required: false, shape: &STEP_ADJUSTMENTS },
     Member { name: "TargetTrackingConfiguration", query: "TargetTrackingConfiguration", xml: "TargetTrackingConfiguration", required: false, shape: &TARGET_TRACKING_CONFIGURATION },
 ] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScalingProcessQuery {
+    pub auto_scaling_group_name: Option<String>,
+    pub scaling_processes: Vec<String>,
+}
+
+impl Record for ScalingProcessQuery {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.scaling_processes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.scaling_processes,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ScalingProcessQuery {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SCALING_PROCESS_QUERY: Shape = Shape::Struct(Struct { name: "ScalingProcessQuery", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ScalingProcesses", query: "ScalingProcesses", xml: "ScalingProcesses", required: false, shape: &PROCESS_NAMES },
+] });
+
+pub static SCHEDULED_ACTION_NAMES: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScheduledActionsType {
+    pub next_token: Option<String>,
+    pub scheduled_update_group_actions: Vec<ScheduledUpdateGroupAction>,
+}
+
+impl Record for ScheduledActionsType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.next_token,
+            1 => &self.scheduled_update_group_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.scheduled_update_group_actions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ScheduledActionsType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SCHEDULED_ACTIONS_TYPE: Shape = Shape::Struct(Struct { name: "ScheduledActionsType", members: &[
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "ScheduledUpdateGroupActions", query: "ScheduledUpdateGroupActions", xml: "ScheduledUpdateGroupActions", required: false, shape: &SCHEDULED_UPDATE_GROUP_ACTIONS },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScheduledUpdateGroupAction {
+    pub auto_scaling_group_name: Option<String>,
+    pub desired_capacity: Option<i32>,
+    pub end_time: Option<Timestamp>,
+    pub max_size: Option<i32>,
+    pub min_size: Option<i32>,
+    pub recurrence: Option<String>,
+    pub scheduled_action_arn: Option<String>,
+    pub scheduled_action_name: Option<String>,
+    pub start_time: Option<Timestamp>,
+    pub time: Option<Timestamp>,
+    pub time_zone: Option<String>,
+}
+
+impl Record for ScheduledUpdateGroupAction {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.desired_capacity,
+            2 => &self.end_time,
+            3 => &self.max_size,
+            4 => &self.min_size,
+            5 => &self.recurrence,
+            6 => &self.scheduled_action_arn,
+            7 => &self.scheduled_action_name,
+            8 => &self.start_time,
+            9 => &self.time,
+            10 => &self.time_zone,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.desired_capacity,
+            2 => &mut self.end_time,
+            3 => &mut self.max_size,
+            4 => &mut self.min_size,
+            5 => &mut self.recurrence,
+            6 => &mut self.scheduled_action_arn,
+            7 => &mut self.scheduled_action_name,
+            8 => &mut self.start_time,
+            9 => &mut self.time,
+            10 => &mut self.time_zone,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ScheduledUpdateGroupAction {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SCHEDULED_UPDATE_GROUP_ACTION: Shape = Shape::Struct(Struct { name: "ScheduledUpdateGroupAction", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "DesiredCapacity", query: "DesiredCapacity", xml: "DesiredCapacity", required: false, shape: &ANY_INTEGER },
+    Member { name: "EndTime", query: "EndTime", xml: "EndTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "MaxSize", query: "MaxSize", xml: "MaxSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "MinSize", query: "MinSize", xml: "MinSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "Recurrence", query: "Recurrence", xml: "Recurrence", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ScheduledActionARN", query: "ScheduledActionARN", xml: "ScheduledActionARN", required: false, shape: &RESOURCE_NAME },
+    Member { name: "ScheduledActionName", query: "ScheduledActionName", xml: "ScheduledActionName", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "StartTime", query: "StartTime", xml: "StartTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Time", query: "Time", xml: "Time", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "TimeZone", query: "TimeZone", xml: "TimeZone", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScheduledUpdateGroupActionRequest {
+    pub desired_capacity: Option<i32>,
+    pub end_time: Option<Timestamp>,
+    pub max_size: Option<i32>,
+    pub min_size: Option<i32>,
+    pub recurrence: Option<String>,
+    pub scheduled_action_name: Option<String>,
+    pub start_time: Option<Timestamp>,
+    pub time_zone: Option<String>,
+}
+
+impl Record for ScheduledUpdateGroupActionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.desired_capacity,
+            1 => &self.end_time,
+            2 => &self.max_size,
+            3 => &self.min_size,
+            4 => &self.recurrence,
+            5 => &self.scheduled_action_name,
+            6 => &self.start_time,
+            7 => &self.time_zone,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.desired_capacity,
+            1 => &mut self.end_time,
+            2 => &mut self.max_size,
+            3 => &mut self.min_size,
+            4 => &mut self.recurrence,
+            5 => &mut self.scheduled_action_name,
+            6 => &mut self.start_time,
+            7 => &mut self.time_zone,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ScheduledUpdateGroupActionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SCHEDULED_UPDATE_GROUP_ACTION_REQUEST: Shape = Shape::Struct(Struct { name: "ScheduledUpdateGroupActionRequest", members: &[
+    Member { name: "DesiredCapacity", query: "DesiredCapacity", xml: "DesiredCapacity", required: false, shape: &ANY_INTEGER },
+    Member { name: "EndTime", query: "EndTime", xml: "EndTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "MaxSize", query: "MaxSize", xml: "MaxSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "MinSize", query: "MinSize", xml: "MinSize", required: false, shape: &ANY_INTEGER },
+    Member { name: "Recurrence", query: "Recurrence", xml: "Recurrence", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "ScheduledActionName", query: "ScheduledActionName", xml: "ScheduledActionName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "StartTime", query: "StartTime", xml: "StartTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "TimeZone", query: "TimeZone", xml: "TimeZone", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+pub static SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS: Shape = Shape::List(List { member: &SCHEDULED_UPDATE_GROUP_ACTION_REQUEST, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static SCHEDULED_UPDATE_GROUP_ACTIONS: Shape = Shape::List(List { member: &SCHEDULED_UPDATE_GROUP_ACTION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static SECURITY_GROUPS: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SetDesiredCapacityOutput {
@@ -4028,6 +8902,88 @@ pub static SET_INSTANCE_PROTECTION_QUERY: Shape = Shape::Struct(Struct { name: "
     Member { name: "ProtectedFromScaleIn", query: "ProtectedFromScaleIn", xml: "ProtectedFromScaleIn", required: true, shape: &ANY_BOOLEAN },
 ] });
 
+pub static SPOT_PRICE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(255) }, allowed: &[] });
+
+pub static STANDBY_INSTANCES: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Terminate", "Ignore", "Wait"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartInstanceRefreshAnswer {
+    pub instance_refresh_id: Option<String>,
+}
+
+impl Record for StartInstanceRefreshAnswer {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_refresh_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_refresh_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for StartInstanceRefreshAnswer {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static START_INSTANCE_REFRESH_ANSWER: Shape = Shape::Struct(Struct { name: "StartInstanceRefreshAnswer", members: &[
+    Member { name: "InstanceRefreshId", query: "InstanceRefreshId", xml: "InstanceRefreshId", required: false, shape: &XML_STRING_MAX_LEN255 },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartInstanceRefreshType {
+    pub auto_scaling_group_name: Option<String>,
+    pub desired_configuration: Option<DesiredConfiguration>,
+    pub preferences: Option<RefreshPreferences>,
+    pub strategy: Option<String>,
+}
+
+impl Record for StartInstanceRefreshType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.auto_scaling_group_name,
+            1 => &self.desired_configuration,
+            2 => &self.preferences,
+            3 => &self.strategy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.auto_scaling_group_name,
+            1 => &mut self.desired_configuration,
+            2 => &mut self.preferences,
+            3 => &mut self.strategy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for StartInstanceRefreshType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static START_INSTANCE_REFRESH_TYPE: Shape = Shape::Struct(Struct { name: "StartInstanceRefreshType", members: &[
+    Member { name: "AutoScalingGroupName", query: "AutoScalingGroupName", xml: "AutoScalingGroupName", required: true, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "DesiredConfiguration", query: "DesiredConfiguration", xml: "DesiredConfiguration", required: false, shape: &DESIRED_CONFIGURATION },
+    Member { name: "Preferences", query: "Preferences", xml: "Preferences", required: false, shape: &REFRESH_PREFERENCES },
+    Member { name: "Strategy", query: "Strategy", xml: "Strategy", required: false, shape: &REFRESH_STRATEGY },
+] });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepAdjustment {
     pub metric_interval_lower_bound: Option<f64>,
@@ -4070,6 +9026,37 @@ pub static STEP_ADJUSTMENT: Shape = Shape::Struct(Struct { name: "StepAdjustment
 ] });
 
 pub static STEP_ADJUSTMENTS: Shape = Shape::List(List { member: &STEP_ADJUSTMENT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static SUBNET_IDS_LIMIT1: Shape = Shape::List(List { member: &XML_STRING_MAX_LEN255, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(1) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SuspendProcessesOutput {
+}
+
+impl Record for SuspendProcessesOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SuspendProcessesOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SUSPEND_PROCESSES_OUTPUT: Shape = Shape::Struct(Struct { name: "SuspendProcessesOutput", members: &[
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SuspendedProcess {
@@ -4527,6 +9514,53 @@ pub static TRAFFIC_SOURCE_IDENTIFIER: Shape = Shape::Struct(Struct { name: "Traf
     Member { name: "Type", query: "Type", xml: "Type", required: false, shape: &XML_STRING_MAX_LEN511 },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrafficSourceState {
+    pub identifier: Option<String>,
+    pub state: Option<String>,
+    pub traffic_source: Option<String>,
+    pub r#type: Option<String>,
+}
+
+impl Record for TrafficSourceState {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.identifier,
+            1 => &self.state,
+            2 => &self.traffic_source,
+            3 => &self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.identifier,
+            1 => &mut self.state,
+            2 => &mut self.traffic_source,
+            3 => &mut self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TrafficSourceState {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TRAFFIC_SOURCE_STATE: Shape = Shape::Struct(Struct { name: "TrafficSourceState", members: &[
+    Member { name: "Identifier", query: "Identifier", xml: "Identifier", required: false, shape: &XML_STRING_MAX_LEN511 },
+    Member { name: "State", query: "State", xml: "State", required: false, shape: &XML_STRING_MAX_LEN255 },
+    Member { name: "TrafficSource", query: "TrafficSource", xml: "TrafficSource", required: false, shape: &XML_STRING_MAX_LEN511 },
+    Member { name: "Type", query: "Type", xml: "Type", required: false, shape: &XML_STRING_MAX_LEN511 },
+] });
+
+pub static TRAFFIC_SOURCE_STATES: Shape = Shape::List(List { member: &TRAFFIC_SOURCE_STATE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static TRAFFIC_SOURCES: Shape = Shape::List(List { member: &TRAFFIC_SOURCE_IDENTIFIER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -4820,3 +9854,5 @@ pub static XML_STRING_MAX_LEN64: Shape = Shape::String(Text { length: Length { m
 pub static XML_STRING_METRIC_LABEL: Shape = Shape::String(Text { length: Length { min: None, max: Some(2047) }, allowed: &[] });
 
 pub static XML_STRING_METRIC_STAT: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(100) }, allowed: &[] });
+
+pub static XML_STRING_USER_DATA: Shape = Shape::String(Text { length: Length { min: None, max: Some(21847) }, allowed: &[] });

@@ -169,26 +169,74 @@ macro_rules! for_each_operation {
             (Ec2DisableImageDeprecation, Ec2, ec2, disable_image_deprecation, DisableImageDeprecationRequest, DisableImageDeprecationResult, write)
             (Ec2CreateSnapshot, Ec2, ec2, create_snapshot, CreateSnapshotRequest, Snapshot, write)
             (Ec2DeleteSnapshot, Ec2, ec2, delete_snapshot, DeleteSnapshotRequest, DeleteSnapshotOutput, write)
+            (AutoScalingDescribeAccountLimits, AutoScaling, autoscaling, describe_account_limits, DescribeAccountLimitsRequest, DescribeAccountLimitsAnswer, read)
+            (AutoScalingDescribeAccountSettings, AutoScaling, autoscaling, describe_account_settings, DescribeAccountSettingsType, DescribeAccountSettingsAnswer, read)
+            (AutoScalingDescribeAdjustmentTypes, AutoScaling, autoscaling, describe_adjustment_types, DescribeAdjustmentTypesRequest, DescribeAdjustmentTypesAnswer, read)
             (AutoScalingDescribeAutoScalingGroups, AutoScaling, autoscaling, describe_auto_scaling_groups, AutoScalingGroupNamesType, AutoScalingGroupsType, read)
             (AutoScalingDescribeAutoScalingInstances, AutoScaling, autoscaling, describe_auto_scaling_instances, DescribeAutoScalingInstancesType, AutoScalingInstancesType, read)
-            (AutoScalingDescribeScalingActivities, AutoScaling, autoscaling, describe_scaling_activities, DescribeScalingActivitiesType, ActivitiesType, read)
-            (AutoScalingDescribePolicies, AutoScaling, autoscaling, describe_policies, DescribePoliciesType, PoliciesType, read)
+            (AutoScalingDescribeAutoScalingNotificationTypes, AutoScaling, autoscaling, describe_auto_scaling_notification_types, DescribeAutoScalingNotificationTypesRequest, DescribeAutoScalingNotificationTypesAnswer, read)
+            (AutoScalingDescribeInstanceRefreshes, AutoScaling, autoscaling, describe_instance_refreshes, DescribeInstanceRefreshesType, DescribeInstanceRefreshesAnswer, read)
+            (AutoScalingDescribeLaunchConfigurations, AutoScaling, autoscaling, describe_launch_configurations, LaunchConfigurationNamesType, LaunchConfigurationsType, read)
+            (AutoScalingDescribeLifecycleHookTypes, AutoScaling, autoscaling, describe_lifecycle_hook_types, DescribeLifecycleHookTypesRequest, DescribeLifecycleHookTypesAnswer, read)
+            (AutoScalingDescribeLifecycleHooks, AutoScaling, autoscaling, describe_lifecycle_hooks, DescribeLifecycleHooksType, DescribeLifecycleHooksAnswer, read)
             (AutoScalingDescribeLoadBalancerTargetGroups, AutoScaling, autoscaling, describe_load_balancer_target_groups, DescribeLoadBalancerTargetGroupsRequest, DescribeLoadBalancerTargetGroupsResponse, read)
+            (AutoScalingDescribeLoadBalancers, AutoScaling, autoscaling, describe_load_balancers, DescribeLoadBalancersRequest, DescribeLoadBalancersResponse, read)
+            (AutoScalingDescribeMetricCollectionTypes, AutoScaling, autoscaling, describe_metric_collection_types, DescribeMetricCollectionTypesRequest, DescribeMetricCollectionTypesAnswer, read)
+            (AutoScalingDescribeNotificationConfigurations, AutoScaling, autoscaling, describe_notification_configurations, DescribeNotificationConfigurationsType, DescribeNotificationConfigurationsAnswer, read)
+            (AutoScalingDescribePolicies, AutoScaling, autoscaling, describe_policies, DescribePoliciesType, PoliciesType, read)
+            (AutoScalingDescribeScalingActivities, AutoScaling, autoscaling, describe_scaling_activities, DescribeScalingActivitiesType, ActivitiesType, read)
+            (AutoScalingDescribeScalingProcessTypes, AutoScaling, autoscaling, describe_scaling_process_types, DescribeScalingProcessTypesRequest, ProcessesType, read)
+            (AutoScalingDescribeScheduledActions, AutoScaling, autoscaling, describe_scheduled_actions, DescribeScheduledActionsType, ScheduledActionsType, read)
             (AutoScalingDescribeTags, AutoScaling, autoscaling, describe_tags, DescribeTagsType, TagsType, read)
+            (AutoScalingDescribeTerminationPolicyTypes, AutoScaling, autoscaling, describe_termination_policy_types, DescribeTerminationPolicyTypesRequest, DescribeTerminationPolicyTypesAnswer, read)
+            (AutoScalingDescribeTrafficSources, AutoScaling, autoscaling, describe_traffic_sources, DescribeTrafficSourcesRequest, DescribeTrafficSourcesResponse, read)
+            (AutoScalingDescribeWarmPool, AutoScaling, autoscaling, describe_warm_pool, DescribeWarmPoolType, DescribeWarmPoolAnswer, read)
+            (AutoScalingGetPredictiveScalingForecast, AutoScaling, autoscaling, get_predictive_scaling_forecast, GetPredictiveScalingForecastType, GetPredictiveScalingForecastAnswer, read)
+            (AutoScalingAttachInstances, AutoScaling, autoscaling, attach_instances, AttachInstancesQuery, AttachInstancesOutput, write)
+            (AutoScalingAttachLoadBalancerTargetGroups, AutoScaling, autoscaling, attach_load_balancer_target_groups, AttachLoadBalancerTargetGroupsType, AttachLoadBalancerTargetGroupsResultType, write)
+            (AutoScalingAttachLoadBalancers, AutoScaling, autoscaling, attach_load_balancers, AttachLoadBalancersType, AttachLoadBalancersResultType, write)
+            (AutoScalingAttachTrafficSources, AutoScaling, autoscaling, attach_traffic_sources, AttachTrafficSourcesType, AttachTrafficSourcesResultType, write)
+            (AutoScalingBatchDeleteScheduledAction, AutoScaling, autoscaling, batch_delete_scheduled_action, BatchDeleteScheduledActionType, BatchDeleteScheduledActionAnswer, write)
+            (AutoScalingBatchPutScheduledUpdateGroupAction, AutoScaling, autoscaling, batch_put_scheduled_update_group_action, BatchPutScheduledUpdateGroupActionType, BatchPutScheduledUpdateGroupActionAnswer, write)
+            (AutoScalingCancelInstanceRefresh, AutoScaling, autoscaling, cancel_instance_refresh, CancelInstanceRefreshType, CancelInstanceRefreshAnswer, write)
+            (AutoScalingCompleteLifecycleAction, AutoScaling, autoscaling, complete_lifecycle_action, CompleteLifecycleActionType, CompleteLifecycleActionAnswer, write)
             (AutoScalingCreateAutoScalingGroup, AutoScaling, autoscaling, create_auto_scaling_group, CreateAutoScalingGroupType, CreateAutoScalingGroupOutput, write)
-            (AutoScalingUpdateAutoScalingGroup, AutoScaling, autoscaling, update_auto_scaling_group, UpdateAutoScalingGroupType, UpdateAutoScalingGroupOutput, write)
+            (AutoScalingCreateLaunchConfiguration, AutoScaling, autoscaling, create_launch_configuration, CreateLaunchConfigurationType, CreateLaunchConfigurationOutput, write)
+            (AutoScalingCreateOrUpdateTags, AutoScaling, autoscaling, create_or_update_tags, CreateOrUpdateTagsType, CreateOrUpdateTagsOutput, write)
             (AutoScalingDeleteAutoScalingGroup, AutoScaling, autoscaling, delete_auto_scaling_group, DeleteAutoScalingGroupType, DeleteAutoScalingGroupOutput, write)
-            (AutoScalingPutScalingPolicy, AutoScaling, autoscaling, put_scaling_policy, PutScalingPolicyType, PolicyARNType, write)
+            (AutoScalingDeleteLaunchConfiguration, AutoScaling, autoscaling, delete_launch_configuration, LaunchConfigurationNameType, DeleteLaunchConfigurationOutput, write)
+            (AutoScalingDeleteLifecycleHook, AutoScaling, autoscaling, delete_lifecycle_hook, DeleteLifecycleHookType, DeleteLifecycleHookAnswer, write)
+            (AutoScalingDeleteNotificationConfiguration, AutoScaling, autoscaling, delete_notification_configuration, DeleteNotificationConfigurationType, DeleteNotificationConfigurationOutput, write)
             (AutoScalingDeletePolicy, AutoScaling, autoscaling, delete_policy, DeletePolicyType, DeletePolicyOutput, write)
+            (AutoScalingDeleteScheduledAction, AutoScaling, autoscaling, delete_scheduled_action, DeleteScheduledActionType, DeleteScheduledActionOutput, write)
+            (AutoScalingDeleteTags, AutoScaling, autoscaling, delete_tags, DeleteTagsType, DeleteTagsOutput, write)
+            (AutoScalingDeleteWarmPool, AutoScaling, autoscaling, delete_warm_pool, DeleteWarmPoolType, DeleteWarmPoolAnswer, write)
+            (AutoScalingDetachInstances, AutoScaling, autoscaling, detach_instances, DetachInstancesQuery, DetachInstancesAnswer, write)
+            (AutoScalingDetachLoadBalancerTargetGroups, AutoScaling, autoscaling, detach_load_balancer_target_groups, DetachLoadBalancerTargetGroupsType, DetachLoadBalancerTargetGroupsResultType, write)
+            (AutoScalingDetachLoadBalancers, AutoScaling, autoscaling, detach_load_balancers, DetachLoadBalancersType, DetachLoadBalancersResultType, write)
+            (AutoScalingDetachTrafficSources, AutoScaling, autoscaling, detach_traffic_sources, DetachTrafficSourcesType, DetachTrafficSourcesResultType, write)
+            (AutoScalingDisableMetricsCollection, AutoScaling, autoscaling, disable_metrics_collection, DisableMetricsCollectionQuery, DisableMetricsCollectionOutput, write)
+            (AutoScalingEnableMetricsCollection, AutoScaling, autoscaling, enable_metrics_collection, EnableMetricsCollectionQuery, EnableMetricsCollectionOutput, write)
+            (AutoScalingEnterStandby, AutoScaling, autoscaling, enter_standby, EnterStandbyQuery, EnterStandbyAnswer, write)
             (AutoScalingExecutePolicy, AutoScaling, autoscaling, execute_policy, ExecutePolicyType, ExecutePolicyOutput, write)
+            (AutoScalingExitStandby, AutoScaling, autoscaling, exit_standby, ExitStandbyQuery, ExitStandbyAnswer, write)
+            (AutoScalingLaunchInstances, AutoScaling, autoscaling, launch_instances, LaunchInstancesRequest, LaunchInstancesResult, write)
+            (AutoScalingPutAccountSetting, AutoScaling, autoscaling, put_account_setting, PutAccountSettingType, PutAccountSettingAnswer, write)
+            (AutoScalingPutLifecycleHook, AutoScaling, autoscaling, put_lifecycle_hook, PutLifecycleHookType, PutLifecycleHookAnswer, write)
+            (AutoScalingPutNotificationConfiguration, AutoScaling, autoscaling, put_notification_configuration, PutNotificationConfigurationType, PutNotificationConfigurationOutput, write)
+            (AutoScalingPutScalingPolicy, AutoScaling, autoscaling, put_scaling_policy, PutScalingPolicyType, PolicyARNType, write)
+            (AutoScalingPutScheduledUpdateGroupAction, AutoScaling, autoscaling, put_scheduled_update_group_action, PutScheduledUpdateGroupActionType, PutScheduledUpdateGroupActionOutput, write)
+            (AutoScalingPutWarmPool, AutoScaling, autoscaling, put_warm_pool, PutWarmPoolType, PutWarmPoolAnswer, write)
+            (AutoScalingRecordLifecycleActionHeartbeat, AutoScaling, autoscaling, record_lifecycle_action_heartbeat, RecordLifecycleActionHeartbeatType, RecordLifecycleActionHeartbeatAnswer, write)
+            (AutoScalingResumeProcesses, AutoScaling, autoscaling, resume_processes, ScalingProcessQuery, ResumeProcessesOutput, write)
+            (AutoScalingRollbackInstanceRefresh, AutoScaling, autoscaling, rollback_instance_refresh, RollbackInstanceRefreshType, RollbackInstanceRefreshAnswer, write)
             (AutoScalingSetDesiredCapacity, AutoScaling, autoscaling, set_desired_capacity, SetDesiredCapacityType, SetDesiredCapacityOutput, write)
             (AutoScalingSetInstanceHealth, AutoScaling, autoscaling, set_instance_health, SetInstanceHealthQuery, SetInstanceHealthOutput, write)
             (AutoScalingSetInstanceProtection, AutoScaling, autoscaling, set_instance_protection, SetInstanceProtectionQuery, SetInstanceProtectionAnswer, write)
+            (AutoScalingStartInstanceRefresh, AutoScaling, autoscaling, start_instance_refresh, StartInstanceRefreshType, StartInstanceRefreshAnswer, write)
+            (AutoScalingSuspendProcesses, AutoScaling, autoscaling, suspend_processes, ScalingProcessQuery, SuspendProcessesOutput, write)
             (AutoScalingTerminateInstanceInAutoScalingGroup, AutoScaling, autoscaling, terminate_instance_in_auto_scaling_group, TerminateInstanceInAutoScalingGroupType, ActivityType, write)
-            (AutoScalingAttachLoadBalancerTargetGroups, AutoScaling, autoscaling, attach_load_balancer_target_groups, AttachLoadBalancerTargetGroupsType, AttachLoadBalancerTargetGroupsResultType, write)
-            (AutoScalingDetachLoadBalancerTargetGroups, AutoScaling, autoscaling, detach_load_balancer_target_groups, DetachLoadBalancerTargetGroupsType, DetachLoadBalancerTargetGroupsResultType, write)
-            (AutoScalingCreateOrUpdateTags, AutoScaling, autoscaling, create_or_update_tags, CreateOrUpdateTagsType, CreateOrUpdateTagsOutput, write)
-            (AutoScalingDeleteTags, AutoScaling, autoscaling, delete_tags, DeleteTagsType, DeleteTagsOutput, write)
+            (AutoScalingUpdateAutoScalingGroup, AutoScaling, autoscaling, update_auto_scaling_group, UpdateAutoScalingGroupType, UpdateAutoScalingGroupOutput, write)
             (Elbv2DescribeLoadBalancers, Elbv2, elbv2, describe_load_balancers, DescribeLoadBalancersInput, DescribeLoadBalancersOutput, read)
             (Elbv2DescribeLoadBalancerAttributes, Elbv2, elbv2, describe_load_balancer_attributes, DescribeLoadBalancerAttributesInput, DescribeLoadBalancerAttributesOutput, read)
             (Elbv2DescribeTargetGroups, Elbv2, elbv2, describe_target_groups, DescribeTargetGroupsInput, DescribeTargetGroupsOutput, read)
@@ -406,18 +454,52 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::Ec2DescribeImageAttribute(Box::new(output)))),
             $crate::Input::Ec2DescribeSnapshots(input) => Some($handlers::ec2::describe_snapshots($view, input)
                 .map(|output| $crate::Output::Ec2DescribeSnapshots(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeAccountLimits(input) => Some($handlers::autoscaling::describe_account_limits($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeAccountLimits(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeAccountSettings(input) => Some($handlers::autoscaling::describe_account_settings($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeAccountSettings(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeAdjustmentTypes(input) => Some($handlers::autoscaling::describe_adjustment_types($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeAdjustmentTypes(Box::new(output)))),
             $crate::Input::AutoScalingDescribeAutoScalingGroups(input) => Some($handlers::autoscaling::describe_auto_scaling_groups($view, input)
                 .map(|output| $crate::Output::AutoScalingDescribeAutoScalingGroups(Box::new(output)))),
             $crate::Input::AutoScalingDescribeAutoScalingInstances(input) => Some($handlers::autoscaling::describe_auto_scaling_instances($view, input)
                 .map(|output| $crate::Output::AutoScalingDescribeAutoScalingInstances(Box::new(output)))),
-            $crate::Input::AutoScalingDescribeScalingActivities(input) => Some($handlers::autoscaling::describe_scaling_activities($view, input)
-                .map(|output| $crate::Output::AutoScalingDescribeScalingActivities(Box::new(output)))),
-            $crate::Input::AutoScalingDescribePolicies(input) => Some($handlers::autoscaling::describe_policies($view, input)
-                .map(|output| $crate::Output::AutoScalingDescribePolicies(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeAutoScalingNotificationTypes(input) => Some($handlers::autoscaling::describe_auto_scaling_notification_types($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeAutoScalingNotificationTypes(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeInstanceRefreshes(input) => Some($handlers::autoscaling::describe_instance_refreshes($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeInstanceRefreshes(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeLaunchConfigurations(input) => Some($handlers::autoscaling::describe_launch_configurations($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeLaunchConfigurations(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeLifecycleHookTypes(input) => Some($handlers::autoscaling::describe_lifecycle_hook_types($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeLifecycleHookTypes(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeLifecycleHooks(input) => Some($handlers::autoscaling::describe_lifecycle_hooks($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeLifecycleHooks(Box::new(output)))),
             $crate::Input::AutoScalingDescribeLoadBalancerTargetGroups(input) => Some($handlers::autoscaling::describe_load_balancer_target_groups($view, input)
                 .map(|output| $crate::Output::AutoScalingDescribeLoadBalancerTargetGroups(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeLoadBalancers(input) => Some($handlers::autoscaling::describe_load_balancers($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeLoadBalancers(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeMetricCollectionTypes(input) => Some($handlers::autoscaling::describe_metric_collection_types($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeMetricCollectionTypes(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeNotificationConfigurations(input) => Some($handlers::autoscaling::describe_notification_configurations($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeNotificationConfigurations(Box::new(output)))),
+            $crate::Input::AutoScalingDescribePolicies(input) => Some($handlers::autoscaling::describe_policies($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribePolicies(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeScalingActivities(input) => Some($handlers::autoscaling::describe_scaling_activities($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeScalingActivities(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeScalingProcessTypes(input) => Some($handlers::autoscaling::describe_scaling_process_types($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeScalingProcessTypes(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeScheduledActions(input) => Some($handlers::autoscaling::describe_scheduled_actions($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeScheduledActions(Box::new(output)))),
             $crate::Input::AutoScalingDescribeTags(input) => Some($handlers::autoscaling::describe_tags($view, input)
                 .map(|output| $crate::Output::AutoScalingDescribeTags(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeTerminationPolicyTypes(input) => Some($handlers::autoscaling::describe_termination_policy_types($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeTerminationPolicyTypes(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeTrafficSources(input) => Some($handlers::autoscaling::describe_traffic_sources($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeTrafficSources(Box::new(output)))),
+            $crate::Input::AutoScalingDescribeWarmPool(input) => Some($handlers::autoscaling::describe_warm_pool($view, input)
+                .map(|output| $crate::Output::AutoScalingDescribeWarmPool(Box::new(output)))),
+            $crate::Input::AutoScalingGetPredictiveScalingForecast(input) => Some($handlers::autoscaling::get_predictive_scaling_forecast($view, input)
+                .map(|output| $crate::Output::AutoScalingGetPredictiveScalingForecast(Box::new(output)))),
             $crate::Input::Elbv2DescribeLoadBalancers(input) => Some($handlers::elbv2::describe_load_balancers($view, input)
                 .map(|output| $crate::Output::Elbv2DescribeLoadBalancers(Box::new(output)))),
             $crate::Input::Elbv2DescribeLoadBalancerAttributes(input) => Some($handlers::elbv2::describe_load_balancer_attributes($view, input)
@@ -727,34 +809,96 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::Ec2CreateSnapshot(Box::new(output)))),
             $crate::Input::Ec2DeleteSnapshot(input) => Some($handlers::ec2::delete_snapshot($tx, input)
                 .map(|output| $crate::Output::Ec2DeleteSnapshot(Box::new(output)))),
+            $crate::Input::AutoScalingAttachInstances(input) => Some($handlers::autoscaling::attach_instances($tx, input)
+                .map(|output| $crate::Output::AutoScalingAttachInstances(Box::new(output)))),
+            $crate::Input::AutoScalingAttachLoadBalancerTargetGroups(input) => Some($handlers::autoscaling::attach_load_balancer_target_groups($tx, input)
+                .map(|output| $crate::Output::AutoScalingAttachLoadBalancerTargetGroups(Box::new(output)))),
+            $crate::Input::AutoScalingAttachLoadBalancers(input) => Some($handlers::autoscaling::attach_load_balancers($tx, input)
+                .map(|output| $crate::Output::AutoScalingAttachLoadBalancers(Box::new(output)))),
+            $crate::Input::AutoScalingAttachTrafficSources(input) => Some($handlers::autoscaling::attach_traffic_sources($tx, input)
+                .map(|output| $crate::Output::AutoScalingAttachTrafficSources(Box::new(output)))),
+            $crate::Input::AutoScalingBatchDeleteScheduledAction(input) => Some($handlers::autoscaling::batch_delete_scheduled_action($tx, input)
+                .map(|output| $crate::Output::AutoScalingBatchDeleteScheduledAction(Box::new(output)))),
+            $crate::Input::AutoScalingBatchPutScheduledUpdateGroupAction(input) => Some($handlers::autoscaling::batch_put_scheduled_update_group_action($tx, input)
+                .map(|output| $crate::Output::AutoScalingBatchPutScheduledUpdateGroupAction(Box::new(output)))),
+            $crate::Input::AutoScalingCancelInstanceRefresh(input) => Some($handlers::autoscaling::cancel_instance_refresh($tx, input)
+                .map(|output| $crate::Output::AutoScalingCancelInstanceRefresh(Box::new(output)))),
+            $crate::Input::AutoScalingCompleteLifecycleAction(input) => Some($handlers::autoscaling::complete_lifecycle_action($tx, input)
+                .map(|output| $crate::Output::AutoScalingCompleteLifecycleAction(Box::new(output)))),
             $crate::Input::AutoScalingCreateAutoScalingGroup(input) => Some($handlers::autoscaling::create_auto_scaling_group($tx, input)
                 .map(|output| $crate::Output::AutoScalingCreateAutoScalingGroup(Box::new(output)))),
-            $crate::Input::AutoScalingUpdateAutoScalingGroup(input) => Some($handlers::autoscaling::update_auto_scaling_group($tx, input)
-                .map(|output| $crate::Output::AutoScalingUpdateAutoScalingGroup(Box::new(output)))),
+            $crate::Input::AutoScalingCreateLaunchConfiguration(input) => Some($handlers::autoscaling::create_launch_configuration($tx, input)
+                .map(|output| $crate::Output::AutoScalingCreateLaunchConfiguration(Box::new(output)))),
+            $crate::Input::AutoScalingCreateOrUpdateTags(input) => Some($handlers::autoscaling::create_or_update_tags($tx, input)
+                .map(|output| $crate::Output::AutoScalingCreateOrUpdateTags(Box::new(output)))),
             $crate::Input::AutoScalingDeleteAutoScalingGroup(input) => Some($handlers::autoscaling::delete_auto_scaling_group($tx, input)
                 .map(|output| $crate::Output::AutoScalingDeleteAutoScalingGroup(Box::new(output)))),
-            $crate::Input::AutoScalingPutScalingPolicy(input) => Some($handlers::autoscaling::put_scaling_policy($tx, input)
-                .map(|output| $crate::Output::AutoScalingPutScalingPolicy(Box::new(output)))),
+            $crate::Input::AutoScalingDeleteLaunchConfiguration(input) => Some($handlers::autoscaling::delete_launch_configuration($tx, input)
+                .map(|output| $crate::Output::AutoScalingDeleteLaunchConfiguration(Box::new(output)))),
+            $crate::Input::AutoScalingDeleteLifecycleHook(input) => Some($handlers::autoscaling::delete_lifecycle_hook($tx, input)
+                .map(|output| $crate::Output::AutoScalingDeleteLifecycleHook(Box::new(output)))),
+            $crate::Input::AutoScalingDeleteNotificationConfiguration(input) => Some($handlers::autoscaling::delete_notification_configuration($tx, input)
+                .map(|output| $crate::Output::AutoScalingDeleteNotificationConfiguration(Box::new(output)))),
             $crate::Input::AutoScalingDeletePolicy(input) => Some($handlers::autoscaling::delete_policy($tx, input)
                 .map(|output| $crate::Output::AutoScalingDeletePolicy(Box::new(output)))),
+            $crate::Input::AutoScalingDeleteScheduledAction(input) => Some($handlers::autoscaling::delete_scheduled_action($tx, input)
+                .map(|output| $crate::Output::AutoScalingDeleteScheduledAction(Box::new(output)))),
+            $crate::Input::AutoScalingDeleteTags(input) => Some($handlers::autoscaling::delete_tags($tx, input)
+                .map(|output| $crate::Output::AutoScalingDeleteTags(Box::new(output)))),
+            $crate::Input::AutoScalingDeleteWarmPool(input) => Some($handlers::autoscaling::delete_warm_pool($tx, input)
+                .map(|output| $crate::Output::AutoScalingDeleteWarmPool(Box::new(output)))),
+            $crate::Input::AutoScalingDetachInstances(input) => Some($handlers::autoscaling::detach_instances($tx, input)
+                .map(|output| $crate::Output::AutoScalingDetachInstances(Box::new(output)))),
+            $crate::Input::AutoScalingDetachLoadBalancerTargetGroups(input) => Some($handlers::autoscaling::detach_load_balancer_target_groups($tx, input)
+                .map(|output| $crate::Output::AutoScalingDetachLoadBalancerTargetGroups(Box::new(output)))),
+            $crate::Input::AutoScalingDetachLoadBalancers(input) => Some($handlers::autoscaling::detach_load_balancers($tx, input)
+                .map(|output| $crate::Output::AutoScalingDetachLoadBalancers(Box::new(output)))),
+            $crate::Input::AutoScalingDetachTrafficSources(input) => Some($handlers::autoscaling::detach_traffic_sources($tx, input)
+                .map(|output| $crate::Output::AutoScalingDetachTrafficSources(Box::new(output)))),
+            $crate::Input::AutoScalingDisableMetricsCollection(input) => Some($handlers::autoscaling::disable_metrics_collection($tx, input)
+                .map(|output| $crate::Output::AutoScalingDisableMetricsCollection(Box::new(output)))),
+            $crate::Input::AutoScalingEnableMetricsCollection(input) => Some($handlers::autoscaling::enable_metrics_collection($tx, input)
+                .map(|output| $crate::Output::AutoScalingEnableMetricsCollection(Box::new(output)))),
+            $crate::Input::AutoScalingEnterStandby(input) => Some($handlers::autoscaling::enter_standby($tx, input)
+                .map(|output| $crate::Output::AutoScalingEnterStandby(Box::new(output)))),
             $crate::Input::AutoScalingExecutePolicy(input) => Some($handlers::autoscaling::execute_policy($tx, input)
                 .map(|output| $crate::Output::AutoScalingExecutePolicy(Box::new(output)))),
+            $crate::Input::AutoScalingExitStandby(input) => Some($handlers::autoscaling::exit_standby($tx, input)
+                .map(|output| $crate::Output::AutoScalingExitStandby(Box::new(output)))),
+            $crate::Input::AutoScalingLaunchInstances(input) => Some($handlers::autoscaling::launch_instances($tx, input)
+                .map(|output| $crate::Output::AutoScalingLaunchInstances(Box::new(output)))),
+            $crate::Input::AutoScalingPutAccountSetting(input) => Some($handlers::autoscaling::put_account_setting($tx, input)
+                .map(|output| $crate::Output::AutoScalingPutAccountSetting(Box::new(output)))),
+            $crate::Input::AutoScalingPutLifecycleHook(input) => Some($handlers::autoscaling::put_lifecycle_hook($tx, input)
+                .map(|output| $crate::Output::AutoScalingPutLifecycleHook(Box::new(output)))),
+            $crate::Input::AutoScalingPutNotificationConfiguration(input) => Some($handlers::autoscaling::put_notification_configuration($tx, input)
+                .map(|output| $crate::Output::AutoScalingPutNotificationConfiguration(Box::new(output)))),
+            $crate::Input::AutoScalingPutScalingPolicy(input) => Some($handlers::autoscaling::put_scaling_policy($tx, input)
+                .map(|output| $crate::Output::AutoScalingPutScalingPolicy(Box::new(output)))),
+            $crate::Input::AutoScalingPutScheduledUpdateGroupAction(input) => Some($handlers::autoscaling::put_scheduled_update_group_action($tx, input)
+                .map(|output| $crate::Output::AutoScalingPutScheduledUpdateGroupAction(Box::new(output)))),
+            $crate::Input::AutoScalingPutWarmPool(input) => Some($handlers::autoscaling::put_warm_pool($tx, input)
+                .map(|output| $crate::Output::AutoScalingPutWarmPool(Box::new(output)))),
+            $crate::Input::AutoScalingRecordLifecycleActionHeartbeat(input) => Some($handlers::autoscaling::record_lifecycle_action_heartbeat($tx, input)
+                .map(|output| $crate::Output::AutoScalingRecordLifecycleActionHeartbeat(Box::new(output)))),
+            $crate::Input::AutoScalingResumeProcesses(input) => Some($handlers::autoscaling::resume_processes($tx, input)
+                .map(|output| $crate::Output::AutoScalingResumeProcesses(Box::new(output)))),
+            $crate::Input::AutoScalingRollbackInstanceRefresh(input) => Some($handlers::autoscaling::rollback_instance_refresh($tx, input)
+                .map(|output| $crate::Output::AutoScalingRollbackInstanceRefresh(Box::new(output)))),
             $crate::Input::AutoScalingSetDesiredCapacity(input) => Some($handlers::autoscaling::set_desired_capacity($tx, input)
                 .map(|output| $crate::Output::AutoScalingSetDesiredCapacity(Box::new(output)))),
             $crate::Input::AutoScalingSetInstanceHealth(input) => Some($handlers::autoscaling::set_instance_health($tx, input)
                 .map(|output| $crate::Output::AutoScalingSetInstanceHealth(Box::new(output)))),
             $crate::Input::AutoScalingSetInstanceProtection(input) => Some($handlers::autoscaling::set_instance_protection($tx, input)
                 .map(|output| $crate::Output::AutoScalingSetInstanceProtection(Box::new(output)))),
+            $crate::Input::AutoScalingStartInstanceRefresh(input) => Some($handlers::autoscaling::start_instance_refresh($tx, input)
+                .map(|output| $crate::Output::AutoScalingStartInstanceRefresh(Box::new(output)))),
+            $crate::Input::AutoScalingSuspendProcesses(input) => Some($handlers::autoscaling::suspend_processes($tx, input)
+                .map(|output| $crate::Output::AutoScalingSuspendProcesses(Box::new(output)))),
             $crate::Input::AutoScalingTerminateInstanceInAutoScalingGroup(input) => Some($handlers::autoscaling::terminate_instance_in_auto_scaling_group($tx, input)
                 .map(|output| $crate::Output::AutoScalingTerminateInstanceInAutoScalingGroup(Box::new(output)))),
-            $crate::Input::AutoScalingAttachLoadBalancerTargetGroups(input) => Some($handlers::autoscaling::attach_load_balancer_target_groups($tx, input)
-                .map(|output| $crate::Output::AutoScalingAttachLoadBalancerTargetGroups(Box::new(output)))),
-            $crate::Input::AutoScalingDetachLoadBalancerTargetGroups(input) => Some($handlers::autoscaling::detach_load_balancer_target_groups($tx, input)
-                .map(|output| $crate::Output::AutoScalingDetachLoadBalancerTargetGroups(Box::new(output)))),
-            $crate::Input::AutoScalingCreateOrUpdateTags(input) => Some($handlers::autoscaling::create_or_update_tags($tx, input)
-                .map(|output| $crate::Output::AutoScalingCreateOrUpdateTags(Box::new(output)))),
-            $crate::Input::AutoScalingDeleteTags(input) => Some($handlers::autoscaling::delete_tags($tx, input)
-                .map(|output| $crate::Output::AutoScalingDeleteTags(Box::new(output)))),
+            $crate::Input::AutoScalingUpdateAutoScalingGroup(input) => Some($handlers::autoscaling::update_auto_scaling_group($tx, input)
+                .map(|output| $crate::Output::AutoScalingUpdateAutoScalingGroup(Box::new(output)))),
             $crate::Input::Elbv2CreateLoadBalancer(input) => Some($handlers::elbv2::create_load_balancer($tx, input)
                 .map(|output| $crate::Output::Elbv2CreateLoadBalancer(Box::new(output)))),
             $crate::Input::Elbv2DeleteLoadBalancer(input) => Some($handlers::elbv2::delete_load_balancer($tx, input)
@@ -1044,26 +1188,74 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::Ec2DisableImageDeprecation, service: Service::Ec2, name: "DisableImageDeprecation", read: false, input: &super::ec2::DISABLE_IMAGE_DEPRECATION_REQUEST, output: &super::ec2::DISABLE_IMAGE_DEPRECATION_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2CreateSnapshot, service: Service::Ec2, name: "CreateSnapshot", read: false, input: &super::ec2::CREATE_SNAPSHOT_REQUEST, output: &super::ec2::SNAPSHOT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::Ec2DeleteSnapshot, service: Service::Ec2, name: "DeleteSnapshot", read: false, input: &super::ec2::DELETE_SNAPSHOT_REQUEST, output: &super::ec2::DELETE_SNAPSHOT_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingDescribeAccountLimits, service: Service::AutoScaling, name: "DescribeAccountLimits", read: true, input: &super::autoscaling::DESCRIBE_ACCOUNT_LIMITS_REQUEST, output: &super::autoscaling::DESCRIBE_ACCOUNT_LIMITS_ANSWER, void: false, result_wrapper: Some("DescribeAccountLimitsResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeAccountSettings, service: Service::AutoScaling, name: "DescribeAccountSettings", read: true, input: &super::autoscaling::DESCRIBE_ACCOUNT_SETTINGS_TYPE, output: &super::autoscaling::DESCRIBE_ACCOUNT_SETTINGS_ANSWER, void: false, result_wrapper: Some("DescribeAccountSettingsResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeAdjustmentTypes, service: Service::AutoScaling, name: "DescribeAdjustmentTypes", read: true, input: &super::autoscaling::DESCRIBE_ADJUSTMENT_TYPES_REQUEST, output: &super::autoscaling::DESCRIBE_ADJUSTMENT_TYPES_ANSWER, void: false, result_wrapper: Some("DescribeAdjustmentTypesResult") },
     OperationInfo { operation: Operation::AutoScalingDescribeAutoScalingGroups, service: Service::AutoScaling, name: "DescribeAutoScalingGroups", read: true, input: &super::autoscaling::AUTO_SCALING_GROUP_NAMES_TYPE, output: &super::autoscaling::AUTO_SCALING_GROUPS_TYPE, void: false, result_wrapper: Some("DescribeAutoScalingGroupsResult") },
     OperationInfo { operation: Operation::AutoScalingDescribeAutoScalingInstances, service: Service::AutoScaling, name: "DescribeAutoScalingInstances", read: true, input: &super::autoscaling::DESCRIBE_AUTO_SCALING_INSTANCES_TYPE, output: &super::autoscaling::AUTO_SCALING_INSTANCES_TYPE, void: false, result_wrapper: Some("DescribeAutoScalingInstancesResult") },
-    OperationInfo { operation: Operation::AutoScalingDescribeScalingActivities, service: Service::AutoScaling, name: "DescribeScalingActivities", read: true, input: &super::autoscaling::DESCRIBE_SCALING_ACTIVITIES_TYPE, output: &super::autoscaling::ACTIVITIES_TYPE, void: false, result_wrapper: Some("DescribeScalingActivitiesResult") },
-    OperationInfo { operation: Operation::AutoScalingDescribePolicies, service: Service::AutoScaling, name: "DescribePolicies", read: true, input: &super::autoscaling::DESCRIBE_POLICIES_TYPE, output: &super::autoscaling::POLICIES_TYPE, void: false, result_wrapper: Some("DescribePoliciesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeAutoScalingNotificationTypes, service: Service::AutoScaling, name: "DescribeAutoScalingNotificationTypes", read: true, input: &super::autoscaling::DESCRIBE_AUTO_SCALING_NOTIFICATION_TYPES_REQUEST, output: &super::autoscaling::DESCRIBE_AUTO_SCALING_NOTIFICATION_TYPES_ANSWER, void: false, result_wrapper: Some("DescribeAutoScalingNotificationTypesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeInstanceRefreshes, service: Service::AutoScaling, name: "DescribeInstanceRefreshes", read: true, input: &super::autoscaling::DESCRIBE_INSTANCE_REFRESHES_TYPE, output: &super::autoscaling::DESCRIBE_INSTANCE_REFRESHES_ANSWER, void: false, result_wrapper: Some("DescribeInstanceRefreshesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeLaunchConfigurations, service: Service::AutoScaling, name: "DescribeLaunchConfigurations", read: true, input: &super::autoscaling::LAUNCH_CONFIGURATION_NAMES_TYPE, output: &super::autoscaling::LAUNCH_CONFIGURATIONS_TYPE, void: false, result_wrapper: Some("DescribeLaunchConfigurationsResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeLifecycleHookTypes, service: Service::AutoScaling, name: "DescribeLifecycleHookTypes", read: true, input: &super::autoscaling::DESCRIBE_LIFECYCLE_HOOK_TYPES_REQUEST, output: &super::autoscaling::DESCRIBE_LIFECYCLE_HOOK_TYPES_ANSWER, void: false, result_wrapper: Some("DescribeLifecycleHookTypesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeLifecycleHooks, service: Service::AutoScaling, name: "DescribeLifecycleHooks", read: true, input: &super::autoscaling::DESCRIBE_LIFECYCLE_HOOKS_TYPE, output: &super::autoscaling::DESCRIBE_LIFECYCLE_HOOKS_ANSWER, void: false, result_wrapper: Some("DescribeLifecycleHooksResult") },
     OperationInfo { operation: Operation::AutoScalingDescribeLoadBalancerTargetGroups, service: Service::AutoScaling, name: "DescribeLoadBalancerTargetGroups", read: true, input: &super::autoscaling::DESCRIBE_LOAD_BALANCER_TARGET_GROUPS_REQUEST, output: &super::autoscaling::DESCRIBE_LOAD_BALANCER_TARGET_GROUPS_RESPONSE, void: false, result_wrapper: Some("DescribeLoadBalancerTargetGroupsResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeLoadBalancers, service: Service::AutoScaling, name: "DescribeLoadBalancers", read: true, input: &super::autoscaling::DESCRIBE_LOAD_BALANCERS_REQUEST, output: &super::autoscaling::DESCRIBE_LOAD_BALANCERS_RESPONSE, void: false, result_wrapper: Some("DescribeLoadBalancersResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeMetricCollectionTypes, service: Service::AutoScaling, name: "DescribeMetricCollectionTypes", read: true, input: &super::autoscaling::DESCRIBE_METRIC_COLLECTION_TYPES_REQUEST, output: &super::autoscaling::DESCRIBE_METRIC_COLLECTION_TYPES_ANSWER, void: false, result_wrapper: Some("DescribeMetricCollectionTypesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeNotificationConfigurations, service: Service::AutoScaling, name: "DescribeNotificationConfigurations", read: true, input: &super::autoscaling::DESCRIBE_NOTIFICATION_CONFIGURATIONS_TYPE, output: &super::autoscaling::DESCRIBE_NOTIFICATION_CONFIGURATIONS_ANSWER, void: false, result_wrapper: Some("DescribeNotificationConfigurationsResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribePolicies, service: Service::AutoScaling, name: "DescribePolicies", read: true, input: &super::autoscaling::DESCRIBE_POLICIES_TYPE, output: &super::autoscaling::POLICIES_TYPE, void: false, result_wrapper: Some("DescribePoliciesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeScalingActivities, service: Service::AutoScaling, name: "DescribeScalingActivities", read: true, input: &super::autoscaling::DESCRIBE_SCALING_ACTIVITIES_TYPE, output: &super::autoscaling::ACTIVITIES_TYPE, void: false, result_wrapper: Some("DescribeScalingActivitiesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeScalingProcessTypes, service: Service::AutoScaling, name: "DescribeScalingProcessTypes", read: true, input: &super::autoscaling::DESCRIBE_SCALING_PROCESS_TYPES_REQUEST, output: &super::autoscaling::PROCESSES_TYPE, void: false, result_wrapper: Some("DescribeScalingProcessTypesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeScheduledActions, service: Service::AutoScaling, name: "DescribeScheduledActions", read: true, input: &super::autoscaling::DESCRIBE_SCHEDULED_ACTIONS_TYPE, output: &super::autoscaling::SCHEDULED_ACTIONS_TYPE, void: false, result_wrapper: Some("DescribeScheduledActionsResult") },
     OperationInfo { operation: Operation::AutoScalingDescribeTags, service: Service::AutoScaling, name: "DescribeTags", read: true, input: &super::autoscaling::DESCRIBE_TAGS_TYPE, output: &super::autoscaling::TAGS_TYPE, void: false, result_wrapper: Some("DescribeTagsResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeTerminationPolicyTypes, service: Service::AutoScaling, name: "DescribeTerminationPolicyTypes", read: true, input: &super::autoscaling::DESCRIBE_TERMINATION_POLICY_TYPES_REQUEST, output: &super::autoscaling::DESCRIBE_TERMINATION_POLICY_TYPES_ANSWER, void: false, result_wrapper: Some("DescribeTerminationPolicyTypesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeTrafficSources, service: Service::AutoScaling, name: "DescribeTrafficSources", read: true, input: &super::autoscaling::DESCRIBE_TRAFFIC_SOURCES_REQUEST, output: &super::autoscaling::DESCRIBE_TRAFFIC_SOURCES_RESPONSE, void: false, result_wrapper: Some("DescribeTrafficSourcesResult") },
+    OperationInfo { operation: Operation::AutoScalingDescribeWarmPool, service: Service::AutoScaling, name: "DescribeWarmPool", read: true, input: &super::autoscaling::DESCRIBE_WARM_POOL_TYPE, output: &super::autoscaling::DESCRIBE_WARM_POOL_ANSWER, void: false, result_wrapper: Some("DescribeWarmPoolResult") },
+    OperationInfo { operation: Operation::AutoScalingGetPredictiveScalingForecast, service: Service::AutoScaling, name: "GetPredictiveScalingForecast", read: true, input: &super::autoscaling::GET_PREDICTIVE_SCALING_FORECAST_TYPE, output: &super::autoscaling::GET_PREDICTIVE_SCALING_FORECAST_ANSWER, void: false, result_wrapper: Some("GetPredictiveScalingForecastResult") },
+    OperationInfo { operation: Operation::AutoScalingAttachInstances, service: Service::AutoScaling, name: "AttachInstances", read: false, input: &super::autoscaling::ATTACH_INSTANCES_QUERY, output: &super::autoscaling::ATTACH_INSTANCES_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingAttachLoadBalancerTargetGroups, service: Service::AutoScaling, name: "AttachLoadBalancerTargetGroups", read: false, input: &super::autoscaling::ATTACH_LOAD_BALANCER_TARGET_GROUPS_TYPE, output: &super::autoscaling::ATTACH_LOAD_BALANCER_TARGET_GROUPS_RESULT_TYPE, void: false, result_wrapper: Some("AttachLoadBalancerTargetGroupsResult") },
+    OperationInfo { operation: Operation::AutoScalingAttachLoadBalancers, service: Service::AutoScaling, name: "AttachLoadBalancers", read: false, input: &super::autoscaling::ATTACH_LOAD_BALANCERS_TYPE, output: &super::autoscaling::ATTACH_LOAD_BALANCERS_RESULT_TYPE, void: false, result_wrapper: Some("AttachLoadBalancersResult") },
+    OperationInfo { operation: Operation::AutoScalingAttachTrafficSources, service: Service::AutoScaling, name: "AttachTrafficSources", read: false, input: &super::autoscaling::ATTACH_TRAFFIC_SOURCES_TYPE, output: &super::autoscaling::ATTACH_TRAFFIC_SOURCES_RESULT_TYPE, void: false, result_wrapper: Some("AttachTrafficSourcesResult") },
+    OperationInfo { operation: Operation::AutoScalingBatchDeleteScheduledAction, service: Service::AutoScaling, name: "BatchDeleteScheduledAction", read: false, input: &super::autoscaling::BATCH_DELETE_SCHEDULED_ACTION_TYPE, output: &super::autoscaling::BATCH_DELETE_SCHEDULED_ACTION_ANSWER, void: false, result_wrapper: Some("BatchDeleteScheduledActionResult") },
+    OperationInfo { operation: Operation::AutoScalingBatchPutScheduledUpdateGroupAction, service: Service::AutoScaling, name: "BatchPutScheduledUpdateGroupAction", read: false, input: &super::autoscaling::BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE, output: &super::autoscaling::BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_ANSWER, void: false, result_wrapper: Some("BatchPutScheduledUpdateGroupActionResult") },
+    OperationInfo { operation: Operation::AutoScalingCancelInstanceRefresh, service: Service::AutoScaling, name: "CancelInstanceRefresh", read: false, input: &super::autoscaling::CANCEL_INSTANCE_REFRESH_TYPE, output: &super::autoscaling::CANCEL_INSTANCE_REFRESH_ANSWER, void: false, result_wrapper: Some("CancelInstanceRefreshResult") },
+    OperationInfo { operation: Operation::AutoScalingCompleteLifecycleAction, service: Service::AutoScaling, name: "CompleteLifecycleAction", read: false, input: &super::autoscaling::COMPLETE_LIFECYCLE_ACTION_TYPE, output: &super::autoscaling::COMPLETE_LIFECYCLE_ACTION_ANSWER, void: false, result_wrapper: Some("CompleteLifecycleActionResult") },
     OperationInfo { operation: Operation::AutoScalingCreateAutoScalingGroup, service: Service::AutoScaling, name: "CreateAutoScalingGroup", read: false, input: &super::autoscaling::CREATE_AUTO_SCALING_GROUP_TYPE, output: &super::autoscaling::CREATE_AUTO_SCALING_GROUP_OUTPUT, void: true, result_wrapper: None },
-    OperationInfo { operation: Operation::AutoScalingUpdateAutoScalingGroup, service: Service::AutoScaling, name: "UpdateAutoScalingGroup", read: false, input: &super::autoscaling::UPDATE_AUTO_SCALING_GROUP_TYPE, output: &super::autoscaling::UPDATE_AUTO_SCALING_GROUP_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingCreateLaunchConfiguration, service: Service::AutoScaling, name: "CreateLaunchConfiguration", read: false, input: &super::autoscaling::CREATE_LAUNCH_CONFIGURATION_TYPE, output: &super::autoscaling::CREATE_LAUNCH_CONFIGURATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingCreateOrUpdateTags, service: Service::AutoScaling, name: "CreateOrUpdateTags", read: false, input: &super::autoscaling::CREATE_OR_UPDATE_TAGS_TYPE, output: &super::autoscaling::CREATE_OR_UPDATE_TAGS_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AutoScalingDeleteAutoScalingGroup, service: Service::AutoScaling, name: "DeleteAutoScalingGroup", read: false, input: &super::autoscaling::DELETE_AUTO_SCALING_GROUP_TYPE, output: &super::autoscaling::DELETE_AUTO_SCALING_GROUP_OUTPUT, void: true, result_wrapper: None },
-    OperationInfo { operation: Operation::AutoScalingPutScalingPolicy, service: Service::AutoScaling, name: "PutScalingPolicy", read: false, input: &super::autoscaling::PUT_SCALING_POLICY_TYPE, output: &super::autoscaling::POLICY_ARN_TYPE, void: false, result_wrapper: Some("PutScalingPolicyResult") },
+    OperationInfo { operation: Operation::AutoScalingDeleteLaunchConfiguration, service: Service::AutoScaling, name: "DeleteLaunchConfiguration", read: false, input: &super::autoscaling::LAUNCH_CONFIGURATION_NAME_TYPE, output: &super::autoscaling::DELETE_LAUNCH_CONFIGURATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingDeleteLifecycleHook, service: Service::AutoScaling, name: "DeleteLifecycleHook", read: false, input: &super::autoscaling::DELETE_LIFECYCLE_HOOK_TYPE, output: &super::autoscaling::DELETE_LIFECYCLE_HOOK_ANSWER, void: false, result_wrapper: Some("DeleteLifecycleHookResult") },
+    OperationInfo { operation: Operation::AutoScalingDeleteNotificationConfiguration, service: Service::AutoScaling, name: "DeleteNotificationConfiguration", read: false, input: &super::autoscaling::DELETE_NOTIFICATION_CONFIGURATION_TYPE, output: &super::autoscaling::DELETE_NOTIFICATION_CONFIGURATION_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AutoScalingDeletePolicy, service: Service::AutoScaling, name: "DeletePolicy", read: false, input: &super::autoscaling::DELETE_POLICY_TYPE, output: &super::autoscaling::DELETE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingDeleteScheduledAction, service: Service::AutoScaling, name: "DeleteScheduledAction", read: false, input: &super::autoscaling::DELETE_SCHEDULED_ACTION_TYPE, output: &super::autoscaling::DELETE_SCHEDULED_ACTION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingDeleteTags, service: Service::AutoScaling, name: "DeleteTags", read: false, input: &super::autoscaling::DELETE_TAGS_TYPE, output: &super::autoscaling::DELETE_TAGS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingDeleteWarmPool, service: Service::AutoScaling, name: "DeleteWarmPool", read: false, input: &super::autoscaling::DELETE_WARM_POOL_TYPE, output: &super::autoscaling::DELETE_WARM_POOL_ANSWER, void: false, result_wrapper: Some("DeleteWarmPoolResult") },
+    OperationInfo { operation: Operation::AutoScalingDetachInstances, service: Service::AutoScaling, name: "DetachInstances", read: false, input: &super::autoscaling::DETACH_INSTANCES_QUERY, output: &super::autoscaling::DETACH_INSTANCES_ANSWER, void: false, result_wrapper: Some("DetachInstancesResult") },
+    OperationInfo { operation: Operation::AutoScalingDetachLoadBalancerTargetGroups, service: Service::AutoScaling, name: "DetachLoadBalancerTargetGroups", read: false, input: &super::autoscaling::DETACH_LOAD_BALANCER_TARGET_GROUPS_TYPE, output: &super::autoscaling::DETACH_LOAD_BALANCER_TARGET_GROUPS_RESULT_TYPE, void: false, result_wrapper: Some("DetachLoadBalancerTargetGroupsResult") },
+    OperationInfo { operation: Operation::AutoScalingDetachLoadBalancers, service: Service::AutoScaling, name: "DetachLoadBalancers", read: false, input: &super::autoscaling::DETACH_LOAD_BALANCERS_TYPE, output: &super::autoscaling::DETACH_LOAD_BALANCERS_RESULT_TYPE, void: false, result_wrapper: Some("DetachLoadBalancersResult") },
+    OperationInfo { operation: Operation::AutoScalingDetachTrafficSources, service: Service::AutoScaling, name: "DetachTrafficSources", read: false, input: &super::autoscaling::DETACH_TRAFFIC_SOURCES_TYPE, output: &super::autoscaling::DETACH_TRAFFIC_SOURCES_RESULT_TYPE, void: false, result_wrapper: Some("DetachTrafficSourcesResult") },
+    OperationInfo { operation: Operation::AutoScalingDisableMetricsCollection, service: Service::AutoScaling, name: "DisableMetricsCollection", read: false, input: &super::autoscaling::DISABLE_METRICS_COLLECTION_QUERY, output: &super::autoscaling::DISABLE_METRICS_COLLECTION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingEnableMetricsCollection, service: Service::AutoScaling, name: "EnableMetricsCollection", read: false, input: &super::autoscaling::ENABLE_METRICS_COLLECTION_QUERY, output: &super::autoscaling::ENABLE_METRICS_COLLECTION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingEnterStandby, service: Service::AutoScaling, name: "EnterStandby", read: false, input: &super::autoscaling::ENTER_STANDBY_QUERY, output: &super::autoscaling::ENTER_STANDBY_ANSWER, void: false, result_wrapper: Some("EnterStandbyResult") },
     OperationInfo { operation: Operation::AutoScalingExecutePolicy, service: Service::AutoScaling, name: "ExecutePolicy", read: false, input: &super::autoscaling::EXECUTE_POLICY_TYPE, output: &super::autoscaling::EXECUTE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingExitStandby, service: Service::AutoScaling, name: "ExitStandby", read: false, input: &super::autoscaling::EXIT_STANDBY_QUERY, output: &super::autoscaling::EXIT_STANDBY_ANSWER, void: false, result_wrapper: Some("ExitStandbyResult") },
+    OperationInfo { operation: Operation::AutoScalingLaunchInstances, service: Service::AutoScaling, name: "LaunchInstances", read: false, input: &super::autoscaling::LAUNCH_INSTANCES_REQUEST, output: &super::autoscaling::LAUNCH_INSTANCES_RESULT, void: false, result_wrapper: Some("LaunchInstancesResult") },
+    OperationInfo { operation: Operation::AutoScalingPutAccountSetting, service: Service::AutoScaling, name: "PutAccountSetting", read: false, input: &super::autoscaling::PUT_ACCOUNT_SETTING_TYPE, output: &super::autoscaling::PUT_ACCOUNT_SETTING_ANSWER, void: false, result_wrapper: Some("PutAccountSettingResult") },
+    OperationInfo { operation: Operation::AutoScalingPutLifecycleHook, service: Service::AutoScaling, name: "PutLifecycleHook", read: false, input: &super::autoscaling::PUT_LIFECYCLE_HOOK_TYPE, output: &super::autoscaling::PUT_LIFECYCLE_HOOK_ANSWER, void: false, result_wrapper: Some("PutLifecycleHookResult") },
+    OperationInfo { operation: Operation::AutoScalingPutNotificationConfiguration, service: Service::AutoScaling, name: "PutNotificationConfiguration", read: false, input: &super::autoscaling::PUT_NOTIFICATION_CONFIGURATION_TYPE, output: &super::autoscaling::PUT_NOTIFICATION_CONFIGURATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingPutScalingPolicy, service: Service::AutoScaling, name: "PutScalingPolicy", read: false, input: &super::autoscaling::PUT_SCALING_POLICY_TYPE, output: &super::autoscaling::POLICY_ARN_TYPE, void: false, result_wrapper: Some("PutScalingPolicyResult") },
+    OperationInfo { operation: Operation::AutoScalingPutScheduledUpdateGroupAction, service: Service::AutoScaling, name: "PutScheduledUpdateGroupAction", read: false, input: &super::autoscaling::PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE, output: &super::autoscaling::PUT_SCHEDULED_UPDATE_GROUP_ACTION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingPutWarmPool, service: Service::AutoScaling, name: "PutWarmPool", read: false, input: &super::autoscaling::PUT_WARM_POOL_TYPE, output: &super::autoscaling::PUT_WARM_POOL_ANSWER, void: false, result_wrapper: Some("PutWarmPoolResult") },
+    OperationInfo { operation: Operation::AutoScalingRecordLifecycleActionHeartbeat, service: Service::AutoScaling, name: "RecordLifecycleActionHeartbeat", read: false, input: &super::autoscaling::RECORD_LIFECYCLE_ACTION_HEARTBEAT_TYPE, output: &super::autoscaling::RECORD_LIFECYCLE_ACTION_HEARTBEAT_ANSWER, void: false, result_wrapper: Some("RecordLifecycleActionHeartbeatResult") },
+    OperationInfo { operation: Operation::AutoScalingResumeProcesses, service: Service::AutoScaling, name: "ResumeProcesses", read: false, input: &super::autoscaling::SCALING_PROCESS_QUERY, output: &super::autoscaling::RESUME_PROCESSES_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingRollbackInstanceRefresh, service: Service::AutoScaling, name: "RollbackInstanceRefresh", read: false, input: &super::autoscaling::ROLLBACK_INSTANCE_REFRESH_TYPE, output: &super::autoscaling::ROLLBACK_INSTANCE_REFRESH_ANSWER, void: false, result_wrapper: Some("RollbackInstanceRefreshResult") },
     OperationInfo { operation: Operation::AutoScalingSetDesiredCapacity, service: Service::AutoScaling, name: "SetDesiredCapacity", read: false, input: &super::autoscaling::SET_DESIRED_CAPACITY_TYPE, output: &super::autoscaling::SET_DESIRED_CAPACITY_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AutoScalingSetInstanceHealth, service: Service::AutoScaling, name: "SetInstanceHealth", read: false, input: &super::autoscaling::SET_INSTANCE_HEALTH_QUERY, output: &super::autoscaling::SET_INSTANCE_HEALTH_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AutoScalingSetInstanceProtection, service: Service::AutoScaling, name: "SetInstanceProtection", read: false, input: &super::autoscaling::SET_INSTANCE_PROTECTION_QUERY, output: &super::autoscaling::SET_INSTANCE_PROTECTION_ANSWER, void: false, result_wrapper: Some("SetInstanceProtectionResult") },
+    OperationInfo { operation: Operation::AutoScalingStartInstanceRefresh, service: Service::AutoScaling, name: "StartInstanceRefresh", read: false, input: &super::autoscaling::START_INSTANCE_REFRESH_TYPE, output: &super::autoscaling::START_INSTANCE_REFRESH_ANSWER, void: false, result_wrapper: Some("StartInstanceRefreshResult") },
+    OperationInfo { operation: Operation::AutoScalingSuspendProcesses, service: Service::AutoScaling, name: "SuspendProcesses", read: false, input: &super::autoscaling::SCALING_PROCESS_QUERY, output: &super::autoscaling::SUSPEND_PROCESSES_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AutoScalingTerminateInstanceInAutoScalingGroup, service: Service::AutoScaling, name: "TerminateInstanceInAutoScalingGroup", read: false, input: &super::autoscaling::TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP_TYPE, output: &super::autoscaling::ACTIVITY_TYPE, void: false, result_wrapper: Some("TerminateInstanceInAutoScalingGroupResult") },
-    OperationInfo { operation: Operation::AutoScalingAttachLoadBalancerTargetGroups, service: Service::AutoScaling, name: "AttachLoadBalancerTargetGroups", read: false, input: &super::autoscaling::ATTACH_LOAD_BALANCER_TARGET_GROUPS_TYPE, output: &super::autoscaling::ATTACH_LOAD_BALANCER_TARGET_GROUPS_RESULT_TYPE, void: false, result_wrapper: Some("AttachLoadBalancerTargetGroupsResult") },
-    OperationInfo { operation: Operation::AutoScalingDetachLoadBalancerTargetGroups, service: Service::AutoScaling, name: "DetachLoadBalancerTargetGroups", read: false, input: &super::autoscaling::DETACH_LOAD_BALANCER_TARGET_GROUPS_TYPE, output: &super::autoscaling::DETACH_LOAD_BALANCER_TARGET_GROUPS_RESULT_TYPE, void: false, result_wrapper: Some("DetachLoadBalancerTargetGroupsResult") },
-    OperationInfo { operation: Operation::AutoScalingCreateOrUpdateTags, service: Service::AutoScaling, name: "CreateOrUpdateTags", read: false, input: &super::autoscaling::CREATE_OR_UPDATE_TAGS_TYPE, output: &super::autoscaling::CREATE_OR_UPDATE_TAGS_OUTPUT, void: true, result_wrapper: None },
-    OperationInfo { operation: Operation::AutoScalingDeleteTags, service: Service::AutoScaling, name: "DeleteTags", read: false, input: &super::autoscaling::DELETE_TAGS_TYPE, output: &super::autoscaling::DELETE_TAGS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::AutoScalingUpdateAutoScalingGroup, service: Service::AutoScaling, name: "UpdateAutoScalingGroup", read: false, input: &super::autoscaling::UPDATE_AUTO_SCALING_GROUP_TYPE, output: &super::autoscaling::UPDATE_AUTO_SCALING_GROUP_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::Elbv2DescribeLoadBalancers, service: Service::Elbv2, name: "DescribeLoadBalancers", read: true, input: &super::elbv2::DESCRIBE_LOAD_BALANCERS_INPUT, output: &super::elbv2::DESCRIBE_LOAD_BALANCERS_OUTPUT, void: false, result_wrapper: Some("DescribeLoadBalancersResult") },
     OperationInfo { operation: Operation::Elbv2DescribeLoadBalancerAttributes, service: Service::Elbv2, name: "DescribeLoadBalancerAttributes", read: true, input: &super::elbv2::DESCRIBE_LOAD_BALANCER_ATTRIBUTES_INPUT, output: &super::elbv2::DESCRIBE_LOAD_BALANCER_ATTRIBUTES_OUTPUT, void: false, result_wrapper: Some("DescribeLoadBalancerAttributesResult") },
     OperationInfo { operation: Operation::Elbv2DescribeTargetGroups, service: Service::Elbv2, name: "DescribeTargetGroups", read: true, input: &super::elbv2::DESCRIBE_TARGET_GROUPS_INPUT, output: &super::elbv2::DESCRIBE_TARGET_GROUPS_OUTPUT, void: false, result_wrapper: Some("DescribeTargetGroupsResult") },

@@ -1,0 +1,71 @@
+//! Patterns that begin with a wildcard, found by three bytes that every
+//! matching text must have somewhere: one pass over a text names the rules
+//! whose three bytes it has. Two different threes may share a place in the
+//! table, so it may name too many rules, never too few.
+
+use super::pattern::{Gram, Matcher};
+
+/// Places in the table: far more than a block has patterns, so that few texts
+/// name a rule by chance.
+const PLACES: usize = 4096;
+
+/// The rules of one block by what their patterns contain.
+#[derive(Debug, Default)]
+pub(super) struct Grams {
+    /// Rules that every text may match.
+    any: u128,
+    /// Every rule in here; 0 when the tables are empty.
+    all: u128,
+    /// For each place, which of `sets`; the first set is empty.
+    places: Box<[u16]>,
+    sets: Vec<u128>,
+}
+
+impl Grams {
+    /// Whether no pattern was added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all | self.any == 0
+    }
+
+    /// Adds a rule's pattern.
+    pub(super) fn add(&mut self, matcher: &Matcher, rule: u128) {
+        let Some(gram) = matcher.gram() else {
+            self.any |= rule;
+            return;
+        };
+        if self.places.is_empty() {
+            self.places = vec![0; PLACES].into_boxed_slice();
+            self.sets.push(0);
+        }
+        self.all |= rule;
+        let place = place(gram);
+        if self.places[place] == 0 {
+            self.places[place] = u16::try_from(self.sets.len()).expect("a block has few thousand patterns at most");
+            self.sets.push(0);
+        }
+        self.sets[usize::from(self.places[place])] |= rule;
+    }
+
+    /// Rules that `text` may match.
+    pub(super) fn lookup(&self, text: &[u8]) -> u128 {
+        let mut rules = self.any;
+        if self.all == 0 {
+            return rules;
+        }
+        for three in text.windows(3) {
+            let set = self.places[place([three[0], three[1], three[2]])];
+            if set != 0 {
+                rules |= self.sets[usize::from(set)];
+            }
+        }
+        rules
+    }
+}
+
+/// Letters go to the same place in both cases: a pattern in lower case finds
+/// texts in any.
+fn place(gram: Gram) -> usize {
+    let number = gram.iter().fold(0_u32, |number, byte| number << 8 | u32::from(byte.to_ascii_lowercase()));
+    // The upper bits of a product with an odd number spread well (Fibonacci hashing).
+    (number.wrapping_mul(0x9e37_79b1) >> (u32::BITS - PLACES.ilog2())) as usize
+}
