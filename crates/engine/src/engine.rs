@@ -229,7 +229,11 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::Role
         | Kind::InstanceProfile
         | Kind::AccountSettings
-        | Kind::CertificateSettings => false,
+        | Kind::CertificateSettings
+        | Kind::LaunchConfiguration
+        | Kind::LifecycleHook
+        | Kind::ScheduledAction
+        | Kind::InstanceRefresh => false,
     }
 }
 

@@ -81,8 +81,8 @@ pub struct Request {
     pub client_token: Option<String>,
     /// A digest of the call's parameters, for the client token.
     pub request_digest: Option<String>,
-    /// The Auto Scaling group, and whether the instances are protected from scale in.
-    pub group: Option<(GroupName, bool)>,
+    /// The place in an Auto Scaling group that each of the instances gets.
+    pub membership: Option<Membership>,
 }
 
 /// Launches instances and returns their ids, all of one reservation: as many
@@ -184,8 +184,8 @@ fn instance_template(view: &View<'_>, resolved: &resolve::Resolved<'_>, request:
         tags.insert("aws:ec2launchtemplate:id".to_string(), template.to_string());
         tags.insert("aws:ec2launchtemplate:version".to_string(), version.to_string());
     }
-    if let Some((group, _)) = &request.group {
-        tags.insert("aws:autoscaling:groupName".to_string(), group.to_string());
+    if let Some(membership) = &request.membership {
+        tags.insert("aws:autoscaling:groupName".to_string(), membership.group.to_string());
     }
     Instance {
         id: InstanceId::from(""),
@@ -234,14 +234,7 @@ fn instance_template(view: &View<'_>, resolved: &resolve::Resolved<'_>, request:
         generation: Generation(1),
         state_reason: None,
         transition_reason: String::new(),
-        membership: request.group.clone().map(|(group, protected)| Membership {
-            group,
-            lifecycle: elastane_domain::lifecycle::LifecycleState::Pending,
-            in_service_since: None,
-            protected,
-            unhealthy: None,
-            activity: None,
-        }),
+        membership: request.membership.clone(),
     }
 }
 

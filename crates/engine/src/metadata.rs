@@ -123,11 +123,9 @@ pub fn zone_id(zone: &str, region: &str) -> String {
 fn optional(view: &View<'_>, instance: &Instance, entries: &mut Entries) {
     let mut put = |path: &str, value: &str| entries.insert(format!("meta-data/{path}"), value.to_string());
     if let Some(membership) = &instance.membership {
-        let state = match membership.lifecycle {
-            LifecycleState::Pending | LifecycleState::InService => LifecycleState::InService,
-            LifecycleState::Terminating | LifecycleState::Terminated => LifecycleState::Terminated,
-        };
-        put("autoscaling/target-lifecycle-state", state.name());
+        let pool = view.get::<Group>(membership.group.as_str()).and_then(|group| group.warm_pool);
+        let resting = pool.map_or(LifecycleState::WarmedStopped, |pool| pool.state.resting());
+        put("autoscaling/target-lifecycle-state", membership.lifecycle.target_name(resting));
     }
     if let Some(key) = instance.key_name.as_ref().and_then(|name| view.get::<KeyPair>(name)) {
         put("public-keys/0/openssh-key", &openssh_key(key));

@@ -42,6 +42,14 @@ pub struct Tables {
     pub activities: Table<Activity>,
     /// Scaling policies by `group:policy`.
     pub policies: Table<Policy>,
+    /// Launch configurations by name.
+    pub launch_configurations: Table<LaunchConfiguration>,
+    /// Life-cycle hooks by `group:hook`.
+    pub lifecycle_hooks: Table<LifecycleHook>,
+    /// Scheduled actions by `group:action`.
+    pub scheduled_actions: Table<ScheduledAction>,
+    /// Instance refreshes by their ids.
+    pub instance_refreshes: Table<InstanceRefresh>,
     /// Metric alarms by name.
     pub alarms: Table<Alarm>,
     /// Load balancers by ARN.

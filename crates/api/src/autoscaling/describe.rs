@@ -6,7 +6,7 @@ use crate::page::{Pager, page};
 use elastane_domain::id::{SubnetId, Zone};
 use elastane_engine::View;
 use elastane_engine::metadata::zone_id;
-use elastane_engine::row::{Group, Instance, LaunchTemplate, Membership};
+use elastane_engine::row::{Group, Instance, LaunchSource, LaunchTemplate, Membership};
 use elastane_wire::{ApiError, Timestamp, autoscaling as wire};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,7 +71,14 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         health_check_grace_period: Some(group.grace.seconds() as i32),
         health_check_type: Some(health_check_type(group)),
         instances: members.iter().map(|(instance, place)| shown_instance(view, instance, place)).collect(),
-        launch_template: Some(template(view, group.template.as_str(), &group.template_version)),
+        launch_configuration_name: match &group.source {
+            LaunchSource::Configuration(name) => Some(name.clone()),
+            LaunchSource::Template(_) | LaunchSource::Mixed(_) => None,
+        },
+        launch_template: match &group.source {
+            LaunchSource::Template(one) => Some(template(view, one.id.as_str(), &one.version)),
+            LaunchSource::Configuration(_) | LaunchSource::Mixed(_) => None,
+        },
         max_size: Some(group.bounds.max as i32),
         min_size: Some(group.bounds.min as i32),
         new_instances_protected_from_scale_in: Some(group.protect_new),
@@ -116,7 +123,7 @@ fn shown_instance(view: &View<'_>, instance: &Instance, place: &Membership) -> w
         image_id: None,
         instance_id: Some(instance.id.to_string()),
         instance_type: Some(instance.instance_type.clone()),
-        launch_configuration_name: None,
+        launch_configuration_name: place.launch_configuration.clone(),
         launch_template: template_of(view, instance),
         lifecycle_state: Some(place.lifecycle.name().to_string()),
         protected_from_scale_in: Some(place.protected),
@@ -152,7 +159,7 @@ pub fn describe_auto_scaling_instances(
             image_id: None,
             instance_id: Some(instance.id.to_string()),
             instance_type: Some(instance.instance_type.clone()),
-            launch_configuration_name: None,
+            launch_configuration_name: place.launch_configuration.clone(),
             launch_template: template_of(call, instance),
             lifecycle_state: Some(place.lifecycle.name().to_string()),
             protected_from_scale_in: Some(place.protected),

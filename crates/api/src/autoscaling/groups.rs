@@ -1,6 +1,6 @@
 //! Creating, updating and deleting groups.
 
-use super::settings::{self, Placement, Template};
+use super::settings::{self, Placement};
 use super::{errors, lookup, tags};
 use crate::Change;
 use elastane_domain::capacity::{self, Bounds, Size};
@@ -8,15 +8,11 @@ use elastane_domain::group::DesiredChange;
 use elastane_domain::id::{GroupName, TargetGroupArn, Zone};
 use elastane_domain::time::Span;
 use elastane_engine::groups;
-use elastane_engine::row::Group;
+use elastane_engine::row::{Group, LaunchSource};
 use elastane_wire::{ApiError, autoscaling as wire};
-use std::collections::BTreeSet;
 
 /// Groups in one region (autoscaling.md 18).
 const GROUPS_MAX: usize = 500;
-
-/// DefaultCooldown when it is not given (autoscaling.md 1.1).
-const DEFAULT_COOLDOWN: Span = Span::from_secs(300);
 
 /// CreateAutoScalingGroup.
 pub fn create_auto_scaling_group(
@@ -56,41 +52,34 @@ fn new_group(
     let template = settings::template(&view, spec)?;
     let placement = settings::placement(&view, input.vpc_zone_identifier.as_deref(), &input.availability_zones)?
         .ok_or_else(|| errors::invalid("At least one Availability Zone or VPC Subnet is required."))?;
-    settings::check_launch(change, &template, &placement)?;
+    let source = LaunchSource::Template(template);
+    settings::check_launch(change, &source, &placement)?;
     let target_groups = attached(&view, input, &placement)?;
     let min = required_size(input.min_size, "MinSize")?;
     let max = required_size(input.max_size, "MaxSize")?;
     let desired = settings::size(input.desired_capacity, "DesiredCapacity")?;
     let desired = capacity::on_create(min, max, desired).map_err(errors::bounds)?;
-    let cooldown = settings::seconds(input.default_cooldown, "DefaultCooldown")?.unwrap_or(DEFAULT_COOLDOWN);
-    let health_check_type = input.health_check_type.as_deref().unwrap_or("EC2");
+    let arn = view.scope.arn("autoscaling", &format!("autoScalingGroup:{id}:autoScalingGroupName/{name}"));
+    let tags = tags::of_new_group(&input.tags, &name)?;
+    let mut group = Group::new(name, arn, Bounds { min, max }, source, view.now);
+    if let Some(cooldown) = settings::seconds(input.default_cooldown, "DefaultCooldown")? {
+        (group.default_cooldown, group.cooldown) = (cooldown, cooldown);
+    }
+    if let Some(text) = &input.health_check_type {
+        group.checks_elb = settings::checks_elb(text)?;
+        group.health_check_type = text.clone();
+    }
     Ok(Group {
-        arn: view.scope.arn("autoscaling", &format!("autoScalingGroup:{id}:autoScalingGroupName/{name}")),
-        created_at: view.now,
-        bounds: Bounds { min, max },
         desired,
-        template: template.id,
-        template_version: template.version,
         subnets: placement.subnets,
         zones: placement.zones,
         target_groups,
-        traffic_in_service: BTreeSet::new(),
-        checks_elb: settings::checks_elb(health_check_type)?,
-        health_check_type: health_check_type.to_string(),
         grace: settings::seconds(input.health_check_grace_period, "HealthCheckGracePeriod")?.unwrap_or_default(),
-        default_cooldown: cooldown,
         default_warmup: warmup(input.default_instance_warmup)?.flatten(),
         termination_policies: settings::termination_policies(&input.termination_policies)?,
         protect_new: input.new_instances_protected_from_scale_in.unwrap_or(false),
-        tags: tags::of_new_group(&input.tags, &name)?,
-        deleting: false,
-        changes: Vec::new(),
-        last_activity_end: None,
-        cooldown,
-        launch_failures: 0,
-        launch_after: None,
-        protected_told: None,
-        name,
+        tags,
+        ..group
     })
 }
 
@@ -239,19 +228,19 @@ fn update_launching(
     } else if let Some(given) = settings::placement(&view, subnets, &input.availability_zones)? {
         placement = given;
     }
-    let mut template = Template { id: row.template.clone(), version: row.template_version.clone() };
+    let mut source = row.source.clone();
     if let Some(spec) = &input.launch_template {
-        template = settings::template(&view, spec)?;
+        source = LaunchSource::Template(settings::template(&view, spec)?);
     }
     let moved = placement != settings::placement_of(row);
-    if moved || input.launch_template.is_some() {
-        settings::check_launch(change, &template, &placement)?;
+    if moved || source != row.source {
+        settings::check_launch(change, &source, &placement)?;
     }
     if moved {
         let arns: Vec<String> = row.target_groups.iter().map(ToString::to_string).collect();
         settings::target_groups(&view, &arns, &placement)?;
     }
-    (row.template, row.template_version) = (template.id, template.version);
+    row.source = source;
     (row.subnets, row.zones) = (placement.subnets, placement.zones);
     Ok(())
 }

@@ -4,9 +4,10 @@
 use super::errors;
 use elastane_domain::group::TerminationPolicy;
 use elastane_domain::id::*;
+use elastane_domain::mixed::TemplateRef;
 use elastane_domain::time::Span;
-use elastane_engine::row::{Group, LaunchTemplate, Subnet, TargetGroup, TargetType};
-use elastane_engine::{Tx, View, launch, network};
+use elastane_engine::row::{Group, LaunchSource, LaunchTemplate, Subnet, TargetGroup, TargetType};
+use elastane_engine::{Tx, View, groups, launch, network};
 use elastane_wire::{ApiError, autoscaling as wire};
 use std::collections::BTreeSet;
 
@@ -15,15 +16,6 @@ pub const TARGET_GROUPS_MAX: usize = 50;
 
 /// Subnets of one group. AWS bounds the text at 5,000 characters.
 const SUBNETS_MAX: usize = 200;
-
-/// A launch template with the version as given.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Template {
-    /// The template.
-    pub id: LaunchTemplateId,
-    /// A number, `$Latest` or `$Default`.
-    pub version: String,
-}
 
 /// Where a group launches.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,7 +27,7 @@ pub struct Placement {
 }
 
 /// The template that a specification names: by id or by name, not both.
-pub fn template(view: &View<'_>, spec: &wire::LaunchTemplateSpecification) -> Result<Template, ApiError> {
+pub fn template(view: &View<'_>, spec: &wire::LaunchTemplateSpecification) -> Result<TemplateRef, ApiError> {
     let not_found = |text: String| errors::template(launch::Refusal::new("NotFound", text));
     let row = match (&spec.launch_template_id, &spec.launch_template_name) {
         (Some(id), None) => view.get::<LaunchTemplate>(id).ok_or_else(|| {
@@ -54,15 +46,12 @@ pub fn template(view: &View<'_>, spec: &wire::LaunchTemplateSpecification) -> Re
     if row.version(&version).is_none() {
         return Err(not_found(format!("Could not find launch template version {version}")));
     }
-    Ok(Template { id: row.id.clone(), version })
+    Ok(TemplateRef { id: row.id.clone(), version })
 }
 
-/// Whether EC2 would launch from the template where the group launches.
-pub fn check_launch(tx: &Tx<'_>, template: &Template, placement: &Placement) -> Result<(), ApiError> {
-    let view = tx.view();
-    let version = view.get::<LaunchTemplate>(template.id.as_str()).and_then(|row| row.version(&template.version));
-    let Some(version) = version else { return Ok(()) };
-    let mut data = version.data.clone();
+/// Whether EC2 would launch from the source where the group launches.
+pub fn check_launch(tx: &Tx<'_>, source: &LaunchSource, placement: &Placement) -> Result<(), ApiError> {
+    let (mut data, _) = groups::launch_data(tx, source).map_err(errors::template)?;
     data.subnet = placement.subnets.first().cloned();
     (data.placement.zone, data.placement.zone_id) = (placement.zones.first().cloned(), None);
     launch::check(tx, &data).map_err(errors::template)

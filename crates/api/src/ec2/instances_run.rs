@@ -46,7 +46,7 @@ pub fn run_instances(
         count_max: count(input.max_count),
         client_token: token,
         request_digest: digest,
-        group: None,
+        membership: None,
     };
     let ids = launch::launch(change, &request).map_err(errors::refused)?;
     errors::dry_run(input.dry_run)?;

@@ -10,11 +10,14 @@
 
 mod health;
 mod plan;
+mod settings;
 mod victim;
 mod why;
 
 pub use health::examine;
 pub use plan::{LAUNCH_BATCH_MAX, TERMINATE_BATCH_MAX, plan};
+pub(crate) use settings::words;
+pub use settings::{CapacityType, DeletionProtection, Maintenance, PoolState, Process, WarmPool, ZoneStrategy};
 pub use why::{DesiredChange, Why, launch_description, launch_failed_description, terminate_description};
 
 use crate::capacity::Bounds;

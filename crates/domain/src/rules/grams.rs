@@ -3,7 +3,7 @@
 //! whose three bytes it has. Two different threes may share a place in the
 //! table, so it may name too many rules, never too few.
 
-use super::pattern::{Gram, Matcher};
+use super::pattern::Gram;
 
 /// Places in the table: far more than a block has patterns, so that few texts
 /// name a rule by chance.
@@ -27,9 +27,9 @@ impl Grams {
         self.all | self.any == 0
     }
 
-    /// Adds a rule's pattern.
-    pub(super) fn add(&mut self, matcher: &Matcher, rule: u128) {
-        let Some(gram) = matcher.gram() else {
+    /// Adds what a rule's pattern needs; `None` when nothing is known of it.
+    pub(super) fn add(&mut self, gram: Option<Gram>, rule: u128) {
+        let Some(gram) = gram else {
             self.any |= rule;
             return;
         };

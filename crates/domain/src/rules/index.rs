@@ -8,7 +8,7 @@ use super::Request;
 use super::condition::Test;
 use super::grams::Grams;
 use super::headers::Headers;
-use super::pattern::{Matcher, PATTERN_BYTES_MAX};
+use super::pattern::{Gram, Matcher, PATTERN_BYTES_MAX};
 
 /// Rules in a block: one bit each in a `u128`.
 pub(super) const BLOCK_RULES: usize = 128;
@@ -63,7 +63,7 @@ impl Block {
                 Test::Header { name, values } if first(&mut header) => self.headers.add(name, values, rule),
                 Test::Query(patterns) if first(&mut query) => {
                     for (key, value) in patterns {
-                        self.queries.add(key.as_ref().filter(|key| value.gram().is_none() && key.gram().is_some()).unwrap_or(value), rule);
+                        self.queries.add(query_gram(key.as_ref(), value), rule);
                     }
                 }
                 _ => {}
@@ -82,7 +82,7 @@ impl Block {
                 self.path_ends.add(matcher, rule, End::Tail);
             }
             Matcher::Wildcard(wildcard) if wildcard.head().is_empty() && wildcard.gram().is_some() => {
-                self.path_parts.add(matcher, rule);
+                self.path_parts.add(wildcard.gram(), rule);
             }
             matcher => self.paths.add(matcher, rule, End::Head),
         }
@@ -101,7 +101,7 @@ impl Block {
         let mut rules = self.paths.lookup(request.path());
         if !self.path_ends.is_empty() {
             let mut buffer = [0; TEXT_BYTES];
-            rules |= self.path_ends.lookup(reversed(request.path(), &mut buffer, |byte| byte));
+            rules |= self.path_ends.lookup(copied(request.path().iter().rev().copied(), &mut buffer));
         }
         if !self.path_parts.is_empty() {
             rules |= self.path_parts.lookup(request.path());
@@ -113,7 +113,8 @@ impl Block {
         }
         if rules != 0 && !self.hosts.is_empty() {
             let mut buffer = [0; TEXT_BYTES];
-            rules &= self.hosts.lookup(reversed(request.host(), &mut buffer, |byte| byte.to_ascii_lowercase()));
+            let host = request.host().iter().rev().map(u8::to_ascii_lowercase);
+            rules &= self.hosts.lookup(copied(host, &mut buffer));
         }
         if rules & !self.headers.others != 0 {
             rules &= self.headers.lookup(request);
@@ -125,23 +126,40 @@ impl Block {
     }
 }
 
-/// One byte more than the longest literal, so that a cut text equals none.
-const TEXT_BYTES: usize = PATTERN_BYTES_MAX + 1;
+/// Three bytes that every query string has in which a key and its value match.
+fn query_gram(key: Option<&Matcher>, value: &Matcher) -> Option<Gram> {
+    let Matcher::Wildcard(value) = value else {
+        return key.and_then(Matcher::gram);
+    };
+    // A value that is not empty follows its key and the sign in between.
+    if let Some(Matcher::Wildcard(key)) = key
+        && !value.head().is_empty()
+    {
+        let joined = [key.end(), b"=", value.head()].concat();
+        if let Some(gram) = joined.last_chunk() {
+            return Some(*gram);
+        }
+    }
+    value.gram().or_else(|| key.and_then(Matcher::gram))
+}
 
-/// The end of `text`, backwards, each byte as `fold` has it.
+/// One byte more than the longest literal, so that a cut text equals none.
+pub(super) const TEXT_BYTES: usize = PATTERN_BYTES_MAX + 1;
+
+/// The first of these bytes.
 #[inline]
-fn reversed<'a>(text: &[u8], buffer: &'a mut [u8; TEXT_BYTES], fold: impl Fn(u8) -> u8) -> &'a [u8] {
+pub(super) fn copied(text: impl Iterator<Item = u8>, buffer: &mut [u8; TEXT_BYTES]) -> &[u8] {
     let mut length = 0;
-    for (to, from) in buffer.iter_mut().zip(text.iter().rev()) {
-        *to = fold(*from);
+    for (to, from) in buffer.iter_mut().zip(text) {
+        *to = from;
         length += 1;
     }
     &buffer[..length]
 }
 
 /// Which end of a pattern is looked up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
     Head,
     /// Stored backwards.
     Tail,
@@ -149,7 +167,7 @@ enum End {
 
 /// Literal starts, with the rules that need them.
 #[derive(Debug, Default)]
-struct Literals {
+pub(super) struct Literals {
     /// Rules that every text may match.
     any: u128,
     /// Sorted, each once.
@@ -173,7 +191,7 @@ impl Literals {
         self.entries.is_empty()
     }
 
-    fn add(&mut self, matcher: &Matcher, rule: u128, end: End) {
+    pub(super) fn add(&mut self, matcher: &Matcher, rule: u128, end: End) {
         let Matcher::Wildcard(wildcard) = matcher else {
             self.any |= rule;
             return;
@@ -201,7 +219,7 @@ impl Literals {
     }
 
     /// Links each entry with the one that it extends.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for n in 1..self.entries.len() {
             let mut parent = Some(n - 1);
             while let Some(at) = parent
@@ -217,7 +235,7 @@ impl Literals {
     }
 
     /// Rules that `text` may match.
-    fn lookup(&self, text: &[u8]) -> u128 {
+    pub(super) fn lookup(&self, text: &[u8]) -> u128 {
         // Whatever lies in order between an entry and a text that starts with
         // it starts with that entry too, so all entries that the text starts
         // with are the last one not above it and what that one extends.

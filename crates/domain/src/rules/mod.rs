@@ -10,6 +10,7 @@ pub mod check;
 mod condition;
 mod explain;
 mod grams;
+mod headers;
 mod index;
 mod pattern;
 mod query;

@@ -50,7 +50,7 @@ impl Matcher {
     /// case does not matter; `None` when nothing is known of it.
     pub(super) fn gram(&self) -> Option<Gram> {
         match self {
-            Matcher::Wildcard(wildcard) => wildcard.gram,
+            Matcher::Wildcard(wildcard) => wildcard.gram(),
             Matcher::Regex(_) => None,
         }
     }
@@ -164,6 +164,11 @@ impl Wildcard {
     /// What every matching text ends with, the whole text if there is no wildcard.
     pub(super) fn end(&self) -> &[u8] {
         if self.is_literal() { &self.head } else { &self.tail }
+    }
+
+    /// See [`Matcher::gram`].
+    pub(super) fn gram(&self) -> Option<Gram> {
+        self.gram
     }
 
     /// Whether it has no wildcard.

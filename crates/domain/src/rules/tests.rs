@@ -649,8 +649,17 @@ impl Random {
             0 => Condition::Host(self.values(host)),
             1 | 2 => Condition::Path(self.values(path)),
             3 => Condition::Method(self.values(|random| random.pick(&["GET", "POST", "PUT"]).to_owned())),
-            4 => header(self.pick(&["x-a", "X-B"]), &[self.pick(&["1", "?", "a*"])]),
-            _ => query(Some(self.pick(&["a", "b*"])), self.pick(&["1", "*"])),
+            4 => {
+                let value = |random: &mut Random| match random.below(10) {
+                    0 => regex("^a"),
+                    _ => wild(&random.joined(&["1", "a", "B", "*", "?", "a1", "\\*"], 6)),
+                };
+                Condition::Header { name: self.pick(&["x-a", "X-B", "x-long"]).to_owned(), values: self.values(value) }
+            }
+            _ => {
+                let key = (self.below(3) > 0).then(|| self.joined(&["a", "b", "*", "bc"], 3));
+                query(key.as_deref(), &self.joined(&["1", "2", "*", "?", "x"], 4))
+            }
         }
     }
 
@@ -659,9 +668,13 @@ impl Random {
         Plain {
             method: self.pick(&["GET", "POST", "PATCH"]).to_owned(),
             host: format!("{}{}", self.joined(&["a", "b", "A", "."], 5), self.pick(&[".com", ".AB", ""])),
-            query: (self.below(2) == 0).then(|| self.joined(&["a=1", "&", "bc=2", "b"], 4)),
-            headers: (0..self.below(3))
-                .map(|_| (self.pick(&["X-A", "x-b"]).to_owned(), self.joined(&["1", "a"], 2)))
+            query: (self.below(2) == 0)
+                .then(|| self.joined(&["a=1", "&", "bc=2", "b", "x", "=", "A=12x", "&bc=X2"], 5)),
+            headers: (0..self.below(4))
+                .map(|_| {
+                    let value = self.joined(&["1", "a", "A", "b", "*"], 5);
+                    (self.pick(&["X-A", "x-b", "X-LONG", "other"]).to_owned(), value)
+                })
                 .collect(),
             ..get(&path)
         }
@@ -736,15 +749,35 @@ fn alb_2_1_longest_patterns() {
 #[expect(clippy::disallowed_methods, reason = "it measures wall time")]
 fn measure_a_hundred_rules() {
     type Kind = (&'static str, fn(usize) -> Vec<Condition>);
-    let kinds: [Kind; 5] = [
+    let kinds: [Kind; 10] = [
         ("exact paths", |n| vec![Condition::Path(vec![wild(&format!("/service-{n}/health"))])]),
         ("path prefixes", |n| vec![Condition::Path(vec![wild(&format!("/service-{n}/*"))])]),
         ("hosts", |n| vec![Condition::Host(vec![wild(&format!("service-{n}.example.com"))])]),
         ("path suffixes", |n| vec![Condition::Path(vec![wild(&format!("*.type{n}"))])]),
+        ("path parts", |n| vec![Condition::Path(vec![wild(&format!("*/type{n}/*"))])]),
         ("headers", |n| vec![header("x-service", &[&n.to_string()])]),
+        ("header parts", |n| vec![header("user-agent", &[&format!("*browser-{n}/*")])]),
+        ("header names", |n| vec![header(&format!("x-service-{n}"), &["?*"])]),
+        ("queries", |n| vec![query(Some("page"), &(n + 100).to_string())]),
+        ("sources", |n| {
+            vec![Condition::SourceIp(vec![Cidr { network: IpAddr::from([10, 1, n as u8, 0]), prefix: 24 }])]
+        }),
     ];
     let mut request = get("/service-99/orders/12345/items?page=3");
-    request.headers.push(("X-Service".to_owned(), "none".to_owned()));
+    for (name, value) in [
+        ("Host", "www.example.com"),
+        (
+            "User-Agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+        ),
+        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+        ("Accept-Language", "en-US,en;q=0.5"),
+        ("Accept-Encoding", "gzip, deflate, br"),
+        ("Cookie", "session=0123456789abcdef0123456789abcdef"),
+        ("X-Service", "none"),
+    ] {
+        request.headers.push((name.to_owned(), value.to_owned()));
+    }
     for (name, make) in kinds {
         let nanos = [1, 100].map(|count| {
             let set = set((0..count).map(make).collect());

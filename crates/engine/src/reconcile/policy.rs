@@ -183,11 +183,11 @@ fn members(tx: &Tx<'_>, group: &GroupName) -> Members {
 fn standing(tx: &Tx<'_>, (group, members): (&Group, &Members), warmup: Span) -> Standing {
     let (mut contributing, mut with_terminating, mut moving, mut warming) = (0, 0, false, false);
     let mut counted = 0;
-    for membership in members.iter().filter_map(|instance| instance.membership.as_ref()) {
+    let working = |place: &&Membership| !place.lifecycle.is_warm() && place.lifecycle != LifecycleState::Standby;
+    for membership in members.iter().filter_map(|instance| instance.membership.as_ref()).filter(working) {
         with_terminating += 1;
         match membership.lifecycle {
-            LifecycleState::Pending => (counted, moving, warming) = (counted + 1, true, true),
-            LifecycleState::Terminating | LifecycleState::Terminated => moving = true,
+            state if state.is_pending() => (counted, moving, warming) = (counted + 1, true, true),
             LifecycleState::InService => {
                 counted += 1;
                 if scaling::warming(membership.in_service_since, warmup, tx.now) {
@@ -196,6 +196,7 @@ fn standing(tx: &Tx<'_>, (group, members): (&Group, &Members), warmup: Span) -> 
                     contributing += 1;
                 }
             }
+            _ => moving = true,
         }
     }
     Standing {

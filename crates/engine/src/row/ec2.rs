@@ -2,6 +2,7 @@
 
 use super::{Tags, row};
 use elastane_domain::group::UnhealthyCause;
+use elastane_domain::hooks::LifecycleAction;
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::{InstanceState, LifecycleState};
 use elastane_domain::machine::Generation;
@@ -608,6 +609,45 @@ pub struct Membership {
     pub unhealthy: Option<UnhealthyCause>,
     /// The activity that is moving it.
     pub activity: Option<String>,
+    /// What it waits for because of life-cycle hooks.
+    #[serde(default)]
+    pub actions: Vec<LifecycleAction>,
+    /// Since when it is in the state that it is in.
+    #[serde(default)]
+    pub since: Time,
+    /// The launch configuration that it was launched from.
+    #[serde(default)]
+    pub launch_configuration: Option<String>,
+    /// Its WeightedCapacity: what it counts for.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Membership {
+    /// A new member of a group: launched for it, or for its warm pool.
+    pub fn new(group: GroupName, lifecycle: LifecycleState, now: Time) -> Membership {
+        Membership {
+            group,
+            lifecycle,
+            in_service_since: None,
+            protected: false,
+            unhealthy: None,
+            activity: None,
+            actions: Vec::new(),
+            since: now,
+            launch_configuration: None,
+            weight: one(),
+        }
+    }
+
+    /// The member goes to another state.
+    pub fn enter(&mut self, lifecycle: LifecycleState, now: Time) {
+        (self.lifecycle, self.since) = (lifecycle, now);
+    }
 }
 
 /// A spot instance request.

@@ -158,6 +158,10 @@ kinds! {
     Certificate certificates "certificate";
     ServerCertificate server_certificates "server-certificate";
     CertificateSettings certificate_settings "certificate-settings";
+    LaunchConfiguration launch_configurations "launch-configuration";
+    LifecycleHook lifecycle_hooks "lifecycle-hook";
+    ScheduledAction scheduled_actions "scheduled-action";
+    InstanceRefresh instance_refreshes "instance-refresh";
 }
 
 /// Ties a struct to its kind; `$id` is the expression of its name. A kind

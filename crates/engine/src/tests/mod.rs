@@ -19,6 +19,7 @@ use crate::{Config, Effect, Engine, Fact, Scope, Step, Tx, network, targets};
 use elastane_domain::capacity::Bounds;
 use elastane_domain::id::*;
 use elastane_domain::machine::HostFact;
+use elastane_domain::mixed::TemplateRef;
 use elastane_domain::routing::{Admission, ProxyFact, Snapshot, TargetHealth};
 use elastane_domain::time::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -207,33 +208,13 @@ fn template() -> LaunchTemplate {
 }
 
 fn group(name: &str, (min, max): (u32, u32), desired: u32) -> Group {
+    let arn = format!("arn:aws:autoscaling:us-east-1:000000000000:autoScalingGroup::autoScalingGroupName/{name}");
+    let template = TemplateRef { id: LaunchTemplateId::from(TEMPLATE), version: "$Default".to_string() };
+    let source = LaunchSource::Template(template);
     Group {
-        name: GroupName::from(name),
-        arn: format!("arn:aws:autoscaling:us-east-1:000000000000:autoScalingGroup::autoScalingGroupName/{name}"),
-        created_at: START,
-        bounds: Bounds { min, max },
         desired,
-        template: LaunchTemplateId::from(TEMPLATE),
-        template_version: "$Default".to_string(),
-        subnets: Vec::new(),
         zones: network::zones(&Region::from("us-east-1")),
-        target_groups: Vec::new(),
-        traffic_in_service: BTreeSet::new(),
-        checks_elb: false,
-        health_check_type: String::new(),
-        grace: Span::ZERO,
-        default_cooldown: Span::from_secs(300),
-        default_warmup: None,
-        termination_policies: Vec::new(),
-        protect_new: false,
-        tags: BTreeMap::new(),
-        deleting: false,
-        changes: Vec::new(),
-        last_activity_end: None,
-        cooldown: Span::from_secs(300),
-        launch_failures: 0,
-        launch_after: None,
-        protected_told: None,
+        ..Group::new(GroupName::from(name), arn, Bounds { min, max }, source, START)
     }
 }
 

@@ -101,7 +101,11 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::Role
         | Kind::InstanceProfile
         | Kind::AccountSettings
-        | Kind::CertificateSettings => false,
+        | Kind::CertificateSettings
+        | Kind::LaunchConfiguration
+        | Kind::LifecycleHook
+        | Kind::ScheduledAction
+        | Kind::InstanceRefresh => false,
     }
 }
 

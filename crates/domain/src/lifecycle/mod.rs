@@ -3,6 +3,10 @@
 //! Owns the transitions that an API call may ask for; carrying them out is
 //! the engine's business. Terminated is final.
 
+mod member;
+
+pub use member::LifecycleState;
+
 use serde::{Deserialize, Serialize};
 
 /// State of an EC2 instance (EC2 User Guide, "Instance state changes").
@@ -123,50 +127,6 @@ impl InstanceState {
     }
 }
 
-/// State of a member of an Auto Scaling group (EC2 Auto Scaling User Guide,
-/// "instance lifecycle"), without hooks, standby and warm pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum LifecycleState {
-    /// Launched, not yet in service.
-    Pending,
-    /// Running and registered with the group's target groups.
-    InService,
-    /// Leaving: draining, then terminating. It never comes back.
-    Terminating,
-    /// Gone.
-    Terminated,
-}
-
-impl LifecycleState {
-    /// AWS's word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            LifecycleState::Pending => "Pending",
-            LifecycleState::InService => "InService",
-            LifecycleState::Terminating => "Terminating",
-            LifecycleState::Terminated => "Terminated",
-        }
-    }
-
-    /// Whether the member counts towards the capacity that is compared with
-    /// desired. Pending ones do, else the group would launch too many.
-    pub const fn counts_as_capacity(self) -> bool {
-        match self {
-            LifecycleState::Pending | LifecycleState::InService => true,
-            LifecycleState::Terminating | LifecycleState::Terminated => false,
-        }
-    }
-
-    /// What `autoscaling/target-lifecycle-state` in the instance's metadata
-    /// says: the steady state that the member is heading for.
-    pub const fn target_name(self) -> &'static str {
-        match self {
-            LifecycleState::Pending | LifecycleState::InService => "InService",
-            LifecycleState::Terminating | LifecycleState::Terminated => "Terminated",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,20 +163,6 @@ mod tests {
             assert_eq!(state.on_start().ok(), start, "start {state:?}");
             assert_eq!(state.on_stop().ok(), stop, "stop {state:?}");
             assert_eq!(state.on_terminate(), terminate, "terminate {state:?}");
-        }
-    }
-
-    /// Only what is on its way in or in counts; the metadata names where it is heading.
-    #[test]
-    fn autoscaling_2_1_and_2_6_member_states() {
-        use LifecycleState::*;
-        for (state, name, counts, target) in [
-            (Pending, "Pending", true, "InService"),
-            (InService, "InService", true, "InService"),
-            (Terminating, "Terminating", false, "Terminated"),
-            (Terminated, "Terminated", false, "Terminated"),
-        ] {
-            assert_eq!((state.name(), state.counts_as_capacity(), state.target_name()), (name, counts, target));
         }
     }
 }

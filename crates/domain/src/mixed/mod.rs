@@ -1,0 +1,101 @@
+//! Mixed instances: several types and two ways to buy in one group (EC2 Auto
+//! Scaling User Guide, "Auto Scaling groups with multiple instance types and
+//! purchase options").
+
+use crate::group::words;
+use crate::id::LaunchTemplateId;
+use serde::{Deserialize, Serialize};
+
+words! {
+    /// How an instance is bought.
+    Market {
+        /// At the list price.
+        OnDemand = "on-demand",
+        /// At the spot price, with interruptions.
+        Spot = "spot",
+    }
+}
+
+words! {
+    /// OnDemandAllocationStrategy.
+    OnDemandStrategy {
+        /// The first override that has capacity.
+        Prioritized = "prioritized",
+        /// The cheapest.
+        LowestPrice = "lowest-price",
+    }
+}
+
+words! {
+    /// SpotAllocationStrategy.
+    SpotStrategy {
+        /// The cheapest pools.
+        LowestPrice = "lowest-price",
+        /// The deepest pool.
+        CapacityOptimized = "capacity-optimized",
+        /// The deepest pool, priorities as far as possible.
+        CapacityOptimizedPrioritized = "capacity-optimized-prioritized",
+        /// Depth first, then price.
+        PriceCapacityOptimized = "price-capacity-optimized",
+    }
+}
+
+/// A launch template at a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateRef {
+    /// The template.
+    pub id: LaunchTemplateId,
+    /// The version as given: a number, `$Latest` or `$Default`.
+    pub version: String,
+}
+
+/// InstancesDistribution, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// OnDemandAllocationStrategy.
+    pub on_demand_strategy: OnDemandStrategy,
+    /// OnDemandBaseCapacity.
+    pub on_demand_base: u32,
+    /// OnDemandPercentageAboveBaseCapacity, 0 to 100.
+    pub on_demand_percent: u32,
+    /// SpotAllocationStrategy.
+    pub spot_strategy: SpotStrategy,
+    /// SpotInstancePools, 1 to 20.
+    pub spot_pools: u32,
+    /// SpotMaxPrice as given.
+    pub spot_max_price: Option<String>,
+}
+
+/// One of a policy's overrides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Override {
+    /// InstanceType; `None` with requirements, or for the template's own.
+    pub instance_type: Option<String>,
+    /// WeightedCapacity, 1 to 999.
+    pub weight: Option<u32>,
+    /// LaunchTemplateSpecification of its own.
+    pub template: Option<TemplateRef>,
+    /// InstanceRequirements.
+    pub requirements: Option<Requirements>,
+}
+
+/// InstanceRequirements: the types that an override stands for, by what they
+/// have instead of by name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Requirements {
+    /// VCpuCount, least and most.
+    pub vcpus: (u32, Option<u32>),
+    /// MemoryMiB, least and most.
+    pub memory_mib: (u32, Option<u32>),
+}
+
+/// MixedInstancesPolicy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mixed {
+    /// LaunchTemplate.
+    pub template: TemplateRef,
+    /// Overrides.
+    pub overrides: Vec<Override>,
+    /// InstancesDistribution.
+    pub distribution: Distribution,
+}

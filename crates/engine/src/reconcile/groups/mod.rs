@@ -1,0 +1,152 @@
+//! Auto Scaling groups: members step through their life cycle, then the plan
+//! of `domain::group` is carried out: launches and terminations become rows
+//! with their activities.
+
+mod launching;
+mod members;
+mod view;
+
+pub use launching::launch_data;
+pub use members::begin_termination;
+
+use super::{activity, policy, wake_at};
+use crate::row::*;
+use crate::state::{Table, Tx};
+use elastane_domain::group::{Blocked, DesiredChange, GroupView, Why, examine, plan};
+use elastane_domain::id::*;
+use elastane_domain::time::{Span, Time};
+use launching::{carry_out, led_by};
+use members::advance;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use view::{mark, note_traffic, view};
+
+/// Health is looked at this often (autoscaling.md 4.4: the interval is not documented).
+const HEALTH_INTERVAL: Span = Span::from_secs(30);
+
+/// A group remembers at most so many sentences on changes of its desired capacity.
+const CHANGES_MAX: usize = 8;
+
+/// Instances of one group.
+pub(in crate::reconcile) type Members = Vec<Arc<Instance>>;
+
+/// Targets that drain, by the instance behind them.
+type Draining = BTreeMap<String, Vec<Arc<Target>>>;
+
+pub(in crate::reconcile) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
+    let groups: Vec<Arc<Group>> = tx.all::<Group>().cloned().collect();
+    let mut index = members_by_group(tx);
+    let draining = draining(tx);
+    for group in groups {
+        let members = index.remove(&group.name).unwrap_or_default();
+        reconcile_group(tx, &group.name, members, &draining, wake);
+    }
+}
+
+/// In all target groups, also in those that are no longer attached: whoever
+/// detaches one does not mean to cut requests in flight.
+fn draining(tx: &Tx<'_>) -> Draining {
+    let mut index = Draining::new();
+    for target in tx.all::<Target>().filter(|target| matches!(target.phase, TargetPhase::Draining { .. })) {
+        index.entry(target.id.clone()).or_default().push(target.clone());
+    }
+    index
+}
+
+pub(in crate::reconcile) fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName, Members> {
+    let mut index: BTreeMap<GroupName, Members> = BTreeMap::new();
+    for instance in tx.all::<Instance>() {
+        if let Some(membership) = &instance.membership {
+            index.entry(membership.group.clone()).or_default().push(instance.clone());
+        }
+    }
+    index
+}
+
+fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining: &Draining, wake: &mut Time) {
+    for member in &members {
+        advance(tx, member, draining, wake);
+    }
+    let members: Members = members.iter().filter_map(|member| tx.get::<Instance>(member.id.as_str())).collect();
+    let members: Members = members.into_iter().filter(|member| member.membership.is_some()).collect();
+    note_traffic(tx, name, &members);
+    let Some(group) = tx.get::<Group>(name.as_str()) else { return };
+    if group.deleting && members.is_empty() {
+        return delete(tx, &group);
+    }
+    let mut view = view(tx, &group, &members);
+    for (instance, cause) in examine(&view, tx.now) {
+        mark(tx, &instance, cause);
+        for member in view.members.iter_mut().filter(|member| member.instance == instance) {
+            member.marked_unhealthy = Some(cause);
+        }
+    }
+    if let Some(at) = view.wake(tx.now) {
+        wake_at(wake, at);
+    }
+    if !members.is_empty() {
+        wake_at(wake, tx.now + HEALTH_INTERVAL);
+    }
+    let draw = tx.rng.draw();
+    let plan = plan(&view, tx.now, draw);
+    tell_protected(tx, &group, &view, plan.blocked);
+    carry_out(tx, &group, &view, plan.actions);
+    policy::follow_capacity(tx, name);
+}
+
+/// Once for each change of the desired capacity an activity says that it
+/// cannot be reached because of protection.
+fn tell_protected(tx: &mut Tx<'_>, group: &Group, view: &GroupView, blocked: Option<Blocked>) {
+    let protected = blocked == Some(Blocked::AllProtected);
+    let told = if protected { Some(group.desired) } else { group.protected_told.filter(|told| *told == group.desired) };
+    if told == group.protected_told {
+        return;
+    }
+    if protected {
+        let from = view.counted().count() as u32;
+        let why = Why::AboveDesired { from, to: group.desired };
+        let cause = why.cause(tx.now, None, led_by(group).as_deref());
+        activity::protected(tx, group, cause);
+    }
+    tx.update(group.name.as_str(), |row: &mut Group| row.protected_told = told);
+}
+
+/// Sets a group's desired capacity and remembers why; the next activities say so.
+pub fn set_desired(tx: &mut Tx<'_>, group: &GroupName, desired: u32, change: &DesiredChange) {
+    let now = tx.now;
+    tx.update(group.as_str(), |row: &mut Group| {
+        if row.desired == desired && *change != DesiredChange::Created {
+            return;
+        }
+        let from = if *change == DesiredChange::Created { 0 } else { row.desired };
+        row.changes.push(change.sentence(now, from, desired));
+        if row.changes.len() > CHANGES_MAX {
+            row.changes.remove(0);
+        }
+        row.desired = desired;
+    });
+}
+
+/// The group goes, and what belongs to it.
+fn delete(tx: &mut Tx<'_>, group: &Group) {
+    for id in ids_of(&tx.policies, &group.name) {
+        policy::delete(tx, &id);
+    }
+    for id in ids_of(&tx.lifecycle_hooks, &group.name) {
+        tx.delete::<LifecycleHook>(&id);
+    }
+    for id in ids_of(&tx.scheduled_actions, &group.name) {
+        tx.delete::<ScheduledAction>(&id);
+    }
+    let refreshes = tx.all::<InstanceRefresh>().filter(|row| row.group == group.name).map(|row| row.id.clone());
+    for id in refreshes.collect::<Vec<_>>() {
+        tx.delete::<InstanceRefresh>(&id);
+    }
+    tx.delete::<Group>(group.name.as_str());
+}
+
+/// Ids of the rows of one group, in a table whose ids are `group:name`.
+pub fn ids_of<R>(table: &Table<R>, group: &GroupName) -> Vec<String> {
+    let prefix = format!("{group}:");
+    table.range(prefix.clone()..).map(|(id, _)| id).take_while(|id| id.starts_with(&prefix)).cloned().collect()
+}

@@ -1,0 +1,18 @@
+//! Rows of Auto Scaling: groups with their hooks, scheduled actions and
+//! refreshes, launch configurations, activities and policies.
+
+mod activity;
+mod configuration;
+mod group;
+mod hook;
+mod policy;
+mod refresh;
+mod scheduled;
+
+pub use activity::{Activity, ActivityStatus};
+pub use configuration::LaunchConfiguration;
+pub use group::{Group, LaunchSource};
+pub use hook::LifecycleHook;
+pub use policy::{Policy, PolicyKind, TrackedMetric};
+pub use refresh::{InstanceRefresh, Rollback};
+pub use scheduled::ScheduledAction;
