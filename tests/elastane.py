@@ -18,8 +18,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BINARY = Path(os.environ.get("ELASTANE_BIN", ROOT / "target/debug/elastane"))
 NOBODY = 65534
-READY_LIMIT_S = 30
-STOP_LIMIT_S = 30
+READY_LIMIT_S = 90
+STOP_LIMIT_S = 90
+# Limits of waits are written for a machine with nothing else to do; a busy one may take so many times longer.
+BUSY = 3
+# Variables that tests, benches and their callers have; instances have others.
+VARIABLES_OF_OTHERS = re.compile(rb"ELASTANE_(BIN|CHURN_REQUESTS|CRASH_SEED|TRACES|DATA_DIR)=")
+# All that the daemons of this run make has a name with this in it, or one made of a data directory's. Other runs may
+# share the machine.
+RUN = f"elastane-test-{os.getpid()}-"
 # A client's call against loopback that takes longer has failed.
 CALL_LIMIT_S = 120
 # boto3's session, which makes them, is not for two threads at a time.
@@ -74,7 +81,7 @@ class Daemon:
         self.setup = setup
         self.options = ["--time-scale", str(time_scale), *options]
         # Not pytest's own folder: only root may enter that one.
-        self.base = Path(tempfile.mkdtemp(prefix="elastane-test-"))
+        self.base = Path(tempfile.mkdtemp(prefix=RUN))
         self.base.chmod(0o755)
         self.data = self.base / "data"
         self.home = self.base / "home"
@@ -100,7 +107,7 @@ class Daemon:
         command = [str(self.binary), *arguments]
         return as_user(command) if self.setup.as_nobody else command
 
-    def run(self, *arguments, limit=60, check=True):
+    def run(self, *arguments, limit=180, check=True):
         """Runs a subcommand on this data directory to its end."""
         done = subprocess.run(
             self.command(*arguments, "--data-dir", str(self.data)),
@@ -290,8 +297,9 @@ class Listener:
 
 
 def until(look, limit_s, what, poll_s=0.1):
-    """Calls `look` until it returns something true, and returns that. Fails after `limit_s`, naming `what`: a text, or a
-    function that tells more at that moment."""
+    """Calls `look` until it returns something true, and returns that. Fails after BUSY times `limit_s`, naming `what`: a
+    text, or a function that tells more at that moment."""
+    limit_s *= BUSY
     deadline = time.monotonic() + limit_s
     while True:
         if got := look():
@@ -302,7 +310,9 @@ def until(look, limit_s, what, poll_s=0.1):
 
 
 def traces():
-    """What instances leave on a machine when nobody cleans up: (kind, what) pairs."""
+    """What instances leave on a machine when nobody cleans up: (kind, what) pairs. Without what other runs of the tests
+    have there at the moment."""
+    others = Others()
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -311,8 +321,8 @@ def traces():
                 variables = (entry / "environ").read_bytes() if os.access(entry / "environ", os.R_OK) else b""
             except OSError:
                 continue
-            if "elastane-test-" in command or b"ELASTANE_" in variables.replace(b"ELASTANE_BIN", b""):
-                if int(entry.name) != os.getpid():
+            if "elastane-test-" in command or b"ELASTANE_" in VARIABLES_OF_OTHERS.sub(b"", variables):
+                if int(entry.name) != os.getpid() and not others.have_process(entry, command, variables):
                     found.add(("process", f"{entry.name} {command[:100]}"))
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "elastane" in line]
     found |= {("mount", mount) for mount in mounts}
@@ -323,4 +333,36 @@ def traces():
         for name in names:
             if name.startswith(("elastane", "i-")):
                 found.add(("cgroup", os.path.join(folder, name)))
-    return found
+    return {(kind, what) for kind, what in found if kind == "process" or not others.have(what)}
+
+
+class Others:
+    """What other runs of the tests have on this machine. Their data directories tell: names of links and control groups
+    are made of the directory's."""
+
+    def __init__(self):
+        temporary = Path(tempfile.gettempdir())
+        foreign = [base for base in temporary.glob("elastane-test-*") if not base.name.startswith(RUN)]
+        sums = [f"{checksum(str(base / 'data')):08x}" for base in foreign]
+        self.names = [base.name for base in foreign] + [f"ela{it}" for it in sums] + [f"elastane-{it}" for it in sums]
+
+    def have(self, what):
+        return any(name in what for name in self.names)
+
+    def have_process(self, entry, command, variables):
+        if self.have(command) or self.have(variables.decode(errors="replace")):
+            return True
+        # An instance with a root of its own names nothing; its root is a layer in the data directory.
+        try:
+            mounts = (entry / "mountinfo").read_text(errors="replace").splitlines()
+        except OSError:
+            return False
+        return any(self.have(line) for line in mounts if line.split()[4] == "/")
+
+
+def checksum(text):
+    """As the daemon makes names of data directories."""
+    total = 0x811C9DC5
+    for byte in text.encode():
+        total = (total ^ byte) * 0x01000193 % 2**32
+    return total

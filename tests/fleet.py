@@ -11,6 +11,8 @@ from elastane import until
 
 PORT = 8080
 LOAD_LIMIT_S = 1800
+# Requests on one connection, so that some connections are always new.
+EACH = 100
 
 
 def program(name):
@@ -93,9 +95,10 @@ def forward(*groups, weights=None):
 
 
 @contextmanager
-def load(url, requests, connections=32, host="shop.example.com"):
-    """A load of so many requests; `done()` of what it yields says whether it has ended, `report()` waits for the end."""
-    command = [str(program("load")), url, str(requests), str(connections), host]
+def load(url, requests, connections=32, host="shop.example.com", each=EACH):
+    """A load of so many requests, `each` of them on one connection at most; `done()` of what it yields says whether it
+    has ended, `report()` waits for the end."""
+    command = [str(program("load")), url, str(requests), str(connections), host, str(each)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     class Running:

@@ -76,8 +76,9 @@ def notes(url):
 
 
 def test_http_1_1_gains_no_fault_on_the_way(web):
-    direct, through = notes(f"{web.direct}/page.txt"), notes(f"{web.plain}/page.txt")
-    assert through - direct == set(), "said of the load balancer's answer only"
+    # Some notes depend on the second in which the tool asks: a fault is what it says each time.
+    gained = lambda: notes(f"{web.plain}/page.txt") - notes(f"{web.direct}/page.txt")
+    until(lambda: not gained(), 5, lambda: f"nothing to be said of the load balancer's answer only: {gained()}")
 
 
 def test_http_2(web, tmp_path):

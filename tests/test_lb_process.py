@@ -1,5 +1,5 @@
 """The data plane's own process: it serves on without its daemon, comes back when it is killed, and is replaced under load
-without a failed request."""
+without a failed request. Then two of them, each with its own addresses."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -27,6 +28,11 @@ ENOUGH = 50
 @pytest.fixture(scope="module")
 def balancer(daemon):
     """An instance behind a load balancer; the address of its listener."""
+    return serve(daemon)
+
+
+def serve(daemon):
+    """Puts an instance behind a load balancer in all zones; the address of its first listener."""
     ec2, elb = daemon.client("ec2"), daemon.client("elbv2")
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
@@ -202,3 +208,163 @@ def test_a_restart_keeps_serving_and_down_leaves_nothing(daemon, balancer):
     until(lambda: not Path(f"/proc/{pid}").exists(), 10, "the data plane to end")
     assert not (daemon.data / "proxy.sock").exists()
     daemon.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def pair(setup, clean_machine):
+    """A daemon with two processes of the data plane, and an instance behind a load balancer."""
+    if reason := elastane.why_not(setup):
+        pytest.skip(f"{setup.name}: {reason}")
+    daemon = elastane.Daemon(setup, "--proxies", "2", time_scale=TIME_SCALE)
+    try:
+        daemon.start()
+        serve(daemon)
+        # Each checks the target by itself.
+        for place in places(daemon):
+            until(lambda: get(place)[0] == 200, 30, f"an answer at {place}")
+        yield daemon
+    finally:
+        daemon.destroy()
+
+
+def processes(daemon):
+    """The process ids of the data plane, when both are attached and serve."""
+
+    def attached():
+        pids = [one["pid"] for one in daemon.status()["proxies"] if not one["trouble"]]
+        return pids if len(pids) == 2 and all(pids) else None
+
+    return until(attached, 30, lambda: f"two processes: {daemon.status()['proxies']}")
+
+
+def places(daemon):
+    """Where each process listens: one of its addresses."""
+    addresses = until(
+        lambda: [one["addresses"] for one in daemon.status()["proxies"]], 30, "the processes' addresses"
+    )
+
+    def found():
+        urls = [urlparse(url) for url in daemon.status()["load_balancers"][0]["urls"]]
+        chosen = [[(url.hostname, url.port) for url in urls if url.hostname in own] for own in addresses]
+        return [some[0] for some in chosen] if all(chosen) else None
+
+    return until(found, 30, "listeners of both processes")
+
+
+def requests_counted(daemon):
+    """`RequestCount` of the load balancer since the beginning of service time, in CloudWatch."""
+    now = datetime.fromisoformat(daemon.status()["now"].replace("Z", "+00:00"))
+    name = daemon.client("elbv2").describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+    points = daemon.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/ApplicationELB", MetricName="RequestCount", Statistics=["Sum"], Period=60,
+        Dimensions=[{"Name": "LoadBalancer", "Value": name.split(":loadbalancer/")[1]}],
+        StartTime=now - timedelta(hours=12), EndTime=now + timedelta(minutes=5),
+    )["Datapoints"]
+    return sum(point["Sum"] for point in points)
+
+
+def test_two_processes_have_their_own_addresses(pair):
+    first, second = (set(one["addresses"]) for one in pair.status()["proxies"])
+    assert first and second and not first & second
+    pids = processes(pair)
+    shown, listed = pair.run("status").stdout, pair.run("lb", "list").stdout
+    for number, pid in enumerate(pids, 1):
+        assert f"data plane {number}/2: process {pid}" in shown, shown
+        assert str(pid) in listed, listed
+    names = [one.name for one in pair.data.iterdir() if one.name.endswith(".sock")]
+    assert {"proxy.sock", "proxy-2.sock"} <= set(names)
+
+
+def test_counts_of_two_add_up(pair):
+    asked = [get(place)[0] for place in places(pair) * 20]
+    assert set(asked) == {200}
+    # What the fixture asked for is counted too.
+    least = len(asked) + 2
+
+    def total():
+        counted = sum(
+            int(line.split()[-1])
+            for line in pair.run("lb", "metrics").stdout.splitlines()
+            if line.startswith("elastane_lb_requests_total")
+        )
+        return counted if counted >= least and counted == requests_counted(pair) else None
+
+    until(total, 60, lambda: f"{least} requests to be counted: {requests_counted(pair)}")
+
+
+def test_one_killed_of_two_takes_nothing_from_the_other(pair):
+    first, second = places(pair)
+    kept, killed = processes(pair)
+    with Load(first, workers=WORKERS) as load:
+        undisturbed(load)
+        os.kill(killed, signal.SIGKILL)
+        undisturbed(load)
+        until(lambda: pair.status()["proxies"][1]["pid"] not in (None, killed), 30, "another process")
+        until(lambda: answers(second), 30, "an answer at its address")
+        undisturbed(load)
+    assert load.seen.failures == []
+    assert processes(pair)[0] == kept
+    assert places(pair) == [first, second]
+    assert standing(pair) == ["healthy"]
+    # The main port leads to any that lives.
+    door, host = urlparse(pair.url), pair.status()["load_balancers"][0]["host"]
+    assert {get((door.hostname, door.port), host=host)[0] for _ in range(4)} == {200}
+
+
+def answers(place):
+    """Whether a request is answered there by a target."""
+    try:
+        return get(place)[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_killed_daemon_finds_both(pair):
+    pids = processes(pair)
+    first, second = places(pair)
+    with Load(first, workers=3) as one, Load(second, workers=3) as other:
+        for load in (one, other):
+            undisturbed(load)
+        pair.kill()
+        for load in (one, other):
+            undisturbed(load)
+        pair.start()
+        until(lambda: standing(pair) == ["healthy"], 30, "health to be known")
+        for load in (one, other):
+            undisturbed(load)
+    assert one.seen.failures == [] and other.seen.failures == []
+    assert processes(pair) == pids
+
+
+def test_both_are_upgraded_under_load(pair):
+    first, second = places(pair)
+    with Load(first, workers=3) as one, Load(second, workers=3) as other:
+        for _ in range(2):
+            before = processes(pair)
+            told = pair.run("lb", "upgrade-proxy").stdout
+            after = processes(pair)
+            assert not set(before) & set(after)
+            assert all(str(pid) in told for pid in after)
+            for load in (one, other):
+                undisturbed(load)
+            for pid in before:
+                until(lambda: not Path(f"/proc/{pid}").exists(), 60, "the old process to finish")
+    assert one.seen.failures == [] and other.seen.failures == []
+    assert standing(pair) == ["healthy"]
+
+
+def test_another_number_of_processes(pair):
+    before = processes(pair)
+    pair.stop()
+    pair.options = [option for option in pair.options if option not in ("--proxies", "2")]
+    pair.start()
+    pid = proxy_of(pair)
+    assert len(pair.status()["proxies"]) == 1
+    for one in before:
+        until(lambda: not Path(f"/proc/{one}").exists(), 30, "the processes before to end")
+    assert not (pair.data / "proxy-2.sock").exists()
+    urls = [urlparse(url) for url in pair.status()["load_balancers"][0]["urls"]]
+    for url in urls:
+        until(lambda: answers((url.hostname, url.port)), 30, "an answer at every address")
+    pair.run("down")
+    until(lambda: not Path(f"/proc/{pid}").exists(), 10, "the data plane to end")

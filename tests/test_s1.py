@@ -23,6 +23,8 @@ WORKERS = 8
 TARGET_A_MINUTE = 40
 BLACK_FRIDAY_A_SECOND = 130
 NIGHT_A_SECOND = 15
+# Sooner than the ten seconds that a connection to a target may take: nobody waited for a limit.
+AT_ONCE_S = 9
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +201,7 @@ def test_7_a_killed_instance_leaves_the_flow_at_once_and_is_replaced(daemon, run
     run.killed_in_flight = failures
     # Requests under way on the killed instance are lost, one a connection at most, and at once.
     assert len(failures) <= WORKERS, failures
-    assert all(at - killed_at < 5 for at, _ in failures), failures
+    assert all(at - killed_at < AT_ONCE_S for at, _ in failures), failures
 
 
 def test_8_load_ends_and_the_group_returns_to_none_without_a_failed_request(daemon, run):

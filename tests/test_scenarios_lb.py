@@ -3,7 +3,6 @@ the flow after three checks and replaced; an instance that is terminated costs n
 switched by weights without a failed request; and each trouble of S5 shows where its document looks."""
 
 import base64
-import time
 import urllib.parse
 from types import SimpleNamespace
 
@@ -102,7 +101,7 @@ def color(fleet, name, interval=30, delay=300):
     fleet.scaling.create_auto_scaling_group(
         AutoScalingGroupName=name, LaunchTemplate={"LaunchTemplateName": name, "Version": "$Latest"},
         MinSize=2, MaxSize=10, VPCZoneIdentifier=",".join(fleet.subnets), TargetGroupARNs=[target_group],
-        HealthCheckType="ELB", HealthCheckGracePeriod=60,
+        HealthCheckType="ELB", HealthCheckGracePeriod=300,
     )
     return SimpleNamespace(name=name, target_group=target_group)
 
@@ -154,14 +153,15 @@ def test_s3_3_an_application_that_stops_is_replaced(site):
 def test_s3_5_an_instance_terminated_by_hand_costs_no_client_anything(site):
     victim = sorted(members(site, "blue"))[0]
     with Load(site.address, host=site.balancer["DNSName"], workers=2, rate=50) as load:
-        time.sleep(0.5)
+        until(lambda: load.snapshot().answered > 5, 30, "requests to be under way")
         site.scaling.terminate_instance_in_auto_scaling_group(
             InstanceId=victim, ShouldDecrementDesiredCapacity=False
         )
         until(lambda: victim not in members(site, "blue"), 60, "the instance to leave")
         until(lambda: len(members(site, "blue")) == 2, 90, "a replacement in service")
         site.healthy(site.blue.target_group, 2, limit_s=90)
-        time.sleep(0.5)
+        before = load.snapshot().answered
+        until(lambda: load.snapshot().answered > before + 20, 30, "requests to the new instance")
         none_failed(load)
 
 

@@ -5,7 +5,7 @@
 
 use crate::Part;
 use crate::fetch;
-use crate::python::{self, ANSIBLE_REQUIREMENTS, CONFORMANCE_REQUIREMENTS, TEST_REQUIREMENTS};
+use crate::python::{self, ANSIBLE_REQUIREMENTS, CONFORMANCE_REQUIREMENTS, Python, TEST_REQUIREMENTS};
 use crate::run::{Job, minutes, root, target_directory};
 use crate::tally::{Tally, closing_line};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ const RECORDED_SEEDS: &str = "crates/sim/seeds.txt";
 
 /// The HTTP/2 conformance tool, as Go names it.
 const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
+
+/// Modules that run beside the others, in a run of their own: they wait for their client most of the time.
+const BESIDE: [&str; 2] = ["tests/test_ansible.py", "tests/test_ansible_lb.py"];
 
 /// Programs that the tests call, and the Debian package that brings each.
 const PROGRAMS: [(&str, &str); 15] = [
@@ -58,6 +61,8 @@ pub fn run(only: Option<Part>, seeds: u32, pytest: &[String]) -> Result<(), Stri
             problems.push(format!("{part}: {problem}"));
         }
     };
+    // They are fetched and unpacked while cargo compiles.
+    let tools = wanted(Part::Clients).then(|| std::thread::spawn(Tools::provide));
     if wanted(Part::Cargo) {
         note("cargo", cargo_tests());
     }
@@ -67,8 +72,9 @@ pub fn run(only: Option<Part>, seeds: u32, pytest: &[String]) -> Result<(), Stri
                 if wanted(Part::Sim) {
                     note("sim", simulator(&binary, seeds));
                 }
-                if wanted(Part::Clients) {
-                    note("clients", clients(&binary, pytest));
+                if let Some(tools) = tools {
+                    let tools = tools.join().unwrap_or_else(|_| Err("the installation panicked".to_owned()));
+                    note("clients", tools.and_then(|tools| clients(&tools, &binary, pytest)));
                 }
             }
             Err(problem) => note("daemon", Err(problem)),
@@ -101,11 +107,11 @@ fn cargo_tests() -> Result<Tally, String> {
     counted(job)
 }
 
-/// Builds the daemon in the dev profile, which the tests have built already.
+/// Builds the daemon in the dev profile, and the load generator and the target of the load balancer's tests. Packages
+/// and features are those of the tests, so that nothing is compiled a second time.
 fn daemon() -> Result<PathBuf, String> {
-    Job::cargo(["build", "--package", "elastane-daemon"]).limit(minutes(30)).run()?;
-    // The load generator and the target of the load balancer's tests.
-    Job::cargo(["build", "--package", "elastane-proxy", "--examples"]).limit(minutes(30)).run()?;
+    let job = Job::cargo(["build", "--workspace", "--features", "xtask/bench", "--bin", "elastane", "--examples"]);
+    job.limit(minutes(30)).run()?;
     Ok(target_directory()?.join("debug/elastane"))
 }
 
@@ -149,22 +155,55 @@ fn recorded_seeds() -> Result<Vec<u64>, String> {
         .collect()
 }
 
-fn clients(binary: &Path, pytest: &[String]) -> Result<Tally, String> {
-    let python = python::environment(TEST_REQUIREMENTS)?;
-    let ansible = python::environment(ANSIBLE_REQUIREMENTS)?;
-    let conformance = conformance_tools();
-    println!("--- the real clients");
-    let mut job = python
-        .module("pytest")
-        .args(["-p", "no:cacheprovider", "--durations=10", "-rs"])
-        .env("ELASTANE_BIN", binary)
-        .env("ANSIBLE_PLAYBOOK", ansible.program("ansible-playbook"))
-        .env("CONFORMANCE_TOOLS", conformance.as_deref().unwrap_or(Path::new("")))
-        .limit(minutes(25));
-    if !pytest.iter().any(|arg| arg.starts_with("tests")) {
-        job = job.args(["tests"]);
+/// What the real clients need.
+struct Tools {
+    python: Python,
+    ansible: Python,
+    /// The folder of the conformance tools.
+    conformance: Option<PathBuf>,
+}
+
+impl Tools {
+    /// Installs what is missing.
+    fn provide() -> Result<Tools, String> {
+        let python = python::environment(TEST_REQUIREMENTS)?;
+        let ansible = python::environment(ANSIBLE_REQUIREMENTS)?;
+        Ok(Tools { python, ansible, conformance: conformance_tools() })
     }
-    counted(job.args(pytest))
+}
+
+fn clients(tools: &Tools, binary: &Path, pytest: &[String]) -> Result<Tally, String> {
+    println!("--- the real clients");
+    let job = || {
+        let conformance = tools.conformance.as_deref();
+        tools
+            .python
+            .module("pytest")
+            .args(["-p", "no:cacheprovider", "--durations=10", "-rs"])
+            .env("ELASTANE_BIN", binary)
+            .env("ANSIBLE_PLAYBOOK", tools.ansible.program("ansible-playbook"))
+            .env("CONFORMANCE_TOOLS", conformance.unwrap_or(Path::new("")))
+            .limit(minutes(25))
+    };
+    if !pytest.is_empty() {
+        let named = pytest.iter().any(|arg| arg.starts_with("tests"));
+        return counted(job().args(if named { None } else { Some("tests") }).args(pytest));
+    }
+    let others = BESIDE.map(|module| format!("--ignore={module}"));
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            let mut told = Vec::new();
+            let counted = counted_by(job().args(BESIDE), |line| told.push(line.to_owned()));
+            (told, counted)
+        });
+        let first = counted(job().args(["tests"]).args(others));
+        let (told, second) = beside.join().map_err(|_| "the run beside the others panicked".to_owned())?;
+        println!("--- beside them");
+        told.iter().for_each(|line| println!("{line}"));
+        let mut sum = first?;
+        sum += second?;
+        Ok(sum)
+    })
 }
 
 /// The folder of the conformance tools, as far as they can be installed;
@@ -191,17 +230,22 @@ fn conformance_tools() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Runs `job` and sums the closing lines that it prints. A bad exit status
-/// without a failed test among them counts as one.
+/// Runs `job`, shows what it prints and sums its closing lines; see [`counted_by`].
 fn counted(job: Job) -> Result<Tally, String> {
+    counted_by(job, |line| println!("{line}"))
+}
+
+/// Runs `job`, hands each line that it prints to `show` and sums the closing lines. A bad exit status without a failed
+/// test among them counts as one.
+fn counted_by(job: Job, mut show: impl FnMut(&str)) -> Result<Tally, String> {
     let mut tally = Tally::default();
     let ended = job.lines(|line| {
-        println!("{line}");
+        show(line);
         tally += closing_line(line).unwrap_or_default();
     })?;
     match ended {
         Err(problem) if tally.failed == 0 => {
-            println!("{problem}");
+            show(&problem);
             tally.failed += 1;
         }
         Ok(()) if tally == Tally::default() => return Err("no test was run".into()),

@@ -13,6 +13,7 @@ use elastane_domain::machine::Initialization;
 use elastane_domain::routing::{Protocol, TargetHealth};
 use elastane_engine::row::{Instance, Phase, TargetPhase};
 use elastane_engine::{Scope, State, Tables, targets};
+use elastane_proxy::remote::Process;
 use elastane_wire::HttpResponse;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -59,9 +60,12 @@ pub struct About {
 pub struct Status {
     /// The daemon.
     pub daemon: About,
-    /// The data plane's process.
+    /// The data plane's first process, with the routing generation that all have in force.
     #[serde(default)]
     pub proxy: ProxyStatus,
+    /// All processes of the data plane.
+    #[serde(default)]
+    pub proxies: Vec<ProxyStatus>,
     /// Service time.
     pub now: String,
     /// Instances that are not terminated.
@@ -78,9 +82,12 @@ pub struct Status {
     pub networks: Vec<NetworkStatus>,
 }
 
-/// The data plane's process.
+/// A process of the data plane.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ProxyStatus {
+    /// Which of how many it is, such as `1/2`.
+    #[serde(default)]
+    pub share: String,
     /// Process id; `None` while none is attached.
     pub pid: Option<u32>,
     /// Release of its program.
@@ -89,6 +96,9 @@ pub struct ProxyStatus {
     pub generation: u64,
     /// What is wrong with it; empty when nothing is.
     pub trouble: String,
+    /// The addresses of load balancers that it serves.
+    #[serde(default)]
+    pub addresses: Vec<String>,
 }
 
 /// The network of a VPC.
@@ -262,9 +272,11 @@ async fn reset(server: &Server) -> HttpResponse {
 fn status(server: &Server) -> Status {
     let engine = server.shell.engine();
     let state = engine.state();
+    let proxies = proxies(server);
     let mut status = Status {
         daemon: server.about.clone(),
-        proxy: proxy(server, state),
+        proxy: ProxyStatus { generation: state.seen.routing_applied, ..proxies.first().cloned().unwrap_or_default() },
+        proxies,
         now: server.shell.clock().now().iso_seconds(),
         instances: Vec::new(),
         groups: Vec::new(),
@@ -288,14 +300,21 @@ fn status(server: &Server) -> Status {
     status
 }
 
-fn proxy(server: &Server, state: &State) -> ProxyStatus {
-    let process = server.world.proxy.process();
-    ProxyStatus {
-        pid: process.as_ref().map(|process| process.pid),
-        version: process.map(|process| process.version).unwrap_or_default(),
-        generation: state.seen.routing_applied,
-        trouble: server.supervisor.trouble().unwrap_or_default(),
-    }
+fn proxies(server: &Server) -> Vec<ProxyStatus> {
+    let snapshot = server.world.proxy.snapshot().unwrap_or_default();
+    let nodes = || snapshot.load_balancers.iter().flat_map(|balancer| &balancer.nodes);
+    let one = |(process, trouble): (Process, Option<String>)| ProxyStatus {
+        share: process.share.to_string(),
+        pid: process.hello.as_ref().map(|hello| hello.pid),
+        version: process.hello.map(|hello| hello.version).unwrap_or_default(),
+        generation: process.generation,
+        trouble: trouble.unwrap_or_default(),
+        addresses: nodes()
+            .filter(|node| process.share.serves(&node.zone))
+            .map(|node| node.address.to_string())
+            .collect(),
+    };
+    server.world.proxy.processes().into_iter().zip(server.supervisor.troubles()).map(one).collect()
 }
 
 fn networks(state: &State) -> Vec<NetworkStatus> {

@@ -2,7 +2,9 @@
 
 use crate::command;
 use crate::data_dir::{DataDir, Problem};
+use crate::webhook::Target;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use elastane_proxy::remote::PROCESSES_MAX;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,11 +103,22 @@ pub struct Up {
     /// 127.0.0.153:53 where that is allowed, else a high port there]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = dns)]
     pub dns: Option<Dns>,
+    /// Processes of the data plane, 1 to 8: zones take turns at them, and what happens to one happens to the
+    /// addresses of its zones alone. Another number than before ends those that run first.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = proxies)]
+    pub proxies: usize,
     /// Let instances with a route to the internet beyond this machine: turns on forwarding and adds one
     /// nftables table here until the daemon stops. Without it they reach this machine as 198.18.0.1 and
     /// nothing further. Needs root.
     #[arg(long)]
     pub internet: bool,
+    /// Post notifications and events of Auto Scaling groups here, as SNS and EventBridge would, unsigned:
+    /// launches, terminations, life-cycle hooks, instance refreshes. A host on this machine.
+    #[arg(long, value_name = "URL", value_parser = Target::parse)]
+    pub webhook: Option<Target>,
+    /// Let the webhook be on another machine.
+    #[arg(long, requires = "webhook")]
+    pub webhook_anywhere: bool,
 }
 
 /// Where load balancers' names are answered.
@@ -230,6 +243,12 @@ pub fn time_scale(text: &str) -> Result<f64, String> {
     let max = crate::clock::SCALE_MAX;
     let scale: f64 = text.parse().map_err(|_| "not a number".to_string())?;
     if (1.0..=max).contains(&scale) { Ok(scale) } else { Err(format!("must be from 1 to {max}")) }
+}
+
+/// From 1 to `PROCESSES_MAX`.
+fn proxies(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=PROCESSES_MAX).contains(number));
+    number.ok_or_else(|| format!("must be from 1 to {PROCESSES_MAX}"))
 }
 
 fn vcpu_share(text: &str) -> Result<f64, String> {

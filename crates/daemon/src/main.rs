@@ -22,6 +22,7 @@ mod store;
 mod supervisor;
 mod telemetry;
 mod troubles;
+mod webhook;
 mod world;
 
 use std::process::ExitCode;

@@ -1,12 +1,12 @@
-//! Looks after the data plane's process: attaches to the one that runs,
-//! starts one when there is none, replaces one that hangs, and has a new one
-//! take over when the program has changed or when it is asked to.
+//! Looks after the data plane's processes, each on a thread of its own and
+//! without regard for the others: attaches to the one that runs, starts one
+//! when there is none, replaces one that hangs, and has a new one take over
+//! when the program has changed or when it is asked to.
 
 use crate::command::proxy::build;
 use crate::data_dir::{DataDir, Problem};
-use elastane_domain::routing::ProxyFact;
 use elastane_proxy::Counters;
-use elastane_proxy::remote::{self, Link, LinkEvents, RemoteProxy, Role};
+use elastane_proxy::remote::{self, Link, LinkEvents, PROCESSES_MAX, RemoteProxy, Role, Share};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::{File, OpenOptions};
@@ -43,24 +43,25 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 const LIVED: Duration = Duration::from_secs(60);
 
-/// Where facts go.
-pub type FactSink = Arc<dyn Fn(ProxyFact) + Send + Sync>;
-
-/// What is wrong with the data plane's process, if anything.
+/// What is wrong with a process of the data plane, if anything.
 type Trouble = String;
 
-/// Looks after the data plane's process on a thread of its own.
+/// Looks after the data plane's processes, on a thread for each.
 pub struct Supervisor {
-    shared: Arc<Shared>,
+    data: DataDir,
+    watched: Vec<Arc<Shared>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What others may know of the thread that looks after one process.
 struct Shared {
     data: DataDir,
     sandbox: bool,
     program: PathBuf,
     remote: Arc<RemoteProxy>,
-    facts: FactSink,
+    share: Share,
+    /// Held while a process takes over: one after another.
+    upgrading: Arc<Mutex<()>>,
     state: Mutex<State>,
     news: Condvar,
 }
@@ -81,77 +82,110 @@ struct State {
 }
 
 impl Supervisor {
-    /// Starts to look after the process of a data directory; returns at once.
+    /// Starts to look after the processes of a data directory; returns at
+    /// once. Processes that share the work otherwise than `remote` is made
+    /// for are ended first: two must not want the same address.
     ///
     /// # Errors
     /// There is no thread to be had, or our own program cannot be found.
-    pub fn start(
-        data: &DataDir,
-        sandbox: bool,
-        remote: Arc<RemoteProxy>,
-        facts: FactSink,
-    ) -> Result<Supervisor, Problem> {
+    pub fn start(data: &DataDir, sandbox: bool, remote: Arc<RemoteProxy>) -> Result<Supervisor, Problem> {
         let program = std::env::current_exe().map_err(|err| Problem::because("cannot find our own program", err))?;
-        let (state, news) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { data: data.clone(), sandbox, program, remote, facts, state, news });
-        let running = shared.clone();
+        let upgrading: Arc<Mutex<()>> = Arc::default();
+        let watched = remote.shares().into_iter().map(|share| {
+            let (state, news) = (Mutex::default(), Condvar::new());
+            let (program, remote, upgrading) = (program.clone(), remote.clone(), upgrading.clone());
+            Arc::new(Shared { data: data.clone(), sandbox, program, remote, share, upgrading, state, news })
+        });
+        let watched: Vec<Arc<Shared>> = watched.collect();
+        let (place, running) = (data.clone(), watched.clone());
         let thread = std::thread::Builder::new()
             .name("supervisor".to_string())
-            .spawn(move || Watch::new(running).run())
+            .spawn(move || look_after_all(&place, &running))
             .map_err(|err| Problem::because("cannot start a thread", err))?;
-        Ok(Supervisor { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Supervisor { data: data.clone(), watched, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Has a new process of the program take over, and waits until it serves.
-    /// It may take half a minute.
+    /// Has new processes of the program take over, one after another, and
+    /// waits until they serve. It may take half a minute for each.
     ///
     /// # Errors
-    /// Why it did not; the process that ran goes on serving.
-    pub fn upgrade(&self) -> Result<u32, Trouble> {
-        let mut state = self.shared.state();
-        state.upgrades_wanted += 1;
-        let wanted = state.upgrades_wanted;
-        self.shared.news.notify_all();
-        while state.upgrades_tried < wanted && !state.stopping {
-            state = self.shared.news.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if let Some(trouble) = state.upgrade_trouble.clone() {
-            return Err(trouble);
-        }
-        drop(state);
-        self.shared.remote.process().map(|hello| hello.pid).ok_or_else(|| "the daemon is stopping".to_string())
+    /// Why one did not; the process that ran there and those after it go on serving.
+    pub fn upgrade(&self) -> Result<Vec<u32>, Trouble> {
+        self.watched.iter().map(|shared| shared.upgrade()).collect()
     }
 
-    /// What is wrong with the process; `None` when it serves.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.shared.state().trouble.clone()
+    /// What is wrong with each process; `None` where it serves.
+    pub fn troubles(&self) -> Vec<Option<Trouble>> {
+        self.watched.iter().map(|shared| shared.state().trouble.clone()).collect()
     }
 
-    /// Stops looking after the process, and ends it if `end`: then nothing of it is left.
+    /// Stops looking after the processes, and ends them if `end`: then nothing of them is left.
     pub fn stop(&self, end: bool) {
-        self.shared.state().stopping = true;
-        self.shared.news.notify_all();
+        for shared in &self.watched {
+            shared.state().stopping = true;
+            shared.news.notify_all();
+        }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic there has been reported.
             let _ = thread.join();
         }
-        if end && let Err(err) = end_process(&self.shared.data) {
+        if end && let Err(err) = end_processes(&self.data) {
             eprintln!("elastane: the data plane does not end: {err}");
         }
     }
 }
 
-/// Ends the process that serves a data directory, if there is one: by asking,
-/// or by force when it does not answer.
+/// Runs a thread for each process until all of them stop.
+fn look_after_all(data: &DataDir, watched: &[Arc<Shared>]) {
+    if let Err(err) = end_strangers(data, watched.len()) {
+        eprintln!("elastane: a process of the data plane does not end: {err}");
+    }
+    std::thread::scope(|scope| {
+        for shared in watched {
+            let name = format!("supervisor-{}", shared.share.index() + 1);
+            let run = || Watch::new(shared.clone()).run();
+            if let Err(err) = std::thread::Builder::new().name(name).spawn_scoped(scope, run) {
+                shared.set_trouble(Some(format!("there is no thread to look after it: {err}")));
+            }
+        }
+    });
+}
+
+/// Ends the processes that were to share the work with another number of them.
+fn end_strangers(data: &DataDir, count: usize) -> io::Result<()> {
+    let mut outcome = Ok(());
+    for index in 0..PROCESSES_MAX {
+        let ours = match remote::ask(data.path(), index) {
+            Ok(None) => true,
+            Ok(Some(hello)) => Share::new(index, count) == Some(hello.share),
+            // It does not answer: nobody knows what it serves.
+            Err(_) => false,
+        };
+        if !ours {
+            eprintln!("elastane: the data plane is to run as {count} from now on: one that ran otherwise is ended");
+            outcome = outcome.and(end_process(data, index));
+        }
+    }
+    outcome
+}
+
+/// Ends all processes that serve a data directory.
 ///
 /// # Errors
-/// It is there and does not end.
-pub fn end_process(data: &DataDir) -> io::Result<()> {
-    let Ok(stream) = remote::dial(data.path()) else { return Ok(()) };
+/// One is there and does not end.
+pub fn end_processes(data: &DataDir) -> io::Result<()> {
+    let ended = (0..PROCESSES_MAX).map(|index| end_process(data, index));
+    ended.fold(Ok(()), |all, one| all.and(one))
+}
+
+/// Ends the process at a place of a data directory, if there is one: by
+/// asking, or by force when it does not answer.
+fn end_process(data: &DataDir, index: usize) -> io::Result<()> {
+    let Ok(stream) = remote::dial(data.path(), index) else { return Ok(()) };
     let process = remote::peer(&stream).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     drop(stream);
-    let asked = remote::stop(data.path(), END_LIMIT);
+    let asked = remote::stop(data.path(), index, END_LIMIT);
     let Some(process) = process else { return asked.map(drop) };
     if wait_ended(&process, END_LIMIT) {
         return Ok(());
@@ -171,6 +205,31 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How it is spoken of.
+    fn name(&self) -> String {
+        match self.share.count() {
+            1 => "the data plane".to_string(),
+            _ => format!("process {} of the data plane", self.share),
+        }
+    }
+
+    /// See [`Supervisor::upgrade`].
+    fn upgrade(&self) -> Result<u32, Trouble> {
+        let mut state = self.state();
+        state.upgrades_wanted += 1;
+        let wanted = state.upgrades_wanted;
+        self.news.notify_all();
+        while state.upgrades_tried < wanted && !state.stopping {
+            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(trouble) = state.upgrade_trouble.clone() {
+            return Err(format!("{}: {trouble}", self.name()));
+        }
+        drop(state);
+        let process = self.remote.process(self.share.index());
+        process.map(|hello| hello.pid).ok_or_else(|| "the daemon is stopping".to_string())
+    }
+
     fn next_attachment(&self) -> u64 {
         let mut state = self.state();
         state.attachment += 1;
@@ -188,7 +247,7 @@ impl Shared {
 
     fn set_trouble(&self, trouble: Option<Trouble>) {
         if let Some(trouble) = &trouble {
-            eprintln!("elastane: the data plane: {trouble}");
+            eprintln!("elastane: {}: {trouble}", self.name());
         }
         self.state().trouble = trouble;
     }
@@ -205,7 +264,13 @@ impl Shared {
     fn spawn(&self, take_over: bool) -> io::Result<Child> {
         let log = self.log()?;
         let mut command = Command::new(&self.program);
-        command.arg0("elastane").arg("proxy").arg("--data-dir").arg(self.data.path());
+        command
+            .arg0("elastane")
+            .arg("proxy")
+            .arg("--data-dir")
+            .arg(self.data.path())
+            .arg("--share")
+            .arg(self.share.to_string());
         if self.sandbox {
             command.arg("--sandbox");
         }
@@ -237,19 +302,25 @@ impl Watch {
         Watch { shared, children: Vec::new(), pause: PAUSE_FIRST }
     }
 
+    /// The place of its process.
+    fn index(&self) -> usize {
+        self.shared.share.index()
+    }
+
     fn run(&mut self) {
         let mut first = true;
         while !self.shared.state().stopping {
             self.reap();
-            let link = match self.attach_or_start() {
-                Ok(link) => link,
+            let (link, number) = match self.attach_or_start() {
+                Ok(attached) => attached,
                 Err(trouble) => {
+                    self.shared.remote.detach(self.index());
                     self.shared.set_trouble(Some(trouble));
                     self.rest();
                     continue;
                 }
             };
-            self.shared.remote.attach(link.clone());
+            self.shared.remote.attach(self.index(), number, link.clone());
             self.shared.state().trouble = None;
             if std::mem::take(&mut first) && self.is_of_another_program(&link) {
                 self.shared.state().upgrades_wanted += 1;
@@ -259,7 +330,7 @@ impl Watch {
                 After::Stopping => return,
                 After::Superseded => {}
                 After::Gone { pid } => {
-                    self.shared.remote.detach();
+                    self.shared.remote.detach(self.index());
                     if since.elapsed() > LIVED {
                         self.pause = PAUSE_FIRST;
                     }
@@ -296,14 +367,16 @@ impl Watch {
         self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
-    fn attach_or_start(&mut self) -> Result<Arc<Link>, Trouble> {
+    /// Attaches to the process, with the number of the attachment.
+    fn attach_or_start(&mut self) -> Result<(Arc<Link>, u64), Trouble> {
         match self.attach() {
-            Ok(link) => return Ok(link),
+            Ok(attached) => return Ok(attached),
             Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
             Err(err) => {
                 // It does not answer, or speaks a protocol of another release.
-                eprintln!("elastane: the data plane is replaced: {err}");
-                end_process(&self.shared.data).map_err(|err| format!("the old process does not end: {err}"))?;
+                eprintln!("elastane: {} is replaced: {err}", self.shared.name());
+                end_process(&self.shared.data, self.index())
+                    .map_err(|err| format!("the old process does not end: {err}"))?;
             }
         }
         let child = self.shared.spawn(false).map_err(|err| format!("cannot start a process: {err}"))?;
@@ -311,7 +384,7 @@ impl Watch {
         let start = Instant::now();
         loop {
             match self.attach() {
-                Ok(link) => return Ok(link),
+                Ok(attached) => return Ok(attached),
                 Err(err) if start.elapsed() > START_LIMIT => return Err(format!("the new process: {err}")),
                 Err(_) => {}
             }
@@ -324,12 +397,16 @@ impl Watch {
         }
     }
 
-    fn attach(&self) -> io::Result<Arc<Link>> {
-        let stream = remote::dial(self.shared.data.path())?;
-        let (shared, facts) = (Arc::downgrade(&self.shared), self.shared.facts.clone());
+    fn attach(&self) -> io::Result<(Arc<Link>, u64)> {
+        let stream = remote::dial(self.shared.data.path(), self.index())?;
+        let (shared, remote, index) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.shared.remote), self.index());
         let number = self.shared.next_attachment();
         let events = LinkEvents {
-            fact: Box::new(move |fact| facts(fact)),
+            fact: Box::new(move |fact| {
+                if let Some(remote) = remote.upgrade() {
+                    remote.hear(index, number, fact);
+                }
+            }),
             // Only successors are told these.
             counters: Box::new(|_: Counters| {}),
             ended: Box::new(move |superseded| {
@@ -338,7 +415,11 @@ impl Watch {
                 }
             }),
         };
-        Link::open(stream, Role::Daemon, events).map(Arc::new)
+        let link = Link::open(stream, Role::Daemon, events)?;
+        if link.hello.share != self.shared.share {
+            return Err(io::Error::other("it shares the work with another number of processes"));
+        }
+        Ok((Arc::new(link), number))
     }
 
     fn look_after(&mut self, mut link: Arc<Link>) -> After {
@@ -360,14 +441,16 @@ impl Watch {
                 if state.upgrades_tried < state.upgrades_wanted {
                     drop(state);
                     if let Some(new) = self.upgrade() {
-                        (link, attached) = (new, Instant::now());
+                        link = new;
                     }
+                    // Nobody asked for signs of life meanwhile.
+                    attached = Instant::now();
                 }
             }
             self.reap();
             let sign = link.last_sign().unwrap_or(attached).max(attached);
             if sign.elapsed() > HUNG {
-                eprintln!("elastane: the data plane's process {} hangs and is replaced", link.hello.pid);
+                eprintln!("elastane: {}, process {}, hangs and is replaced", self.shared.name(), link.hello.pid);
                 kill(link.hello.pid);
                 return After::Gone { pid: link.hello.pid };
             }
@@ -377,16 +460,21 @@ impl Watch {
 
     /// Has a new process take over; `None` when the old one goes on.
     fn upgrade(&mut self) -> Option<Arc<Link>> {
-        let outcome = self.take_over().and_then(|()| self.attach_or_start());
-        if let Ok(link) = &outcome {
-            self.shared.remote.attach(link.clone());
+        let outcome = {
+            let upgrading = self.shared.upgrading.clone();
+            let _turn = upgrading.lock().unwrap_or_else(PoisonError::into_inner);
+            self.take_over().and_then(|()| self.attach_or_start())
+        };
+        if let Ok((link, number)) = &outcome {
+            self.shared.remote.attach(self.index(), *number, link.clone());
         }
         let mut state = self.shared.state();
         state.upgrades_tried = state.upgrades_wanted;
         state.upgrade_trouble = outcome.as_ref().err().cloned();
         drop(state);
         self.shared.news.notify_all();
-        outcome.inspect_err(|trouble| eprintln!("elastane: the data plane was not upgraded: {trouble}")).ok()
+        let told = |trouble: &Trouble| eprintln!("elastane: {} was not upgraded: {trouble}", self.shared.name());
+        outcome.inspect_err(told).ok().map(|(link, _)| link)
     }
 
     fn take_over(&mut self) -> Result<(), Trouble> {

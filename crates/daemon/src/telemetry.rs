@@ -9,7 +9,7 @@ use elastane_domain::time::{Span, Time};
 use elastane_engine::Fact;
 use elastane_engine::launch::millicores;
 use elastane_engine::row::Phase;
-use elastane_engine::telemetry::{Counts, CpuSample, Traffic};
+use elastane_engine::telemetry::{ByteSample, Counts, CpuSample, Traffic};
 use elastane_proxy::{BalancerReport, Count, Counters, GroupReport, Report, ResponseTime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,6 +76,7 @@ const FLOWS: [&str; 3] = ["ActiveFlowCount_TCP", "ActiveFlowCount_TLS", "ActiveF
 /// Runs for as long as the daemon does.
 pub async fn run(shell: Shell, world: Arc<RealWorld>) {
     let mut meter = CpuMeter::default();
+    let mut bytes = ByteMeter::default();
     let mut minute = shell.clock().now().floor(MINUTE);
     loop {
         let next = minute + MINUTE;
@@ -90,6 +91,7 @@ pub async fn run(shell: Shell, world: Arc<RealWorld>) {
         minute = now.floor(MINUTE);
         let samples = meter.measure(&shell, &world);
         shell.facts().send(Fact::Cpu { at: ended, samples });
+        shell.facts().send(Fact::Network { at: ended, samples: bytes.measure(&shell, &world) });
         shell.facts().send(Fact::Traffic(traffic(&world, ended).await));
     }
 }
@@ -115,6 +117,32 @@ impl CpuMeter {
                 samples.push(CpuSample { instance: instance.clone(), percent: (share * 100.0).min(100.0) });
             }
             seen.insert(instance, (now, used));
+        }
+        self.last = seen;
+        samples
+    }
+}
+
+/// Bytes in and out between two looks. Instances without a network of their
+/// own have none.
+#[derive(Default)]
+struct ByteMeter {
+    last: BTreeMap<InstanceId, (u64, u64)>,
+}
+
+impl ByteMeter {
+    fn measure(&mut self, shell: &Shell, world: &RealWorld) -> Vec<ByteSample> {
+        let mut seen = BTreeMap::new();
+        let mut samples = Vec::new();
+        for (instance, _) in running(shell) {
+            let Some((received, sent)) = world.host.network_usage(&instance) else { continue };
+            if let Some(before) = self.last.get(&instance) {
+                // A new boot counts from the beginning.
+                let since = |now: u64, before: u64| if now >= before { now - before } else { now };
+                let (received, sent) = (since(received, before.0), since(sent, before.1));
+                samples.push(ByteSample { instance: instance.clone(), received, sent });
+            }
+            seen.insert(instance, (received, sent));
         }
         self.last = seen;
         samples

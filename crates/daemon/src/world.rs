@@ -5,6 +5,7 @@ use crate::buckets;
 use crate::instance_credentials::{self, InstanceSecrets};
 use crate::instance_identity::Signer;
 use crate::shell::{Actuator, Shell};
+use crate::webhook::Webhook;
 use arc_swap::ArcSwap;
 use elastane_api::{ObjectError, World};
 use elastane_domain::id::InstanceId;
@@ -32,6 +33,8 @@ pub struct RealWorld {
     pub host_names: HostNames,
     /// The data directory, below which the objects of buckets are.
     pub data: PathBuf,
+    /// Where notifications go, if there is somewhere.
+    pub webhook: Option<Webhook>,
 }
 
 impl World for RealWorld {
@@ -60,6 +63,11 @@ impl Actuator for RealWorld {
             Effect::Route(snapshot) => self.route(snapshot),
             Effect::Network(plan) => self.host.apply_network(plan),
             Effect::EndNetwork { vpc } => self.host.end_network(&vpc),
+            Effect::Notify(notification) => {
+                if let Some(webhook) = &self.webhook {
+                    webhook.deliver(notification);
+                }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 //! is kept for three days, as a sketch; percentiles come from it.
 
 mod distribution;
+pub mod math;
 
 pub use distribution::{Distribution, Percent};
 
@@ -335,6 +336,12 @@ impl MetricStore {
         unit: Option<Unit>,
     ) -> Vec<(Time, Distribution)> {
         self.buckets(id, (start, end), period, unit, Distribution::clone, Distribution::merge)
+    }
+
+    /// The values of a statistic in the buckets that have one, oldest first.
+    pub fn points(&self, stat: &math::MetricStat, start: Time, end: Time) -> Vec<(Time, f64)> {
+        let samples = self.distributions(&stat.metric, start, end, stat.period, stat.unit);
+        samples.iter().filter_map(|(at, samples)| Some((*at, stat.statistic.of(samples)?))).collect()
     }
 
     fn buckets<T>(

@@ -5,12 +5,12 @@ use crate::chaos;
 use crate::network::{self, AddressPlan};
 use crate::reconcile::{self, Memory, News, Touched};
 use crate::rng::Rng;
-use crate::row::{Command, ImagePhase, Instance, Invocation, Kind, Phase};
+use crate::row::{Command, ImagePhase, Instance, Invocation, Kind, Notification, Phase};
 use crate::scope::Scope;
 use crate::secret::Entropy;
-use crate::state::{Change, SeenMachine, State, Tx, View};
+use crate::state::{Change, SeenAnomaly, SeenMachine, State, Tx, View};
 use crate::store::{RowError, StoreKey, StoreWrite, read};
-use crate::telemetry::{self, CpuSample, Traffic};
+use crate::telemetry::{self, ByteSample, CpuSample, Traffic};
 use crate::upgrade;
 use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
 use elastane_domain::machine::{Generation, HostFact, LaunchSpec, Machine, MachineState};
@@ -45,6 +45,8 @@ pub struct Config {
     pub entropy: Option<Entropy>,
     /// What issues certificates; without it none are issued.
     pub authority: Option<Arc<Authority>>,
+    /// Whether there is somewhere to deliver notifications to.
+    pub webhook: bool,
     /// A bug to carry, so that the simulator can prove that its checkers
     /// bite. Nothing else sets it.
     pub plant: Option<Plant>,
@@ -59,6 +61,7 @@ impl Default for Config {
             vcpu_millicores: 50,
             entropy: None,
             authority: None,
+            webhook: false,
             plant: None,
         }
     }
@@ -123,6 +126,18 @@ pub enum Fact {
     },
     /// Counters of the data plane over the last minute.
     Traffic(Traffic),
+    /// Bytes in and out of instances over the last minute.
+    Network {
+        /// Start of that minute.
+        at: Time,
+        /// One sample an instance.
+        samples: Vec<ByteSample>,
+    },
+    /// A notification was delivered.
+    Notified {
+        /// Its row's id.
+        id: String,
+    },
 }
 
 /// What the shell is to do once the writes are durable. Effects are
@@ -178,6 +193,8 @@ pub enum Effect {
         /// The VPC.
         vpc: VpcId,
     },
+    /// Deliver a notification to the webhook.
+    Notify(Arc<Notification>),
 }
 
 /// The result of a round: commit `writes`, then answer, then do `effects`.
@@ -233,7 +250,9 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::LaunchConfiguration
         | Kind::LifecycleHook
         | Kind::ScheduledAction
-        | Kind::InstanceRefresh => false,
+        | Kind::InstanceRefresh
+        | Kind::Notification
+        | Kind::Forecast => false,
     }
 }
 
@@ -393,6 +412,10 @@ impl Engine {
             Fact::Proxy(fact) => self.observe_proxy(fact),
             Fact::Cpu { at, samples } => telemetry::record_cpu(&mut self.state, now, at, &samples),
             Fact::Traffic(traffic) => telemetry::record_traffic(&mut self.state, now, &traffic),
+            Fact::Network { at, samples } => telemetry::record_network(&mut self.state, now, at, &samples),
+            Fact::Notified { id } => {
+                self.memory.notified.insert(id);
+            }
         }
     }
 
@@ -503,11 +526,11 @@ impl Engine {
             ProxyFact::Listening { listener, node, bound, note } => {
                 seen.listening.insert((listener, node), (bound, note));
             }
-            ProxyFact::Anomaly { target, anomalous: true, mitigated } => {
-                seen.anomalies.insert(target, mitigated);
-            }
-            ProxyFact::Anomaly { target, anomalous: false, .. } => {
+            ProxyFact::Anomaly { target, anomalous: false, mitigated: false } => {
                 seen.anomalies.remove(&target);
+            }
+            ProxyFact::Anomaly { target, anomalous, mitigated } => {
+                seen.anomalies.insert(target, SeenAnomaly { anomalous, mitigated });
             }
             ProxyFact::ZonesInDns { load_balancer, zones } => {
                 seen.zones_in_dns.insert(load_balancer, zones);

@@ -235,6 +235,7 @@ fn instance_template(view: &View<'_>, resolved: &resolve::Resolved<'_>, request:
         state_reason: None,
         transition_reason: String::new(),
         membership: request.membership.clone(),
+        detached: false,
     }
 }
 

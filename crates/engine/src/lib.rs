@@ -33,10 +33,12 @@ mod upgrade;
 
 pub use chaos::{Chaos, ChaosError, OUTAGE_MAX};
 pub use engine::{Config, Effect, Engine, Fact, Plant, Step};
+pub use reconcile::alarms;
 pub use reconcile::certificates;
 pub use reconcile::groups;
 pub use reconcile::instances;
 pub use reconcile::network as plans;
+pub use reconcile::notifications;
 pub use reconcile::outages;
 pub use reconcile::policy::{self, PolicyError};
 pub use reconcile::routing;
@@ -45,4 +47,4 @@ pub use reconcile::targets;
 pub use rng::Rng;
 pub use scope::Scope;
 pub use secret::Entropy;
-pub use state::{Seen, SeenMachine, State, Tables, Tx, View};
+pub use state::{Seen, SeenAnomaly, SeenMachine, State, Tables, Tx, View};

@@ -126,6 +126,8 @@ fn optional(view: &View<'_>, instance: &Instance, entries: &mut Entries) {
         let pool = view.get::<Group>(membership.group.as_str()).and_then(|group| group.warm_pool);
         let resting = pool.map_or(LifecycleState::WarmedStopped, |pool| pool.state.resting());
         put("autoscaling/target-lifecycle-state", membership.lifecycle.target_name(resting));
+    } else if instance.detached {
+        put("autoscaling/target-lifecycle-state", "Detached");
     }
     if let Some(key) = instance.key_name.as_ref().and_then(|name| view.get::<KeyPair>(name)) {
         put("public-keys/0/openssh-key", &openssh_key(key));

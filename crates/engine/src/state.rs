@@ -50,6 +50,10 @@ pub struct Tables {
     pub scheduled_actions: Table<ScheduledAction>,
     /// Instance refreshes by their ids.
     pub instance_refreshes: Table<InstanceRefresh>,
+    /// Forecasts of predictive scaling policies by `group:policy`.
+    pub forecasts: Table<Forecast>,
+    /// Notifications that wait to be delivered.
+    pub notifications: Table<Notification>,
     /// Metric alarms by name.
     pub alarms: Table<Alarm>,
     /// Load balancers by ARN.
@@ -113,6 +117,15 @@ pub struct SeenMachine {
     pub state: MachineState,
 }
 
+/// How a target stands to its peers, when it is not as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeenAnomaly {
+    /// It behaves unlike them.
+    pub anomalous: bool,
+    /// It gets less because of it, or because it did of late.
+    pub mitigated: bool,
+}
+
 /// What the world said. Kept in memory only and rebuilt from inventories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
@@ -138,8 +151,8 @@ pub struct Seen {
     pub draining: BTreeSet<TargetKey>,
     /// Draining targets without requests in flight.
     pub drained: BTreeSet<TargetKey>,
-    /// Targets that behave unlike their peers, and whether they get less because of it.
-    pub anomalies: BTreeMap<TargetKey, bool>,
+    /// Targets that behave unlike their peers, or did and still get less because of it.
+    pub anomalies: BTreeMap<TargetKey, SeenAnomaly>,
     /// Where listeners accept connections on each node's address, or why they do not.
     pub listening: BTreeMap<(ListenerArn, Ipv4Addr), (Option<SocketAddrV4>, String)>,
     /// Zones that load balancers answer in.

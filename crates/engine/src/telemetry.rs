@@ -3,10 +3,13 @@
 //! (cloudwatch.md 8, alb.md 11).
 
 mod credits;
+mod group_metrics;
 mod names;
 mod traffic;
 
 pub use credits::Tally;
+pub use group_metrics::GROUP_METRICS;
+pub(crate) use group_metrics::record as record_group_metrics;
 pub(crate) use traffic::record_traffic;
 pub use traffic::{Counts, Traffic};
 
@@ -27,6 +30,51 @@ pub struct CpuSample {
     pub percent: f64,
 }
 
+/// Bytes that one instance received and sent over a minute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ByteSample {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Bytes received.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
+}
+
+/// Publishes `NetworkIn` and `NetworkOut` like `CPUUtilization`.
+pub(crate) fn record_network(state: &mut State, now: Time, at: Time, samples: &[ByteSample]) {
+    for (scope, tables) in &state.scopes {
+        let store = state.metrics.entry(scope.clone()).or_default();
+        let known = samples.iter().filter_map(|s| Some((s, tables.instances.get(s.instance.as_str())?)));
+        for (sample, instance) in known {
+            for dimension in &dimensions(tables, instance, now) {
+                let pairs = pairs(dimension);
+                for (name, bytes) in [("NetworkIn", sample.received), ("NetworkOut", sample.sent)] {
+                    let set = StatisticSet::of(bytes as f64);
+                    publish(store, "AWS/EC2", name, &pairs, Unit::Bytes, at, set, now);
+                }
+            }
+        }
+    }
+}
+
+/// What a measurement of an instance is published by: each of these on its
+/// own, `None` for altogether.
+fn dimensions(tables: &Tables, instance: &Instance, now: Time) -> Vec<Option<(&'static str, String)>> {
+    let mut dimensions = vec![
+        Some(("InstanceId", instance.id.to_string())),
+        Some(("ImageId", instance.image.to_string())),
+        Some(("InstanceType", instance.instance_type.clone())),
+    ];
+    dimensions.extend(counted_group(tables, instance, now).map(|group| Some(("AutoScalingGroupName", group))));
+    dimensions.push(None);
+    dimensions
+}
+
+fn pairs<'a>(dimension: &'a Option<(&'static str, String)>) -> Vec<(&'static str, &'a str)> {
+    dimension.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
 /// Publishes `CPUUtilization` by instance, group, image, type and altogether.
 pub(crate) fn record_cpu(state: &mut State, now: Time, at: Time, samples: &[CpuSample]) {
     for (scope, tables) in &state.scopes {
@@ -34,15 +82,8 @@ pub(crate) fn record_cpu(state: &mut State, now: Time, at: Time, samples: &[CpuS
         let known = samples.iter().filter_map(|s| Some((s, tables.instances.get(s.instance.as_str())?)));
         for (sample, instance) in known {
             let set = StatisticSet::of(sample.percent);
-            let mut dimensions = vec![
-                Some(("InstanceId", instance.id.to_string())),
-                Some(("ImageId", instance.image.to_string())),
-                Some(("InstanceType", instance.instance_type.clone())),
-            ];
-            dimensions.extend(counted_group(tables, instance, now).map(|group| Some(("AutoScalingGroupName", group))));
-            dimensions.push(None);
-            for dimension in &dimensions {
-                let pairs: Vec<(&str, &str)> = dimension.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            for dimension in &dimensions(tables, instance, now) {
+                let pairs = pairs(dimension);
                 publish(store, "AWS/EC2", "CPUUtilization", &pairs, Unit::Percent, at, set, now);
             }
         }

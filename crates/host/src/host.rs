@@ -347,6 +347,12 @@ impl Host {
         groups.cpu_nanoseconds().or_else(|| process::cpu_nanoseconds(pid))
     }
 
+    /// Bytes that the current boot of an instance has received and sent.
+    /// `None` when it does not run, or shares the network of this machine.
+    pub fn network_usage(&self, instance: &InstanceId) -> Option<(u64, u64)> {
+        process::network_bytes(self.pid(instance)?)
+    }
+
     /// Where the daemon reaches an instance: its private address, or its
     /// loopback address in the process make.
     pub fn address(&self, instance: &InstanceId) -> Option<Ipv4Addr> {

@@ -49,6 +49,27 @@ pub fn cpu_nanoseconds(pid: i32) -> Option<u64> {
     Some((own + others) * (1_000_000_000 / sys::ticks_per_second()))
 }
 
+/// Bytes received and sent by the interfaces of a process's network
+/// namespace, loopback left out. `None` for one that is in our own.
+pub fn network_bytes(pid: i32) -> Option<(u64, u64)> {
+    let namespace = |whose: &str| fs::read_link(format!("/proc/{whose}/ns/net")).ok();
+    let theirs = namespace(&pid.to_string())?;
+    if Some(theirs) == namespace("self") {
+        return None;
+    }
+    Some(interface_bytes(&fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?))
+}
+
+/// Sums of the lines `eth0: received … sent …`: eight numbers each way.
+fn interface_bytes(text: &str) -> (u64, u64) {
+    let line = |line: &str| {
+        let (name, counters) = line.split_once(':')?;
+        let numbers: Vec<u64> = counters.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        (name.trim() != "lo").then_some((*numbers.first()?, *numbers.get(8)?))
+    };
+    text.lines().filter_map(line).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
 /// Kills what is left of an instance of the process make after its first
 /// process has ended: processes that carry its root in their environment, and
 /// those of its session while the session's number cannot be another's yet,
@@ -82,4 +103,19 @@ fn is_left(pid: i32, wanted: &[u8], session: Option<i32>) -> bool {
     let Some(stat) = Stat::of(pid).filter(|stat| stat.state != 'Z') else { return false };
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     session == Some(stat.session) || environment.split(|b| *b == 0).any(|entry| entry == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's table of interfaces: loopback does not count, the rest is summed.
+    #[test]
+    fn interface_counters() {
+        let text = "Inter-|   Receive   |  Transmit\n face |bytes    packets|bytes    packets\n\
+                    lo: 500 5 0 0 0 0 0 0 500 5 0 0 0 0 0 0\n\
+                    eth0: 1000 9 0 0 0 0 0 0 2000 8 0 0 0 0 0 0\n eth1:1 1 0 0 0 0 0 0 2 1 0 0 0 0 0 0\n";
+        assert_eq!(interface_bytes(text), (1001, 2002));
+        assert_eq!(interface_bytes(""), (0, 0));
+    }
 }

@@ -1,7 +1,8 @@
 //! A load generator that counts what fails: `load URL REQUESTS [CONNECTIONS
-//! [HOST]]` makes GET requests over kept connections (64 unless told
-//! otherwise) and prints one JSON object: requests, what failed by kind, and
-//! latencies in microseconds. Nothing is repeated: a connection that the
+//! [HOST [EACH]]]` makes GET requests over kept connections (64 unless told
+//! otherwise), EACH of them on one connection at most (no limit unless told),
+//! and prints one JSON object: requests, connections, what failed by kind,
+//! and latencies in microseconds. Nothing is repeated: a connection that the
 //! other side closes without `Connection: close` before it answers is a
 //! failure. Certificates are not verified.
 
@@ -18,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-const USAGE: &str = "usage: load URL REQUESTS [CONNECTIONS [HOST]]";
+const USAGE: &str = "usage: load URL REQUESTS [CONNECTIONS [HOST [EACH]]]";
 /// A request that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(20);
 const HEAD_MAX: usize = 64 * 1024;
@@ -31,7 +32,10 @@ struct Task {
     address: String,
     request: Vec<u8>,
     tls: Option<TlsConnector>,
+    /// Requests that one connection is used for at most.
+    each: u64,
     left: Cell<u64>,
+    connections: Cell<u64>,
     done: Cell<u64>,
     failed: RefCell<BTreeMap<String, u64>>,
     latencies: RefCell<Vec<u32>>,
@@ -49,7 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         address: address.to_owned(),
         request: format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: load\r\n\r\n").into_bytes(),
         tls: (scheme == "https").then(connector),
+        each: arguments.get(4).map_or(Ok(u64::MAX), |text| text.parse())?,
         left: Cell::new(requests),
+        connections: Cell::new(0),
         done: Cell::new(0),
         failed: RefCell::default(),
         latencies: RefCell::default(),
@@ -69,6 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let failed = task.failed.take();
     let report = serde_json::json!({
         "requests": task.done.get(),
+        "connections": task.connections.get(),
         "failed": failed.values().sum::<u64>(),
         "kinds": failed,
         "seconds": begun.elapsed().as_secs_f64(),
@@ -81,10 +88,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn client(task: Rc<Task>) {
     let mut connection: Option<Box<dyn Transport>> = None;
+    let mut used = 0;
     while task.left.get() > 0 {
         task.left.set(task.left.get() - 1);
         let begun = Instant::now();
         let reused = connection.is_some();
+        used = if reused { used + 1 } else { 1 };
         let outcome = match tokio::time::timeout(LIMIT, exchange(&task, connection.take())).await {
             Ok(outcome) => outcome,
             Err(_) => Err("timeout".to_owned()),
@@ -92,7 +101,7 @@ async fn client(task: Rc<Task>) {
         task.done.set(task.done.get() + 1);
         match outcome {
             Ok(kept) => {
-                connection = kept;
+                connection = kept.filter(|_| used < task.each);
                 let micros = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
                 task.latencies.borrow_mut().push(micros);
             }
@@ -140,6 +149,7 @@ async fn exchange(task: &Task, connection: Option<Box<dyn Transport>>) -> Result
 async fn connect(task: &Task) -> Result<Box<dyn Transport>, String> {
     let stream = TcpStream::connect(&task.address).await.map_err(|err| format!("connect: {}", err.kind()))?;
     stream.set_nodelay(true).map_err(|err| format!("connect: {}", err.kind()))?;
+    task.connections.set(task.connections.get() + 1);
     match &task.tls {
         None => Ok(Box::new(stream)),
         Some(connector) => {

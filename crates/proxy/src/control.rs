@@ -7,6 +7,7 @@ use crate::log::LogSink;
 use crate::oidc::Oidc;
 use crate::probe::probe;
 use crate::registry::{Counters, KnownHealth, Opening, Place, Probe, Registry};
+use crate::share::Share;
 use crate::sockets::{self, HeldListener};
 use crate::thread::{self, Command, Handed, Load, Setup};
 use crate::upstream::{Connector, Transport, Way};
@@ -216,6 +217,12 @@ impl Proxy {
         }
         listen_inside(&self.shared, &mut order);
         order.inherited.clear();
+    }
+
+    /// Listens on the addresses of this share only, from the next snapshot
+    /// on; without it on all. Everything else is done whole.
+    pub fn serve_share(&self, share: Share) {
+        self.shared.registry().serve_share(share);
     }
 
     /// Listening sockets of a predecessor, for the first snapshot to be

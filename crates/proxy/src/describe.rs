@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// The name of the header that [`trace_id`] finds.
-const TRACE_HEADER: &[u8] = b"\r\nX-Amzn-Trace-Id: ";
+const TRACE_HEADER: &[u8] = b"X-Amzn-Trace-Id: ";
 
 impl Connection {
     /// What is known of a client whatever it sends.
@@ -71,10 +71,8 @@ fn classification(reason: Reason) -> (&'static str, &'static str) {
     (reason.class().name(), reason.name())
 }
 
-/// The trace id in a head written for a target.
+/// The trace id in a head written for a target; it is in one of the last lines.
 pub(crate) fn trace_id(head: &[u8]) -> &[u8] {
-    let start = head.windows(TRACE_HEADER.len()).rposition(|window| window == TRACE_HEADER);
-    let value = start.map_or(&[][..], |start| &head[start + TRACE_HEADER.len()..]);
-    let end = value.iter().position(|&byte| byte == b'\r').unwrap_or(value.len());
-    &value[..end]
+    let value = head.rsplit(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(TRACE_HEADER));
+    value.map_or(&[], |value| value.strip_suffix(b"\r").unwrap_or(value))
 }

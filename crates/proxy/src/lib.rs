@@ -28,6 +28,7 @@ mod registry;
 mod relay;
 pub mod remote;
 mod route;
+mod share;
 mod sockets;
 mod splice;
 mod state;

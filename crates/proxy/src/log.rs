@@ -26,6 +26,8 @@ use std::thread::JoinHandle;
 
 /// A buffer of this size goes to the writer at once.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// The room for lines is made in steps of this: more than nearly all lines are long.
+const LINE_ROOM_BYTES: usize = 2048;
 /// Buffers that may wait for the writer: 32 MiB of lines, a second of disk.
 const QUEUE_MAX: usize = 512;
 /// Entries kept for reuse by each node and thread.
@@ -90,6 +92,7 @@ impl LogSink {
             file: Arc::new(file),
             sink: self.clone(),
             buffer: RefCell::default(),
+            usual_bytes: Cell::new(0),
             lines: Cell::new(0),
             spare: RefCell::default(),
         }))
@@ -101,6 +104,8 @@ pub(crate) struct LogLocal {
     file: Arc<LogFile>,
     sink: LogSink,
     buffer: RefCell<Vec<u8>>,
+    /// Length of the lines handed over last: the next ones get as much room at once.
+    usual_bytes: Cell<usize>,
     lines: Cell<u64>,
     /// Boxed, because that is how they are used: an exchange is one pointer.
     #[expect(clippy::vec_box, reason = "the boxes are what is reused")]
@@ -115,6 +120,7 @@ impl LogLocal {
             file: Arc::new(file),
             sink,
             buffer: RefCell::default(),
+            usual_bytes: Cell::new(0),
             lines: Cell::new(0),
             spare: RefCell::default(),
         }
@@ -148,6 +154,9 @@ impl LogLocal {
     /// Appends one line.
     fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut buffer = self.buffer.borrow_mut();
+        if buffer.capacity() == 0 {
+            buffer.reserve(self.usual_bytes.get());
+        }
         write(&mut buffer);
         self.lines.set(self.lines.get() + 1);
         let full = buffer.len() >= BUFFER_BYTES;
@@ -161,6 +170,7 @@ impl LogLocal {
     pub(crate) fn flush(&self) {
         let bytes = std::mem::take(&mut *self.buffer.borrow_mut());
         let lines = self.lines.replace(0);
+        self.usual_bytes.set(bytes.len().next_multiple_of(LINE_ROOM_BYTES));
         let Some(batches) = self.sink.batches.as_ref().filter(|_| !bytes.is_empty()) else { return };
         if batches.try_send(Batch { file: self.file.clone(), bytes }).is_err() {
             self.sink.lost_lines.fetch_add(lines, Ordering::Relaxed);

@@ -11,6 +11,7 @@ pub use standing::KnownHealth;
 
 use crate::metrics::{Count, Ledger, Seen};
 use crate::probe::Question;
+use crate::share::Share;
 use crate::state::{
     BalancerState, BalancerTable, GroupState, GroupTable, NodeState, Table, TargetState, ZoneId, ZoneState,
 };
@@ -162,14 +163,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// All places of a listener.
-    fn all<'a>(balancer: &'a LoadBalancer, listener: &'a Listener) -> impl Iterator<Item = Place> + 'a {
+    /// All places of a listener that belong to a share.
+    fn all<'a>(balancer: &'a LoadBalancer, listener: &'a Listener, share: Share) -> impl Iterator<Item = Place> + 'a {
         let transports: &[Transport] = match listener.protocol {
             Protocol::Http | Protocol::Https | Protocol::Tcp | Protocol::Tls => &[Transport::Stream],
             Protocol::Udp => &[Transport::Datagram],
             Protocol::TcpUdp => &[Transport::Stream, Transport::Datagram],
         };
-        balancer.nodes.iter().flat_map(move |node| {
+        balancer.nodes.iter().filter(move |node| share.serves(&node.zone)).flat_map(move |node| {
             transports.iter().flat_map(move |&transport| {
                 [None, node.interface.clone()]
                     .into_iter()
@@ -194,6 +195,8 @@ impl Place {
 /// The book.
 pub(crate) struct Registry {
     threads: usize,
+    /// Where it listens.
+    share: Share,
     balancers: BTreeMap<LoadBalancerArn, BalancerEntry>,
     groups: BTreeMap<TargetGroupArn, GroupEntry>,
     targets: BTreeMap<TargetKey, TargetEntry>,
@@ -228,6 +231,7 @@ impl Registry {
     pub(crate) fn new(threads: usize) -> Registry {
         Registry {
             threads,
+            share: Share::WHOLE,
             balancers: BTreeMap::new(),
             groups: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -247,6 +251,11 @@ impl Registry {
             judge_at: Time(i64::MIN),
             look_at: Time(i64::MIN),
         }
+    }
+
+    /// Listens on this share only.
+    pub(crate) fn serve_share(&mut self, share: Share) {
+        self.share = share;
     }
 
     /// The number of a zone.
@@ -327,7 +336,7 @@ impl Registry {
         self.inside.clear();
         for balancer in &snapshot.load_balancers {
             for listener in &balancer.listeners {
-                for place in Place::all(balancer, listener) {
+                for place in Place::all(balancer, listener, self.share) {
                     if place.inside.is_some() {
                         self.inside.insert(place, listener.port);
                         continue;

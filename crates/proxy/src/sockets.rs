@@ -13,6 +13,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Where an unprivileged process listens instead of a privileged port.
 const UNPRIVILEGED_OFFSET: u16 = 8000;
+/// Congestion control within a machine: every kernel has it and lets everybody
+/// choose it, and it does not pace.
+const UNPACED: &str = "reno";
 
 /// Sockets of one listener.
 pub(crate) struct Bound {
@@ -127,5 +130,36 @@ fn bound(transport: Transport, address: SocketAddrV4, shared: bool) -> io::Resul
         sockopt::set_socket_reuseport(&socket, true)?;
     }
     bind(&socket, &address)?;
+    if transport == Transport::Stream {
+        send_unpaced(&socket, *address.ip());
+    }
     Ok(socket)
+}
+
+/// Lets a TCP socket at, or to, a loopback address send as fast as its peer
+/// reads; connections that a listening socket accepts inherit it. Where the
+/// system's default is one that paces (BBR), each segment of a long body
+/// costs a timer and an interrupt, and nothing within a machine is congested.
+/// A system that refuses keeps its default.
+pub(crate) fn send_unpaced(socket: impl AsFd, address: Ipv4Addr) {
+    if address.is_loopback() {
+        let _ = sockopt::set_tcp_congestion(socket, UNPACED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    /// Connections that are accepted at a loopback address do not pace.
+    #[test]
+    fn accepted_connections_are_not_paced() {
+        let Bound { mut sockets, address, .. } = open(Transport::Stream, Ipv4Addr::LOCALHOST, 0, 1).unwrap();
+        let listener = TcpListener::from(sockets.pop().unwrap());
+        listener.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(sockopt::tcp_congestion(&accepted).unwrap(), UNPACED);
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::h2::Http2Pool;
 use crate::local::TargetLocal;
+use crate::sockets::send_unpaced;
 use crate::stream::Stream;
 use crate::thread::Thread;
 use crate::tls::{self, Inside};
@@ -114,6 +115,7 @@ impl Connector for HostConnector {
 /// Connects a new socket to a target. Not limited in time.
 pub(crate) async fn connect(connector: &dyn Connector, way: Way<'_>) -> io::Result<TcpStream> {
     let socket = connector.socket(way)?;
+    send_unpaced(&socket, *way.address.ip());
     let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
     let stream = socket.connect(SocketAddr::V4(way.address)).await?;
     stream.set_nodelay(true)?;

@@ -243,6 +243,7 @@ impl Checker {
             Effect::Route(snapshot) => self.routed(snapshot, now),
             Effect::Network(plan) => self.networks.planned(&self.durable, plan, now),
             Effect::EndNetwork { vpc } => self.networks.ended(&self.durable, vpc, now),
+            Effect::Notify(_) => Ok(()),
         }
     }
 

@@ -125,8 +125,10 @@ fn expected(engine: &Engine, scope: &Scope, alarm: &Alarm, current: AlarmState, 
     let (start, end) = alarm::evaluation_window(&alarm.rule, now - LAG);
     let unit = alarm.unit.as_deref().and_then(Unit::from_name);
     let store = engine.state().metrics.get(scope);
-    let sets =
-        store.map_or_else(Vec::new, |store| store.distributions(&alarm.metric, start, end, alarm.rule.period, unit));
+    // The simulated clients make no alarms on metric math.
+    let sets = store.zip(alarm.metric.metric()).map_or_else(Vec::new, |(store, metric)| {
+        store.distributions(metric, start, end, alarm.rule.period, unit)
+    });
     alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &sets), current).state
 }
 
@@ -148,7 +150,7 @@ fn caused(tables: &Tables, group: &Group, before: &Before, now: Time) -> Result<
         .iter()
         .map(|policy| match &policy.kind {
             PolicyKind::Simple { cooldown, .. } => Some(cooldown.unwrap_or(group.default_cooldown)),
-            PolicyKind::Step { .. } | PolicyKind::TargetTracking { .. } => None,
+            PolicyKind::Step { .. } | PolicyKind::TargetTracking { .. } | PolicyKind::Predictive { .. } => None,
         })
         .collect();
     let Some(least) = cooldowns.and_then(|all| all.into_iter().min()) else { return Ok(()) };

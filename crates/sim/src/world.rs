@@ -245,6 +245,8 @@ impl World {
                 }
                 Effect::Network(plan) => self.host.apply(plan, now, &mut self.rng, &self.faults.host),
                 Effect::EndNetwork { vpc } => self.host.end_network(vpc, now),
+                // The simulated world has no webhook.
+                Effect::Notify(_) => {}
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 mod api;
 mod describe;
 mod fleet;
+mod forecast;
 mod http;
 mod launch;
 mod lb;
@@ -48,6 +49,8 @@ enum Name {
     Fleet,
     /// The load balancer against nginx and HAProxy, case by case, with a plot.
     Lb,
+    /// Forecasts of predictive scaling on traces (ELASTANE_TRACES), against seasonal-naive and a statistics package.
+    Forecast,
 }
 
 /// What every measurement is told.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
             Name::Hundred => launch::hundred(&options),
             Name::Fleet => fleet::run(&options),
             Name::Lb => lb::run(&options),
+            Name::Forecast => forecast::run(&options),
         };
         if let Err(problem) = done {
             eprintln!("error: {name:?}: {problem}");

@@ -17,6 +17,11 @@ impl Series {
         Series(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
     }
 
+    /// Round by round, this series less another.
+    pub fn minus(&self, other: &Series) -> Series {
+        Series(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours - theirs).collect())
+    }
+
     /// The value in the middle; with an even number of rounds the mean of the two.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();

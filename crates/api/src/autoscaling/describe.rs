@@ -1,8 +1,9 @@
 //! Groups and their instances as clients see them.
 
-use super::{errors, lookup, tags};
+use super::{errors, lookup, tags, warm_pool};
 use crate::Call;
 use crate::page::{Pager, page};
+use elastane_domain::group::{CapacityType, DeletionProtection, Process};
 use elastane_domain::id::{SubnetId, Zone};
 use elastane_engine::View;
 use elastane_engine::metadata::zone_id;
@@ -50,6 +51,7 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         view.scope.account
     );
     let subnets: Vec<&str> = group.subnets.iter().map(SubnetId::as_str).collect();
+    let warm = members.iter().filter(|(_, place)| place.lifecycle.is_warm()).count();
     let source = |arn: &elastane_domain::id::TargetGroupArn| wire::TrafficSourceIdentifier {
         identifier: Some(arn.to_string()),
         r#type: Some("elbv2".to_string()),
@@ -63,14 +65,31 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
             .iter()
             .map(|zone| zone_id(zone.as_str(), view.scope.region.as_str()))
             .collect(),
-        capacity_rebalance: Some(false),
+        availability_zone_distribution: Some(wire::AvailabilityZoneDistribution {
+            capacity_distribution_strategy: Some(group.zone_strategy.name().to_string()),
+        }),
+        capacity_rebalance: Some(group.capacity_rebalance),
+        context: group.context.clone(),
         created_time: Some(Timestamp(group.created_at.millis())),
         default_cooldown: Some(group.default_cooldown.seconds() as i32),
         default_instance_warmup: group.default_warmup.map(|span| span.seconds() as i32),
+        deletion_protection: match group.deletion_protection {
+            DeletionProtection::None => None,
+            kept => Some(kept.name().to_string()),
+        },
         desired_capacity: Some(group.desired as i32),
+        desired_capacity_type: match group.capacity_type {
+            CapacityType::Units => None,
+            kept => Some(kept.name().to_string()),
+        },
+        enabled_metrics: group.metrics.iter().map(enabled_metric).collect(),
         health_check_grace_period: Some(group.grace.seconds() as i32),
         health_check_type: Some(health_check_type(group)),
-        instances: members.iter().map(|(instance, place)| shown_instance(view, instance, place)).collect(),
+        instances: members
+            .iter()
+            .filter(|(_, place)| !place.lifecycle.is_warm())
+            .map(|(instance, place)| shown_instance(view, instance, place))
+            .collect(),
         launch_configuration_name: match &group.source {
             LaunchSource::Configuration(name) => Some(name.clone()),
             LaunchSource::Template(_) | LaunchSource::Mixed(_) => None,
@@ -79,18 +98,47 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
             LaunchSource::Template(one) => Some(template(view, one.id.as_str(), &one.version)),
             LaunchSource::Configuration(_) | LaunchSource::Mixed(_) => None,
         },
+        instance_lifecycle_policy: group.retain_on_abandon.then(|| wire::InstanceLifecyclePolicy {
+            retention_triggers: Some(wire::RetentionTriggers { terminate_hook_abandon: Some("retain".to_string()) }),
+        }),
+        instance_maintenance_policy: group.maintenance.map(|policy| wire::InstanceMaintenancePolicy {
+            max_healthy_percentage: Some(policy.max_percent as i32),
+            min_healthy_percentage: Some(policy.min_percent as i32),
+        }),
+        max_instance_lifetime: group.max_lifetime.map(|span| span.seconds() as i32),
         max_size: Some(group.bounds.max as i32),
         min_size: Some(group.bounds.min as i32),
         new_instances_protected_from_scale_in: Some(group.protect_new),
+        placement_group: group.placement_group.clone(),
         service_linked_role_arn: Some(role),
+        suspended_processes: group.suspended.iter().map(suspended).collect(),
         status: group.deleting.then(|| "Delete in progress".to_string()),
         tags: tags::shown(group),
         target_group_arns: group.target_groups.iter().map(ToString::to_string).collect(),
         termination_policies: if policies.is_empty() { vec!["Default".to_string()] } else { policies },
         traffic_sources: group.target_groups.iter().map(source).collect(),
         vpc_zone_identifier: Some(subnets.join(",")),
+        warm_pool_configuration: warm_pool::configuration(group),
+        warm_pool_size: group.warm_pool.map(|_| warm as i32),
         ..wire::AutoScalingGroup::default()
     }
+}
+
+fn enabled_metric(name: &String) -> wire::EnabledMetric {
+    wire::EnabledMetric { granularity: Some("1Minute".to_string()), metric: Some(name.clone()) }
+}
+
+fn suspended((process, reason): (&Process, &String)) -> wire::SuspendedProcess {
+    wire::SuspendedProcess { process_name: Some(process.name().to_string()), suspension_reason: Some(reason.clone()) }
+}
+
+/// WeightedCapacity, of an instance of a group that has weights.
+fn weighted(group: Option<&Group>, place: &Membership) -> Option<String> {
+    let weighs = group.is_some_and(|group| match &group.source {
+        LaunchSource::Mixed(mixed) => mixed.overrides.iter().any(|item| item.weight.is_some()),
+        LaunchSource::Template(_) | LaunchSource::Configuration(_) => false,
+    });
+    (weighs || place.weight > 1).then(|| place.weight.to_string())
 }
 
 /// As it was given; of a row from before it was kept, what it means.
@@ -115,7 +163,8 @@ fn template_of(view: &View<'_>, instance: &Instance) -> Option<wire::LaunchTempl
     Some(template(view, id.as_str(), &version.to_string()))
 }
 
-fn shown_instance(view: &View<'_>, instance: &Instance, place: &Membership) -> wire::Instance {
+/// A member as answers about its group have it.
+pub fn shown_instance(view: &View<'_>, instance: &Instance, place: &Membership) -> wire::Instance {
     wire::Instance {
         availability_zone: Some(instance.zone.to_string()),
         availability_zone_id: Some(zone_id(instance.zone.as_str(), view.scope.region.as_str())),
@@ -127,7 +176,7 @@ fn shown_instance(view: &View<'_>, instance: &Instance, place: &Membership) -> w
         launch_template: template_of(view, instance),
         lifecycle_state: Some(place.lifecycle.name().to_string()),
         protected_from_scale_in: Some(place.protected),
-        weighted_capacity: None,
+        weighted_capacity: weighted(view.get::<Group>(place.group.as_str()).map(AsRef::as_ref), place),
     }
 }
 
@@ -163,7 +212,7 @@ pub fn describe_auto_scaling_instances(
             launch_template: template_of(call, instance),
             lifecycle_state: Some(place.lifecycle.name().to_string()),
             protected_from_scale_in: Some(place.protected),
-            weighted_capacity: None,
+            weighted_capacity: weighted(call.get::<Group>(place.group.as_str()).map(AsRef::as_ref), place),
         })
         .collect();
     Ok(wire::AutoScalingInstancesType { auto_scaling_instances, next_token })

@@ -47,6 +47,26 @@ pub fn pending_delete(name: &str) -> ApiError {
     invalid(format!("AutoScalingGroup '{name}' is pending delete"))
 }
 
+/// None, or more than one, of the ways to say what a group launches from.
+pub fn one_source() -> ApiError {
+    invalid(
+        "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or \
+         MixedInstancesPolicy parameter.",
+    )
+}
+
+/// No such launch configuration.
+pub fn configuration_not_found(name: &str) -> ApiError {
+    invalid(format!(
+        "Launch configuration name not found - A launch configuration with the name: {name} does not exist"
+    ))
+}
+
+/// Classic load balancers do not exist here, so none that is named does.
+pub fn no_classic_balancers() -> ApiError {
+    invalid("Provided Load Balancers may not be valid. Please ensure they exist and try again.")
+}
+
 /// No such policy in the group.
 pub fn policy_not_found(name: &str) -> ApiError {
     invalid(format!("ScalingPolicy name not found - Policy '{name}' not found"))
@@ -91,6 +111,23 @@ pub fn in_progress(message: impl Into<String>) -> ApiError {
 /// The group still has instances: `ResourceInUse`.
 pub fn in_use(message: impl Into<String>) -> ApiError {
     ApiError::new("ResourceInUse", message)
+}
+
+/// One refresh at a time: `InstanceRefreshInProgress`.
+pub fn refresh_in_progress() -> ApiError {
+    let text = "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.";
+    ApiError::new("InstanceRefreshInProgress", text)
+}
+
+/// Nothing to cancel or to roll back: `ActiveInstanceRefreshNotFound`.
+pub fn no_active_refresh(group: &str) -> ApiError {
+    let text = format!("No in progress or pending Instance Refresh found for Auto Scaling group {group}");
+    ApiError::new("ActiveInstanceRefreshNotFound", text)
+}
+
+/// There is no way back: `IrreversibleInstanceRefresh`.
+pub fn irreversible_refresh(why: &str) -> ApiError {
+    ApiError::new("IrreversibleInstanceRefresh", format!("The instance refresh cannot be rolled back: {why}."))
 }
 
 /// A page's length within the operation's limits.

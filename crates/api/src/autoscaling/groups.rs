@@ -1,14 +1,15 @@
 //! Creating, updating and deleting groups.
 
+use super::options::Options;
 use super::settings::{self, Placement};
-use super::{errors, lookup, tags};
+use super::{errors, hooks, lookup, tags, traffic};
 use crate::Change;
 use elastane_domain::capacity::{self, Bounds, Size};
-use elastane_domain::group::DesiredChange;
+use elastane_domain::group::{DeletionProtection, DesiredChange};
 use elastane_domain::id::{GroupName, TargetGroupArn, Zone};
-use elastane_domain::time::Span;
-use elastane_engine::groups;
-use elastane_engine::row::{Group, LaunchSource};
+use elastane_domain::mixed::Mixed;
+use elastane_engine::row::{Group, InstanceRefresh, LaunchConfiguration, LaunchSource};
+use elastane_engine::{View, groups};
 use elastane_wire::{ApiError, autoscaling as wire};
 
 /// Groups in one region (autoscaling.md 18).
@@ -26,33 +27,98 @@ pub fn create_auto_scaling_group(
     if change.all::<Group>().count() >= GROUPS_MAX {
         return Err(errors::limit(format!("You have reached the limit of {GROUPS_MAX} groups in one region")));
     }
-    refuse_on_create(input)?;
+    if !input.load_balancer_names.is_empty() {
+        return Err(errors::no_classic_balancers());
+    }
+    errors::refuse_unsupported(&[("Operator", input.operator.is_some())])?;
+    let source = new_source(change, input, &name)?;
     let id = change.rng.uuid();
-    let group = new_group(change, input, name, &id)?;
+    let group = new_group(change, input, (name, source), &id)?;
     let (name, desired) = (group.name.clone(), group.desired);
     change.put(group);
+    for hook in &input.lifecycle_hook_specification_list {
+        hooks::put_specification(change, &name, hook)?;
+    }
     if desired > 0 {
         groups::set_desired(change.tx, &name, desired, &DesiredChange::Created);
     }
     Ok(wire::CreateAutoScalingGroupOutput {})
 }
 
+/// What a new group launches from: exactly one of the four ways to say it.
+fn new_source(
+    change: &mut Change<'_, '_>,
+    input: &wire::CreateAutoScalingGroupType,
+    group: &GroupName,
+) -> Result<LaunchSource, ApiError> {
+    let named = Source {
+        template: input.launch_template.as_ref(),
+        configuration: input.launch_configuration_name.as_deref(),
+        mixed: input.mixed_instances_policy.as_ref(),
+    };
+    match (&input.instance_id, named.count()) {
+        (Some(id), 0) => configuration_of(change, id, group.as_str()).map(LaunchSource::Configuration),
+        (None, 1) => Ok(named.read(&change.view(), None)?.expect("one is named")),
+        _ => Err(errors::one_source()),
+    }
+}
+
+/// The ways to say what a group launches from.
+pub(super) struct Source<'a> {
+    pub(super) template: Option<&'a wire::LaunchTemplateSpecification>,
+    pub(super) configuration: Option<&'a str>,
+    pub(super) mixed: Option<&'a wire::MixedInstancesPolicy>,
+}
+
+impl Source<'_> {
+    fn count(&self) -> usize {
+        [self.template.is_some(), self.configuration.is_some(), self.mixed.is_some()]
+            .into_iter()
+            .filter(|named| *named)
+            .count()
+    }
+
+    /// The source that is named, if one is. What a mixed instances policy does
+    /// not say stays as it was `before`.
+    pub(super) fn read(&self, view: &View<'_>, before: Option<&LaunchSource>) -> Result<Option<LaunchSource>, ApiError> {
+        if self.count() > 1 {
+            return Err(errors::one_source());
+        }
+        if let Some(spec) = self.template {
+            return settings::template(view, spec).map(|found| Some(LaunchSource::Template(found)));
+        }
+        if let Some(name) = self.configuration {
+            let found = view.get::<LaunchConfiguration>(name);
+            let found = found.ok_or_else(|| errors::configuration_not_found(name))?;
+            return Ok(Some(LaunchSource::Configuration(found.name.clone())));
+        }
+        let Some(policy) = self.mixed else { return Ok(None) };
+        let before = match before {
+            Some(LaunchSource::Mixed(mixed)) => Some(mixed),
+            Some(LaunchSource::Template(_) | LaunchSource::Configuration(_)) | None => None,
+        };
+        read_mixed(view, policy, before).map(|found| Some(LaunchSource::Mixed(found)))
+    }
+}
+
+fn configuration_of(_: &mut Change<'_, '_>, _: &str, _: &str) -> Result<String, ApiError> {
+    Err(errors::unsupported("InstanceId"))
+}
+
+fn read_mixed(_: &View<'_>, _: &wire::MixedInstancesPolicy, _: Option<&Mixed>) -> Result<Mixed, ApiError> {
+    Err(errors::unsupported("MixedInstancesPolicy"))
+}
+
 fn new_group(
     change: &Change<'_, '_>,
     input: &wire::CreateAutoScalingGroupType,
-    name: GroupName,
+    (name, source): (GroupName, LaunchSource),
     id: &str,
 ) -> Result<Group, ApiError> {
     let view = change.view();
-    let spec = input.launch_template.as_ref().ok_or_else(|| {
-        errors::invalid("Valid requests must contain a LaunchTemplate (LaunchConfigurationName, InstanceId and MixedInstancesPolicy \
-             are not supported by Elastane yet).",
-        )
-    })?;
-    let template = settings::template(&view, spec)?;
-    let placement = settings::placement(&view, input.vpc_zone_identifier.as_deref(), &input.availability_zones)?
+    let zones = settings::zones(&view, &input.availability_zones, &input.availability_zone_ids)?;
+    let placement = settings::placement(&view, input.vpc_zone_identifier.as_deref(), &zones)?
         .ok_or_else(|| errors::invalid("At least one Availability Zone or VPC Subnet is required."))?;
-    let source = LaunchSource::Template(template);
     settings::check_launch(change, &source, &placement)?;
     let target_groups = attached(&view, input, &placement)?;
     let min = required_size(input.min_size, "MinSize")?;
@@ -62,128 +128,25 @@ fn new_group(
     let arn = view.scope.arn("autoscaling", &format!("autoScalingGroup:{id}:autoScalingGroupName/{name}"));
     let tags = tags::of_new_group(&input.tags, &name)?;
     let mut group = Group::new(name, arn, Bounds { min, max }, source, view.now);
-    if let Some(cooldown) = settings::seconds(input.default_cooldown, "DefaultCooldown")? {
-        (group.default_cooldown, group.cooldown) = (cooldown, cooldown);
-    }
-    if let Some(text) = &input.health_check_type {
-        group.checks_elb = settings::checks_elb(text)?;
-        group.health_check_type = text.clone();
-    }
-    Ok(Group {
-        desired,
-        subnets: placement.subnets,
-        zones: placement.zones,
-        target_groups,
-        grace: settings::seconds(input.health_check_grace_period, "HealthCheckGracePeriod")?.unwrap_or_default(),
-        default_warmup: warmup(input.default_instance_warmup)?.flatten(),
-        termination_policies: settings::termination_policies(&input.termination_policies)?,
-        protect_new: input.new_instances_protected_from_scale_in.unwrap_or(false),
-        tags,
-        ..group
-    })
+    Options::from(input).apply(&view, &mut group)?;
+    Ok(Group { desired, subnets: placement.subnets, zones: placement.zones, target_groups, tags, ..group })
 }
 
 fn required_size(value: Option<i32>, member: &str) -> Result<u32, ApiError> {
     settings::size(value, member)?.ok_or_else(|| errors::missing(member))
 }
 
-/// DefaultInstanceWarmup: `Some(None)` clears it.
-fn warmup(value: Option<i32>) -> Result<Option<Option<Span>>, ApiError> {
-    match value {
-        None => Ok(None),
-        Some(-1) => Ok(Some(None)),
-        Some(secs) => settings::seconds(Some(secs), "DefaultInstanceWarmup").map(Some),
-    }
-}
-
 /// Target groups, named as such or as traffic sources of type `elbv2`.
 fn attached(
-    view: &elastane_engine::View<'_>,
+    view: &View<'_>,
     input: &wire::CreateAutoScalingGroupType,
     placement: &Placement,
 ) -> Result<Vec<TargetGroupArn>, ApiError> {
     let mut arns = input.target_group_arns.clone();
     for source in &input.traffic_sources {
-        match source.r#type.as_deref() {
-            Some("elbv2") | None => arns.extend(source.identifier.clone()),
-            Some(other) => return Err(errors::unsupported(&format!("A traffic source of type {other}"))),
-        }
+        arns.push(traffic::target_group(source)?.to_string());
     }
     settings::target_groups(view, &arns, placement)
-}
-
-fn refuse_on_create(input: &wire::CreateAutoScalingGroupType) -> Result<(), ApiError> {
-    refuse_shared(&Shared {
-        launch_configuration_name: input.launch_configuration_name.as_deref(),
-        mixed_instances_policy: input.mixed_instances_policy.is_some(),
-        availability_zone_ids: &input.availability_zone_ids,
-        distribution: input.availability_zone_distribution.as_ref(),
-        impairment: input.availability_zone_impairment_policy.is_some(),
-        capacity_rebalance: input.capacity_rebalance,
-        reservation: input.capacity_reservation_specification.as_ref(),
-        context: input.context.as_deref(),
-        deletion_protection: input.deletion_protection.as_deref(),
-        desired_capacity_type: input.desired_capacity_type.as_deref(),
-        lifecycle_policy: input.instance_lifecycle_policy.is_some(),
-        maintenance: input.instance_maintenance_policy.as_ref(),
-        max_instance_lifetime: input.max_instance_lifetime,
-        placement_group: input.placement_group.as_deref(),
-        service_linked_role: input.service_linked_role_arn.as_deref(),
-    })?;
-    errors::refuse_unsupported(&[
-        ("InstanceId", input.instance_id.is_some()),
-        ("LifecycleHookSpecificationList", !input.lifecycle_hook_specification_list.is_empty()),
-        ("LoadBalancerNames", !input.load_balancer_names.is_empty()),
-        ("Operator", input.operator.is_some()),
-    ])
-}
-
-/// Members of both calls that are not implemented, but have a value that
-/// means what happens anyway.
-struct Shared<'a> {
-    launch_configuration_name: Option<&'a str>,
-    mixed_instances_policy: bool,
-    availability_zone_ids: &'a [String],
-    distribution: Option<&'a wire::AvailabilityZoneDistribution>,
-    impairment: bool,
-    capacity_rebalance: Option<bool>,
-    reservation: Option<&'a wire::CapacityReservationSpecification>,
-    context: Option<&'a str>,
-    deletion_protection: Option<&'a str>,
-    desired_capacity_type: Option<&'a str>,
-    lifecycle_policy: bool,
-    maintenance: Option<&'a wire::InstanceMaintenancePolicy>,
-    max_instance_lifetime: Option<i32>,
-    placement_group: Option<&'a str>,
-    service_linked_role: Option<&'a str>,
-}
-
-fn refuse_shared(shared: &Shared<'_>) -> Result<(), ApiError> {
-    let other = |value: Option<&str>, fine: &str| value.is_some_and(|value| !value.is_empty() && value != fine);
-    let strategy = shared.distribution.and_then(|d| d.capacity_distribution_strategy.as_deref());
-    let preference = shared.reservation.and_then(|r| r.capacity_reservation_preference.as_deref());
-    let reserves = shared.reservation.is_some_and(|r| r.capacity_reservation_target.is_some());
-    let maintains = shared
-        .maintenance
-        .is_some_and(|policy| policy.min_healthy_percentage != Some(-1) || policy.max_healthy_percentage != Some(-1));
-    let role = shared.service_linked_role.unwrap_or("");
-    errors::refuse_unsupported(&[
-        ("LaunchConfigurationName", shared.launch_configuration_name.is_some()),
-        ("MixedInstancesPolicy", shared.mixed_instances_policy),
-        ("AvailabilityZoneIds", !shared.availability_zone_ids.is_empty()),
-        ("AvailabilityZoneDistribution other than balanced-best-effort", other(strategy, "balanced-best-effort")),
-        ("AvailabilityZoneImpairmentPolicy", shared.impairment),
-        ("CapacityRebalance", shared.capacity_rebalance == Some(true)),
-        ("CapacityReservationSpecification", other(preference, "default") || reserves),
-        ("Context", other(shared.context, "")),
-        ("DeletionProtection", other(shared.deletion_protection, "none")),
-        ("DesiredCapacityType other than units", other(shared.desired_capacity_type, "units")),
-        ("InstanceLifecyclePolicy", shared.lifecycle_policy),
-        ("InstanceMaintenancePolicy", maintains),
-        ("MaxInstanceLifetime", shared.max_instance_lifetime.is_some_and(|secs| secs != 0)),
-        ("PlacementGroup", other(shared.placement_group, "")),
-        ("A ServiceLinkedRoleARN of one's own", !role.is_empty() && !role.ends_with("/AWSServiceRoleForAutoScaling")),
-    ])
 }
 
 /// UpdateAutoScalingGroup: what is not given stays.
@@ -192,10 +155,9 @@ pub fn update_auto_scaling_group(
     input: &wire::UpdateAutoScalingGroupType,
 ) -> Result<wire::UpdateAutoScalingGroupOutput, ApiError> {
     let group = lookup::live_group(&change.view(), input.auto_scaling_group_name.as_deref())?;
-    refuse_on_update(input)?;
     let mut row = (*group).clone();
     update_launching(change, input, &mut row)?;
-    update_health(input, &mut row)?;
+    Options::from(input).apply(&change.view(), &mut row)?;
     let current = Size { bounds: row.bounds, desired: row.desired };
     let (bounds, desired) = capacity::on_update(
         current,
@@ -220,17 +182,26 @@ fn update_launching(
 ) -> Result<(), ApiError> {
     let view = change.view();
     let mut placement = settings::placement_of(row);
+    let zones = settings::zones(&view, &input.availability_zones, &input.availability_zone_ids)?;
     let subnets = input.vpc_zone_identifier.as_deref().filter(|text| !text.is_empty());
     if subnets.is_none() && !row.subnets.is_empty() {
         // Zones alone say nothing new about a group that has subnets.
-        let zones: Vec<Zone> = input.availability_zones.iter().map(|zone| Zone::from(zone.as_str())).collect();
+        let zones: Vec<Zone> = zones.iter().map(|zone| Zone::from(zone.as_str())).collect();
         settings::check_match(&placement, &zones)?;
-    } else if let Some(given) = settings::placement(&view, subnets, &input.availability_zones)? {
+    } else if let Some(given) = settings::placement(&view, subnets, &zones)? {
         placement = given;
     }
-    let mut source = row.source.clone();
-    if let Some(spec) = &input.launch_template {
-        source = LaunchSource::Template(settings::template(&view, spec)?);
+    let named = Source {
+        template: input.launch_template.as_ref(),
+        configuration: input.launch_configuration_name.as_deref(),
+        mixed: input.mixed_instances_policy.as_ref(),
+    };
+    let source = named.read(&view, Some(&row.source))?.unwrap_or_else(|| row.source.clone());
+    if named.count() > 0 && refreshes_to_desired(&view, &row.name) {
+        return Err(errors::invalid(
+            "An active instance refresh with a desired configuration exists. All configuration options derived from \
+             the desired configuration are not available for update while the instance refresh is active.",
+        ));
     }
     let moved = placement != settings::placement_of(row);
     if moved || source != row.source {
@@ -245,50 +216,14 @@ fn update_launching(
     Ok(())
 }
 
-fn update_health(input: &wire::UpdateAutoScalingGroupType, row: &mut Group) -> Result<(), ApiError> {
-    if let Some(text) = &input.health_check_type {
-        row.checks_elb = settings::checks_elb(text)?;
-        row.health_check_type = text.clone();
-    }
-    if let Some(grace) = settings::seconds(input.health_check_grace_period, "HealthCheckGracePeriod")? {
-        row.grace = grace;
-    }
-    if let Some(cooldown) = settings::seconds(input.default_cooldown, "DefaultCooldown")? {
-        (row.default_cooldown, row.cooldown) = (cooldown, cooldown);
-    }
-    if let Some(given) = warmup(input.default_instance_warmup)? {
-        row.default_warmup = given;
-    }
-    if !input.termination_policies.is_empty() {
-        row.termination_policies = settings::termination_policies(&input.termination_policies)?;
-    }
-    if let Some(protect) = input.new_instances_protected_from_scale_in {
-        row.protect_new = protect;
-    }
-    Ok(())
+/// Whether a refresh is under way that will set what the group launches from
+/// (autoscaling.md 11.3).
+fn refreshes_to_desired(view: &View<'_>, group: &GroupName) -> bool {
+    view.all::<InstanceRefresh>().any(|row| row.group == *group && row.status.is_active() && row.desired.is_some())
 }
 
-fn refuse_on_update(input: &wire::UpdateAutoScalingGroupType) -> Result<(), ApiError> {
-    refuse_shared(&Shared {
-        launch_configuration_name: input.launch_configuration_name.as_deref(),
-        mixed_instances_policy: input.mixed_instances_policy.is_some(),
-        availability_zone_ids: &input.availability_zone_ids,
-        distribution: input.availability_zone_distribution.as_ref(),
-        impairment: input.availability_zone_impairment_policy.is_some(),
-        capacity_rebalance: input.capacity_rebalance,
-        reservation: input.capacity_reservation_specification.as_ref(),
-        context: input.context.as_deref(),
-        deletion_protection: input.deletion_protection.as_deref(),
-        desired_capacity_type: input.desired_capacity_type.as_deref(),
-        lifecycle_policy: input.instance_lifecycle_policy.is_some(),
-        maintenance: input.instance_maintenance_policy.as_ref(),
-        max_instance_lifetime: input.max_instance_lifetime,
-        placement_group: input.placement_group.as_deref(),
-        service_linked_role: input.service_linked_role_arn.as_deref(),
-    })
-}
-
-/// DeleteAutoScalingGroup. The row goes once the last instance is gone.
+/// DeleteAutoScalingGroup. The row goes once the last instance is gone; with
+/// ForceDelete the instances go without their hooks.
 pub fn delete_auto_scaling_group(
     change: &mut Change<'_, '_>,
     input: &wire::DeleteAutoScalingGroupType,
@@ -296,19 +231,7 @@ pub fn delete_auto_scaling_group(
     let view = change.view();
     let group = lookup::group(&view, input.auto_scaling_group_name.as_deref())?;
     let force = input.force_delete.unwrap_or(false);
-    let members = lookup::members_of(&view, &group.name);
-    let staying = members.iter().any(|(_, membership)| membership.lifecycle.counts_as_capacity());
-    if !force && (staying || group.desired > 0) {
-        return Err(errors::in_use(
-            "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still \
-             in the group.",
-        ));
-    }
-    if !force && !members.is_empty() {
-        return Err(errors::in_progress(
-            "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group.",
-        ));
-    }
+    check_deletion(&view, &group, force)?;
     if !group.deleting {
         groups::set_desired(change.tx, &group.name, 0, &DesiredChange::Deleted);
         change.update(group.name.as_str(), |row: &mut Group| {
@@ -317,4 +240,40 @@ pub fn delete_auto_scaling_group(
         });
     }
     Ok(wire::DeleteAutoScalingGroupOutput {})
+}
+
+/// Whether a group may be deleted now (autoscaling.md 1.6).
+fn check_deletion(view: &View<'_>, group: &Group, force: bool) -> Result<(), ApiError> {
+    let protected = match group.deletion_protection {
+        DeletionProtection::None => false,
+        DeletionProtection::PreventForceDeletion => force,
+        DeletionProtection::PreventAllDeletion => true,
+    };
+    if protected {
+        let how = group.deletion_protection.name();
+        return Err(errors::invalid(format!(
+            "AutoScalingGroup '{}' cannot be deleted because its DeletionProtection is {how}.",
+            group.name
+        )));
+    }
+    if force {
+        return Ok(());
+    }
+    let members = lookup::members_of(view, &group.name);
+    let staying = members.iter().any(|(_, membership)| !membership.lifecycle.is_terminating());
+    if staying || group.desired > 0 {
+        return Err(errors::in_use(
+            "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still \
+             in the group.",
+        ));
+    }
+    if group.warm_pool.is_some() {
+        return Err(errors::in_use("You cannot delete an AutoScalingGroup while it has a warm pool."));
+    }
+    if !members.is_empty() {
+        return Err(errors::in_progress(
+            "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group.",
+        ));
+    }
+    Ok(())
 }

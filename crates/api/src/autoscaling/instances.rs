@@ -12,15 +12,24 @@ use elastane_wire::{ApiError, autoscaling as wire};
 /// Instance ids of one SetInstanceProtection (autoscaling.md 5.5).
 const PROTECTION_MAX: usize = 50;
 
+/// Instance ids of one TerminateInstanceInAutoScalingGroup.
+const TERMINATE_MAX: usize = 100;
+
 /// SetInstanceHealth. Within the grace period the call does nothing, unless
-/// it says that it does not respect it.
+/// it says that it does not respect it. An instance that is neither in
+/// service nor on its way there has no health to set.
 pub fn set_instance_health(
     change: &mut Change<'_, '_>,
     input: &wire::SetInstanceHealthQuery,
 ) -> Result<wire::SetInstanceHealthOutput, ApiError> {
     let view = change.view();
     let (instance, membership) = lookup::member(&view, input.instance_id.as_deref())?;
-    let leaving = !membership.lifecycle.counts_as_capacity();
+    let leaving = membership.lifecycle.is_terminating();
+    if !leaving && !membership.lifecycle.counts_as_capacity() {
+        let state = membership.lifecycle.name();
+        let text = format!("The health status of instance {} cannot be set while it is in {state}.", instance.id);
+        return Err(errors::invalid(text));
+    }
     let unhealthy = match input.health_status.as_deref() {
         Some("Unhealthy") => Some(UnhealthyCause::User),
         Some("Healthy") if leaving => {
@@ -59,7 +68,9 @@ pub fn set_instance_protection(
         let row = change.get::<Instance>(id);
         let place = row.as_ref().and_then(|row| row.membership.as_ref()).filter(|place| place.group == group.name);
         let place = place.ok_or_else(|| errors::not_part_of(id, group.name.as_str()))?;
-        if place.lifecycle != LifecycleState::InService {
+        let may = [LifecycleState::InService, LifecycleState::EnteringStandby, LifecycleState::Standby]
+            .contains(&place.lifecycle);
+        if !may {
             let text = format!("The instance {id} is not in InService or EnteringStandby or Standby.");
             return Err(errors::invalid(text));
         }
@@ -88,6 +99,9 @@ pub fn terminate_instance_in_auto_scaling_group(
         (None, false) => {
             let group = input.auto_scaling_group_name.as_deref();
             let group = group.ok_or_else(|| errors::missing("AutoScalingGroupName with InstanceIds"))?;
+            if input.instance_ids.len() > TERMINATE_MAX {
+                return Err(errors::invalid(format!("At most {TERMINATE_MAX} InstanceIds may be given")));
+            }
             let ids = input.instance_ids.iter();
             let activities: Result<Vec<_>, _> =
                 ids.map(|id| terminate(change, Some(id), Some(group), decrement)).collect();
@@ -107,6 +121,10 @@ fn terminate(
     if let Some(group) = group.filter(|group| *group != membership.group.as_str()) {
         return Err(errors::not_part_of(instance.id.as_str(), group));
     }
+    if membership.lifecycle.is_warm() {
+        let text = format!("The instance {} is in the warm pool and cannot be terminated by this call.", instance.id);
+        return Err(errors::invalid(text));
+    }
     let shrinking =
         if decrement && membership.lifecycle.counts_as_capacity() { Some(shrink(change, &membership)?) } else { None };
     let activity = begin(change, &instance.id, &Why::UserTerminated { shrinking });
@@ -120,11 +138,11 @@ fn begin(change: &mut Change<'_, '_>, instance: &InstanceId, why: &Why) -> Optio
     groups::begin_termination(change.tx, instance, why, None)
 }
 
-/// Takes one off the desired capacity. The activity itself says why, so no
+/// Takes the member's weight off the desired capacity. The activity itself says why, so no
 /// sentence is left for later ones.
 fn shrink(change: &mut Change<'_, '_>, membership: &Membership) -> Result<(u32, u32), ApiError> {
     let group = lookup::group(&change.view(), Some(membership.group.as_str()))?;
-    if group.desired <= group.bounds.min {
+    if group.desired < group.bounds.min.saturating_add(membership.weight) {
         return Err(errors::invalid(format!(
             "Currently, desiredSize equals minSize ({}). Terminating instance without replacement will violate group's \
              min size constraint. Please either set shouldDecrementDesiredCapacity flag to false or lower group's min \
@@ -132,7 +150,7 @@ fn shrink(change: &mut Change<'_, '_>, membership: &Membership) -> Result<(u32, 
             group.bounds.min
         )));
     }
-    let (from, to) = (group.desired, group.desired - 1);
+    let (from, to) = (group.desired, group.desired - membership.weight);
     change.update(group.name.as_str(), |row: &mut Group| row.desired = to);
     Ok((from, to))
 }

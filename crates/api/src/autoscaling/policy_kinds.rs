@@ -1,18 +1,12 @@
 //! The kinds of scaling policies: from members of a call to what the engine
 //! follows, and back.
 
-use super::{errors, settings};
+use super::{errors, policy_metrics, predictive, settings};
 use crate::Change;
 use elastane_domain::id::AlarmName;
-use elastane_domain::scaling::{self, AdjustmentType, Step};
-use elastane_domain::series::{Statistic, Unit};
-use elastane_engine::row::{Group, LoadBalancer, PolicyKind, TargetGroup, TrackedMetric};
-use elastane_engine::{View, policy};
+use elastane_domain::scaling::{self, AdjustmentType, Aggregation, Step};
+use elastane_engine::row::{Group, PolicyKind};
 use elastane_wire::{ApiError, autoscaling as wire};
-use std::collections::BTreeMap;
-
-/// Dimensions of a metric (cloudwatch.md 2).
-const DIMENSIONS_MAX: usize = 30;
 
 /// AWS's word for the kind.
 pub fn type_name(kind: &PolicyKind) -> &'static str {
@@ -20,6 +14,7 @@ pub fn type_name(kind: &PolicyKind) -> &'static str {
         PolicyKind::Simple { .. } => "SimpleScaling",
         PolicyKind::Step { .. } => "StepScaling",
         PolicyKind::TargetTracking { .. } => "TargetTrackingScaling",
+        PolicyKind::Predictive { .. } => "PredictiveScaling",
     }
 }
 
@@ -34,7 +29,7 @@ pub fn read(
         "SimpleScaling" => simple(input),
         "StepScaling" => step(input),
         "TargetTrackingScaling" => target_tracking(change, group, input),
-        "PredictiveScaling" => Err(errors::unsupported("Policy type PredictiveScaling")),
+        "PredictiveScaling" => predictive::read(change, group, input),
         other => Err(errors::invalid(format!(
             "Invalid policy type: {other}. Valid types are: SimpleScaling, StepScaling, TargetTrackingScaling, \
              PredictiveScaling"
@@ -108,16 +103,15 @@ fn step(input: &wire::PutScalingPolicyType) -> Result<PolicyKind, ApiError> {
         steps.push(Step { lower, upper, adjustment: amount });
     }
     scaling::check_steps(&steps).map_err(|err| errors::invalid(format!("Invalid StepAdjustments: {err}")))?;
-    let aggregation = input.metric_aggregation_type.as_deref().unwrap_or("Average");
-    if !["Average", "Minimum", "Maximum"].contains(&aggregation) {
-        let text = format!("Invalid MetricAggregationType: {aggregation}. Valid: Average, Minimum, Maximum");
-        return Err(errors::invalid(text));
-    }
+    let name = input.metric_aggregation_type.as_deref().unwrap_or("Average");
+    let aggregation = Aggregation::from_name(name).ok_or_else(|| {
+        errors::invalid(format!("Invalid MetricAggregationType: {name}. Valid: Average, Minimum, Maximum"))
+    })?;
     Ok(PolicyKind::Step {
         adjustment,
         min_magnitude: magnitude(input, adjustment)?,
         steps,
-        aggregation: aggregation.to_string(),
+        aggregation,
         warmup: settings::seconds(input.estimated_instance_warmup, "EstimatedInstanceWarmup")?,
     })
 }
@@ -145,7 +139,7 @@ fn target_tracking(
     if !(2f64.powi(-360)..=2f64.powi(360)).contains(&target) {
         return Err(errors::invalid(format!("TargetValue must be a positive number, not {target}")));
     }
-    let metric = tracked(&change.view(), group, given)?;
+    let metric = policy_metrics::tracked(&change.view(), group, given)?;
     let disable_scale_in = given.disable_scale_in.unwrap_or(false);
     let warmup = settings::seconds(input.estimated_instance_warmup, "EstimatedInstanceWarmup")?;
     let mut alarm = |side| AlarmName::from(format!("TargetTracking-{}-{side}-{}", group.name, change.rng.uuid()));
@@ -156,96 +150,6 @@ fn target_tracking(
         warmup,
         alarm_high: alarm("AlarmHigh"),
         alarm_low: (!disable_scale_in).then(|| alarm("AlarmLow")),
-    })
-}
-
-fn tracked(
-    view: &View<'_>,
-    group: &Group,
-    given: &wire::TargetTrackingConfiguration,
-) -> Result<TrackedMetric, ApiError> {
-    match (&given.predefined_metric_specification, &given.customized_metric_specification) {
-        (Some(predefined), None) => predefined_metric(view, group, predefined),
-        (None, Some(custom)) => custom_metric(custom),
-        (None, None) | (Some(_), Some(_)) => Err(errors::invalid(
-            "A TargetTrackingConfiguration needs either a PredefinedMetricSpecification or a CustomizedMetricSpecification.",
-        )),
-    }
-}
-
-fn predefined_metric(
-    view: &View<'_>,
-    group: &Group,
-    given: &wire::PredefinedMetricSpecification,
-) -> Result<TrackedMetric, ApiError> {
-    let name = given.predefined_metric_type.as_deref().ok_or_else(|| errors::missing("PredefinedMetricType"))?;
-    match (name, given.resource_label.as_deref()) {
-        ("ALBRequestCountPerTarget", Some(label)) => {
-            check_label(view, group, label)?;
-            Ok(TrackedMetric::RequestCountPerTarget { resource_label: label.to_string() })
-        }
-        ("ALBRequestCountPerTarget", None) => {
-            Err(errors::missing("ResourceLabel with the metric type ALBRequestCountPerTarget"))
-        }
-        (_, Some(_)) => Err(errors::invalid(format!("ResourceLabel is not valid with the metric type {name}."))),
-        ("ASGAverageCPUUtilization", None) => Ok(TrackedMetric::AverageCpu),
-        (other, None) => Err(errors::unsupported(&format!("Predefined metric type {other}"))),
-    }
-}
-
-/// A label names a load balancer and one of the group's target groups.
-fn check_label(view: &View<'_>, group: &Group, label: &str) -> Result<(), ApiError> {
-    let (load_balancer, target_group) = policy::split_label(label);
-    let attached = group.target_groups.iter().filter_map(|arn| view.get::<TargetGroup>(arn.as_str()));
-    let attached = attached.into_iter().any(|row| row.dimension() == target_group);
-    let exists = view.all::<LoadBalancer>().any(|row| row.dimension() == load_balancer);
-    if target_group.is_empty() || !load_balancer.starts_with("app/") {
-        return Err(errors::invalid(format!(
-            "Resource label {label} is invalid: it must have the form \
-             app/<load balancer name>/<id>/targetgroup/<target group name>/<id>."
-        )));
-    }
-    if !exists {
-        return Err(errors::invalid(format!("Resource label {label} is invalid: the load balancer was not found.")));
-    }
-    if !attached {
-        return Err(errors::invalid(format!(
-            "Resource label {label} is invalid: the target group is not attached to the group {}.",
-            group.name
-        )));
-    }
-    Ok(())
-}
-
-fn custom_metric(given: &wire::CustomizedMetricSpecification) -> Result<TrackedMetric, ApiError> {
-    errors::refuse_unsupported(&[
-        ("A CustomizedMetricSpecification of Metrics (metric math)", !given.metrics.is_empty()),
-        ("A metric Period other than 60", given.period.is_some_and(|secs| secs != 60)),
-    ])?;
-    let required = |value: &Option<String>, member: &str| value.clone().ok_or_else(|| errors::missing(member));
-    let statistic = required(&given.statistic, "Statistic")?;
-    if Statistic::from_name(&statistic).is_none() {
-        return Err(errors::invalid(format!("Invalid Statistic: {statistic}")));
-    }
-    if let Some(unit) = given.unit.as_deref().filter(|unit| Unit::from_name(unit).is_none()) {
-        return Err(errors::invalid(format!("Invalid Unit: {unit}")));
-    }
-    let mut dimensions = BTreeMap::new();
-    for dimension in &given.dimensions {
-        let (name, value) = (required(&dimension.name, "Name")?, required(&dimension.value, "Value")?);
-        if dimensions.insert(name.clone(), value).is_some() {
-            return Err(errors::invalid(format!("The dimension {name} is given twice")));
-        }
-    }
-    if dimensions.len() > DIMENSIONS_MAX {
-        return Err(errors::invalid(format!("A metric may have at most {DIMENSIONS_MAX} dimensions")));
-    }
-    Ok(TrackedMetric::Custom {
-        namespace: required(&given.namespace, "Namespace")?,
-        name: required(&given.metric_name, "MetricName")?,
-        dimensions,
-        statistic,
-        unit: given.unit.clone(),
     })
 }
 
@@ -264,7 +168,7 @@ pub fn shown(kind: &PolicyKind) -> wire::ScalingPolicy {
         PolicyKind::Step { adjustment, min_magnitude, steps, aggregation, warmup } => wire::ScalingPolicy {
             adjustment_type: Some(adjustment.name().to_string()),
             min_adjustment_magnitude: min_magnitude.map(|least| least as i32),
-            metric_aggregation_type: Some(aggregation.clone()),
+            metric_aggregation_type: Some(aggregation.name().to_string()),
             estimated_instance_warmup: secs(warmup),
             step_adjustments: steps
                 .iter()
@@ -277,7 +181,7 @@ pub fn shown(kind: &PolicyKind) -> wire::ScalingPolicy {
             ..none
         },
         PolicyKind::TargetTracking { target, metric, disable_scale_in, warmup, .. } => {
-            let (predefined, customized) = shown_metric(metric);
+            let (predefined, customized) = policy_metrics::shown(metric);
             wire::ScalingPolicy {
                 estimated_instance_warmup: secs(warmup),
                 target_tracking_configuration: Some(wire::TargetTrackingConfiguration {
@@ -289,35 +193,9 @@ pub fn shown(kind: &PolicyKind) -> wire::ScalingPolicy {
                 ..none
             }
         }
-    }
-}
-
-type ShownMetric = (Option<wire::PredefinedMetricSpecification>, Option<wire::CustomizedMetricSpecification>);
-
-fn shown_metric(metric: &TrackedMetric) -> ShownMetric {
-    let predefined = |name: &str, label: Option<&String>| wire::PredefinedMetricSpecification {
-        predefined_metric_type: Some(name.to_string()),
-        resource_label: label.cloned(),
-    };
-    match metric {
-        TrackedMetric::AverageCpu => (Some(predefined("ASGAverageCPUUtilization", None)), None),
-        TrackedMetric::RequestCountPerTarget { resource_label } => {
-            (Some(predefined("ALBRequestCountPerTarget", Some(resource_label))), None)
-        }
-        TrackedMetric::Custom { namespace, name, dimensions, statistic, unit } => {
-            let dimension = |(name, value): (&String, &String)| wire::MetricDimension {
-                name: Some(name.clone()),
-                value: Some(value.clone()),
-            };
-            let custom = wire::CustomizedMetricSpecification {
-                dimensions: dimensions.iter().map(dimension).collect(),
-                metric_name: Some(name.clone()),
-                namespace: Some(namespace.clone()),
-                statistic: Some(statistic.clone()),
-                unit: unit.clone(),
-                ..Default::default()
-            };
-            (None, Some(custom))
-        }
+        PolicyKind::Predictive { config } => wire::ScalingPolicy {
+            predictive_scaling_configuration: Some(predictive::shown(config)),
+            ..none
+        },
     }
 }

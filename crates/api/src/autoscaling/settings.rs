@@ -6,6 +6,7 @@ use elastane_domain::group::TerminationPolicy;
 use elastane_domain::id::*;
 use elastane_domain::mixed::TemplateRef;
 use elastane_domain::time::Span;
+use elastane_engine::metadata::zone_id;
 use elastane_engine::row::{Group, LaunchSource, LaunchTemplate, Subnet, TargetGroup, TargetType};
 use elastane_engine::{Tx, View, groups, launch, network};
 use elastane_wire::{ApiError, autoscaling as wire};
@@ -55,6 +56,21 @@ pub fn check_launch(tx: &Tx<'_>, source: &LaunchSource, placement: &Placement) -
     data.subnet = placement.subnets.first().cloned();
     (data.placement.zone, data.placement.zone_id) = (placement.zones.first().cloned(), None);
     launch::check(tx, &data).map_err(errors::template)
+}
+
+/// The zones that a call names, by their names or by their ids.
+pub fn zones(view: &View<'_>, names: &[String], ids: &[String]) -> Result<Vec<String>, ApiError> {
+    let region = &view.scope.region;
+    let known = network::zones(region);
+    let mut zones = names.to_vec();
+    for id in ids {
+        let zone = known.iter().find(|zone| zone_id(zone.as_str(), region.as_str()) == *id);
+        let zone = zone.ok_or_else(|| errors::invalid(format!("Invalid availability zone id: [{id}]")))?;
+        if !zones.iter().any(|name| name == zone.as_str()) {
+            zones.push(zone.to_string());
+        }
+    }
+    Ok(zones)
 }
 
 /// Subnets and zones as a call names them; `None` when it names neither.
@@ -169,14 +185,16 @@ pub fn check_target_group_count(count: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// HealthCheckType, a list: whether it has `ELB`. `EC2` is always on.
+/// HealthCheckType, a list: whether it has `ELB`. `EC2` is always on, and
+/// `EBS` finds nothing, as volumes are never impaired.
 pub fn checks_elb(text: &str) -> Result<bool, ApiError> {
     let mut elb = false;
     for source in text.split(',').map(str::trim) {
         match source {
-            "EC2" => {}
+            // A volume here is never impaired: its check is made, and passes.
+            "EC2" | "EBS" => {}
             "ELB" => elb = true,
-            "EBS" | "VPC_LATTICE" => return Err(errors::unsupported(&format!("Health check type {source}"))),
+            "VPC_LATTICE" => return Err(errors::unsupported("Health check type VPC_LATTICE")),
             other => {
                 let text = format!("Invalid HealthCheckType '{other}'. Valid values are: EC2, ELB, EBS, VPC_LATTICE");
                 return Err(errors::invalid(text));
@@ -191,12 +209,15 @@ pub fn termination_policies(names: &[String]) -> Result<Vec<TerminationPolicy>, 
     let mut policies = Vec::new();
     for name in names {
         let policy = TerminationPolicy::from_name(name).ok_or_else(|| match name.as_str() {
-            "AllocationStrategy" | "OldestLaunchConfiguration" => {
-                errors::unsupported(&format!("Termination policy {name}"))
-            }
-            arn if arn.starts_with("arn:") => errors::unsupported("A custom termination policy"),
+            arn if arn.starts_with("arn:") => errors::invalid(format!(
+                "A custom termination policy ({arn}) needs AWS Lambda, which Elastane does not have. Choose among: {}",
+                TerminationPolicy::ALL.map(TerminationPolicy::name).join(", ")
+            )),
             other => errors::invalid(format!("Invalid termination policy: {other}")),
         })?;
+        if policies.contains(&policy) {
+            return Err(errors::invalid(format!("Termination policy {name} is given twice")));
+        }
         policies.push(policy);
     }
     let not_last = policies.iter().rev().skip(1).any(|policy| *policy == TerminationPolicy::Default);

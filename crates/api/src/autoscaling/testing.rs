@@ -138,6 +138,9 @@ fn answer(effect: &Effect) -> Option<Fact> {
         Effect::Launch(spec) => {
             Some(Fact::Host(HostFact::Booted { instance: spec.instance.clone(), generation: spec.generation }))
         }
+        Effect::Stop { instance, generation } => {
+            Some(Fact::Host(HostFact::Exited { instance: instance.clone(), generation: *generation }))
+        }
         Effect::Terminate { instance } => Some(Fact::Host(HostFact::Removed { instance: instance.clone() })),
         _ => None,
     }

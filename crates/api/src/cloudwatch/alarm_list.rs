@@ -1,11 +1,11 @@
 //! DescribeAlarms: alarms of users and of scaling policies alike.
 
-use super::{errors, metric};
+use super::{errors, metric, queries};
 use crate::Call;
 use crate::page::{Pager, page};
 use elastane_domain::alarm::{AlarmState, MissingData};
 use elastane_domain::series::Statistic;
-use elastane_engine::row::Alarm;
+use elastane_engine::row::{Alarm, Watched};
 use elastane_wire::{ApiError, Timestamp, cloudwatch as wire};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -81,7 +81,13 @@ fn has_action(alarm: &Alarm, prefix: &str) -> bool {
 /// out, as AWS's do (autoscaling.md 9.2).
 fn shown(alarm: &Alarm) -> wire::MetricAlarm {
     let rule = &alarm.rule;
-    let extended = matches!(rule.statistic, Statistic::Percentile(_));
+    let extended = matches!(rule.statistic, Some(Statistic::Percentile(_)));
+    let statistic = rule.statistic.map(|statistic| statistic.name().into_owned());
+    let metric = alarm.metric.metric();
+    let metrics = match &alarm.metric {
+        Watched::Metric(_) => Vec::new(),
+        Watched::Math(queries) => queries.iter().map(queries::shown).collect(),
+    };
     let treat = (alarm.owner.is_none() || rule.treat_missing != MissingData::Missing).then_some(rule.treat_missing);
     wire::MetricAlarm {
         actions_enabled: Some(alarm.actions_enabled),
@@ -92,21 +98,22 @@ fn shown(alarm: &Alarm) -> wire::MetricAlarm {
         alarm_name: Some(alarm.name.to_string()),
         comparison_operator: Some(rule.comparison.name().to_string()),
         datapoints_to_alarm: rule.datapoints_to_alarm.map(|count| count as i32),
-        dimensions: metric::shown_dimensions(&alarm.metric),
+        dimensions: metric.map_or_else(Vec::new, metric::shown_dimensions),
         evaluation_periods: Some(rule.evaluation_periods as i32),
         insufficient_data_actions: alarm.insufficient_data_actions.clone(),
-        metric_name: Some(alarm.metric.name.clone()),
-        namespace: Some(alarm.metric.namespace.clone()),
+        metric_name: metric.map(|metric| metric.name.clone()),
+        metrics,
+        namespace: metric.map(|metric| metric.namespace.clone()),
         ok_actions: alarm.ok_actions.clone(),
-        period: Some(rule.period.seconds() as i32),
+        period: metric.map(|_| rule.period.seconds() as i32),
         state_reason: Some(alarm.state_reason.clone()),
         state_reason_data: alarm.state_reason_data.clone(),
         state_transitioned_timestamp: Some(Timestamp(alarm.state_transitioned_at.millis())),
         state_updated_timestamp: Some(Timestamp(alarm.state_updated_at.millis())),
         state_value: Some(alarm.state.name().to_string()),
         evaluate_low_sample_count_percentile: rule.low_samples.map(|treat| treat.name().to_string()),
-        extended_statistic: extended.then(|| rule.statistic.name().into_owned()),
-        statistic: (!extended).then(|| rule.statistic.name().into_owned()),
+        extended_statistic: statistic.clone().filter(|_| extended),
+        statistic: statistic.filter(|_| !extended),
         threshold: Some(rule.threshold),
         treat_missing_data: treat.map(|treat| treat.name().to_string()),
         unit: alarm.unit.clone(),

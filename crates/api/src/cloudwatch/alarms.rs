@@ -1,15 +1,22 @@
-//! PutMetricAlarm, for alarms on a single metric.
+//! PutMetricAlarm, for alarms on a metric or on metric math.
 
-use super::{errors, metric, tags};
+use super::{errors, metric, queries, tags};
 use crate::Change;
 use elastane_domain::alarm::{AlarmRule, AlarmState, Comparison, INITIAL_REASON, LowSamples, MissingData};
 use elastane_domain::id::AlarmName;
-use elastane_domain::series::{MetricId, Statistic};
-use elastane_engine::row::{Alarm, HistoryKind, Tags};
+use elastane_domain::series::Statistic;
+use elastane_domain::series::math::{self, Query};
+use elastane_domain::time::Span;
+use elastane_engine::row::{Alarm, HistoryKind, Tags, Watched};
 use elastane_wire::{ApiError, cloudwatch as wire};
 
 /// Alarms in one region; AWS's default quota.
 const ALARMS_MAX: usize = 5_000;
+
+/// Members of `Metrics`, and how many of them metrics and expressions
+/// (cloudwatch.md 4).
+const QUERIES_MAX: usize = 20;
+const QUERIES_OF_A_KIND_MAX: usize = 10;
 
 /// Actions of one state (cloudwatch.md 5.1).
 const ACTIONS_MAX: usize = 5;
@@ -29,8 +36,8 @@ pub fn put_metric_alarm(
     let name =
         input.alarm_name.as_deref().filter(|name| !name.is_empty()).ok_or_else(|| errors::missing("AlarmName"))?;
     refuse(input)?;
-    let metric = metric::id(input.namespace.as_deref(), input.metric_name.as_deref(), &input.dimensions)?;
-    let rule = rule(input)?;
+    let metric = watched(change, input)?;
+    let rule = rule(input, &metric)?;
     metric::unit(input.unit.as_deref())?;
     for (member, actions) in [
         ("AlarmActions", &input.alarm_actions),
@@ -62,7 +69,7 @@ pub fn put_metric_alarm(
     Ok(wire::PutMetricAlarmOutput {})
 }
 
-fn new_row(change: &Change<'_, '_>, name: &str, metric: MetricId, rule: AlarmRule, tags: Tags) -> Alarm {
+fn new_row(change: &Change<'_, '_>, name: &str, metric: Watched, rule: AlarmRule, tags: Tags) -> Alarm {
     Alarm {
         name: AlarmName::from(name),
         arn: change.scope().arn("cloudwatch", &format!("alarm:{name}")),
@@ -93,7 +100,6 @@ fn refuse(input: &wire::PutMetricAlarmInput) -> Result<(), ApiError> {
         ));
     }
     errors::refuse_unsupported(&[
-        ("An alarm on Metrics (metric math)", !input.metrics.is_empty()),
         ("ThresholdMetricId (anomaly detection)", input.threshold_metric_id.is_some()),
         ("EvaluationCriteria", input.evaluation_criteria.is_some()),
         ("EvaluationInterval", input.evaluation_interval.is_some()),
@@ -103,7 +109,58 @@ fn refuse(input: &wire::PutMetricAlarmInput) -> Result<(), ApiError> {
     ])
 }
 
-fn rule(input: &wire::PutMetricAlarmInput) -> Result<AlarmRule, ApiError> {
+/// The metric that the call names, or its list of metrics and expressions.
+fn watched(change: &Change<'_, '_>, input: &wire::PutMetricAlarmInput) -> Result<Watched, ApiError> {
+    if input.metrics.is_empty() {
+        let metric = metric::id(input.namespace.as_deref(), input.metric_name.as_deref(), &input.dimensions)?;
+        return Ok(Watched::Metric(metric));
+    }
+    let single = [
+        ("MetricName", input.metric_name.is_some()),
+        ("Namespace", input.namespace.is_some()),
+        ("Dimensions", !input.dimensions.is_empty()),
+        ("Period", input.period.is_some()),
+        ("Unit", input.unit.is_some()),
+        ("Statistic", input.statistic.is_some()),
+        ("ExtendedStatistic", input.extended_statistic.is_some()),
+        ("EvaluateLowSampleCountPercentile", input.evaluate_low_sample_count_percentile.is_some()),
+    ];
+    if let Some((member, _)) = single.iter().find(|(_, given)| *given) {
+        return Err(errors::combination(format!("The parameters Metrics and {member} are mutually exclusive.")));
+    }
+    let queries = queries::read(change.scope(), "Metrics", &input.metrics, QUERIES_MAX)?;
+    let metrics = math::stats(&queries).count();
+    if metrics.max(queries.len() - metrics) > QUERIES_OF_A_KIND_MAX {
+        return Err(errors::invalid(format!(
+            "Metrics must not hold more than {QUERIES_OF_A_KIND_MAX} metrics and {QUERIES_OF_A_KIND_MAX} expressions."
+        )));
+    }
+    if metrics == 0 {
+        return Err(errors::invalid("Metrics must hold at least one MetricStat."));
+    }
+    math::check_single(&queries).map_err(|err| queries::refused(&err))?;
+    if math::stats(&queries).any(|stat| Some(stat.period) != math::period(&queries)) {
+        return Err(errors::invalid("The metrics of an alarm must all have its period."));
+    }
+    Ok(Watched::Math(queries))
+}
+
+/// The period of an alarm, and what it makes of the samples of one.
+fn sampling(
+    input: &wire::PutMetricAlarmInput,
+    watched: &Watched,
+) -> Result<(Span, Option<Statistic>, Option<LowSamples>), ApiError> {
+    let of_list = |queries: &[Query]| math::period(queries).ok_or_else(|| errors::missing("MetricStat.Period"));
+    match watched {
+        Watched::Math(queries) => Ok((of_list(queries)?, None, None)),
+        Watched::Metric(_) => {
+            let (statistic, low_samples) = statistic(input)?;
+            Ok((metric::period(input.period)?, Some(statistic), low_samples))
+        }
+    }
+}
+
+fn rule(input: &wire::PutMetricAlarmInput, watched: &Watched) -> Result<AlarmRule, ApiError> {
     let operator = input.comparison_operator.as_deref().ok_or_else(|| errors::missing("ComparisonOperator"))?;
     let comparison = Comparison::from_name(operator)
         .ok_or_else(|| errors::unsupported(&format!("The ComparisonOperator {operator} (anomaly detection)")))?;
@@ -111,8 +168,7 @@ fn rule(input: &wire::PutMetricAlarmInput) -> Result<AlarmRule, ApiError> {
     if !threshold.is_finite() {
         return Err(errors::invalid(format!("The value {threshold} for parameter Threshold is invalid.")));
     }
-    let (statistic, low_samples) = statistic(input)?;
-    let period = metric::period(input.period)?;
+    let (period, statistic, low_samples) = sampling(input, watched)?;
     let evaluation_periods =
         count(input.evaluation_periods, "EvaluationPeriods")?.ok_or_else(|| errors::missing("EvaluationPeriods"))?;
     let datapoints_to_alarm = count(input.datapoints_to_alarm, "DatapointsToAlarm")?;

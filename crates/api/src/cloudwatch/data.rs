@@ -1,12 +1,11 @@
-//! GetMetricData, for single metrics. A page holds a number of datapoints,
-//! so a token says how far which query has come.
+//! GetMetricData: metrics and metric math. A page holds a number of
+//! datapoints, so a token says how far which series has come.
 
-use super::{errors, metric};
+use super::{errors, metric, queries};
 use crate::Call;
-use elastane_domain::series::{Distribution, MetricId, Statistic, Unit};
-use elastane_domain::time::{Span, Time};
+use elastane_domain::series::math::{self, MetricStat, Query, Series, Source, Value};
+use elastane_domain::time::Time;
 use elastane_wire::{ApiError, Timestamp, cloudwatch as wire};
-use std::collections::BTreeSet;
 
 /// Queries of one call (cloudwatch.md 3).
 const QUERIES_MAX: usize = 500;
@@ -18,15 +17,22 @@ const DATAPOINTS_MAX: usize = 100_800;
 /// more than is kept.
 const PERIODS_MAX: i64 = 44_640;
 
-/// A query, checked.
-struct Query {
-    id: String,
+/// Datapoints that the expressions of one call may be about. Metrics alone
+/// have no such bound, as they are read a page at a time.
+const MATH_DATAPOINTS_MAX: i64 = 100_800;
+
+/// A series that is returned.
+struct Returned<'a> {
+    id: &'a str,
     label: String,
-    returned: bool,
-    metric: MetricId,
-    period: Span,
-    statistic: Statistic,
-    unit: Option<Unit>,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    /// To be read when its turn comes.
+    Stat(&'a MetricStat),
+    /// Oldest first.
+    Points(Vec<(Time, f64)>),
 }
 
 /// Where a page begins: a query, and the last datapoint of it that was sent.
@@ -42,13 +48,14 @@ pub fn get_metric_data(
     input: &wire::GetMetricDataInput,
 ) -> Result<wire::GetMetricDataOutput, ApiError> {
     let (start, end) = metric::range(input.start_time, input.end_time, call.now)?;
-    let queries = queries(call, &input.metric_data_queries)?;
-    if let Some(query) = queries.iter().find(|query| metric::periods(start, end, query.period) > PERIODS_MAX) {
+    let queries = queries::read(call.scope, "MetricDataQueries", &input.metric_data_queries, QUERIES_MAX)?;
+    let periods = math::stats(&queries).map(|stat| metric::periods(start, end, stat.period));
+    if periods.max().unwrap_or_default() > PERIODS_MAX {
         return Err(errors::invalid(format!(
-            "The query {} asks for more than {PERIODS_MAX} datapoints. Increase its Period or decrease the time range.",
-            query.id
+            "A query asks for more than {PERIODS_MAX} datapoints. Increase its Period or decrease the time range."
         )));
     }
+    let returned = returned(call, &queries, (start, end))?;
     let max = match input.max_datapoints {
         None => DATAPOINTS_MAX,
         Some(max) => usize::try_from(max).ok().filter(|max| (1..=DATAPOINTS_MAX).contains(max)).ok_or_else(|| {
@@ -57,18 +64,18 @@ pub fn get_metric_data(
     };
     let ascending = input.scan_by.as_deref() == Some("TimestampAscending");
     let mut cursor = input.next_token.as_deref().map(open).transpose()?.unwrap_or_default();
-    if cursor.query > queries.len() {
+    if cursor.query > returned.len() {
         return Err(errors::bad_token(input.next_token.as_deref().unwrap_or("")));
     }
     let mut room = max;
     let mut results = Vec::new();
     let mut next_token = None;
-    for (index, query) in queries.iter().enumerate().skip(cursor.query).filter(|(_, query)| query.returned) {
+    for (index, series) in returned.iter().enumerate().skip(cursor.query) {
         if room == 0 {
             next_token = Some(seal(Cursor { query: index, after: None }));
             break;
         }
-        let mut points = points(call, query, start, end, ascending);
+        let mut points = points(call, series, (start, end), ascending);
         if let Some(after) = cursor.after.take().filter(|_| index == cursor.query) {
             points.retain(|(at, _)| if ascending { *at > after } else { *at < after });
         }
@@ -76,7 +83,7 @@ pub fn get_metric_data(
         points.truncate(room);
         room -= points.len();
         let last = points.last().map(|(at, _)| *at);
-        results.push(result(query, points, partial));
+        results.push(result(series, points, partial));
         if partial {
             next_token = Some(seal(Cursor { query: index, after: last }));
             break;
@@ -98,84 +105,72 @@ fn open(token: &str) -> Result<Cursor, ApiError> {
     parse().ok_or_else(|| errors::bad_token(token))
 }
 
-fn points(call: &Call<'_>, query: &Query, start: Time, end: Time, ascending: bool) -> Vec<(Time, f64)> {
-    let samples = call.metrics().map(|store| store.distributions(&query.metric, start, end, query.period, query.unit));
-    let point = |(at, samples): &(Time, Distribution)| Some((*at, query.statistic.of(samples)?));
-    let mut points: Vec<(Time, f64)> = samples.iter().flatten().filter_map(point).collect();
+/// What is returned, in the order of the queries. Without expressions nothing
+/// is read yet.
+fn returned<'a>(call: &Call<'_>, queries: &'a [Query], range: (Time, Time)) -> Result<Vec<Returned<'a>>, ApiError> {
+    let wanted = |query: &&Query| query.returned;
+    let label = |query: &Query, name: &str| query.label.clone().unwrap_or_else(|| name.to_string());
+    if queries.iter().all(|query| matches!(query.source, Source::Stat(_))) {
+        let lazy = |query: &'a Query| match &query.source {
+            Source::Stat(stat) => {
+                let label = label(query, &stat.metric.name);
+                Some(Returned { id: &query.id, label, data: Data::Stat(stat) })
+            }
+            Source::Expression(_) => None,
+        };
+        return Ok(queries.iter().filter(wanted).filter_map(lazy).collect());
+    }
+    let covered: i64 = math::stats(queries).map(|stat| metric::periods(range.0, range.1, stat.period)).sum();
+    if covered > MATH_DATAPOINTS_MAX {
+        return Err(errors::invalid(format!(
+            "The metrics of expressions have more than {MATH_DATAPOINTS_MAX} datapoints. Increase their Period or \
+             decrease the time range."
+        )));
+    }
+    math::check(queries).map_err(|err| queries::refused(&err))?;
+    let fetch = |stat: &MetricStat| call.metrics().map_or_else(Vec::new, |store| store.points(stat, range.0, range.1));
+    let values = math::evaluate(queries, range, &fetch).map_err(|err| queries::refused(&err))?;
+    let mut found = Vec::new();
+    for (query, value) in queries.iter().zip(values).filter(|(query, _)| query.returned) {
+        let name = match &query.source {
+            Source::Stat(stat) => &stat.metric.name,
+            Source::Expression(_) => &query.id,
+        };
+        let data = |series: Series| Data::Points(series.points.into_iter().collect());
+        match value {
+            Value::Series(series) => {
+                found.push(Returned { id: &query.id, label: label(query, name), data: data(series) });
+            }
+            Value::Array(all) => found.extend(all.into_iter().map(|series| {
+                let own = series.label.clone().unwrap_or_else(|| series.id.clone());
+                let label = format!("{} {own}", label(query, ""));
+                Returned { id: &query.id, label: label.trim().to_string(), data: data(series) }
+            })),
+            // Refused by the check.
+            Value::Scalar(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn points(call: &Call<'_>, series: &Returned<'_>, (start, end): (Time, Time), ascending: bool) -> Vec<(Time, f64)> {
+    let mut points = match &series.data {
+        Data::Stat(stat) => call.metrics().map_or_else(Vec::new, |store| store.points(stat, start, end)),
+        Data::Points(points) => points.clone(),
+    };
     if !ascending {
         points.reverse();
     }
     points
 }
 
-fn result(query: &Query, points: Vec<(Time, f64)>, partial: bool) -> wire::MetricDataResult {
+fn result(series: &Returned<'_>, points: Vec<(Time, f64)>, partial: bool) -> wire::MetricDataResult {
     wire::MetricDataResult {
-        id: Some(query.id.clone()),
-        label: Some(query.label.clone()),
+        id: Some(series.id.to_string()),
+        label: Some(series.label.clone()),
         messages: Vec::new(),
         status_code: Some(if partial { "PartialData" } else { "Complete" }.to_string()),
         timestamps: points.iter().map(|(at, _)| Timestamp(at.millis())).collect(),
         values: points.iter().map(|(_, value)| *value).collect(),
     }
-}
-
-fn queries(call: &Call<'_>, given: &[wire::MetricDataQuery]) -> Result<Vec<Query>, ApiError> {
-    if given.is_empty() {
-        return Err(errors::missing("MetricDataQueries"));
-    }
-    if given.len() > QUERIES_MAX {
-        let text = format!("The collection MetricDataQueries must not have a size greater than {QUERIES_MAX}.");
-        return Err(errors::invalid(text));
-    }
-    let mut ids = BTreeSet::new();
-    given
-        .iter()
-        .map(|query| {
-            let query = read(call, query)?;
-            if ids.insert(query.id.clone()) {
-                Ok(query)
-            } else {
-                Err(errors::invalid(format!(
-                    "The value {} for parameter MetricDataQueries.Id is given twice.",
-                    query.id
-                )))
-            }
-        })
-        .collect()
-}
-
-fn read(call: &Call<'_>, given: &wire::MetricDataQuery) -> Result<Query, ApiError> {
-    let id = given.id.clone().ok_or_else(|| errors::missing("MetricDataQueries.Id"))?;
-    let fine =
-        id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !fine {
-        return Err(errors::invalid(format!(
-            "The value {id} for parameter MetricDataQueries.Id is invalid. It must begin with a lower-case letter and \
-             hold letters, digits and underscores only."
-        )));
-    }
-    let other_account = given.account_id.as_deref().is_some_and(|account| account != call.scope.account.as_str());
-    errors::refuse_unsupported(&[("A query of another account's metrics", other_account)])?;
-    let stat = match (&given.metric_stat, &given.expression) {
-        (Some(stat), None) => stat,
-        (None, Some(_)) => return Err(errors::unsupported(&format!("The metric math Expression of query {id}"))),
-        (None, None) | (Some(_), Some(_)) => {
-            let text = format!("The query {id} must have either a MetricStat or an Expression.");
-            return Err(errors::combination(text));
-        }
-    };
-    let named = stat.metric.as_ref().ok_or_else(|| errors::missing("MetricStat.Metric"))?;
-    let metric = metric::id(named.namespace.as_deref(), named.metric_name.as_deref(), &named.dimensions)?;
-    let label = given.label.clone().filter(|label| !label.is_empty()).unwrap_or_else(|| metric.name.clone());
-    errors::refuse_unsupported(&[("A dynamic Label (with ${...})", label.contains("${"))])?;
-    let statistic = stat.stat.as_deref().ok_or_else(|| errors::missing("MetricStat.Stat"))?;
-    Ok(Query {
-        id,
-        label,
-        returned: given.return_data.unwrap_or(true),
-        metric,
-        period: metric::period(stat.period)?,
-        statistic: metric::any_statistic(statistic)?,
-        unit: metric::unit(stat.unit.as_deref())?,
-    })
 }

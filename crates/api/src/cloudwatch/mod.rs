@@ -9,6 +9,7 @@ mod errors;
 mod history;
 mod metric;
 mod put_data;
+mod queries;
 mod statistics;
 mod tags;
 

@@ -37,7 +37,11 @@ fn step(effect: &Effect) -> Option<&'static str> {
         Effect::Launch(_) => Some("launch"),
         Effect::Terminate { .. } => Some("terminate"),
         Effect::DeleteImage { .. } => Some("delete image"),
-        Effect::RunCommand { .. } | Effect::Route(_) | Effect::Network(_) | Effect::EndNetwork { .. } => None,
+        Effect::RunCommand { .. }
+        | Effect::Route(_)
+        | Effect::Network(_)
+        | Effect::EndNetwork { .. }
+        | Effect::Notify(_) => None,
     }
 }
 

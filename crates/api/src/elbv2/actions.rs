@@ -256,7 +256,7 @@ fn shown_forward(forward: &Forward) -> wire::Action {
         },
         forward_config: Some(wire::ForwardActionConfig {
             target_group_stickiness_config: Some(wire::TargetGroupStickinessConfig {
-                duration_seconds: forward.stickiness_secs.map(|secs| secs as i32),
+                duration_seconds: forward.stickiness_secs.or(forward.unused_stickiness_secs).map(|secs| secs as i32),
                 enabled: Some(forward.stickiness_secs.is_some()),
             }),
             target_groups: tuples.collect(),

@@ -62,26 +62,26 @@ pub fn parsed(family: Family, action: &wire::Action) -> Result<Forward, ApiError
         return Err(errors::validation(message));
     }
     let stickiness = config.and_then(|config| config.target_group_stickiness_config.as_ref());
-    let stickiness_secs = stickiness.map(stickiness_secs).transpose()?.flatten();
+    let (stickiness_secs, unused_stickiness_secs) = stickiness.map(stickiness_secs).transpose()?.unwrap_or_default();
     if stickiness_secs.is_some() && family == Family::Network {
         return Err(errors::validation("Target group stickiness is for application load balancers"));
     }
-    Ok(Forward { groups, stickiness_secs })
+    Ok(Forward { groups, stickiness_secs, unused_stickiness_secs })
 }
 
-/// How long clients stay with their group. A duration without `Enabled`
-/// means nothing, on AWS as here.
-fn stickiness_secs(config: &wire::TargetGroupStickinessConfig) -> Result<Option<u32>, ApiError> {
+/// How long clients stay with their group, and the duration that was named
+/// although they do not: it means nothing, on AWS as here, and is kept.
+fn stickiness_secs(config: &wire::TargetGroupStickinessConfig) -> Result<(Option<u32>, Option<u32>), ApiError> {
     let duration = config.duration_seconds;
     if let Some(secs) = duration.filter(|secs| !(1..=STICKINESS_SECS_MAX).contains(secs)) {
         let message = format!("The stickiness duration '{secs}' must be between 1 and {STICKINESS_SECS_MAX}");
         return Err(errors::validation(message));
     }
     if config.enabled != Some(true) {
-        return Ok(None);
+        return Ok((None, duration.map(|secs| secs as u32)));
     }
     let secs = duration.ok_or_else(|| errors::missing("TargetGroupStickinessConfig.DurationSeconds"))?;
-    Ok(Some(secs as u32))
+    Ok((Some(secs as u32), None))
 }
 
 /// Whether a forward can stand at a place.

@@ -268,6 +268,14 @@ fn alb_3_4_anomalies() {
     };
     assert_eq!(describe(&mut lab, &["AnomalyDetection"]).expect("good").anomaly_detection, shown("normal", "no"));
     let target = key(&lab);
-    lab.facts(vec![Fact::Proxy(ProxyFact::Anomaly { target, anomalous: true, mitigated: true })]);
-    assert_eq!(describe(&mut lab, &["All"]).expect("good").anomaly_detection, shown("anomalous", "yes"));
+    // While its share grows again, mitigation is in effect for a target that is normal.
+    for (anomalous, mitigated, wanted) in [
+        (true, true, shown("anomalous", "yes")),
+        (false, true, shown("normal", "yes")),
+        (true, false, shown("anomalous", "no")),
+        (false, false, shown("normal", "no")),
+    ] {
+        lab.facts(vec![Fact::Proxy(ProxyFact::Anomaly { target: target.clone(), anomalous, mitigated })]);
+        assert_eq!(describe(&mut lab, &["All"]).expect("good").anomaly_detection, wanted);
+    }
 }

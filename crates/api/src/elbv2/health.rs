@@ -83,10 +83,10 @@ impl Looked<'_> {
             return None;
         }
         let key = targets::key(self.call.tables, row)?;
-        let seen = self.call.state.seen.anomalies.get(&key);
+        let seen = self.call.state.seen.anomalies.get(&key).copied().unwrap_or_default();
         Some(wire::AnomalyDetection {
-            mitigation_in_effect: Some(if seen == Some(&true) { "yes" } else { "no" }.to_string()),
-            result: Some(if seen.is_some() { "anomalous" } else { "normal" }.to_string()),
+            mitigation_in_effect: Some(if seen.mitigated { "yes" } else { "no" }.to_string()),
+            result: Some(if seen.anomalous { "anomalous" } else { "normal" }.to_string()),
         })
     }
 

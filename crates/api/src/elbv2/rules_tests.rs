@@ -286,6 +286,14 @@ fn alb_2_2_weighted_forwards() {
     assert_eq!((config.target_groups.len(), made.actions[0].target_group_arn.as_deref()), (5, None));
     let sticky = config.target_group_stickiness_config.as_ref().expect("always shown");
     assert_eq!((sticky.enabled, sticky.duration_seconds), (Some(true), Some(60)));
+    // A duration without stickiness means nothing, but clients get back what they sent.
+    let mut idle = weighted(&groups[5..], Some(90));
+    let config = idle[0].forward_config.as_mut().expect("a forward");
+    config.target_group_stickiness_config =
+        Some(wire::TargetGroupStickinessConfig { enabled: Some(false), duration_seconds: Some(90) });
+    let kept = scene.create(3, |input| input.actions = idle.clone()).expect("it is in range");
+    let shown = kept.actions[0].forward_config.as_ref().expect("a forward");
+    assert_eq!(shown.target_group_stickiness_config, config_of(&idle));
     for (why, actions) in [
         ("six groups", weighted(&groups, None)),
         ("a day too much", weighted(&groups[..1], Some(604_801))),
@@ -305,6 +313,10 @@ fn alb_2_2_weighted_forwards() {
     let stick = wire::ModifyTargetGroupAttributesInput { target_group_arn: text(&groups[1]), ..stick };
     let err = ask!(scene.lab, Elbv2ModifyTargetGroupAttributes, stick).expect_err("its action is not sticky");
     assert_eq!(err.code, "InvalidLoadBalancerAction");
+}
+
+fn config_of(actions: &[wire::Action]) -> Option<wire::TargetGroupStickinessConfig> {
+    actions[0].forward_config.as_ref()?.target_group_stickiness_config.clone()
 }
 
 /// Transforms: one of each kind, kept by ModifyRule until they are reset.

@@ -6,6 +6,7 @@ use crate::server::Server;
 use elastane_domain::routing::{Action, Family, Listener, LoadBalancer, Snapshot};
 use elastane_domain::rules::{self, RedirectTemplate, RequestParts, RuleSet};
 use elastane_engine::State;
+use elastane_proxy::http::request::normalised_path;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
@@ -82,6 +83,8 @@ struct Asked<'a> {
     question: &'a Question,
     url: &'a Url<'a>,
     host: &'a str,
+    /// The path in the form that rules are written for, where it is another.
+    path: Option<Vec<u8>>,
 }
 
 impl rules::Request for Asked<'_> {
@@ -94,7 +97,7 @@ impl rules::Request for Asked<'_> {
     }
 
     fn path(&self) -> &[u8] {
-        self.url.path.as_bytes()
+        self.path.as_deref().unwrap_or(self.url.path.as_bytes())
     }
 
     fn query(&self) -> Option<&[u8]> {
@@ -131,7 +134,7 @@ pub(super) fn explain(server: &Server, question: &Question) -> Result<Explanatio
     let given = question.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     let host = given.map_or(url.host, |(_, value)| value.split(':').next().unwrap_or(value));
     let set = RuleSet::compile(&listener.rules).map_err(|err| format!("the rules cannot be compiled: {err:?}"))?;
-    let asked = Asked { question, url: &url, host };
+    let asked = Asked { question, url: &url, host, path: normalised_path(url.path.as_bytes()) };
     let mut outcome = Vec::new();
     let verdicts = set.explain(&asked).into_iter().map(|explained| {
         let rule = &listener.rules[explained.index];
@@ -265,6 +268,28 @@ fn standing(state: &State, group: &elastane_domain::routing::TargetGroup) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rules see the path in its normal form, as they do in the data plane.
+    #[test]
+    fn alb_2_1_paths_are_normalised() {
+        for (url, seen) in [
+            ("http://shop.test/a/../b/%7euser", "/b/~user"),
+            ("http://shop.test/a%2fb?x=/../", "/a%2Fb"),
+            ("http://shop.test/plain", "/plain"),
+        ] {
+            let question = Question {
+                url: url.to_string(),
+                method: "GET".to_string(),
+                headers: Vec::new(),
+                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                load_balancer: None,
+            };
+            let parsed = parse(url).unwrap();
+            let path = normalised_path(parsed.path.as_bytes());
+            let asked = Asked { question: &question, url: &parsed, host: parsed.host, path };
+            assert_eq!(rules::Request::path(&asked), seen.as_bytes(), "{url}");
+        }
+    }
 
     /// URLs and their parts; what is none is refused.
     #[test]

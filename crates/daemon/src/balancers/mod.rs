@@ -55,11 +55,11 @@ fn told<T: serde::Serialize>(outcome: Result<T, String>) -> HttpResponse {
     outcome.map_or_else(|why| plain(400, &format!("{why}\n")), |value| json(&value))
 }
 
-/// Has a new process of the data plane take over; answers when it serves.
+/// Has new processes of the data plane take over; answers when they serve.
 async fn upgrade(server: &Server) -> HttpResponse {
     let supervisor = Arc::clone(&server.supervisor);
     match tokio::task::spawn_blocking(move || supervisor.upgrade()).await {
-        Ok(Ok(pid)) => json(&pid),
+        Ok(Ok(pids)) => json(&pids),
         Ok(Err(why)) => plain(500, &format!("{why}\n")),
         Err(_) => plain(500, "the daemon is stopping\n"),
     }

@@ -4,6 +4,7 @@ use crate::server::Server;
 use elastane_domain::routing::{Action, Condition, Family, LoadBalancer, Pattern, Protocol, Rule, Snapshot, Transform};
 use elastane_engine::row::{Target, TargetGroup};
 use elastane_engine::{State, TargetStates};
+use elastane_proxy::remote::Process;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct NodeView {
     pub in_dns: bool,
     /// Whether traffic was shifted away from it.
     pub shifted_away: bool,
+    /// The process of the data plane that serves it; `None` while none is attached.
+    pub process: Option<u32>,
 }
 
 /// A listener.
@@ -110,10 +113,11 @@ pub(super) fn snapshot(server: &Server) -> Arc<Snapshot> {
 pub(super) fn balancers(server: &Server) -> Vec<BalancerView> {
     let snapshot = snapshot(server);
     let engine = server.shell.engine();
-    snapshot.load_balancers.iter().map(|one| balancer(engine.state(), one)).collect()
+    let processes = server.world.proxy.processes();
+    snapshot.load_balancers.iter().map(|one| balancer(engine.state(), &processes, one)).collect()
 }
 
-fn balancer(state: &State, one: &LoadBalancer) -> BalancerView {
+fn balancer(state: &State, processes: &[Process], one: &LoadBalancer) -> BalancerView {
     let zones = state.seen.zones_in_dns.get(&one.arn);
     let node = |node: &elastane_domain::routing::Node| NodeView {
         zone: node.zone.to_string(),
@@ -121,6 +125,10 @@ fn balancer(state: &State, one: &LoadBalancer) -> BalancerView {
         private_address: node.interface.as_ref().map(|(_, address)| address.to_string()).unwrap_or_default(),
         in_dns: zones.is_none_or(|zones| zones.contains(&node.zone)),
         shifted_away: one.options.shifted_away.contains(&node.zone),
+        process: processes
+            .iter()
+            .find(|process| process.share.serves(&node.zone))
+            .and_then(|process| process.hello.as_ref().map(|hello| hello.pid)),
     };
     BalancerView {
         name: name_in(&one.dimension).to_string(),

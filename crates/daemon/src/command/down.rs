@@ -4,7 +4,7 @@ use crate::cli::Down;
 use crate::client::Daemon;
 use crate::command::up::driver_of;
 use crate::data_dir::{DataDir, Problem};
-use crate::supervisor::end_process;
+use crate::supervisor::end_processes;
 use clap::ValueEnum;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ fn without_daemon(data: &DataDir, all: bool, problem: Problem) -> Result<(), Pro
     let Ok(lock) = data.lock() else { return Err(problem) };
     let Some(driver) = driver_of(data)?.filter(|_| all) else {
         // The data plane outlives a daemon that was killed.
-        end_process(data).map_err(|err| Problem::because("the data plane does not end", err))?;
+        end_processes(data).map_err(|err| Problem::because("the data plane does not end", err))?;
         elastane_host::sweep(data.path());
         return Err(problem);
     };

@@ -8,7 +8,7 @@ use crate::data_dir::{DataDir, Problem};
 use clap::Args;
 use elastane_domain::id::VpcId;
 use elastane_host::NetworkSockets;
-use elastane_proxy::remote::{self, Parts, Service};
+use elastane_proxy::remote::{self, Parts, Service, Share};
 use elastane_proxy::{Connector, ProxyConfig, Transport, Way};
 use std::io;
 use std::net::SocketAddrV4;
@@ -25,6 +25,9 @@ pub struct Proxy {
     /// Take over from the process that runs: it hands its listening sockets over and finishes what it has.
     #[arg(long)]
     pub take_over: bool,
+    /// Which of how many processes it is, such as 1/2: it listens on the addresses of its zones.
+    #[arg(long, value_name = "NUMBER/COUNT", default_value_t)]
+    pub share: Share,
     /// VPCs are networks of their own, and this process shares the namespaces of the daemon that made them.
     #[arg(long, hide = true)]
     pub sandbox: bool,
@@ -45,6 +48,7 @@ pub fn run(proxy: &Proxy) -> Result<(), Problem> {
         version: env!("CARGO_PKG_VERSION").to_string(),
         build,
         take_over: proxy.take_over,
+        share: proxy.share,
     };
     let connector = NetworkConnector(NetworkSockets::new(data.path(), proxy.sandbox));
     let make = |parts: Parts| ProxyConfig {

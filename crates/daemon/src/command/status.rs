@@ -29,7 +29,12 @@ fn render(status: &admin::Status) -> String {
     if let Some(dns) = &daemon.dns {
         out.push_str(&format!("names of load balancers: {dns}\n"));
     }
-    out.push_str(&data_plane(&status.proxy));
+    match status.proxies.as_slice() {
+        [] | [_] => out.push_str(&data_plane("data plane", &status.proxy)),
+        several => {
+            several.iter().for_each(|one| out.push_str(&data_plane(&format!("data plane {}", one.share), one)));
+        }
+    }
     let groups = status.groups.iter().map(|group| {
         let (min, desired, max) = group.size;
         let size = format!("{min}/{desired}/{max}");
@@ -70,13 +75,13 @@ fn render(status: &admin::Status) -> String {
     out
 }
 
-fn data_plane(proxy: &admin::ProxyStatus) -> String {
+fn data_plane(name: &str, proxy: &admin::ProxyStatus) -> String {
     let trouble = if proxy.trouble.is_empty() { String::new() } else { format!(" ({})", proxy.trouble) };
     match proxy.pid {
         Some(pid) => {
-            format!("data plane: process {pid}, {}, routing generation {}{trouble}\n", proxy.version, proxy.generation)
+            format!("{name}: process {pid}, {}, routing generation {}{trouble}\n", proxy.version, proxy.generation)
         }
-        None => format!("data plane: no process is attached{trouble}\n"),
+        None => format!("{name}: no process is attached{trouble}\n"),
     }
 }
 
@@ -117,6 +122,7 @@ mod tests {
         admin::Status {
             daemon,
             proxy: admin::ProxyStatus::default(),
+            proxies: Vec::new(),
             now: String::new(),
             instances: Vec::new(),
             groups: Vec::new(),

@@ -12,10 +12,11 @@ use crate::dns::NameServer;
 use crate::instance_credentials::InstanceSecrets;
 use crate::instance_identity::Signer;
 use crate::server::{Server, serve};
-use crate::shell::{self, Shell};
+use crate::shell;
 use crate::store::RedbStore;
 use crate::supervisor::Supervisor;
 use crate::telemetry;
+use crate::webhook::{Target, Webhook};
 use crate::world::{RealWorld, RowMetadata};
 use elastane_domain::machine::HostFact;
 use elastane_engine::network::AddressPlan;
@@ -132,9 +133,12 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     let endpoint = listener.local_addr().map_err(|err| Problem::because("the listener has no address", err))?;
     let secrets = Arc::new(InstanceSecrets::open(data)?);
     let metadata = RowMetadata { shell: shell.clone(), secrets: secrets.clone(), signer: Signer::open(data)? };
-    let world = open_world(data, &entered, metadata, up.internet)?;
+    if let Some(target) = &up.webhook {
+        target.check(up.webhook_anywhere).await?;
+    }
+    let world = open_world(data, &entered, metadata, up)?;
     let names = name_server(up).await?;
-    let supervisor = Arc::new(supervise(data, &entered, &shell, &world)?);
+    let supervisor = Arc::new(Supervisor::start(data, entered.make.is_sandbox(), world.proxy.clone())?);
     let about = About {
         version: env!("CARGO_PKG_VERSION").to_string(),
         endpoint: format!("http://{endpoint}"),
@@ -219,6 +223,7 @@ fn engine_config(up: &Up, data: &DataDir, entered: &Entered, entropy: [u8; 32]) 
         entropy: Some(Entropy::new(entropy)),
         authority: Some(authority::open(data)?),
         vcpu_millicores: ((share * 1000.0) as u32).max(1),
+        webhook: up.webhook.is_some(),
         ..Config::default()
     })
 }
@@ -248,7 +253,7 @@ fn open_world(
     data: &DataDir,
     entered: &Entered,
     metadata: RowMetadata,
-    internet: bool,
+    up: &Up,
 ) -> Result<Arc<RealWorld>, Problem> {
     let shell = metadata.shell.clone();
     let source = Arc::new(metadata);
@@ -261,19 +266,16 @@ fn open_world(
             tell_network_problem(&fact);
             facts.send(Fact::Host(fact));
         }),
-        internet,
+        internet: up.internet,
     })
     .map_err(|err| Problem::because("cannot look after instances", err))?;
     let host = Arc::new(host);
-    let proxy = Arc::new(RemoteProxy::new(shell.clock().settings()));
-    Ok(Arc::new(RealWorld { host, proxy, host_names: Arc::default(), data: data.path().to_path_buf() }))
-}
-
-/// Looks after the data plane's process, whose facts go to the shell.
-fn supervise(data: &DataDir, entered: &Entered, shell: &Shell, world: &RealWorld) -> Result<Supervisor, Problem> {
     let facts = shell.facts();
     let sink = Arc::new(move |fact| facts.send(Fact::Proxy(fact)));
-    Supervisor::start(data, entered.make.is_sandbox(), world.proxy.clone(), sink)
+    let proxy = Arc::new(RemoteProxy::new(shell.clock().settings(), up.proxies, sink));
+    let deliver = |target: &Target| Webhook::start(target.clone(), up.webhook_anywhere, shell.facts());
+    let webhook = up.webhook.as_ref().map(deliver);
+    Ok(Arc::new(RealWorld { host, proxy, host_names: Arc::default(), data: data.path().to_path_buf(), webhook }))
 }
 
 /// A network that is not as planned may let pass what nobody allowed: said aloud at once.

@@ -153,8 +153,8 @@ pub struct AlarmRule {
     pub treat_missing: MissingData,
     /// Period.
     pub period: Span,
-    /// Statistic or ExtendedStatistic.
-    pub statistic: Statistic,
+    /// Statistic or ExtendedStatistic; none for metric math.
+    pub statistic: Option<Statistic>,
     /// EvaluateLowSampleCountPercentile, as given.
     #[serde(default)]
     pub low_samples: Option<LowSamples>,
@@ -200,7 +200,7 @@ impl AlarmRule {
     /// "Percentile-based CloudWatch alarms and low data samples").
     fn is_too_thin(&self, datapoint: &Datapoint) -> bool {
         match (self.low_samples, self.statistic) {
-            (Some(LowSamples::Ignore), Statistic::Percentile(percent)) => {
+            (Some(LowSamples::Ignore), Some(Statistic::Percentile(percent))) => {
                 let fraction = percent.fraction();
                 datapoint.samples < 10.0 / fraction.min(1.0 - fraction)
             }
@@ -250,12 +250,24 @@ pub fn evaluation_window(rule: &AlarmRule, now: Time) -> (Time, Time) {
 /// first, filled from samples stamped with their period's start
 /// (`MetricStore::distributions` over `evaluation_window` with the alarm's period).
 pub fn window(rule: &AlarmRule, start: Time, samples: &[(Time, Distribution)]) -> Vec<Option<Datapoint>> {
+    let datapoint = |(at, samples): &(Time, Distribution)| {
+        let value = rule.statistic.unwrap_or(Statistic::Average).of(samples)?;
+        Some(Datapoint { at: *at, value, samples: samples.set().count })
+    };
+    slots(rule, start, samples.iter().filter_map(datapoint))
+}
+
+/// The window of values that metric math computed.
+pub fn window_of_values(rule: &AlarmRule, start: Time, points: &[(Time, f64)]) -> Vec<Option<Datapoint>> {
+    slots(rule, start, points.iter().map(|(at, value)| Datapoint { at: *at, value: *value, samples: 1.0 }))
+}
+
+fn slots(rule: &AlarmRule, start: Time, datapoints: impl Iterator<Item = Datapoint>) -> Vec<Option<Datapoint>> {
     let mut slots = vec![None; rule.needed() + EXTRA_PERIODS as usize];
-    for (at, samples) in samples {
-        let index = (*at - start).millis().div_euclid(rule.period.millis().max(1));
+    for datapoint in datapoints {
+        let index = (datapoint.at - start).millis().div_euclid(rule.period.millis().max(1));
         if let Some(slot) = usize::try_from(index).ok().and_then(|index| slots.get_mut(index)) {
-            let datapoint = |value| Datapoint { at: *at, value, samples: samples.set().count };
-            *slot = rule.statistic.of(samples).map(datapoint);
+            *slot = Some(datapoint);
         }
     }
     slots
@@ -309,7 +321,9 @@ fn state(rule: &AlarmRule, real: &[(usize, &Datapoint)], current: AlarmState) ->
 
 /// Whether the actions of the state `new` are due: after a transition, and
 /// for Auto Scaling actions again every minute while the state lasts.
-/// `last_action_at` is when they last ran in this state.
+/// `last_action_at` is the moment of the evaluation by which they last ran in
+/// this state, and `now` that of this one; both as planned, so that an
+/// evaluation that is late by a little does not put the next one off.
 pub fn action_due(
     old: AlarmState,
     new: AlarmState,

@@ -130,7 +130,7 @@ fn java_double(value: f64) -> String {
 /// What StateReasonData is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReasonData {
-    statistic: Statistic,
+    statistic: Option<Statistic>,
     period: Span,
     threshold: f64,
     /// Oldest first.
@@ -147,9 +147,10 @@ impl ReasonData {
         }
     }
 
-    /// The value of the newest datapoint: what policies that the alarm calls work with.
-    pub fn newest_value(&self) -> Option<f64> {
-        self.datapoints.last().map(|datapoint| datapoint.value)
+    /// The values of the datapoints that were evaluated, the newest last: what
+    /// policies that the alarm calls work with.
+    pub fn values(&self) -> Vec<f64> {
+        self.datapoints.iter().map(|datapoint| datapoint.value).collect()
     }
 
     /// StateReasonData: JSON text; `query_date` is when the alarm was evaluated.
@@ -162,8 +163,8 @@ impl ReasonData {
         push(
             &mut out,
             format_args!(
-                ",\"statistic\":\"{}\",\"period\":{},\"recentDatapoints\":[{}],\"threshold\":{},\"evaluatedDatapoints\":[",
-                self.statistic.name(),
+                "{},\"period\":{},\"recentDatapoints\":[{}],\"threshold\":{},\"evaluatedDatapoints\":[",
+                self.statistic.map_or_else(String::new, |statistic| format!(",\"statistic\":\"{}\"", statistic.name())),
                 self.period.seconds(),
                 recent.join(","),
                 number(self.threshold),

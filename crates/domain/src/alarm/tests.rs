@@ -14,7 +14,7 @@ fn rule(n: u32, m: Option<u32>, treat_missing: MissingData) -> AlarmRule {
         datapoints_to_alarm: m,
         treat_missing,
         period: Span::from_mins(1),
-        statistic: Statistic::Average,
+        statistic: Some(Statistic::Average),
         low_samples: None,
     }
 }
@@ -181,7 +181,7 @@ fn cloudwatch_5_6_reasons_of_missing_data() {
 #[test]
 fn cloudwatch_5_6_reason_data() {
     let verdict = evaluate(&rule(2, None, MissingData::Missing), &pictured("- X - X"), AlarmState::Ok);
-    assert_eq!(verdict.reason_data.newest_value(), Some(6.0));
+    assert_eq!(verdict.reason_data.values().last(), Some(&6.0));
     assert_eq!(
         verdict.reason_data.json(Time(1_664_131_980_300)),
         "{\"version\":\"1.0\",\"queryDate\":\"2022-09-25T18:53:00.300+0000\",\

@@ -1,7 +1,7 @@
 //! Which members have become unhealthy (EC2 Auto Scaling User Guide, "Health
 //! checks for instances").
 
-use super::{GroupView, Member, UnhealthyCause};
+use super::{GroupView, Member, Process, UnhealthyCause};
 use crate::id::InstanceId;
 use crate::lifecycle::LifecycleState;
 use crate::time::Time;
@@ -10,8 +10,12 @@ use crate::time::Time;
 /// not running is unhealthy at once; a failing status or target-group check
 /// counts only for a member in service whose grace period has ended. Members
 /// that carry a mark are left out: the mark stays. Marks of
-/// SetInstanceHealth are made by the API, not here.
+/// SetInstanceHealth are made by the API, not here. While HealthCheck is
+/// suspended nothing is marked.
 pub fn examine(view: &GroupView, now: Time) -> Vec<(InstanceId, UnhealthyCause)> {
+    if view.suspends(Process::HealthCheck) {
+        return Vec::new();
+    }
     view.counted()
         .filter(|member| member.marked_unhealthy.is_none())
         .filter_map(|member| cause(view, member, now).map(|cause| (member.instance.clone(), cause)))

@@ -8,8 +8,10 @@
 //! launch into a Pending member and each terminated one into Terminating, and
 //! plans again until the plan is empty.
 
+mod balance;
 mod health;
 mod plan;
+mod replace;
 mod settings;
 mod victim;
 mod why;
@@ -23,8 +25,10 @@ pub use why::{DesiredChange, Why, launch_description, launch_failed_description,
 use crate::capacity::Bounds;
 use crate::id::{GroupName, InstanceId, LaunchTemplateId, Zone};
 use crate::lifecycle::{InstanceState, LifecycleState};
+use crate::mixed::{Distribution, Market};
 use crate::time::{Span, Time};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Everything about a group that its plan depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +56,20 @@ pub struct GroupView {
     pub default_instance_warmup: Option<Span>,
     /// The launch template that new instances are launched from.
     pub current_launch_template: Option<LaunchTemplateId>,
+    /// The launch configuration that new instances are launched from.
+    pub current_launch_configuration: Option<String>,
+    /// How a group with mixed instances buys them.
+    pub distribution: Option<Distribution>,
+    /// The largest weight that an instance of the group has or may have, at least 1.
+    pub heaviest: u32,
+    /// Suspended processes.
+    pub suspended: BTreeSet<Process>,
+    /// InstanceMaintenancePolicy.
+    pub maintenance: Option<Maintenance>,
+    /// MaxInstanceLifetime.
+    pub max_lifetime: Option<Span>,
+    /// What the active instance refresh wants, if there is one.
+    pub refresh: Option<RefreshView>,
     /// No launch is planned before this time: launches have been failing.
     pub launch_backoff_until: Option<Time>,
     /// The group is being deleted: every instance goes, protected ones too.
@@ -83,8 +101,36 @@ pub struct Member {
     /// state `InService` reports it unhealthy. Initial, draining and unused
     /// are not unhealthy.
     pub elb: Option<bool>,
+    /// Every target group that counts for its health has found it healthy, or
+    /// none counts: it has passed its first checks.
+    pub checked: bool,
     /// What it was launched from.
     pub launch_template_version: Option<(LaunchTemplateId, u64)>,
+    /// The launch configuration that it was launched from, and when that was made.
+    pub launch_configuration: Option<(String, Time)>,
+    /// WeightedCapacity: what it counts for, at least 1.
+    pub weight: u32,
+    /// How it was bought.
+    pub market: Market,
+    /// How badly it fits the allocation strategy: the largest goes first.
+    pub misfit: u32,
+    /// A spot instance that EC2 recommends to replace, in a group with CapacityRebalance.
+    pub at_risk: bool,
+}
+
+/// What an instance refresh wants of the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefreshView {
+    /// The counted members that are to be replaced and may go.
+    pub old: BTreeSet<InstanceId>,
+    /// So much capacity may still be replaced up to the next checkpoint; zero is a pause.
+    pub limit: u32,
+    /// MinHealthyPercentage.
+    pub min_percent: u32,
+    /// MaxHealthyPercentage; `None` terminates and launches at the same time.
+    pub max_percent: Option<u32>,
+    /// InstanceWarmup.
+    pub warmup: Span,
 }
 
 /// Why a member is unhealthy.
@@ -113,15 +159,21 @@ pub enum TerminationPolicy {
     OldestLaunchTemplate,
     /// The instance whose next full hour since its launch is nearest.
     ClosestToNextInstanceHour,
+    /// Instances of another launch configuration, then of the oldest.
+    OldestLaunchConfiguration,
+    /// The instance that fits the allocation strategy worst.
+    AllocationStrategy,
 }
 
 impl TerminationPolicy {
-    /// Every policy that is implemented.
-    pub const ALL: [TerminationPolicy; 5] = [
+    /// Every policy but a function of one's own.
+    pub const ALL: [TerminationPolicy; 7] = [
+        TerminationPolicy::AllocationStrategy,
         TerminationPolicy::ClosestToNextInstanceHour,
         TerminationPolicy::Default,
         TerminationPolicy::NewestInstance,
         TerminationPolicy::OldestInstance,
+        TerminationPolicy::OldestLaunchConfiguration,
         TerminationPolicy::OldestLaunchTemplate,
     ];
 
@@ -133,10 +185,12 @@ impl TerminationPolicy {
             TerminationPolicy::NewestInstance => "NewestInstance",
             TerminationPolicy::OldestLaunchTemplate => "OldestLaunchTemplate",
             TerminationPolicy::ClosestToNextInstanceHour => "ClosestToNextInstanceHour",
+            TerminationPolicy::OldestLaunchConfiguration => "OldestLaunchConfiguration",
+            TerminationPolicy::AllocationStrategy => "AllocationStrategy",
         }
     }
 
-    /// The policy that AWS calls `name`; `None` also for AWS's policies that are not implemented.
+    /// The policy that AWS calls `name`.
     pub fn from_name(name: &str) -> Option<TerminationPolicy> {
         TerminationPolicy::ALL.into_iter().find(|policy| policy.name() == name)
     }
@@ -154,7 +208,8 @@ pub struct Plan {
 /// One step of a plan. Each is one scaling activity.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Launch one instance.
+    /// Launch one unit of capacity: one instance, or with weights as many as
+    /// make up the units of a plan in a zone.
     Launch {
         /// Where.
         zone: Zone,
@@ -193,6 +248,16 @@ impl GroupView {
         if self.deleting { 0 } else { self.bounds.clamp(self.desired) }
     }
 
+    /// The capacity that there is, in units: what the counted members weigh.
+    pub fn capacity(&self) -> u32 {
+        units(self.counted())
+    }
+
+    /// Whether a process is suspended.
+    pub fn suspends(&self, process: Process) -> bool {
+        self.suspended.contains(&process)
+    }
+
     /// The members that count as capacity.
     pub fn counted(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.lifecycle.counts_as_capacity())
@@ -203,16 +268,29 @@ impl GroupView {
     /// warm-up or a launch back-off ends.
     pub fn wake(&self, now: Time) -> Option<Time> {
         let warmup = self.default_instance_warmup.unwrap_or_default();
+        let refresh = self.refresh.as_ref().map_or(warmup, |refresh| refresh.warmup);
+        let lifetimes =
+            self.max_lifetime.into_iter().flat_map(|most| self.counted().map(move |member| member.launched_at + most));
         self.counted()
             .filter_map(|member| member.in_service_since)
-            .flat_map(|since| [since + self.health_grace, since + warmup])
+            .flat_map(|since| [since + self.health_grace, since + warmup, since + refresh])
             .chain(self.launch_backoff_until)
+            .chain(lifetimes)
             .filter(|time| *time > now)
             .min()
     }
 }
 
+/// What members weigh together.
+fn units<'a>(members: impl IntoIterator<Item = &'a Member>) -> u32 {
+    members.into_iter().fold(0, |sum, member| sum.saturating_add(member.weight))
+}
+
+#[cfg(test)]
+mod depth_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod replace_tests;
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,23 @@
 //! The next step of a group: an ordered list of methods, of which the first
 //! with work wins the round. Replace the unhealthy; follow desired (which
-//! meets the minimum too, as what is wanted is never below it); balance the
-//! zones.
+//! meets the minimum too, as what is wanted is never below it); go on with
+//! the instance refresh; replace spot instances at risk; balance purchase
+//! options, then zones; replace what has lived too long.
 //!
-//! Invariants: a plan never raises the capacity above what is wanted, except
-//! when balancing zones, and then by at most a tenth of MaxSize or one; never
+//! Capacity is counted in units, which are instances unless they have
+//! weights. Invariants: a plan never raises the capacity above what is wanted,
+//! except to launch before it terminates (balancing: by at most a tenth of
+//! MaxSize or one; replacing: as far as the percentages say, or one); never
 //! takes the instances in service below what is wanted while others are still
-//! being launched, unless they are unhealthy.
+//! being launched, unless they are replaced. A suspended process does nothing
+//! here (autoscaling.md 6).
 
 use super::victim::{Draw, Victims};
-use super::{Action, Blocked, GroupView, Member, Plan, UnhealthyCause, Why};
+use super::{Action, Blocked, GroupView, Member, Plan, Process, Why, units};
 use crate::id::Zone;
 use crate::lifecycle::LifecycleState;
 use crate::scaling::warming;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use std::collections::BTreeMap;
 
 /// One commit must stay short, so one plan launches at most this many.
@@ -25,54 +29,59 @@ pub const TERMINATE_BATCH_MAX: u32 = 100;
 /// A tenth of the group is replaced at a time, when its instances still run
 /// (EC2 Auto Scaling User Guide, "Health checks"), and capacity may go a tenth
 /// above MaxSize when zones are balanced.
-const TENTH: u32 = 10;
+pub(super) const TENTH: u32 = 10;
 
 /// What to do next, at most `LAUNCH_BATCH_MAX` launches and
 /// `TERMINATE_BATCH_MAX` terminations; plan again once they are recorded.
 /// `draw` decides where AWS decides at random.
 pub fn plan(view: &GroupView, now: Time, draw: u64) -> Plan {
-    let round = Round::new(view, now);
+    let round = Round::new(view, now, Draw::new(draw));
     if view.deleting {
         return round.delete();
     }
-    let replaced = round.replace_unhealthy();
-    if !replaced.actions.is_empty() {
-        return replaced;
+    let methods = [
+        Round::replace_unhealthy,
+        Round::follow_wanted,
+        Round::refresh,
+        Round::replace_at_risk,
+        Round::balance_markets,
+        Round::balance_zones,
+        Round::replace_overaged,
+    ];
+    for (place, method) in methods.into_iter().enumerate() {
+        let plan = method(&round);
+        // Replacing waits for nothing: what desired asks for comes before it.
+        if !plan.actions.is_empty() || (plan.blocked.is_some() && place > 0) {
+            return plan;
+        }
     }
-    let followed = round.follow_wanted(Draw::new(draw));
-    if !followed.actions.is_empty() || followed.blocked.is_some() {
-        return followed;
-    }
-    round.balance_zones()
-}
-
-/// Capacity as a count of things; more than four billion do not fit in memory.
-fn count<T>(items: impl Iterator<Item = T>) -> u32 {
-    u32::try_from(items.count()).unwrap_or(u32::MAX)
+    Plan::default()
 }
 
 /// The view, with what all methods need of it.
-struct Round<'a> {
-    view: &'a GroupView,
-    now: Time,
-    wanted: u32,
-    counted: u32,
+pub(super) struct Round<'a> {
+    pub(super) view: &'a GroupView,
+    pub(super) now: Time,
+    pub(super) draw: Draw,
+    pub(super) wanted: u32,
+    pub(super) counted: u32,
     backoff_until: Option<Time>,
 }
 
 impl<'a> Round<'a> {
-    fn new(view: &'a GroupView, now: Time) -> Round<'a> {
+    fn new(view: &'a GroupView, now: Time, draw: Draw) -> Round<'a> {
         Round {
             view,
             now,
+            draw,
             wanted: view.wanted(),
-            counted: count(view.counted()),
+            counted: view.capacity(),
             backoff_until: view.launch_backoff_until.filter(|until| now < *until),
         }
     }
 
-    fn unhealthy(&self) -> impl Iterator<Item = (&'a Member, UnhealthyCause)> {
-        self.view.counted().filter_map(|member| Some((member, member.marked_unhealthy?)))
+    pub(super) fn suspends(&self, process: Process) -> bool {
+        self.view.suspends(process)
     }
 
     fn delete(&self) -> Plan {
@@ -83,60 +92,13 @@ impl<'a> Round<'a> {
         Plan { actions: actions.collect(), blocked: None }
     }
 
-    /// Terminates unhealthy members and launches as many in the same round,
-    /// as far as the group wants them replaced. Those that do not run, or that
-    /// a user called unhealthy, go at once. The others go a tenth of the group
-    /// at a time, each batch after the one before it is in service and warm,
-    /// and not while launches fail: they may still do some work.
-    fn replace_unhealthy(&self) -> Plan {
-        let at_once = |cause| matches!(cause, UnhealthyCause::Ec2State | UnhealthyCause::User);
-        let surplus = self.counted.saturating_sub(self.wanted);
-        let mut paced_left = surplus + if self.backoff_until.is_some() { 0 } else { self.pace() };
-        let (now_ones, others): (Vec<_>, Vec<_>) = self.unhealthy().partition(|(_, cause)| at_once(*cause));
-        paced_left = paced_left.saturating_sub(count(now_ones.iter()).min(surplus));
-        let chosen: Vec<(&Member, UnhealthyCause)> = now_ones
-            .into_iter()
-            .chain(others.into_iter().take(paced_left as usize))
-            .take(TERMINATE_BATCH_MAX as usize)
-            .collect();
-
-        let mut zones = self.zone_counts();
-        for (member, _) in &chosen {
-            zones.entry(&member.zone).and_modify(|count| *count -= 1);
-        }
-        let going = count(chosen.iter());
-        let replacements = self.wanted.saturating_sub(self.counted - going).min(going);
-        let mut actions: Vec<Action> = chosen
-            .iter()
-            .map(|(member, cause)| Action::Terminate { instance: member.instance.clone(), why: Why::Unhealthy(*cause) })
-            .collect();
-        let blocked = if replacements == 0 { None } else { self.launch_obstacle() };
-        if blocked.is_none() {
-            actions.extend(self.launches(replacements, &mut zones, &Why::Replacement));
-        }
-        Plan { actions, blocked }
-    }
-
-    /// How many instances that still run may be replaced now. What the group
-    /// lacks counts as being replaced: where launches fail again and again, it
-    /// must not lose one more instance with each attempt.
-    fn pace(&self) -> u32 {
-        let warmup = self.view.default_instance_warmup.unwrap_or_default();
-        let under_way = self.view.counted().filter(|member| {
-            member.marked_unhealthy.is_none()
-                && (member.lifecycle == LifecycleState::Pending || warming(member.in_service_since, warmup, self.now))
-        });
-        let lacking = self.wanted.saturating_sub(self.counted);
-        (self.wanted / TENTH).max(1).saturating_sub(count(under_way) + lacking)
-    }
-
-    fn follow_wanted(&self, draw: Draw) -> Plan {
+    fn follow_wanted(&self) -> Plan {
         if self.counted < self.wanted {
-            return self.scale_out();
+            return if self.suspends(Process::Launch) { Plan::default() } else { self.scale_out() };
         }
         // An unhealthy surplus has gone before: this one is healthy.
         let surplus = self.counted - self.wanted;
-        if surplus > 0 { self.scale_in(surplus, draw) } else { Plan::default() }
+        if surplus == 0 || self.suspends(Process::Terminate) { Plan::default() } else { self.scale_in(surplus) }
     }
 
     fn scale_out(&self) -> Plan {
@@ -148,73 +110,68 @@ impl<'a> Round<'a> {
         Plan { actions: self.launches(launches, &mut self.zone_counts(), &why), blocked: None }
     }
 
-    fn scale_in(&self, surplus: u32, draw: Draw) -> Plan {
-        let in_service = count(self.view.counted().filter(|member| serves(member)));
+    /// Takes the surplus: what is being replaced first, as a replacement that
+    /// was launched before may have made it.
+    fn scale_in(&self, surplus: u32) -> Plan {
+        let outgoing: Vec<&Member> = self.view.counted().filter(|member| self.outgoing(member).is_some()).collect();
+        if outgoing.is_empty() {
+            return self.scale_in_healthy(surplus);
+        }
+        let staying = self.view.counted().filter(|member| self.outgoing(member).is_none());
+        let warmup = self.view.refresh.as_ref().map_or(self.warmup(), |refresh| refresh.warmup.max(self.warmup()));
+        let ready = units(staying.filter(|member| self.ready(member, warmup)));
+        let replaced = units(outgoing.iter().copied());
+        let allowed = surplus.min((ready + replaced).saturating_sub(self.wanted));
+        let chosen = self.choose(outgoing, allowed);
+        if chosen.is_empty() && surplus > replaced {
+            return self.scale_in_healthy(surplus - replaced);
+        }
+        let why = |member: &Member| self.outgoing(member).expect("only outgoing ones are candidates");
+        Plan { actions: terminations(&chosen, why), blocked: None }
+    }
+
+    fn scale_in_healthy(&self, surplus: u32) -> Plan {
+        let in_service = units(self.view.counted().filter(|member| serves(member)));
         let allowed = surplus.min(in_service.saturating_sub(self.wanted)).min(TERMINATE_BATCH_MAX);
-        let mut victims = Victims::new(self.view, self.now, draw);
-        let chosen: Vec<&Member> = std::iter::from_fn(|| victims.next()).take(allowed as usize).collect();
+        let candidates: Vec<&Member> = self
+            .view
+            .counted()
+            .filter(|member| serves(member) && !member.protected && self.outgoing(member).is_none())
+            .collect();
+        let protected = candidates.is_empty();
+        let chosen = self.choose(candidates, allowed);
         let blocked = if !chosen.is_empty() {
             None
         } else if allowed == 0 {
             Some(Blocked::Launching)
         } else {
-            Some(Blocked::AllProtected)
+            // Instances that weigh more than the surplus stay.
+            protected.then_some(Blocked::AllProtected)
         };
-        let why = Why::AboveDesired { from: self.counted, to: self.counted - count(chosen.iter()) };
-        let actions = chosen
-            .into_iter()
-            .map(|member| Action::Terminate { instance: member.instance.clone(), why: why.clone() })
-            .collect();
-        Plan { actions, blocked }
+        let why = Why::AboveDesired { from: self.counted, to: self.counted - units(chosen.iter().copied()) };
+        Plan { actions: terminations(&chosen, |_| why.clone()), blocked }
     }
 
-    /// Launches in the emptiest zone for as long as another zone has an
-    /// instance that may go and at least two more instances, or is not
-    /// enabled any more. The surplus then goes by scale-in, which takes it
-    /// from the fullest zone once the new ones are in service. Only a group
-    /// that is otherwise at rest is balanced.
-    fn balance_zones(&self) -> Plan {
-        let at_rest = self.view.counted().all(serves);
-        if self.counted != self.wanted || !at_rest || self.launch_obstacle().is_some() {
-            return Plan::default();
+    /// Victims of the termination policies, that weigh at most `allowed` together.
+    pub(super) fn choose(&self, candidates: Vec<&'a Member>, mut allowed: u32) -> Vec<&'a Member> {
+        let mut victims = Victims::new(self.view, self.now, self.draw, candidates);
+        let mut chosen = Vec::new();
+        while allowed > 0 && chosen.len() < TERMINATE_BATCH_MAX as usize {
+            let Some(member) = victims.next(allowed) else { break };
+            allowed -= member.weight;
+            chosen.push(member);
         }
-        let mut zones = self.zone_counts();
-        let mut movable: BTreeMap<&Zone, u32> = BTreeMap::new();
-        for member in self.view.counted().filter(|member| !member.protected) {
-            *movable.entry(&member.zone).or_default() += 1;
-        }
-        let limit = (self.view.bounds.max / TENTH).clamp(1, LAUNCH_BATCH_MAX);
-        let mut actions = Vec::new();
-        while count(actions.iter()) < limit {
-            let Some(emptiest) = self.emptiest(&zones, &self.view.without_capacity) else {
-                break;
-            };
-            let least = zones.get(emptiest).copied().unwrap_or(0);
-            let overfull = |zone: &Zone| !self.view.zones.contains(zone) || zones[zone] > least + 1;
-            let Some(from) = movable
-                .iter()
-                .filter(|(zone, left)| **left > 0 && overfull(zone))
-                .map(|(zone, _)| *zone)
-                .max_by_key(|zone| (!self.view.zones.contains(zone), zones[*zone]))
-            else {
-                break;
-            };
-            movable.entry(from).and_modify(|left| *left -= 1);
-            zones.entry(from).and_modify(|count| *count -= 1);
-            *zones.entry(emptiest).or_default() += 1;
-            actions.push(Action::Launch { zone: emptiest.clone(), why: Why::Rebalance });
-        }
-        Plan { actions, blocked: None }
+        chosen
     }
 
-    fn launch_obstacle(&self) -> Option<Blocked> {
+    pub(super) fn launch_obstacle(&self) -> Option<Blocked> {
         if self.view.zones.is_empty() {
             return Some(Blocked::NoZone);
         }
         self.backoff_until.map(|until| Blocked::LaunchBackoff { until })
     }
 
-    fn launches(&self, number: u32, zones: &mut BTreeMap<&'a Zone, u32>, why: &Why) -> Vec<Action> {
+    pub(super) fn launches(&self, number: u32, zones: &mut BTreeMap<&'a Zone, u32>, why: &Why) -> Vec<Action> {
         let mut actions = Vec::new();
         for _ in 0..number.min(LAUNCH_BATCH_MAX) {
             let Some(zone) = self.emptiest(zones, &[]) else {
@@ -228,14 +185,30 @@ impl<'a> Round<'a> {
 
     /// The enabled zone with the fewest instances, the first of these, that is
     /// none of `except`.
-    fn emptiest(&self, zones: &BTreeMap<&'a Zone, u32>, except: &[Zone]) -> Option<&'a Zone> {
+    pub(super) fn emptiest(&self, zones: &BTreeMap<&'a Zone, u32>, except: &[Zone]) -> Option<&'a Zone> {
         let enabled = self.view.zones.iter().filter(|zone| !except.contains(zone));
         enabled.min_by_key(|zone| zones.get(zone).copied().unwrap_or(0))
     }
 
-    fn zone_counts(&self) -> BTreeMap<&'a Zone, u32> {
+    pub(super) fn zone_counts(&self) -> BTreeMap<&'a Zone, u32> {
         zone_counts(self.view)
     }
+
+    /// DefaultInstanceWarmup, zero without one.
+    pub(super) fn warmup(&self) -> Span {
+        self.view.default_instance_warmup.unwrap_or_default()
+    }
+
+    /// Whether a member does the group's work, has passed its first health
+    /// checks and is warm: another may go because of it.
+    pub(super) fn ready(&self, member: &Member, warmup: Span) -> bool {
+        serves(member) && member.checked && !warming(member.in_service_since, warmup, self.now)
+    }
+}
+
+/// One termination for each of `chosen`.
+pub(super) fn terminations(chosen: &[&Member], why: impl Fn(&Member) -> Why) -> Vec<Action> {
+    chosen.iter().map(|member| Action::Terminate { instance: member.instance.clone(), why: why(member) }).collect()
 }
 
 /// Whether a member does the group's work.
@@ -243,11 +216,11 @@ pub(super) fn serves(member: &Member) -> bool {
     member.lifecycle == LifecycleState::InService && member.marked_unhealthy.is_none()
 }
 
-/// The instances that count as capacity, by zone.
+/// The capacity that counts, by zone.
 pub(super) fn zone_counts(view: &GroupView) -> BTreeMap<&Zone, u32> {
     let mut counts = BTreeMap::new();
     for member in view.counted() {
-        *counts.entry(&member.zone).or_default() += 1;
+        *counts.entry(&member.zone).or_default() += member.weight;
     }
     counts
 }

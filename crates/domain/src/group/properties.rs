@@ -2,6 +2,7 @@
 
 use super::tests::{group, member};
 use super::*;
+use crate::mixed::{Distribution, OnDemandStrategy, SpotStrategy, on_demand_units};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NOW: Time = Time(1_767_261_600_000);
@@ -40,7 +41,10 @@ fn random_member(random: &mut Random, index: u64) -> Member {
         protected: random.one_in(4),
         ec2: if random.one_in(12) { InstanceState::Terminated } else { InstanceState::Running },
         elb: Some(!random.one_in(8)),
+        checked: !random.one_in(10),
         launch_template_version: Some(("lt-1".into(), random.below(3))),
+        market: if random.one_in(3) { Market::Spot } else { Market::OnDemand },
+        at_risk: random.one_in(15),
         ..member(&format!("i-{index}"), zone)
     }
 }
@@ -59,11 +63,53 @@ fn random_group(random: &mut Random) -> GroupView {
         view.launch_backoff_until = Some(NOW + Span::from_mins(5));
     }
     if random.one_in(3) {
-        let first = TerminationPolicy::ALL[random.below(5) as usize];
+        let first = TerminationPolicy::ALL[random.below(7) as usize];
         view.termination_policies = vec![first, TerminationPolicy::Default];
     }
     view.deleting = random.one_in(20);
+    vary(&mut view, random);
     view
+}
+
+/// Sometimes a maintenance policy, a lifetime, a refresh, weights, a distribution.
+fn vary(view: &mut GroupView, random: &mut Random) {
+    if random.one_in(4) {
+        view.heaviest = 4;
+        for member in &mut view.members {
+            member.weight = 1 + random.below(4) as u32;
+        }
+    } else if random.one_in(4) {
+        view.distribution = Some(Distribution {
+            on_demand_strategy: OnDemandStrategy::Prioritized,
+            on_demand_base: random.below(4) as u32,
+            on_demand_percent: random.below(101) as u32,
+            spot_strategy: SpotStrategy::LowestPrice,
+            spot_pools: 2,
+            spot_max_price: None,
+        });
+    }
+    if random.one_in(3) {
+        let min_percent = random.below(101) as u32;
+        let max_percent = 100 + random.below(u64::from(min_percent) + 1) as u32;
+        view.maintenance = Some(Maintenance { min_percent, max_percent });
+    }
+    if random.one_in(5) {
+        // Longer than settling takes, or nothing would ever rest.
+        view.max_lifetime = Some(Span::from_mins(60 * 24));
+        for member in view.members.iter_mut().filter(|_| random.one_in(4)) {
+            member.launched_at = NOW - Span::from_mins(60 * 24);
+        }
+    }
+    if random.one_in(4) {
+        let old = view.members.iter().filter(|_| !random.one_in(3)).map(|member| member.instance.clone()).collect();
+        view.refresh = Some(RefreshView {
+            old,
+            limit: u32::MAX,
+            min_percent: random.below(101) as u32,
+            max_percent: random.one_in(2).then_some(100 + random.below(50) as u32),
+            warmup: Span::from_secs(random.below(200) as i64),
+        });
+    }
 }
 
 fn mark(view: &mut GroupView, now: Time) {
@@ -74,7 +120,7 @@ fn mark(view: &mut GroupView, now: Time) {
 }
 
 fn counted(view: &GroupView) -> u32 {
-    view.counted().count() as u32
+    view.capacity()
 }
 
 fn launches(plan: &Plan) -> u32 {
@@ -93,18 +139,24 @@ fn terminated<'a>(view: &'a GroupView, plan: &'a Plan) -> Vec<(&'a Member, &'a W
         .collect()
 }
 
-/// Does what the plan says; new members get the next names.
+/// Does what the plan says; new members get the next names. With weights each
+/// is of the heaviest, and what one is too much the next launches less.
 fn carry_out(view: &mut GroupView, plan: &Plan, now: Time, names: &mut u64) {
+    let mut credit = 0;
     for action in &plan.actions {
         match action {
+            Action::Launch { .. } if credit > 0 => credit -= 1,
             Action::Launch { zone, .. } => {
                 *names += 1;
+                credit = view.heaviest - 1;
                 let new = member(&format!("i-new-{names}"), zone.as_str());
                 view.members.push(Member {
                     lifecycle: LifecycleState::Pending,
                     in_service_since: None,
                     launched_at: now,
                     ec2: InstanceState::Pending,
+                    weight: view.heaviest,
+                    market: next_market(view),
                     ..new
                 });
             }
@@ -117,9 +169,25 @@ fn carry_out(view: &mut GroupView, plan: &Plan, now: Time, names: &mut u64) {
     }
 }
 
+/// How one more instance is bought.
+fn next_market(view: &GroupView) -> Market {
+    let on_demand = view.counted().filter(|member| member.market == Market::OnDemand).count() as u32;
+    let wanted = view.distribution.as_ref().map(|distribution| on_demand_units(distribution, view.capacity() + 1));
+    if wanted.is_none_or(|wanted| on_demand < wanted) { Market::OnDemand } else { Market::Spot }
+}
+
 /// Time passes: what was launched comes into service, what was terminated is gone.
 fn settle(view: &mut GroupView, now: Time) {
     view.members.retain(|member| member.lifecycle.counts_as_capacity());
+    if let Some(refresh) = &mut view.refresh {
+        refresh.old.retain(|instance| view.members.iter().any(|member| member.instance == *instance));
+        if refresh.old.is_empty() {
+            view.refresh = None;
+        }
+    }
+    for member in &mut view.members {
+        member.checked = true;
+    }
     for member in view.members.iter_mut().filter(|member| member.lifecycle == LifecycleState::Pending) {
         if !member.ec2.has_left_running() {
             member.lifecycle = LifecycleState::InService;
@@ -134,9 +202,26 @@ fn settle(view: &mut GroupView, now: Time) {
 fn imbalance(view: &GroupView) -> u32 {
     let mut zones: BTreeMap<&Zone, u32> = view.zones.iter().map(|zone| (zone, 0)).collect();
     for member in view.counted() {
-        zones.entry(&member.zone).and_modify(|count| *count += 1);
+        zones.entry(&member.zone).and_modify(|count| *count += member.weight);
     }
     zones.values().max().copied().unwrap_or(0) - zones.values().min().copied().unwrap_or(0)
+}
+
+/// How far above MaxSize the launches of a plan may lead: a tenth of it or
+/// one for balance, what the percentages say for replacing, or one.
+fn above(view: &GroupView, plan: &Plan) -> u32 {
+    let first = |action: &Action| match action {
+        Action::Launch { why, .. } => Some(why.clone()),
+        Action::Terminate { .. } => None,
+    };
+    let percent = view.maintenance.map(|policy| policy.max_percent);
+    let percent = match plan.actions.iter().find_map(first) {
+        Some(Why::Rebalance | Why::CapacityRebalance) => Some(percent.unwrap_or(110)),
+        Some(Why::Refresh) => view.refresh.as_ref().and_then(|refresh| refresh.max_percent),
+        Some(_) => percent,
+        None => None,
+    };
+    percent.map_or(0, |percent| (view.bounds.max * (percent - 100) / 100).max(view.heaviest))
 }
 
 /// A plan never leads above max (balancing zones: max and a tenth or one), takes no more than is
@@ -149,11 +234,10 @@ fn one_plan_keeps_the_rules() {
         mark(&mut view, NOW);
         let plan = plan(&view, NOW, random.below(u64::MAX));
         let (before, launched, gone) = (counted(&view), launches(&plan), terminated(&view, &plan));
-        let after = before + launched - gone.len() as u32;
-        let rebalances = plan.actions.iter().any(|action| matches!(action, Action::Launch { why: Why::Rebalance, .. }));
+        let after = before + launched - gone.iter().map(|(member, _)| member.weight).sum::<u32>();
         let max = if view.deleting { 0 } else { view.bounds.max };
-        let overshoot = if rebalances { (max / 10).max(1) } else { 0 };
-        assert!(launched == 0 || after <= max + overshoot, "round {round}: {plan:?}");
+        let above = above(&view, &plan);
+        assert!(launched == 0 || after <= (max + above).max(before), "round {round}: {plan:?}");
         assert!(launched <= LAUNCH_BATCH_MAX);
         if view.launch_backoff_until.is_some() {
             assert_eq!(launched, 0, "round {round}");
@@ -169,6 +253,15 @@ fn one_plan_keeps_the_rules() {
                 }
                 Why::Unhealthy(cause) => assert_eq!(member.marked_unhealthy, Some(*cause)),
                 Why::GroupDeleted { .. } => assert!(view.deleting),
+                Why::RefreshReplaced => {
+                    assert!(view.refresh.as_ref().is_some_and(|refresh| refresh.old.contains(&member.instance)));
+                }
+                Why::AtRisk => assert!(member.at_risk),
+                Why::RebalanceOut => assert!(view.maintenance.is_some() && !member.protected),
+                Why::Lifetime => {
+                    let most = view.max_lifetime.expect("there is one");
+                    assert!(NOW >= member.launched_at + most && !member.protected, "round {round}");
+                }
                 other => panic!("round {round}: {other:?} terminates"),
             }
         }
@@ -203,8 +296,6 @@ fn plans_converge() {
             mark(&mut view, now);
             let plan = plan(&view, now, random.below(u64::MAX));
             carry_out(&mut view, &plan, now, &mut names);
-            let over = if view.deleting { 0 } else { (view.bounds.max / 10).max(1) };
-            assert!(launches(&plan) == 0 || counted(&view) <= view.bounds.max + over, "round {round}");
             settle(&mut view, now);
             now += Span::from_secs(60);
             quiet = if plan.actions.is_empty() { quiet + 1 } else { 0 };
@@ -214,13 +305,23 @@ fn plans_converge() {
             }
         }
         assert!(quiet > 15, "round {round} never rests: {view:?}");
-        let protected = view.counted().filter(|member| member.protected).count() as u32;
-        let most = if view.deleting { 0 } else { view.wanted().max(protected) };
+        let protected = units(view.counted().filter(|member| member.protected));
+        let most = if view.deleting { 0 } else { (view.wanted() + view.heaviest - 1).max(protected) };
         assert!((view.wanted()..=most).contains(&counted(&view)), "round {round}: {view:?}");
         assert!(view.counted().all(|member| member.marked_unhealthy.is_none()), "round {round}");
+        assert!(view.deleting || view.refresh.is_none(), "round {round}: the refresh does not end");
+        assert!(view.counted().all(|member| !member.at_risk), "round {round}: {view:?}");
         if protected == 0 {
-            assert!(imbalance(&view) <= 1, "round {round}: {view:?}");
-            assert!(view.counted().all(|member| view.zones.contains(&member.zone)), "round {round}");
+            // Weights that do not fit, and purchase options, may keep zones apart.
+            let loose = view.heaviest > 1 && counted(&view) != view.wanted() || view.distribution.is_some();
+            let apart = if loose { u32::MAX } else { view.heaviest };
+            assert!(imbalance(&view) <= apart, "round {round}: {view:?}");
+            let kept = view.heaviest > 1 || view.counted().all(|member| view.zones.contains(&member.zone));
+            assert!(kept, "round {round}");
+            if let Some(distribution) = view.distribution.as_ref().filter(|_| !view.deleting) {
+                let on_demand = view.counted().filter(|member| member.market == Market::OnDemand).count() as u32;
+                assert_eq!(on_demand, on_demand_units(distribution, view.wanted()), "round {round}");
+            }
         }
     }
 }

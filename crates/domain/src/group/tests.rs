@@ -1,6 +1,6 @@
 use super::*;
 
-const NOW: Time = Time(1_767_261_600_000); // 2026-01-01T10:00:00Z
+pub(super) const NOW: Time = Time(1_767_261_600_000); // 2026-01-01T10:00:00Z
 
 /// A healthy member in service for a long time.
 pub(super) fn member(name: &str, zone: &str) -> Member {
@@ -15,7 +15,13 @@ pub(super) fn member(name: &str, zone: &str) -> Member {
         ec2: InstanceState::Running,
         status_impaired: false,
         elb: None,
+        checked: true,
         launch_template_version: Some(("lt-1".into(), 1)),
+        launch_configuration: None,
+        weight: 1,
+        market: Market::OnDemand,
+        misfit: 0,
+        at_risk: false,
     }
 }
 
@@ -33,19 +39,26 @@ pub(super) fn group(desired: u32, members: Vec<Member>) -> GroupView {
         termination_policies: Vec::new(),
         default_instance_warmup: None,
         current_launch_template: Some("lt-1".into()),
+        current_launch_configuration: None,
+        distribution: None,
+        heaviest: 1,
+        suspended: BTreeSet::new(),
+        maintenance: None,
+        max_lifetime: None,
+        refresh: None,
         launch_backoff_until: None,
         deleting: false,
     }
 }
 
 /// A group with a member per letter, named `i-0`, `i-1` and so on, in the zone of that letter.
-fn spread(desired: u32, zones: &str) -> GroupView {
+pub(super) fn spread(desired: u32, zones: &str) -> GroupView {
     let members = zones.chars().enumerate();
     group(desired, members.map(|(index, zone)| member(&format!("i-{index}"), &zone.to_string())).collect())
 }
 
 /// The plan in short: `+a` launches in zone a, `-i-1` terminates.
-fn short(view: &GroupView) -> String {
+pub(super) fn short(view: &GroupView) -> String {
     let plan = plan(view, NOW, 7);
     let words: Vec<String> = plan
         .actions
@@ -472,5 +485,5 @@ fn policies_have_names() {
     for policy in TerminationPolicy::ALL {
         assert_eq!(TerminationPolicy::from_name(policy.name()), Some(policy));
     }
-    assert_eq!(TerminationPolicy::from_name("AllocationStrategy"), None);
+    assert_eq!(TerminationPolicy::from_name("arn:aws:lambda:us-east-1:1:function:f"), None);
 }

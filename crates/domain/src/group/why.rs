@@ -1,8 +1,9 @@
 //! Reasons, and the words that scaling activities give for them.
 //!
 //! AWS's `Cause` is a list of sentences, each `At <time> <text>.`, joined by
-//! two spaces. The wordings are observed; those for deleting a group and for
-//! balancing zones are our own.
+//! two spaces. The wordings are observed; those for deleting a group, balancing
+//! zones, lifetimes, rebalance recommendations, warm pools, hooks, attaching
+//! and launching on request are our own.
 
 use super::UnhealthyCause;
 use crate::id::{AlarmName, InstanceId};
@@ -32,6 +33,52 @@ pub enum Why {
     Replacement,
     /// Launch: another zone has at least two instances more; one there goes when this one is in service.
     Rebalance,
+    /// Terminate: the instance's zone has too many, and the maintenance policy
+    /// does not let the group grow for balance.
+    RebalanceOut,
+    /// Terminate: an instance refresh replaces it.
+    RefreshReplaced,
+    /// Launch: an instance refresh replaces another.
+    Refresh,
+    /// Terminate: it has reached MaxInstanceLifetime.
+    Lifetime,
+    /// Launch: another has reached MaxInstanceLifetime.
+    LifetimeReplacement,
+    /// Terminate: a spot instance at risk, whose replacement is ready.
+    AtRisk,
+    /// Launch: a spot instance is at risk of interruption.
+    CapacityRebalance,
+    /// Launch: an instance for the warm pool.
+    WarmPool,
+    /// Terminate: the warm pool has more than it should.
+    PoolExcess,
+    /// Terminate: a launching hook gave it up.
+    HookAbandoned,
+    /// Out of the group: DetachInstances.
+    UserDetached {
+        /// With ShouldDecrementDesiredCapacity: the desired capacity before and after.
+        shrinking: Option<(u32, u32)>,
+    },
+    /// Into the group: AttachInstances.
+    UserAttached {
+        /// The desired capacity before and after.
+        growing: (u32, u32),
+    },
+    /// EnterStandby.
+    ToStandby {
+        /// With ShouldDecrementDesiredCapacity: the desired capacity before and after.
+        shrinking: Option<(u32, u32)>,
+    },
+    /// ExitStandby.
+    FromStandby {
+        /// The desired capacity before and after.
+        growing: (u32, u32),
+    },
+    /// Launch: LaunchInstances asked for it.
+    UserLaunched {
+        /// The desired capacity before and after.
+        growing: (u32, u32),
+    },
     /// Terminate: the group is being deleted.
     GroupDeleted {
         /// The capacity before the plan.
@@ -82,15 +129,43 @@ impl Why {
                 "an instance was launched in response to an unhealthy instance needing to be replaced".to_owned()
             }
             Why::Rebalance => "an instance was launched to aid in balancing the group's zones".to_owned(),
-            Why::UserTerminated { shrinking } => {
-                let subject =
-                    instance.map_or_else(|| "an instance".to_owned(), |instance| format!("instance {instance}"));
-                let tail = shrinking
-                    .map_or_else(String::new, |(from, to)| format!(", shrinking the capacity from {from} to {to}"));
-                format!("{subject} was taken out of service in response to a user request{tail}")
+            Why::RebalanceOut => format!("{OUT} a need to balance the group's zones"),
+            Why::RefreshReplaced => format!("{OUT} an instance refresh"),
+            Why::Refresh => "an instance was launched in response to an instance refresh".to_owned(),
+            Why::Lifetime => format!("{OUT} its age, which has reached the maximum instance lifetime"),
+            Why::LifetimeReplacement => {
+                "an instance was launched to replace one that has reached the maximum instance lifetime".to_owned()
             }
+            Why::AtRisk => format!("{OUT} an EC2 instance rebalance recommendation"),
+            Why::CapacityRebalance => {
+                "an instance was launched in response to an EC2 instance rebalance recommendation".to_owned()
+            }
+            Why::WarmPool => "an instance was started to fill the warm pool".to_owned(),
+            Why::PoolExcess => format!("{OUT} a surplus in the warm pool"),
+            Why::HookAbandoned => format!("{OUT} a life-cycle hook that was abandoned"),
+            Why::UserTerminated { shrinking } => {
+                user_request(instance, "was taken out of service", shrinks(*shrinking))
+            }
+            Why::UserDetached { shrinking } => user_request(instance, "was detached", shrinks(*shrinking)),
+            Why::UserAttached { growing } => user_request(instance, "was attached", grows(*growing)),
+            Why::ToStandby { shrinking } => user_request(instance, "was moved to standby", shrinks(*shrinking)),
+            Why::FromStandby { growing } => user_request(instance, "was moved out of standby", grows(*growing)),
+            Why::UserLaunched { growing } => user_request(instance, "was started", grows(*growing)),
         }
     }
+}
+
+fn user_request(instance: Option<&InstanceId>, what: &str, tail: String) -> String {
+    let subject = instance.map_or_else(|| "an instance".to_owned(), |instance| format!("instance {instance}"));
+    format!("{subject} {what} in response to a user request{tail}")
+}
+
+fn shrinks(change: Option<(u32, u32)>) -> String {
+    change.map_or_else(String::new, |(from, to)| format!(", shrinking the capacity from {from} to {to}"))
+}
+
+fn grows((from, to): (u32, u32)) -> String {
+    format!(", increasing the capacity from {from} to {to}")
 }
 
 /// What changed a group's desired capacity.
@@ -121,6 +196,16 @@ pub enum DesiredChange {
         /// The policy's name.
         policy: String,
     },
+    /// A predictive scaling policy.
+    Predictive {
+        /// The policy's name.
+        policy: String,
+    },
+    /// A scheduled action.
+    Scheduled {
+        /// The action's name.
+        action: String,
+    },
     /// DeleteAutoScalingGroup with ForceDelete.
     Deleted,
 }
@@ -140,6 +225,10 @@ impl DesiredChange {
             DesiredChange::Executed { policy } => {
                 format!("a user request executed policy {policy}")
             }
+            DesiredChange::Predictive { policy } => {
+                format!("a forecast of predictive scaling policy {policy}")
+            }
+            DesiredChange::Scheduled { action } => format!("the scheduled action {action} was executed"),
             DesiredChange::Deleted => "a user request force deleted the AutoScalingGroup".to_owned(),
         };
         sentence(at, &format!("{what} changing the desired capacity from {from} to {to}"))

@@ -1,6 +1,23 @@
 //! Mixed instances: several types and two ways to buy in one group (EC2 Auto
 //! Scaling User Guide, "Auto Scaling groups with multiple instance types and
 //! purchase options").
+//!
+//! [`on_demand_units`] splits a capacity between the two ways to buy,
+//! [`Requirements`] says which types an override stands for when it names
+//! none, [`choose`] which types to launch in a zone, and [`misfit`] which
+//! instance fits worst.
+//!
+//! AWS does not say how deep its spot pools are. Here a pool either has
+//! capacity or has none; of those that have some, one in which instances have
+//! been told of their interruption is shallow, and of equal ones the one that
+//! a group has taken least of is the deepest.
+
+mod choose;
+pub mod price;
+mod requirements;
+
+pub use choose::{Chosen, Pool, choose, misfit};
+pub use requirements::{Inclusion, Matching, Requirements, matching};
 
 use crate::group::words;
 use crate::id::LaunchTemplateId;
@@ -77,16 +94,9 @@ pub struct Override {
     pub template: Option<TemplateRef>,
     /// InstanceRequirements.
     pub requirements: Option<Requirements>,
-}
-
-/// InstanceRequirements: the types that an override stands for, by what they
-/// have instead of by name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Requirements {
-    /// VCpuCount, least and most.
-    pub vcpus: (u32, Option<u32>),
-    /// MemoryMiB, least and most.
-    pub memory_mib: (u32, Option<u32>),
+    /// ImageId, in place of the template's.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 /// MixedInstancesPolicy.
@@ -99,3 +109,14 @@ pub struct Mixed {
     /// InstancesDistribution.
     pub distribution: Distribution,
 }
+
+/// How much of a capacity of `total` is bought on demand: the base, and of
+/// what is above it the percentage, rounded up (autoscaling.md 13).
+pub fn on_demand_units(distribution: &Distribution, total: u32) -> u32 {
+    let base = distribution.on_demand_base.min(total);
+    let share = u64::from(total - base) * u64::from(distribution.on_demand_percent.min(100));
+    base + share.div_ceil(100) as u32
+}
+
+#[cfg(test)]
+mod tests;

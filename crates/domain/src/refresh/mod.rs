@@ -1,5 +1,14 @@
 //! Instance refresh: what it is asked to do, and how far it is (EC2 Auto
-//! Scaling User Guide, "Use an instance refresh to update instances").
+//! Scaling User Guide, "Use an instance refresh to update instances"). The
+//! group's plan makes the batches; here is decided which members are to go
+//! (`treatment`, `Wanted`) and when a refresh pauses, fails, goes back or ends
+//! (`Course`).
+
+mod course;
+mod scope;
+
+pub use course::{Course, Facts, HISTORY, REFRESH_MAX, STUCK_MAX, Step};
+pub use scope::{Launched, Treatment, Wanted, treatment};
 
 use crate::group::words;
 use crate::time::Span;
@@ -96,3 +105,6 @@ pub struct Preferences {
     /// AlarmSpecification.Alarms.
     pub alarms: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,7 +112,7 @@ pub enum Action {
 impl Action {
     /// Forward everything to one target group.
     pub fn forward_to(group: TargetGroupArn) -> Action {
-        Action::Forward(Forward { groups: vec![(group, 1)], stickiness_secs: None })
+        Action::Forward(Forward { groups: vec![(group, 1)], stickiness_secs: None, unused_stickiness_secs: None })
     }
 
     /// The target groups that it can reach.
@@ -132,6 +132,10 @@ pub struct Forward {
     pub groups: Vec<(TargetGroupArn, u32)>,
     /// Seconds that a client stays with its target group; `None` when it does not.
     pub stickiness_secs: Option<u32>,
+    /// The duration that was named while stickiness is off. It means nothing;
+    /// clients compare what they wrote with what they read.
+    #[serde(default)]
+    pub unused_stickiness_secs: Option<u32>,
 }
 
 /// Send the client elsewhere; each part may have placeholders (`#{host}`, …).

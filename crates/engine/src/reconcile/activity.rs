@@ -1,10 +1,14 @@
 //! Scaling activities: what a group did, why, and how it ended.
 
+use super::notifications;
 use crate::row::*;
 use crate::state::Tx;
 use elastane_domain::group::{launch_description, launch_failed_description, terminate_description};
-use elastane_domain::id::{GroupName, InstanceId};
+use elastane_domain::hooks::{Ending, Transition, abandon_reason};
+use elastane_domain::id::GroupName;
+use elastane_domain::moves::Move;
 use elastane_domain::time::Span;
+use elastane_domain::warm_pool;
 
 /// Activities are kept for six weeks (autoscaling.md 15).
 const KEPT: Span = Span::from_mins(6 * 7 * 24 * 60);
@@ -19,6 +23,9 @@ const TRIM: usize = 100;
 /// AWS's limits of `Cause` and `StatusMessage`.
 const CAUSE_MAX: usize = 1_023;
 const STATUS_MESSAGE_MAX: usize = 255;
+
+/// How the description of an activity ends while requests in flight are waited for.
+const DRAINING: &str = " - Waiting For ELB Connection Draining";
 
 /// What begins an activity.
 pub struct Begin<'a> {
@@ -36,11 +43,49 @@ pub fn launching(tx: &mut Tx<'_>, begin: Begin<'_>) -> String {
     put(tx, begin, description, ActivityStatus::PreInService)
 }
 
+/// Begins the activity of launching an instance into the warm pool.
+pub fn launching_into_pool(tx: &mut Tx<'_>, begin: Begin<'_>) -> String {
+    let description = warm_pool::Passage::Into.description(&begin.instance.id);
+    put(tx, begin, description, ActivityStatus::PreInService)
+}
+
+/// Begins the activity of taking an instance out of the warm pool, into service.
+pub fn launching_from_pool(tx: &mut Tx<'_>, begin: Begin<'_>) -> String {
+    let description = warm_pool::Passage::IntoService.description(&begin.instance.id);
+    put(tx, begin, description, ActivityStatus::PreInService)
+}
+
+/// Begins the activity of putting an instance from service back into the warm pool.
+pub fn returning_to_pool(tx: &mut Tx<'_>, begin: Begin<'_>, draining: bool) -> String {
+    let description = warm_pool::Passage::Back.description(&begin.instance.id);
+    let tail = if draining { DRAINING } else { "" };
+    put(tx, begin, format!("{description}{tail}"), out_of_service(draining))
+}
+
+/// Begins the activity of terminating an instance of the warm pool.
+pub fn terminating_from_pool(tx: &mut Tx<'_>, begin: Begin<'_>) -> String {
+    let description = warm_pool::Passage::Out.description(&begin.instance.id);
+    put(tx, begin, description, ActivityStatus::InProgress)
+}
+
+/// Begins the activity of a move that a user asked for.
+pub fn moving(tx: &mut Tx<'_>, begin: Begin<'_>, one: Move) -> String {
+    let description = one.description(&begin.instance.id);
+    let status = match one {
+        Move::IntoStandby | Move::Out => ActivityStatus::InProgress,
+        Move::OutOfStandby | Move::In => ActivityStatus::PreInService,
+    };
+    put(tx, begin, description, status)
+}
+
 /// Begins the activity of terminating an instance.
 pub fn terminating(tx: &mut Tx<'_>, begin: Begin<'_>, draining: bool) -> String {
     let description = terminate_description(&begin.instance.id, draining);
-    let status = if draining { ActivityStatus::WaitingForELBConnectionDraining } else { ActivityStatus::InProgress };
-    put(tx, begin, description, status)
+    put(tx, begin, description, out_of_service(draining))
+}
+
+fn out_of_service(draining: bool) -> ActivityStatus {
+    if draining { ActivityStatus::WaitingForELBConnectionDraining } else { ActivityStatus::InProgress }
 }
 
 fn put(tx: &mut Tx<'_>, begin: Begin<'_>, description: String, status: ActivityStatus) -> String {
@@ -68,7 +113,7 @@ pub fn refused(tx: &mut Tx<'_>, group: &GroupName, cause: String, zone: &str, re
     trim(tx);
     let id = tx.rng.uuid();
     tx.put(Activity {
-        id,
+        id: id.clone(),
         group: group.clone(),
         instance: None,
         description: launch_failed_description(reason),
@@ -79,6 +124,7 @@ pub fn refused(tx: &mut Tx<'_>, group: &GroupName, cause: String, zone: &str, re
         status_message: Some(cut(format!("{reason}. Launching EC2 instance failed."), STATUS_MESSAGE_MAX)),
         details: serde_json::json!({"Availability Zone": zone}).to_string(),
     });
+    notifications::refused(tx, &id);
 }
 
 /// Records that a group cannot shrink, because all instances that could go
@@ -102,27 +148,65 @@ pub fn protected(tx: &mut Tx<'_>, group: &Group, cause: String) {
     });
 }
 
-/// The activity no longer waits for requests in flight.
-pub fn drained(tx: &mut Tx<'_>, id: &str, instance: &InstanceId) {
-    let description = terminate_description(instance, false);
-    tx.update(id, |row: &mut Activity| {
-        if row.status == ActivityStatus::WaitingForELBConnectionDraining {
+/// The activity no longer waits for requests in flight; whether it did.
+pub fn drained(tx: &mut Tx<'_>, id: &str) -> bool {
+    let waited =
+        tx.get::<Activity>(id).is_some_and(|row| row.status == ActivityStatus::WaitingForELBConnectionDraining);
+    if waited {
+        tx.update(id, |row: &mut Activity| {
             row.status = ActivityStatus::InProgress;
-            row.description = description;
+            row.description.truncate(row.description.trim_end_matches(DRAINING).len());
+        });
+    }
+    waited
+}
+
+/// The activity waits for life-cycle hooks.
+pub fn waits_for_hooks(tx: &mut Tx<'_>, id: &str) {
+    set_status(tx, id, ActivityStatus::MidLifecycleAction);
+}
+
+/// The activity no longer waits for hooks and goes on, on its way in or out.
+pub fn goes_on(tx: &mut Tx<'_>, id: &str, transition: Transition) {
+    set_status(
+        tx,
+        id,
+        match transition {
+            Transition::Launching => ActivityStatus::PreInService,
+            Transition::Terminating => ActivityStatus::InProgress,
+        },
+    );
+}
+
+fn set_status(tx: &mut Tx<'_>, id: &str, status: ActivityStatus) {
+    tx.update(id, |row: &mut Activity| {
+        if row.end.is_none() {
+            row.status = status;
         }
     });
+}
+
+/// Ends the activity of a launch that a hook gave up.
+pub fn abandoned(tx: &mut Tx<'_>, id: &str, token: &str, ending: Ending) {
+    let reason = abandon_reason(token, ending);
+    tx.update(id, |row: &mut Activity| row.description.push_str(&format!(".  Status Reason: {reason}")));
+    end(tx, id, ActivityStatus::Cancelled, Some(reason));
 }
 
 /// Ends an activity. One that ended keeps its end.
 pub fn end(tx: &mut Tx<'_>, id: &str, status: ActivityStatus, message: Option<String>) {
     let now = tx.now;
+    if tx.get::<Activity>(id).is_none_or(|row| row.end.is_some()) {
+        return;
+    }
     tx.update(id, |row: &mut Activity| {
-        if row.end.is_none() {
-            row.end = Some(now);
-            row.status = status;
-            row.status_message = message.map(|text| cut(text, STATUS_MESSAGE_MAX));
-        }
+        row.end = Some(now);
+        row.status = status;
+        row.status_message = message.map(|text| cut(text, STATUS_MESSAGE_MAX));
     });
+    if let Some(ended) = tx.get::<Activity>(id) {
+        notifications::ended(tx, &ended);
+    }
 }
 
 fn cut(mut text: String, max: usize) -> String {

@@ -4,10 +4,10 @@
 use super::policy::{self, Trigger};
 use super::{Memory, groups, wake_at};
 use crate::row::*;
-use crate::state::Tx;
-use elastane_domain::alarm::{self, AlarmState, INITIAL_REASON, Verdict, action_due};
+use crate::state::{Tx, View};
+use elastane_domain::alarm::{self, AlarmState, Datapoint, INITIAL_REASON, Verdict, action_due};
 use elastane_domain::id::{AlarmName, GroupName};
-use elastane_domain::series::Unit;
+use elastane_domain::series::{Unit, math};
 use elastane_domain::time::{Span, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,14 +47,14 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
         timer.minute = Some(minute);
         let due = if set_by_hand {
             let old = timer.acted_on.unwrap_or(alarm.state);
-            action_due(old, alarm.state, timer.last_action_at, tx.now, false)
+            action_due(old, alarm.state, timer.last_action_at, minute, false)
         } else {
-            evaluate(tx, alarm, timer)
+            evaluate(tx, alarm, timer, minute)
         };
         let Some(alarm) = tx.get::<Alarm>(alarm.name.as_str()) else { continue };
         timer.acted_on = Some(alarm.state);
         if due && alarm.actions_enabled {
-            timer.last_action_at = Some(tx.now);
+            timer.last_action_at = Some(minute);
             act(tx, &alarm, &mut triggered);
         }
     }
@@ -82,8 +82,9 @@ fn forget_deleted(tx: &Tx<'_>, memory: &mut Memory) {
     }
 }
 
-/// Evaluates an alarm and stores its new state; true when its actions are due.
-fn evaluate(tx: &mut Tx<'_>, alarm: &Alarm, timer: &mut Timer) -> bool {
+/// Evaluates an alarm and stores its new state; true when its actions are
+/// due. `minute` is the moment of the evaluation.
+fn evaluate(tx: &mut Tx<'_>, alarm: &Alarm, timer: &mut Timer, minute: Time) -> bool {
     let verdict = verdict(tx, alarm);
     let old = alarm.state;
     if verdict.state != old {
@@ -100,26 +101,42 @@ fn evaluate(tx: &mut Tx<'_>, alarm: &Alarm, timer: &mut Timer) -> bool {
         });
     }
     let scaling = verdict.state != AlarmState::InsufficientData;
-    action_due(old, verdict.state, timer.last_action_at, tx.now, scaling)
+    action_due(old, verdict.state, timer.last_action_at, minute, scaling)
 }
 
 fn verdict(tx: &Tx<'_>, alarm: &Alarm) -> Verdict {
-    let (start, end) = alarm::evaluation_window(&alarm.rule, tx.now - LAG);
-    let unit = alarm.unit.as_deref().and_then(Unit::from_name);
-    let view = tx.view();
-    let period = alarm.rule.period;
-    let samples = view.metrics().map(|store| store.distributions(&alarm.metric, start, end, period, unit));
-    alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &samples.unwrap_or_default()), alarm.state)
+    alarm::evaluate(&alarm.rule, &datapoints(&tx.view(), alarm, tx.now), alarm.state)
+}
+
+/// The datapoints that an alarm looks at now: one slot a period, oldest first.
+pub fn datapoints(view: &View<'_>, alarm: &Alarm, now: Time) -> Vec<Option<Datapoint>> {
+    let (start, end) = alarm::evaluation_window(&alarm.rule, now - LAG);
+    let Some(store) = view.metrics() else { return alarm::window(&alarm.rule, start, &[]) };
+    match &alarm.metric {
+        Watched::Metric(metric) => {
+            let unit = alarm.unit.as_deref().and_then(Unit::from_name);
+            let samples = store.distributions(metric, start, end, alarm.rule.period, unit);
+            alarm::window(&alarm.rule, start, &samples)
+        }
+        Watched::Math(queries) => {
+            // One that was accepted can be evaluated; a store of a later
+            // version may hold one that cannot, which has no data then.
+            let points =
+                math::returned(queries, (start, end), &|stat| store.points(stat, start, end)).unwrap_or_default();
+            alarm::window_of_values(&alarm.rule, start, &points)
+        }
+    }
 }
 
 /// Collects the scaling policies that an alarm's actions name. Transitions
 /// are noted in its history; repeats are not.
 fn act(tx: &mut Tx<'_>, alarm: &Alarm, triggered: &mut Triggered) {
-    let value = verdict(tx, alarm).reason_data.newest_value();
+    let values = verdict(tx, alarm).reason_data.values();
     for action in alarm.actions() {
         let policy = policy::by_arn(tx, action);
         if let Some(policy) = &policy {
-            let trigger = Trigger { alarm: alarm.name.clone(), value, threshold: alarm.rule.threshold };
+            let trigger =
+                Trigger { alarm: alarm.name.clone(), values: values.clone(), threshold: alarm.rule.threshold };
             triggered.entry(policy.group.clone()).or_default().push((policy.clone(), trigger));
         }
         if alarm.state_transitioned_at == tx.now {

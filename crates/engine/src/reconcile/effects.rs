@@ -32,6 +32,7 @@ enum Key {
     DeleteImage(ImageId),
     Network(VpcId, u64),
     Command(CommandId, InstanceId),
+    Notify(String),
 }
 
 /// What the engine remembers besides rows and sights: nothing in it survives
@@ -43,6 +44,10 @@ pub(crate) struct Memory {
     pub removed: BTreeSet<InstanceId>,
     /// Alarms' timers.
     pub alarms: BTreeMap<(Scope, AlarmName), Timer>,
+    /// Notifications that were delivered.
+    pub notified: BTreeSet<String>,
+    /// The minute of which group metrics were written last.
+    pub group_metrics: BTreeMap<Scope, Time>,
     /// Images whose layers are there, to notice those whose rows went.
     pub layers: BTreeSet<ImageId>,
     /// The network plans that should be in force.
@@ -55,13 +60,14 @@ impl Memory {
     pub fn landed(&mut self, instance: &InstanceId) {
         self.under_way.retain(|key, _| match key {
             Key::Launch(id, _) | Key::Stop(id, _) | Key::Terminate(id) => id != instance,
-            Key::Capture(_) | Key::DeleteImage(_) | Key::Network(..) | Key::Command(..) => true,
+            Key::Capture(_) | Key::DeleteImage(_) | Key::Network(..) | Key::Command(..) | Key::Notify(_) => true,
         });
     }
 
     /// Forgets what belongs to rows; what is under way stays.
     pub fn reset(&mut self) {
         self.alarms.clear();
+        self.group_metrics.clear();
         self.removed.clear();
     }
 
@@ -129,6 +135,10 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
         }
         for command in tables.commands.values() {
             want_of_command(&mut collector, command);
+        }
+        for notification in tables.notifications.values() {
+            let key = Key::Notify(notification.id.clone());
+            collector.want(key, || Some(Effect::Notify(notification.clone())));
         }
     }
     if config.plant != Some(Plant::ReaperOff) {

@@ -4,7 +4,7 @@
 //! at what just happened, so a restart runs the same path as a good day.
 
 mod activity;
-mod alarms;
+pub mod alarms;
 mod balancers;
 pub mod certificates;
 mod effects;
@@ -13,18 +13,25 @@ mod images;
 pub mod instances;
 mod nat_gateways;
 pub mod network;
+pub mod notifications;
 pub mod outages;
 pub mod policy;
+pub mod predictive;
 pub mod routing;
+mod schedule;
 pub mod spot;
 pub mod target_states;
 pub mod targets;
+pub mod tracking;
 
 pub(crate) use effects::{Memory, News, effects};
 pub(crate) use network::Touched;
 
 use crate::state::Tx;
-use elastane_domain::time::Time;
+use crate::telemetry::record_group_metrics;
+use elastane_domain::time::{Span, Time};
+
+const MINUTE: Span = Span::from_mins(1);
 
 /// One pass over a scope's rows. `wake` is pulled to the next moment at which
 /// time alone makes a difference.
@@ -41,11 +48,28 @@ pub(crate) fn scope(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
     images::reconcile_commands(tx);
     targets::reconcile(tx, wake);
     certificates::reconcile(tx, wake);
+    predictive::reconcile(tx, wake);
+    schedule::reconcile(tx, wake);
     groups::reconcile(tx, wake);
     alarms::reconcile(tx, memory, wake);
+    group_metrics(tx, memory, wake);
+    notifications::reconcile(tx, memory);
 }
 
 /// Pulls `wake` to `at` when that is earlier.
 fn wake_at(wake: &mut Time, at: Time) {
     *wake = (*wake).min(at);
+}
+
+/// Group metrics are written once a minute, of the minute that begins.
+fn group_metrics(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
+    if tx.groups.values().all(|group| group.metrics.is_empty()) {
+        return;
+    }
+    let minute = tx.now.floor(MINUTE);
+    wake_at(wake, minute + MINUTE);
+    let last = memory.group_metrics.insert(tx.scope().clone(), minute);
+    if last != Some(minute) {
+        record_group_metrics(tx, minute);
+    }
 }

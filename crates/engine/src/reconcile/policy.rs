@@ -1,15 +1,18 @@
-//! Scaling policies: what they make of an alarm, and the alarms that target
-//! tracking keeps.
+//! Scaling policies: what they make of an alarm (autoscaling.md 7 and 9).
 
 use super::groups::{self, Members};
+use super::predictive;
+pub(super) use super::tracking::follow_capacity;
+pub use super::tracking::split_label;
+use super::tracking::{delete_alarms, put_alarms};
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::alarm::{AlarmRule, AlarmState, Comparison, INITIAL_REASON, MissingData};
-use elastane_domain::group::DesiredChange;
+
+use elastane_domain::alarm::AlarmState;
+use elastane_domain::group::{DesiredChange, Process};
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::scaling::{self, Candidate, Gate, Headcount};
-use elastane_domain::series::{MetricId, Statistic};
 use elastane_domain::time::Span;
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +22,8 @@ use std::sync::Arc;
 pub struct Trigger {
     /// The alarm.
     pub alarm: AlarmName,
-    /// Its latest datapoint.
-    pub value: Option<f64>,
+    /// Its newest datapoints, as many as it evaluates, the newest last.
+    pub values: Vec<f64>,
     /// Its threshold.
     pub threshold: f64,
 }
@@ -64,6 +67,11 @@ pub(super) fn follow_alarms(
     triggered: &[(Arc<Policy>, Trigger)],
 ) {
     let Some(row) = tx.get::<Group>(group.as_str()).filter(|row| !row.deleting) else { return };
+    // Actions are repeated once a minute, so alarms that still breach are
+    // followed soon after the process is resumed (autoscaling.md 6).
+    if row.suspends(Process::AlarmNotification) {
+        return;
+    }
     let mut candidates = Vec::new();
     for (policy, trigger) in triggered.iter().filter(|(policy, _)| policy.enabled) {
         if let Some(capacity) = wanted(tx, (&row, members), policy, trigger, true) {
@@ -73,9 +81,15 @@ pub(super) fn follow_alarms(
     let plain: Vec<Candidate> = candidates.iter().map(|(candidate, _)| candidate.clone()).collect();
     let Some(winner) = scaling::winner(&plain) else { return };
     let Some((_, alarm)) = candidates.iter().find(|(candidate, _)| candidate == winner) else { return };
+    // What is forecast for the hour holds against scale-in (autoscaling.md 9.3).
+    let floor = predictive::floor(tx, &row).min(row.desired);
+    let capacity = winner.capacity.max(floor);
+    if capacity == row.desired {
+        return;
+    }
     let change = DesiredChange::Policy { alarm: alarm.clone(), policy: winner.policy.clone() };
     start_cooldown(tx, &row, &winner.policy);
-    groups::set_desired(tx, group, winner.capacity, &change);
+    groups::set_desired(tx, group, capacity, &change);
 }
 
 /// ExecutePolicy: runs a simple or step policy by hand.
@@ -87,9 +101,10 @@ pub fn execute(
 ) -> Result<(), PolicyError> {
     let Some(group) = tx.get::<Group>(policy.group.as_str()) else { return Ok(()) };
     let (value, threshold) = metric.unzip();
-    let trigger = Trigger { alarm: AlarmName::from(""), value, threshold: threshold.unwrap_or_default() };
+    let values = value.into_iter().collect();
+    let trigger = Trigger { alarm: AlarmName::from(""), values, threshold: threshold.unwrap_or_default() };
     match &policy.kind {
-        PolicyKind::TargetTracking { .. } => return Err(PolicyError::NotExecutable),
+        PolicyKind::TargetTracking { .. } | PolicyKind::Predictive { .. } => return Err(PolicyError::NotExecutable),
         PolicyKind::Step { steps, .. }
             if scaling::step_for(steps, value.unwrap_or_default(), trigger.threshold).is_none() =>
         {
@@ -120,7 +135,8 @@ fn gate_of(tx: &Tx<'_>, (group, members): (&Group, &Members), cooldown: Span) ->
     scaling::simple_allowed(tx.now, group.last_activity_end, cooldown, standing.activity_in_progress)
 }
 
-/// The capacity that a policy asks for; `None` when it asks for no change.
+/// The capacity that a policy asks for; `None` when it has no say. By hand it
+/// is asked without `honor_cooldown`.
 fn wanted(
     tx: &Tx<'_>,
     (group, members): (&Group, &Members),
@@ -134,12 +150,14 @@ fn wanted(
             if honor_cooldown && gate_of(tx, (group, members), cooldown) != Gate::Open {
                 return None;
             }
-            let capacity = scaling::adjust(*adjustment, group.desired, *amount, *min_magnitude, group.bounds);
-            (capacity != group.desired).then_some(capacity)
+            // Whoever executes it by hand means it.
+            let standing = standing(tx, (group, members), group.default_warmup.unwrap_or(Span::ZERO));
+            let blocked = honor_cooldown && standing.scale_in_blocked;
+            scaling::simple_target(*adjustment, *amount, *min_magnitude, standing.count, blocked)
         }
-        PolicyKind::Step { adjustment, min_magnitude, steps, warmup, .. } => {
+        PolicyKind::Step { adjustment, min_magnitude, steps, aggregation, warmup } => {
             let standing = standing(tx, (group, members), warmup_of(group, *warmup));
-            let step = scaling::step_for(steps, trigger.value?, trigger.threshold)?;
+            let step = scaling::step_for(steps, aggregation.of(&trigger.values)?, trigger.threshold)?;
             scaling::step_target(
                 *adjustment,
                 step.adjustment,
@@ -148,12 +166,16 @@ fn wanted(
                 standing.scale_in_blocked,
             )
         }
-        PolicyKind::TargetTracking { target, warmup, alarm_high, .. } => {
+        // It follows the clock, not alarms.
+        PolicyKind::Predictive { .. } => None,
+        PolicyKind::TargetTracking { target, warmup, alarm_high, alarm_low, .. } => {
             let standing = standing(tx, (group, members), warmup_of(group, *warmup));
-            let (count, value) = (standing.count, trigger.value?);
+            let (count, value) = (standing.count, *trigger.values.last()?);
             if trigger.alarm == *alarm_high {
                 return scaling::target_tracking_out(count.contributing, value, *target, count.desired, count.bounds);
             }
+            // Only its own alarms speak of its metric.
+            alarm_low.as_ref().filter(|low| trigger.alarm == **low)?;
             let blocked = standing.scale_in_blocked || !others_agree(tx, policy);
             scaling::target_tracking_in(count.with_terminating, value, *target, count.desired, count.bounds, blocked)
         }
@@ -165,7 +187,7 @@ fn start_cooldown(tx: &mut Tx<'_>, group: &Group, policy: &str) {
     let Some(row) = tx.get::<Policy>(&Policy::key(&group.name, policy)) else { return };
     let cooldown = match &row.kind {
         PolicyKind::Simple { cooldown, .. } => cooldown.unwrap_or(group.default_cooldown),
-        PolicyKind::Step { .. } | PolicyKind::TargetTracking { .. } => return,
+        PolicyKind::Step { .. } | PolicyKind::TargetTracking { .. } | PolicyKind::Predictive { .. } => return,
     };
     tx.update(group.name.as_str(), |row: &mut Group| row.cooldown = cooldown);
 }
@@ -180,29 +202,48 @@ fn members(tx: &Tx<'_>, group: &GroupName) -> Members {
     tx.all::<Instance>().filter(belongs).cloned().collect()
 }
 
+/// Counts a group's capacity in its units: instances, or their weights.
+/// Standby and the warm pool do not work for the group; those that leave
+/// alive no longer do, but their activity is in progress.
 fn standing(tx: &Tx<'_>, (group, members): (&Group, &Members), warmup: Span) -> Standing {
-    let (mut contributing, mut with_terminating, mut moving, mut warming) = (0, 0, false, false);
-    let mut counted = 0;
-    let working = |place: &&Membership| !place.lifecycle.is_warm() && place.lifecycle != LifecycleState::Standby;
-    for membership in members.iter().filter_map(|instance| instance.membership.as_ref()).filter(working) {
-        with_terminating += 1;
-        match membership.lifecycle {
-            state if state.is_pending() => (counted, moving, warming) = (counted + 1, true, true),
+    let (mut contributing, mut counted, mut terminating) = (0, 0, 0);
+    let (mut moving, mut warming, mut lightest, mut heaviest) = (false, false, u32::MAX, 1);
+    for place in members.iter().filter_map(|instance| instance.membership.as_ref()) {
+        (lightest, heaviest) = (lightest.min(place.weight), heaviest.max(place.weight));
+        match place.lifecycle {
+            state if state.is_pending() => (counted, moving, warming) = (counted + place.weight, true, true),
             LifecycleState::InService => {
-                counted += 1;
-                if scaling::warming(membership.in_service_since, warmup, tx.now) {
+                counted += place.weight;
+                if scaling::warming(place.in_service_since, warmup, tx.now) {
                     warming = true;
                 } else {
-                    contributing += 1;
+                    contributing += place.weight;
                 }
             }
-            _ => moving = true,
+            LifecycleState::Terminating | LifecycleState::TerminatingWait | LifecycleState::TerminatingProceed => {
+                (terminating, moving) = (terminating + place.weight, true);
+            }
+            LifecycleState::EnteringStandby | LifecycleState::Detaching => moving = true,
+            _ => {}
         }
     }
+    let growing = counted < group.desired && !group.suspends(Process::Launch);
+    // A weighted group may rest above its desired capacity, by less than an instance.
+    let shrinking = counted > group.desired
+        && counted - group.desired >= lightest
+        && !group.suspends(Process::Terminate)
+        && group.protected_told != Some(group.desired);
     Standing {
-        count: Headcount { desired: group.desired, contributing, with_terminating, bounds: group.bounds },
-        scale_in_blocked: warming || counted < group.desired,
-        activity_in_progress: moving || counted != group.desired,
+        count: Headcount {
+            desired: group.desired,
+            contributing,
+            with_terminating: counted + terminating,
+            counted,
+            weighted: heaviest > 1,
+            bounds: predictive::bounds(tx, group),
+        },
+        scale_in_blocked: warming || growing,
+        activity_in_progress: moving || growing || shrinking,
     }
 }
 
@@ -215,7 +256,8 @@ fn others_agree(tx: &Tx<'_>, policy: &Policy) -> bool {
             }
             PolicyKind::TargetTracking { alarm_low: None, .. }
             | PolicyKind::Simple { .. }
-            | PolicyKind::Step { .. } => true,
+            | PolicyKind::Step { .. }
+            | PolicyKind::Predictive { .. } => true,
         }
     })
 }
@@ -234,21 +276,11 @@ pub fn of_group(tx: &Tx<'_>, group: &GroupName) -> Vec<Arc<Policy>> {
     range.map(|(_, row)| row.clone()).collect()
 }
 
-/// Keeps AlarmLow's threshold where the size of the group wants it.
-pub(super) fn follow_capacity(tx: &mut Tx<'_>, group: &GroupName) {
-    let Some(row) = tx.get::<Group>(group.as_str()) else { return };
-    for policy in of_group(tx, group) {
-        if let PolicyKind::TargetTracking { target, alarm_low: Some(low), .. } = &policy.kind {
-            let threshold = scaling::low_threshold(*target, row.desired);
-            tx.update(low.as_str(), |alarm: &mut Alarm| alarm.rule.threshold = threshold);
-        }
-    }
-}
-
 /// Stores a policy; a target tracking policy gets its two alarms anew.
 pub fn put(tx: &mut Tx<'_>, policy: Policy) {
     if let Some(old) = tx.get::<Policy>(&policy.id()) {
         delete_alarms(tx, &old);
+        predictive::forget_unless_same(tx, &old, &policy);
     }
     put_alarms(tx, &policy);
     tx.put(policy);
@@ -260,6 +292,7 @@ pub fn delete(tx: &mut Tx<'_>, id: &str) {
         delete_alarms(tx, &policy);
         remove_action(tx, &policy.arn);
         tx.delete::<Policy>(id);
+        tx.delete::<Forecast>(id);
     }
 }
 
@@ -281,87 +314,5 @@ fn remove_action(tx: &mut Tx<'_>, arn: &str) {
                 actions.retain(|action| action != arn);
             }
         });
-    }
-}
-
-fn delete_alarms(tx: &mut Tx<'_>, policy: &Policy) {
-    if let PolicyKind::TargetTracking { alarm_high, alarm_low, .. } = &policy.kind {
-        tx.delete::<Alarm>(alarm_high.as_str());
-        if let Some(low) = alarm_low {
-            tx.delete::<Alarm>(low.as_str());
-        }
-    }
-}
-
-/// The two alarms of target tracking (autoscaling.md 9.2).
-fn put_alarms(tx: &mut Tx<'_>, policy: &Policy) {
-    const HIGH_PERIODS: u32 = 3;
-    const LOW_PERIODS: u32 = 15;
-    let PolicyKind::TargetTracking { target, metric, alarm_high, alarm_low, .. } = &policy.kind else { return };
-    let desired = tx.get::<Group>(policy.group.as_str()).map_or(0, |group| group.desired);
-    let (id, statistic, unit) = tracked(&policy.group, metric);
-    let mut put = |name: &AlarmName, comparison, threshold, evaluation_periods| {
-        let (now, arn) = (tx.now, tx.scope().arn("cloudwatch", &format!("alarm:{name}")));
-        tx.put(Alarm {
-            name: name.clone(),
-            arn,
-            description: Some(format!("DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {}.", policy.arn)),
-            actions_enabled: true,
-            ok_actions: Vec::new(),
-            alarm_actions: vec![policy.arn.clone()],
-            insufficient_data_actions: Vec::new(),
-            metric: id.clone(),
-            unit: unit.clone(),
-            rule: AlarmRule {
-                comparison,
-                threshold,
-                evaluation_periods,
-                datapoints_to_alarm: None,
-                treat_missing: MissingData::Missing,
-                period: Span::from_secs(60),
-                statistic,
-                low_samples: None,
-            },
-            state: AlarmState::InsufficientData,
-            state_reason: INITIAL_REASON.to_string(),
-            state_reason_data: None,
-            state_updated_at: now,
-            state_transitioned_at: now,
-            configured_at: now,
-            owner: Some(policy.arn.clone()),
-            history: Vec::new(),
-            tags: Tags::new(),
-        });
-    };
-    put(alarm_high, Comparison::GreaterThanThreshold, *target, HIGH_PERIODS);
-    if let Some(low) = alarm_low {
-        put(low, Comparison::LessThanThreshold, scaling::low_threshold(*target, desired), LOW_PERIODS);
-    }
-}
-
-/// The CloudWatch metric behind a target tracking policy (autoscaling.md 9.1).
-fn tracked(group: &GroupName, metric: &TrackedMetric) -> (MetricId, Statistic, Option<String>) {
-    match metric {
-        TrackedMetric::AverageCpu => {
-            let id = MetricId::new("AWS/EC2", "CPUUtilization", &[("AutoScalingGroupName", group.as_str())]);
-            (id, Statistic::Average, None)
-        }
-        TrackedMetric::RequestCountPerTarget { resource_label } => {
-            let (load_balancer, target_group) = split_label(resource_label);
-            let dimensions = [("LoadBalancer", load_balancer), ("TargetGroup", target_group)];
-            (MetricId::new("AWS/ApplicationELB", "RequestCountPerTarget", &dimensions), Statistic::Sum, None)
-        }
-        TrackedMetric::Custom { namespace, name, dimensions, statistic, unit } => {
-            let id = MetricId { namespace: namespace.clone(), name: name.clone(), dimensions: dimensions.clone() };
-            (id, Statistic::from_name(statistic).unwrap_or(Statistic::Average), unit.clone())
-        }
-    }
-}
-
-/// `app/<lb>/<id>/targetgroup/<tg>/<id>` as the two dimensions' values.
-pub fn split_label(label: &str) -> (&str, &str) {
-    match label.find("/targetgroup/") {
-        Some(at) => (&label[..at], &label[at + 1..]),
-        None => (label, ""),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Tags, row};
 use elastane_domain::group::UnhealthyCause;
-use elastane_domain::hooks::LifecycleAction;
+use elastane_domain::hooks::{Arrival, LifecycleAction};
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::{InstanceState, LifecycleState};
 use elastane_domain::machine::Generation;
@@ -556,6 +556,9 @@ pub struct Instance {
     pub transition_reason: String,
     /// Its place in an Auto Scaling group.
     pub membership: Option<Membership>,
+    /// The last group that it was in let it go alive.
+    #[serde(default)]
+    pub detached: bool,
 }
 row!(Instance, |row| row.id.to_string());
 
@@ -621,6 +624,13 @@ pub struct Membership {
     /// Its WeightedCapacity: what it counts for.
     #[serde(default = "one")]
     pub weight: u32,
+    /// How it came onto the way that it is on.
+    #[serde(default)]
+    pub arrival: Arrival,
+    /// The cooldown of its termination has begun already, at the end of its
+    /// draining: neither hooks nor EC2 prolong it (autoscaling.md 7.2).
+    #[serde(default)]
+    pub cooldown_begun: bool,
 }
 
 fn one() -> u32 {
@@ -641,6 +651,8 @@ impl Membership {
             since: now,
             launch_configuration: None,
             weight: one(),
+            arrival: Arrival::Launched,
+            cooldown_begun: false,
         }
     }
 

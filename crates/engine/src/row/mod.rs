@@ -162,6 +162,8 @@ kinds! {
     LifecycleHook lifecycle_hooks "lifecycle-hook";
     ScheduledAction scheduled_actions "scheduled-action";
     InstanceRefresh instance_refreshes "instance-refresh";
+    Notification notifications "notification";
+    Forecast forecasts "forecast";
 }
 
 /// Ties a struct to its kind; `$id` is the expression of its name. A kind

@@ -4,6 +4,7 @@ use super::{Tags, row};
 use elastane_domain::alarm::{AlarmRule, AlarmState};
 use elastane_domain::id::AlarmName;
 use elastane_domain::series::MetricId;
+use elastane_domain::series::math::Query;
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +29,9 @@ pub struct Alarm {
     pub alarm_actions: Vec<String>,
     /// InsufficientDataActions.
     pub insufficient_data_actions: Vec<String>,
-    /// The metric that it watches.
-    pub metric: MetricId,
-    /// Unit filter.
+    /// What it watches.
+    pub metric: Watched,
+    /// Unit filter of a single metric.
     pub unit: Option<String>,
     /// When it is in which state.
     pub rule: AlarmRule,
@@ -70,6 +71,26 @@ impl Alarm {
             AlarmState::Ok => &self.ok_actions,
             AlarmState::Alarm => &self.alarm_actions,
             AlarmState::InsufficientData => &self.insufficient_data_actions,
+        }
+    }
+}
+
+/// What an alarm watches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Watched {
+    /// A single metric.
+    Metric(MetricId),
+    /// The one of these queries whose data is returned.
+    Math(Vec<Query>),
+}
+
+impl Watched {
+    /// The metric, if it is a single one.
+    pub fn metric(&self) -> Option<&MetricId> {
+        match self {
+            Watched::Metric(metric) => Some(metric),
+            Watched::Math(_) => None,
         }
     }
 }

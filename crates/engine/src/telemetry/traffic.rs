@@ -111,9 +111,9 @@ fn count_hosts(state: &State, tables: &Tables, group: &TargetGroup) -> BTreeMap<
             Some(TargetHealth::Unhealthy(_)) => hosts.unhealthy += 1,
             Some(TargetHealth::Initial) | None => {}
         }
-        if let Some(&mitigated) = state.seen.anomalies.get(&key) {
-            hosts.anomalous += 1;
-            hosts.mitigated += u32::from(mitigated);
+        if let Some(seen) = state.seen.anomalies.get(&key) {
+            hosts.anomalous += u32::from(seen.anomalous);
+            hosts.mitigated += u32::from(seen.mitigated);
         }
     }
     hosts

@@ -3,15 +3,20 @@
 mod balancers;
 mod credits;
 mod groups;
+mod hooks;
 mod launches;
 mod load;
 mod metadata;
 mod networks;
+mod predictive;
 mod rounds;
 mod scaling;
+mod schedules;
+mod standby;
 mod stored;
 mod target_states;
 mod troubles;
+mod warm_pools;
 
 use crate::row::*;
 use crate::store::StoreWrite;
@@ -168,7 +173,11 @@ fn obey(effect: &Effect) -> Option<Fact> {
         }
         Effect::Terminate { instance } => HostFact::Removed { instance: instance.clone() },
         Effect::Capture { image, .. } => HostFact::Captured { image: image.clone(), bytes: 1 },
-        Effect::DeleteImage { .. } | Effect::RunCommand { .. } | Effect::Route(_) | Effect::EndNetwork { .. } => {
+        Effect::DeleteImage { .. }
+        | Effect::RunCommand { .. }
+        | Effect::Route(_)
+        | Effect::EndNetwork { .. }
+        | Effect::Notify(_) => {
             return None;
         }
         Effect::Network(plan) => {

@@ -11,7 +11,7 @@ fn metric() -> MetricId {
 }
 
 /// One more minute with this value.
-fn minute(rig: &mut Rig, value: f64) {
+pub(super) fn minute(rig: &mut Rig, value: f64) {
     let now = rig.now;
     rig.tx(|tx| tx.metrics_mut().put(metric(), Unit::None, now, StatisticSet::of(value), now)).expect("a sample");
     rig.pass(Span::from_mins(1));
@@ -29,7 +29,7 @@ fn put_policy(rig: &mut Rig, kind: PolicyKind) -> String {
     arn.to_string()
 }
 
-fn put_alarm(rig: &mut Rig, action: String) {
+pub(super) fn put_alarm(rig: &mut Rig, action: String) {
     rig.tx(|tx| {
         tx.put(Alarm {
             name: AlarmName::from("busy"),
@@ -39,7 +39,7 @@ fn put_alarm(rig: &mut Rig, action: String) {
             ok_actions: Vec::new(),
             alarm_actions: vec![action],
             insufficient_data_actions: Vec::new(),
-            metric: metric(),
+            metric: Watched::Metric(metric()),
             unit: None,
             rule: AlarmRule {
                 comparison: Comparison::GreaterThanThreshold,
@@ -48,7 +48,7 @@ fn put_alarm(rig: &mut Rig, action: String) {
                 datapoints_to_alarm: None,
                 treat_missing: MissingData::Missing,
                 period: Span::from_secs(60),
-                statistic: Statistic::Sum,
+                statistic: Some(Statistic::Sum),
                 low_samples: None,
             },
             state: AlarmState::InsufficientData,
@@ -120,6 +120,7 @@ fn target_tracking_out_and_in() {
             dimensions: BTreeMap::new(),
             statistic: "Average".to_string(),
             unit: None,
+            period: Span::from_secs(60),
         },
         disable_scale_in: false,
         warmup: None,

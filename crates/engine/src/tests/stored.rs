@@ -231,7 +231,11 @@ fn an_older_load_balancer_is_opened() {
     assert_eq!((balancer.nodes[0].zone.as_str(), balancer.options.idle_timeout_secs), ("us-east-1a", 30));
     let [first, second] = balancer.listeners.as_slice() else { panic!("{:?}", balancer.listeners) };
     let group = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/3";
-    let forward = elastane_domain::routing::Forward { groups: vec![(group.into(), 7)], stickiness_secs: None };
+    let forward = elastane_domain::routing::Forward {
+        groups: vec![(group.into(), 7)],
+        stickiness_secs: None,
+        unused_stickiness_secs: None,
+    };
     assert_eq!(first.rules[0].action, elastane_domain::routing::Action::Forward(forward));
     assert_eq!(first.rules[0].arn.as_str().split(':').nth(5), Some("listener-rule/app/web/1/2/0000000000000000"));
     let fixed = |action: &elastane_domain::routing::Action| {

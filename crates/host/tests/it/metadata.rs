@@ -48,9 +48,9 @@ pub fn tokens_are_not_shared(world: &mut World) -> Result<(), String> {
 /// An instance that asks too much is told to wait; its neighbour is not.
 pub fn asking_too_much(world: &mut World) -> Result<(), String> {
     let (greedy, modest) = (world.boot(spec(""))?, world.boot(spec(""))?);
-    // Faster than the service allows in the long run, for as long as it takes.
+    // Faster than the service allows in the long run, for as long as it takes. Unbuffered: the first refusal ends it.
     let ask = format!(
-        "{SERVICE}curl -s -o /dev/null -w '%{{http_code}}\\n' \"$E/latest/user-data?[1-20000]\" | grep -m 1 -v 401"
+        "{SERVICE}stdbuf -o0 curl -s -o /dev/null -w '%{{http_code}}\\n' \"$E/latest/user-data?[1-20000]\" | grep -m 1 -v 401"
     );
     let refused = world.output(&greedy, &ask)?;
     expect(refused == "503", || format!("the first answer that is another: {refused}"))?;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine before the case fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Results so far.
 #[derive(Default)]
@@ -147,7 +147,8 @@ impl World {
             seen.remove(at);
             return Ok(found);
         }
-        let deadline = Instant::now() + PATIENCE;
+        // What has a limit of its own, as a command has, is to reach that first.
+        let deadline = Instant::now() + 2 * PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.facts.recv_timeout(left) {

@@ -2,11 +2,12 @@
 //! headers mean is decided by the HTTP/1 engine; this only carries them over.
 
 use crate::http::headers::ClientProtocol;
-use crate::http::{HEADERS_MAX, RESPONSE_HEAD_MAX};
+use crate::http::{HEADERS_MAX, RESPONSE_HEAD_MAX, decimal};
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request, response};
 use httparse::{Header, Status};
+use memchr::memchr;
 use std::mem::MaybeUninit;
 
 /// How the body behind a head ends, as far as an adapter must know.
@@ -153,23 +154,23 @@ pub(super) struct ReadResponse {
 }
 
 /// Reads a response head that the engine wrote. `None`: it is not complete.
+///
+/// The engine has checked the target's head and ended every line with CRLF,
+/// so lines are only taken apart here; what is no name or no value is still
+/// refused.
 pub(super) fn read_response(input: &[u8], is_head: bool) -> Result<Option<ReadResponse>, BadHead> {
-    let mut headers = [const { MaybeUninit::<Header>::uninit() }; HEADERS_MAX];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let length = match config.parse_response_with_uninit_headers(&mut parsed, input, &mut headers) {
-        Ok(Status::Complete(length)) => length,
+    let Some((length, lines)) = head_end(input) else {
         // What the engine adds is little beside what it let through.
-        Ok(Status::Partial) if input.len() < 2 * RESPONSE_HEAD_MAX => return Ok(None),
-        _ => return Err(BadHead),
+        return if input.len() < 2 * RESPONSE_HEAD_MAX { Ok(None) } else { Err(BadHead) };
     };
-    let status = StatusCode::from_u16(parsed.code.ok_or(BadHead)?).map_err(|_| BadHead)?;
+    let (first, code) = (input.strip_prefix(b"HTTP/1.1 ").ok_or(BadHead)?, b"200".len());
+    let status = StatusCode::from_bytes(first.get(..code).ok_or(BadHead)?).map_err(|_| BadHead)?;
     let is_small = input.len() - length <= SMALL_BODY_MAX;
     let text = Bytes::copy_from_slice(if is_small { input } else { &input[..length] });
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = Version::HTTP_2;
-    let (map, mut framing) = header_map(parsed.headers, input, &text)?;
+    let (map, mut framing) = read_lines(&text.slice(..length), lines)?;
     *response.headers_mut() = map;
     if is_head || bodiless(status.as_u16()) {
         framing = Framing::Empty;
@@ -182,6 +183,64 @@ pub(super) fn read_response(input: &[u8], is_head: bool) -> Result<Option<ReadRe
         _ => None,
     };
     Ok(Some(ReadResponse { response, framing, length, body }))
+}
+
+/// Where a head ends, and how many lines it has with its first; `None` if it
+/// does not end here.
+fn head_end(input: &[u8]) -> Option<(usize, usize)> {
+    let (mut at, mut lines) = (0, 0);
+    loop {
+        let length = memchr(b'\n', &input[at..])?;
+        at += length + 1;
+        if length <= 1 {
+            return Some((at, lines));
+        }
+        lines += 1;
+    }
+}
+
+/// The headers of a head that the engine wrote, as [`header_map`] does it.
+/// The values are parts of `text`; `lines` is how many lines it has.
+fn read_lines(text: &Bytes, lines: usize) -> Result<(HeaderMap, Framing), BadHead> {
+    let mut map = HeaderMap::with_capacity(lines);
+    let mut framing = Framing::UntilEnd;
+    let line_end = |at: usize| memchr(b'\r', &text[at..]).map(|length| at + length);
+    let mut at = line_end(0).ok_or(BadHead)? + b"\r\n".len();
+    loop {
+        let end = line_end(at).ok_or(BadHead)?;
+        if end == at {
+            return Ok((map, framing));
+        }
+        let colon = at + text[at..end].iter().position(|&byte| byte == b':').ok_or(BadHead)?;
+        let name = &text[at..colon];
+        at = end + b"\r\n".len();
+        if ends_here(name) {
+            continue;
+        }
+        let value = text[colon + 1..end].trim_ascii();
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            framing = Framing::Chunked;
+            continue;
+        }
+        if framing != Framing::Chunked && name.eq_ignore_ascii_case(b"content-length") {
+            framing = Framing::Length(decimal(value).ok_or(BadHead)?);
+        }
+        let value = if value.is_empty() { Bytes::new() } else { text.slice_ref(value) };
+        let name = HeaderName::from_bytes(name).map_err(|_| BadHead)?;
+        map.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| BadHead)?);
+    }
+}
+
+/// What [`is_hop_by_hop`] says, of a name in any case.
+fn ends_here(name: &[u8]) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    match name.len() {
+        7 => is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        14 => is("http2-settings"),
+        16 => is("proxy-connection"),
+        _ => false,
+    }
 }
 
 /// Reads a request head that the engine wrote. `None`: it is not complete.
@@ -305,6 +364,31 @@ mod tests {
         assert!(read_response(b"HTTP/1.1 200 OK\r\n", false).unwrap().is_none());
         let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nrest";
         assert_eq!(read_response(whole, false).unwrap().unwrap().body.unwrap(), "rest");
+    }
+
+    /// Names in any case, spaces around values, doubles and empty values are
+    /// carried over; nothing is read beyond the head; what is no head is refused.
+    #[test]
+    fn lines_of_a_head() {
+        let input = b"HTTP/1.1 200 OK\r\nSET-Cookie:a=1 \r\nset-cookie: b=2\r\nX-Empty:\r\nX-Colon: a:b\r\n\
+            TRANSFER-ENCODING: chunked\r\nProxy-Connection: x\r\n\r\n5\r\nX-Not: a head\r\n\r\n";
+        let read = read_response(input, false).unwrap().unwrap();
+        let headers = read.response.headers();
+        let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies, ["a=1", "b=2"]);
+        assert_eq!(headers["x-empty"], "");
+        assert_eq!(headers["x-colon"], "a:b");
+        assert_eq!((headers.len(), read.framing), (4, Framing::Chunked));
+        assert!(input[read.length..].starts_with(b"5\r\n"));
+        for bad in [
+            "HTTP/1.0 200 OK\r\n\r\n",
+            "HTTP/1.1 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx y: z\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        ] {
+            assert!(matches!(read_response(bad.as_bytes(), false), Err(BadHead)), "{bad:?}");
+        }
     }
 
     /// A head for a target becomes pseudo-headers and keeps what passes.

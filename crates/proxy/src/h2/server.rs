@@ -1,6 +1,7 @@
 //! A client's HTTP/2 connection: accepts its requests, bounds what it may
 //! cost, and says goodbye in order.
 
+use super::client::ClientStream;
 use super::workers::{Job, Watched};
 use super::{CONNECTION_WINDOW, HEADER_LIST_MAX, STREAM_WINDOW};
 use crate::exchange::ClientConnection;
@@ -194,7 +195,8 @@ impl Server {
         }
         let thread = &self.client.thread;
         let ticket = Ticket { tally: tally.clone(), thread: thread.clone() };
-        thread.workers.serve(Job { client: self.client.clone(), request, respond, ticket });
+        let stream = Box::new(ClientStream::new(request, respond, thread.workers.text()));
+        thread.workers.serve(Job { client: self.client.clone(), stream, ticket });
     }
 
     /// Looks at a deadline that passed; `true` if the connection ends at once.

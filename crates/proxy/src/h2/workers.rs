@@ -10,10 +10,6 @@ use crate::metrics::Count;
 use crate::stream::Stream;
 use crate::thread::Thread;
 use crate::watch::{Doing, Watch};
-use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::Request;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -26,8 +22,7 @@ const IDLE_MAX: usize = 256;
 /// A request to be served.
 pub(super) struct Job {
     pub(super) client: Rc<Client>,
-    pub(super) request: Request<RecvStream>,
-    pub(super) respond: SendResponse<Bytes>,
+    pub(super) stream: Box<ClientStream>,
     pub(super) ticket: Ticket,
 }
 
@@ -42,6 +37,8 @@ struct Seat {
 #[derive(Default)]
 pub(crate) struct Workers {
     idle: RefCell<Vec<Rc<Seat>>>,
+    /// Memory for the heads of requests; empty.
+    texts: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Workers {
@@ -53,6 +50,19 @@ impl Workers {
         seat.job.set(Some(job));
         if let Some(waker) = seat.waker.borrow_mut().take() {
             waker.wake();
+        }
+    }
+
+    /// Memory for the head of a request; empty.
+    pub(super) fn text(&self) -> Vec<u8> {
+        self.texts.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes that memory back.
+    fn keep_text(&self, text: Vec<u8>) {
+        let mut texts = self.texts.borrow_mut();
+        if texts.len() < IDLE_MAX {
+            texts.push(text);
         }
     }
 
@@ -94,10 +104,9 @@ fn spawn(first: Job) {
     let seat = Rc::new(Seat::default());
     seat.job.set(Some(first));
     tokio::task::spawn_local(async move {
-        let mut text = Vec::new();
         loop {
             let job = next_job(&seat).await;
-            text = carry_out(job, text, &watched.watch).await;
+            carry_out(job, &watched.watch).await;
             // Nothing interrupts a worker that waits for work.
             watched.watch.set_doing(Doing::Idle);
             watched.watch.set_deadline(u64::MAX);
@@ -122,11 +131,9 @@ async fn next_job(seat: &Seat) -> Job {
     .await
 }
 
-/// Serves one request as a connection of its own. `text` is memory for the
-/// request's head; it comes back empty.
-async fn carry_out(job: Job, text: Vec<u8>, watch: &Rc<Watch>) -> Vec<u8> {
-    let Job { client, request, respond, ticket } = job;
-    let stream = Box::new(ClientStream::new(request, respond, text));
+/// Serves one request as a connection of its own.
+async fn carry_out(job: Job, watch: &Rc<Watch>) {
+    let Job { client, stream, ticket } = job;
     let protocol = stream.protocol();
     if protocol == ClientProtocol::Grpc {
         client.node.state.ledger.add(client.thread.index, Count::GrpcRequests, 1);
@@ -143,9 +150,8 @@ async fn carry_out(job: Job, text: Vec<u8>, watch: &Rc<Watch>) -> Vec<u8> {
         protocol,
     );
     connection.serve_one().await;
-    let Stream::Http2(stream) = &mut connection.client else {
-        return Vec::new();
-    };
-    ticket.ended(stream.is_answered());
-    stream.take_buffer()
+    if let Stream::Http2(stream) = &mut connection.client {
+        ticket.ended(stream.is_answered());
+        thread.workers.keep_text(stream.take_buffer());
+    }
 }

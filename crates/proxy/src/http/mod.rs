@@ -58,7 +58,7 @@ impl Random {
 }
 
 /// A decimal number as framing headers carry it: digits only.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -177,11 +177,20 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
 /// Appends the lowest `digits` hexadecimal digits of a number.
 pub(crate) fn push_hex(out: &mut Vec<u8>, number: u64, digits: usize) {
     let mut text = [0u8; 16];
-    for (place, digit) in text.iter_mut().rev().enumerate() {
-        let nibble = (number >> (place * 4)) & 15;
-        *digit = b"0123456789abcdef"[nibble as usize];
-    }
+    text[..8].copy_from_slice(&eight_digits((number >> 32) as u32));
+    text[8..].copy_from_slice(&eight_digits(number as u32));
     out.extend_from_slice(&text[text.len() - digits..]);
+}
+
+/// All hexadecimal digits of a number, made side by side in one word.
+fn eight_digits(number: u32) -> [u8; 8] {
+    let spread = u64::from(number);
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let digits = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 in each byte from ten on.
+    let letters = ((digits + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    (digits + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -190,6 +199,18 @@ mod fuzz_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Hexadecimal digits as `fmt` writes them.
+    #[test]
+    fn hexadecimals() {
+        let mut random = Random::new(7);
+        for number in (0..1000).map(|_| random.draw()).chain([0, u64::MAX, 0x0123_4567_89ab_cdef]) {
+            let mut out = Vec::new();
+            push_hex(&mut out, number, 16);
+            push_hex(&mut out, number, 3);
+            assert_eq!(String::from_utf8(out), Ok(format!("{number:016x}{:03x}", number & 0xfff)));
+        }
+    }
 
     /// Digits only, without overflow.
     #[test]

@@ -146,11 +146,11 @@ fn is_coding(name: &str) -> bool {
 fn is_dropped(name: &str, head: &ResponseHead) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     match name.len() {
-        7 if is("upgrade") => !head.is_tunnel,
+        7 => !head.is_tunnel && is("upgrade"),
         10 => is("connection") || is("keep-alive"),
-        14 if is("content-length") => head.status == 204 || head.is_tunnel,
+        14 => (head.status == 204 || head.is_tunnel) && is("content-length"),
         16 => is("proxy-connection"),
-        17 if is("transfer-encoding") => head.unframed || head.status == 204 || head.status == 304 || head.is_tunnel,
+        17 => (head.unframed || head.status == 204 || head.status == 304 || head.is_tunnel) && is("transfer-encoding"),
         _ => false,
     }
 }
@@ -193,9 +193,14 @@ impl Writing<'_> {
     }
 
     fn passes(&self, name: &str) -> bool {
-        let is_framing = is_length(name) || is_coding(name);
-        let is_named = !is_framing && !self.head.is_tunnel && self.options.names(name.as_bytes());
-        !is_dropped(name, self.head) && !is_named
+        if is_dropped(name, self.head) {
+            return false;
+        }
+        // Almost no response names headers that end here.
+        if self.options.named.is_empty() || self.head.is_tunnel {
+            return true;
+        }
+        is_length(name) || is_coding(name) || !self.options.names(name.as_bytes())
     }
 }
 

@@ -156,22 +156,54 @@ impl Entry {
         }
     }
 
-    /// Makes it a new one that keeps the memory of the old one.
+    /// Makes it a new one that keeps the memory of the old one. Field by
+    /// field, because copying a whole entry costs more than what is in it.
     pub(super) fn reset(&mut self, log: Rc<LogLocal>, created_micros: i64) {
-        let old = std::mem::replace(self, Entry::new(log, created_micros));
-        for (mine, mut text) in [
-            (&mut self.request, old.request),
-            (&mut self.user_agent, old.user_agent),
-            (&mut self.trace_id, old.trace_id),
-            (&mut self.group, old.group),
-        ] {
+        self.log = Some(log);
+        self.created_micros = created_micros;
+        self.began = Instant::now();
+        let Entry {
+            log: _,
+            created_micros: _,
+            began: _,
+            kind,
+            client,
+            dispatched,
+            target_took,
+            target_answered,
+            answer_begun,
+            status,
+            received,
+            sent,
+            request,
+            user_agent,
+            tls,
+            group,
+            trace_id,
+            priority,
+            actions,
+            redirect_url,
+            error_reason,
+            targets,
+            classification,
+            connection_id,
+            transformed_host,
+            transformed_uri,
+            transform_status,
+        } = self;
+        (*kind, *client, *status, *received, *sent) = (Kind::Http, NOBODY, 0, 0, 0);
+        (*dispatched, *target_took, *target_answered, *answer_begun) = (None, None, None, None);
+        (*tls, *priority, *error_reason, *classification) = (None, None, None, None);
+        (*connection_id, *transform_status) = (0, None);
+        for text in [request, user_agent, group, trace_id] {
             text.clear();
-            *mine = text;
         }
-        let (mut targets, mut actions) = (old.targets, old.actions);
         targets.clear();
         actions.clear();
-        (self.targets, self.actions) = (targets, actions);
+        // Rare and of any length: not kept.
+        for text in [redirect_url, transformed_host, transformed_uri] {
+            *text = Vec::new();
+        }
     }
 
     pub(super) fn is_small(&self) -> bool {

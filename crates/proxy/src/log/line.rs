@@ -135,9 +135,15 @@ pub(super) fn quoted(field: &[u8], out: &mut Vec<u8>) {
     if field.is_empty() {
         out.push(b'-');
     }
+    let odd = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20) | (byte >= 0x7f);
+    // Nearly all fields are copied whole. Without an early end, many bytes are looked at in one go.
+    if !field.iter().fold(false, |found, &byte| found | odd(byte)) {
+        out.extend_from_slice(field);
+        out.extend_from_slice(b"\" ");
+        return;
+    }
     let mut rest = field;
-    // Nearly all fields are copied whole.
-    while let Some(place) = rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f..)) {
+    while let Some(place) = rest.iter().position(|&byte| odd(byte)) {
         let byte = rest[place];
         out.extend_from_slice(&rest[..place]);
         out.extend_from_slice(b"\\x");

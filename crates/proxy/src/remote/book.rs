@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// What a fact is about: a newer one about the same replaces it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Subject {
+pub(super) enum Subject {
     Health(TargetKey),
     Anomaly(TargetKey),
     Drained(TargetKey),
@@ -20,7 +20,8 @@ enum Subject {
     Applied,
 }
 
-fn subject(fact: &ProxyFact) -> Subject {
+/// What a fact is about.
+pub(super) fn subject(fact: &ProxyFact) -> Subject {
     match fact {
         ProxyFact::Health { target, .. } => Subject::Health(target.clone()),
         ProxyFact::Anomaly { target, .. } => Subject::Anomaly(target.clone()),
@@ -39,6 +40,42 @@ pub(super) fn draining(snapshot: &Snapshot) -> HashSet<TargetKey> {
     all.filter(|(_, target)| matches!(target.admission, Admission::Draining { .. }))
         .map(|(group, target)| group.key(target))
         .collect()
+}
+
+/// What a snapshot names.
+pub(super) struct Named<'a> {
+    draining: HashSet<TargetKey>,
+    targets: HashSet<TargetKey>,
+    listeners: HashSet<&'a ListenerArn>,
+    balancers: HashSet<&'a LoadBalancerArn>,
+    groups: HashSet<&'a TargetGroupArn>,
+}
+
+impl<'a> Named<'a> {
+    /// Looks through a snapshot.
+    pub(super) fn by(snapshot: &'a Snapshot) -> Named<'a> {
+        let of_group = |group: &Arc<TargetGroup>| group.targets.iter().map(|one| group.key(one)).collect::<Vec<_>>();
+        let listeners = snapshot.load_balancers.iter().flat_map(|balancer| &balancer.listeners);
+        Named {
+            draining: draining(snapshot),
+            targets: snapshot.target_groups.iter().flat_map(of_group).collect(),
+            listeners: listeners.map(|listener| &listener.arn).collect(),
+            balancers: snapshot.load_balancers.iter().map(|one| &one.arn).collect(),
+            groups: snapshot.target_groups.iter().map(|group| &group.arn).collect(),
+        }
+    }
+
+    /// Whether a fact about this means anything with it.
+    pub(super) fn has(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Health(target) | Subject::Anomaly(target) => self.targets.contains(target),
+            Subject::Drained(target) => self.draining.contains(target),
+            Subject::Listening(listener, _) => self.listeners.contains(listener),
+            Subject::ZonesInDns(balancer) => self.balancers.contains(balancer),
+            Subject::GroupHealth(group) => self.groups.contains(group),
+            Subject::Applied => true,
+        }
+    }
 }
 
 /// The facts that are true now. Bounded by what the newest snapshot names.
@@ -79,24 +116,10 @@ impl FactBook {
 
     /// Forgets what is about nothing of this snapshot.
     pub(super) fn prune(&mut self, snapshot: &Snapshot) {
-        let (draining, mut places) = (draining(snapshot), HashSet::new());
-        let of_group = |group: &Arc<TargetGroup>| group.targets.iter().map(|one| group.key(one)).collect::<Vec<_>>();
-        let targets: HashSet<TargetKey> = snapshot.target_groups.iter().flat_map(of_group).collect();
-        for balancer in &snapshot.load_balancers {
-            places.extend(balancer.listeners.iter().map(|listener| &listener.arn));
-        }
-        let groups: HashSet<&TargetGroupArn> = snapshot.target_groups.iter().map(|group| &group.arn).collect();
-        let balancers: HashSet<&LoadBalancerArn> = snapshot.load_balancers.iter().map(|one| &one.arn).collect();
+        let named = Named::by(snapshot);
         let facts = &mut self.facts;
         self.places.retain(|subject, position| {
-            let stays = match subject {
-                Subject::Health(target) | Subject::Anomaly(target) => targets.contains(target),
-                Subject::Drained(target) => draining.contains(target),
-                Subject::Listening(listener, _) => places.contains(listener),
-                Subject::ZonesInDns(balancer) => balancers.contains(balancer),
-                Subject::GroupHealth(group) => groups.contains(group),
-                Subject::Applied => true,
-            };
+            let stays = named.has(subject);
             if !stays {
                 facts.remove(position);
             }

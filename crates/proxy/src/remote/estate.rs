@@ -38,10 +38,10 @@ pub(super) fn give(stream: &mut UnixStream, listeners: Vec<HeldListener>, estate
     send(stream, &Word::Estate(Box::new(estate)), &[])
 }
 
-/// Asks the process that serves a data directory for all of it. That process
-/// goes on serving.
-pub(super) fn receive(folder: &Path) -> io::Result<Inherited> {
-    let mut stream = dial(folder)?;
+/// Asks the process at a place of a data directory for all of it. That
+/// process goes on serving.
+pub(super) fn receive(folder: &Path, index: usize) -> io::Result<Inherited> {
+    let mut stream = dial(folder, index)?;
     let (mut receiver, hello) = greet(&stream, Role::Successor)?;
     if hello.protocol != PROTOCOL {
         return Err(io::ErrorKind::Unsupported.into());

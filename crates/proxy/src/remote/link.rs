@@ -92,19 +92,29 @@ pub(super) fn greet(stream: &UnixStream, role: Role) -> io::Result<(Receiver, He
     Ok((receiver, hello))
 }
 
-/// Ends the process that serves a data directory, if there is one, and waits
+/// Who serves a data directory at this place; `None` when nobody does.
+///
+/// # Errors
+/// It does not answer.
+pub fn ask(folder: &std::path::Path, index: usize) -> io::Result<Option<Hello>> {
+    visit(folder, index)?.map(|stream| Ok(greet(&stream, Role::Visitor)?.1)).transpose()
+}
+
+fn visit(folder: &std::path::Path, index: usize) -> io::Result<Option<UnixStream>> {
+    match super::place::dial(folder, index) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends the process at a place of a data directory, if there is one, and waits
 /// until it has let go of its sockets. Returns whether there was one.
 ///
 /// # Errors
 /// It does not answer, or does not end within `limit`.
-pub fn stop(folder: &std::path::Path, limit: Duration) -> io::Result<bool> {
-    let stream = match super::place::dial(folder) {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(false);
-        }
-        Err(error) => return Err(error),
-    };
+pub fn stop(folder: &std::path::Path, index: usize, limit: Duration) -> io::Result<bool> {
+    let Some(stream) = visit(folder, index)? else { return Ok(false) };
     let (mut receiver, _) = greet(&stream, Role::Visitor)?;
     send(&mut stream.try_clone()?, &Order::Stop, &[])?;
     stream.set_read_timeout(Some(limit))?;

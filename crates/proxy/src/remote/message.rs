@@ -1,6 +1,7 @@
 //! What a daemon and the data plane's process say to each other.
 
 use crate::registry::{Counters, KnownHealth};
+use crate::share::Share;
 use crate::sockets::HeldListener;
 use elastane_domain::routing::{ProxyFact, Snapshot};
 use elastane_domain::time::Time;
@@ -59,6 +60,9 @@ pub struct Hello {
     pub build: String,
     /// Process id.
     pub pid: u32,
+    /// What it serves; releases that know of no shares serve all.
+    #[serde(default)]
+    pub share: Share,
 }
 
 /// To the data plane.

@@ -8,10 +8,15 @@
 //! new process takes over by receiving the listening sockets, so that what
 //! waits in their queues is served; the old one then finishes what it has,
 //! and what it counts and drains is told by the new one.
+//!
+//! Several processes may serve one data directory, each the addresses that
+//! are its [`Share`] and each found at a socket of its own.
 
 mod book;
 mod client;
+mod council;
 mod estate;
+mod exposition;
 mod frame;
 mod link;
 mod merge;
@@ -20,8 +25,9 @@ mod place;
 mod server;
 mod session;
 
-pub use client::RemoteProxy;
-pub use link::{Link, LinkEvents, stop};
+pub use crate::share::{PROCESSES_MAX, Share};
+pub use client::{Process, RemoteProxy};
+pub use link::{Link, LinkEvents, ask, stop};
 pub use message::{ClockSettings, Hello, PROTOCOL, Role};
-pub use place::{SOCKET_FILE, dial, peer};
+pub use place::{dial, peer, socket_file};
 pub use server::{Parts, Service, serve};

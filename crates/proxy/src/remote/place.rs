@@ -1,5 +1,6 @@
-//! The unix socket at which the data plane's process is found: a name in the
-//! data directory, for its owner alone.
+//! The unix socket at which a process of the data plane is found: a name in
+//! the data directory, for its owner alone. Processes that share the work have
+//! one each, by their places.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
@@ -10,10 +11,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// The socket's name in the data directory.
-pub const SOCKET_FILE: &str = "proxy.sock";
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
+
+/// A socket's name in the data directory: `proxy.sock`, `proxy-2.sock` and so on.
+pub fn socket_file(index: usize) -> String {
+    if index == 0 { "proxy.sock".to_owned() } else { format!("proxy-{}.sock", index + 1) }
+}
 
 /// A socket's address holds 107 bytes and a data directory's path may be
 /// longer, so it is named by a descriptor of the directory.
@@ -26,14 +30,14 @@ fn open(folder: &Path) -> io::Result<fs::File> {
     Ok(fs::File::from(rustix::fs::open(folder, flags, Mode::empty())?))
 }
 
-/// Connects to the process that serves this data directory.
+/// Connects to the process at this place, from zero, that serves this data directory.
 ///
 /// # Errors
 /// `NotFound` or `ConnectionRefused` when there is none.
-pub fn dial(folder: &Path) -> io::Result<UnixStream> {
+pub fn dial(folder: &Path, index: usize) -> io::Result<UnixStream> {
     let folder = open(folder)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &address(&folder, SOCKET_FILE)?)?;
+    connect(&socket, &address(&folder, &socket_file(index))?)?;
     Ok(UnixStream::from(socket))
 }
 
@@ -46,9 +50,10 @@ pub(super) struct Post {
 
 impl Post {
     /// Takes the place, from a predecessor too: whoever connects from now on comes here.
-    pub(super) fn take(folder: &Path) -> io::Result<Post> {
-        let name = format!("{SOCKET_FILE}.{}", std::process::id());
-        let (path, temporary) = (folder.join(SOCKET_FILE), folder.join(&name));
+    pub(super) fn take(folder: &Path, index: usize) -> io::Result<Post> {
+        let own = socket_file(index);
+        let name = format!("{own}.{}", std::process::id());
+        let (path, temporary) = (folder.join(own), folder.join(&name));
         let handle = open(folder)?;
         let _ = fs::remove_file(&temporary);
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;

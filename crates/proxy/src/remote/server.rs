@@ -10,6 +10,7 @@ use super::session;
 use crate::clock::Clock;
 use crate::control::{FactSink, Proxy, ProxyConfig};
 use crate::registry::Counters;
+use crate::share::Share;
 use elastane_domain::routing::{ProxyFact, Snapshot, TargetKey};
 use elastane_domain::time::Time;
 use std::collections::{BTreeMap, HashSet};
@@ -44,8 +45,10 @@ pub struct Service {
     pub version: String,
     /// Tells this build of the program from another.
     pub build: String,
-    /// Take over from the process that serves the directory now.
+    /// Take over from the process that serves this share of the directory now.
     pub take_over: bool,
+    /// What of the load balancers it serves.
+    pub share: Share,
 }
 
 /// What a proxy in this process is made with; the rest is the caller's.
@@ -199,6 +202,7 @@ impl Core {
             version: service.version.clone(),
             build: service.build.clone(),
             pid: std::process::id(),
+            share: service.share,
         };
         let clock = ClockSettings { wall_ms: 0, service_ms: 0, scale: 1.0 };
         Core {
@@ -406,7 +410,8 @@ impl Core {
 /// The data directory, threads or a successor's predecessor failed.
 pub fn serve(service: &Service, make: impl FnOnce(Parts) -> ProxyConfig) -> io::Result<()> {
     let core = Arc::new(Core::new(service));
-    let inherited = if service.take_over { Some(estate::receive(&service.folder)?) } else { None };
+    let inherited =
+        if service.take_over { Some(estate::receive(&service.folder, service.share.index())?) } else { None };
     let threads = inherited.as_ref().map_or(0, |inherited| inherited.estate.threads);
     let sink = Arc::downgrade(&core);
     let facts: FactSink = Arc::new(move |fact| {
@@ -415,12 +420,13 @@ pub fn serve(service: &Service, make: impl FnOnce(Parts) -> ProxyConfig) -> io::
         }
     });
     let proxy = Proxy::start(make(Parts { threads, facts, clock: core.clock.clone() }))?;
+    proxy.serve_share(service.share);
     assert!(core.proxy.set(proxy).is_ok(), "it is set once");
     let retiring = match inherited {
         Some(inherited) => Some(succeed(&core, inherited)?),
         None => None,
     };
-    let post = Post::take(&service.folder)?;
+    let post = Post::take(&service.folder, service.share.index())?;
     if let Some(predecessor) = retiring {
         predecessor.retire();
     }

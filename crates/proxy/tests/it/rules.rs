@@ -119,7 +119,8 @@ fn alb_2_weights() {
     world.others = vec![unchecked_group("arn:one", one.address), unchecked_group("arn:two", two.address)];
     let mut names = |weights: [u32; 2]| {
         let groups = vec![("arn:one".into(), weights[0]), ("arn:two".into(), weights[1])];
-        world.balancer.listeners[0].rules[0].action = Action::Forward(Forward { groups, stickiness_secs: None });
+        world.balancer.listeners[0].rules[0].action =
+            Action::Forward(Forward { groups, stickiness_secs: None, unused_stickiness_secs: None });
         world.apply();
         let mut client = connect(world.address());
         let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -142,7 +143,7 @@ fn alb_4_group_stickiness() {
     world.others = vec![unchecked_group("arn:one", one.address), unchecked_group("arn:two", two.address)];
     let forward = |weights: [u32; 2]| {
         let groups = vec![("arn:one".into(), weights[0]), ("arn:two".into(), weights[1])];
-        Action::Forward(Forward { groups, stickiness_secs: Some(604_800) })
+        Action::Forward(Forward { groups, stickiness_secs: Some(604_800), unused_stickiness_secs: None })
     };
     world.balancer.listeners[0].rules[0].action = forward([1, 0]);
     world.apply();

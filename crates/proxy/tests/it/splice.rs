@@ -3,6 +3,7 @@
 use crate::support::{Server, World, connect, header, is_closed, read_head, receive, respond, send};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 
 /// Lengths around the reads, the pipes and the turns that bodies are cut into.
 const LENGTHS: [usize; 9] =
@@ -71,6 +72,48 @@ fn slow_reader_gets_everything() {
         }
     }
     assert!(got == pattern(LENGTH));
+}
+
+/// More clients that stop in the middle of a long body than there are pipes:
+/// the others are served, and all get the rest when they read on.
+#[test]
+fn stopped_readers_go_on() {
+    // Above the pipes of a thread; the rest is copied.
+    const READERS: usize = 300;
+    // More than the sockets between a target and a client that does not read take.
+    const LENGTH: usize = 3 << 20;
+    const HANDS: usize = 4;
+    let body = Arc::new(pattern(LENGTH));
+    let whole = body.clone();
+    let server = Server::start(move |_, head, stream| {
+        let length = if head.starts_with("GET /long") { LENGTH } else { 7 };
+        respond(stream, 200, "", &whole[..length]);
+        true
+    });
+    let mut world = World::with(1, &[&server]);
+    // Those who wait for their turn to read must not be cut off, however busy the machine is.
+    world.balancer.options.idle_timeout_secs = 4000;
+    world.apply();
+    let mut stopped: Vec<TcpStream> = (0..READERS).map(|_| connect(world.address())).collect();
+    for client in &mut stopped {
+        client.write_all(b"GET /long HTTP/1.1\r\nHost: x.test\r\n\r\n").unwrap();
+        let head = read_head(client).unwrap();
+        assert_eq!(header(&head, "content-length"), Some(LENGTH.to_string().as_str()));
+    }
+    let other = send(&mut connect(world.address()), "GET /short HTTP/1.1\r\nHost: x.test\r\n\r\n");
+    assert!(other.body == body[..7]);
+    std::thread::scope(|scope| {
+        for clients in stopped.chunks_mut(READERS / HANDS) {
+            scope.spawn(|| {
+                let mut got = vec![0; LENGTH];
+                for (at, client) in clients.iter_mut().enumerate() {
+                    got.fill(0);
+                    client.read_exact(&mut got).unwrap_or_else(|error| panic!("reader {at}: {error}"));
+                    assert!(got == *body, "reader {at}");
+                }
+            });
+        }
+    });
 }
 
 /// The request that follows a long body in the same bytes is served next.

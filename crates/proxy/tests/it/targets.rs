@@ -96,7 +96,7 @@ fn alb_4_5_clients_stay_with_their_group() {
     world.others = vec![unchecked_group("arn:other", servers[1].address)];
     let forward = |weights: [u32; 2]| {
         let groups = vec![(GROUP.into(), weights[0]), ("arn:other".into(), weights[1])];
-        Action::Forward(Forward { groups, stickiness_secs: Some(1_000) })
+        Action::Forward(Forward { groups, stickiness_secs: Some(1_000), unused_stickiness_secs: None })
     };
     world.balancer.listeners[0].rules[0].action = forward([1, 0]);
     world.apply();

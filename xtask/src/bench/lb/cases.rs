@@ -19,6 +19,8 @@ pub mod port {
     pub const TEN: u16 = 7;
     /// HTTP to a thousand targets.
     pub const THOUSAND: u16 = 8;
+    /// HTTP behind a hundred rules about headers.
+    pub const HEADER_RULES: u16 = 9;
 }
 
 /// Our proxy's ports start here.
@@ -176,16 +178,55 @@ pub fn all() -> Vec<Case> {
     ]
 }
 
-/// Pairs of our own ports whose difference is a cost: its name, the case, the
-/// names of the cheaper and of the dearer one.
-pub fn pairs() -> [(&'static str, Case, &'static str, &'static str); 2] {
-    let ours = |name, offset| Contender { name, conf: None, port: BASE + offset };
-    let rules = vec![ours("one rule", port::SMALL), ours("100 rules", port::RULES)];
-    let targets = vec![ours("10 targets", port::TEN), ours("1000 targets", port::THOUSAND)];
-    let rules = case("rules", rules, Load::Kept(64), Vec::new());
-    let targets = Case { upstream: Upstream::Many, ..case("targets", targets, Load::Kept(64), Vec::new()) };
-    [
-        ("100 rules over one (goal: under 1)", rules, "one rule", "100 rules"),
-        ("1,000 targets over ten (goal: none)", targets, "10 targets", "1000 targets"),
+/// How the dearer one of a pair is compared with the cheaper one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Microseconds of CPU that a request costs more.
+    More,
+    /// The ratio of CPU a request.
+    Ratio,
+}
+
+/// Two of our own ports whose difference is what something costs.
+pub struct Pair {
+    /// The pair.
+    pub case: Case,
+    /// The names of the cheaper and of the dearer one.
+    pub names: [&'static str; 2],
+    /// How they are compared.
+    pub cost: Cost,
+    /// What must be met, and what is wanted, at most.
+    pub goals: [f64; 2],
+}
+
+/// What rules and targets cost.
+pub fn pairs() -> Vec<Pair> {
+    let pair = |name, base: (&'static str, u16), more: (&'static str, u16), upstream, cost, goals| {
+        let contender = |(name, offset): (&'static str, u16)| Contender { name, conf: None, port: BASE + offset };
+        let contenders = vec![contender(base), contender(more)];
+        let case = Case { upstream, ..case(name, contenders, Load::Kept(64), Vec::new()) };
+        Pair { case, names: [base.0, more.0], cost, goals }
+    };
+    let one = ("one rule", port::SMALL);
+    // A pair of equals differs by some per cent.
+    let equal = [1.05, 1.0];
+    vec![
+        pair("100 rules over one, µs more", one, ("100 rules", port::RULES), Upstream::Small, Cost::More, [1.0, 0.5]),
+        pair(
+            "100 rules on headers over one, µs more",
+            one,
+            ("100 on headers", port::HEADER_RULES),
+            Upstream::Small,
+            Cost::More,
+            [1.0, 0.5],
+        ),
+        pair(
+            "1,000 targets over ten, CPU",
+            ("10 targets", port::TEN),
+            ("1000 targets", port::THOUSAND),
+            Upstream::Many,
+            Cost::Ratio,
+            equal,
+        ),
     ]
 }

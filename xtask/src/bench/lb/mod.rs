@@ -15,7 +15,7 @@ mod process;
 
 use crate::Options;
 use crate::stats::Series;
-use cases::{Case, Contender, Measure};
+use cases::{Case, Contender, Cost, Measure, Pair};
 use load::Sample;
 use place::Place;
 use process::Process;
@@ -67,8 +67,10 @@ pub fn run(options: &Options) -> Result<(), String> {
         stretch: 1024.0,
         at_most: true,
     });
+    for pair in cases::pairs() {
+        rows.push(cost(&place, &pair, rounds)?);
+    }
     print(&rows);
-    costs(&place, rounds)?;
     let file = place.folder.join("lb.svg");
     std::fs::write(&file, plot::draw(&rows)).map_err(|err| format!("cannot write {}: {err}", file.display()))?;
     println!("plot: {}", file.display());
@@ -154,16 +156,16 @@ fn print(rows: &[Row]) {
     }
 }
 
-/// What a hundred rules, and a thousand targets, cost a request more.
-fn costs(place: &Place, rounds: usize) -> Result<(), String> {
-    println!();
-    for (name, case, base, more) in cases::pairs() {
-        let samples = measure(place, &case, rounds)?;
-        let extra: Vec<f64> =
-            samples[more].iter().zip(&samples[base]).map(|(more, base)| more.cpu_us - base.cpu_us).collect();
-        let mut series = Series::default();
-        extra.into_iter().for_each(|value| series.add(value));
-        println!("{name}: {series} µs of CPU a request more");
-    }
-    Ok(())
+/// What the dearer one of a pair costs.
+fn cost(place: &Place, pair: &Pair, rounds: usize) -> Result<Row, String> {
+    println!("... {}", pair.case.name);
+    let samples = measure(place, &pair.case, rounds)?;
+    let [base, more] = pair.names.map(|name| series(&samples[name], |sample| sample.cpu_us));
+    println!("    {base} and {more} µs of CPU a request");
+    let ratio = match pair.cost {
+        Cost::Ratio => more.over(&base),
+        Cost::More => more.minus(&base),
+    };
+    let [gate, stretch] = pair.goals;
+    Ok(Row { name: pair.case.name, against: "", ratio, gate, stretch, at_most: true })
 }

@@ -149,22 +149,32 @@ fn snapshot(chain_pem: String, key_pem: String) -> Snapshot {
     };
     let hello =
         Action::FixedResponse { status: 200, content_type: "text/plain".to_owned(), body: "Hello, World!".to_owned() };
-    let mut ruled = listener(port::RULES, to("arn:small"));
-    let rules = (1..=RULES).map(|priority| Rule {
-        arn: format!("arn:rule:{priority}").into(),
-        priority: Some(priority),
-        conditions: vec![Condition::Path(vec![Pattern::Wildcard(format!("/service-{priority}/*"))])],
-        transforms: Vec::new(),
-        authenticate: None,
-        action: hello.clone(),
-    });
-    ruled.rules.splice(0..0, rules);
+    let behind_rules = |offset: u16, condition: fn(u32) -> Condition| {
+        let mut ruled = listener(offset, to("arn:small"));
+        let rules = (1..=RULES).map(|priority| Rule {
+            arn: format!("arn:rule:{priority}").into(),
+            priority: Some(priority),
+            conditions: vec![condition(priority)],
+            transforms: Vec::new(),
+            authenticate: None,
+            action: hello.clone(),
+        });
+        ruled.rules.splice(0..0, rules);
+        ruled
+    };
+    let on_path = |priority| Condition::Path(vec![Pattern::Wildcard(format!("/service-{priority}/*"))]);
+    // Every request has this header, with another value.
+    let on_header = |priority| Condition::Header {
+        name: "host".to_owned(),
+        values: vec![Pattern::Wildcard(format!("service-{priority}.*"))],
+    };
     let listeners = vec![
         listener(port::SMALL, to("arn:small")),
         listener(port::KIB, to("arn:kib")),
         secure(listener(port::HTTP2, to("arn:small"))),
         secure(listener(port::HANDSHAKE, hello.clone())),
-        ruled,
+        behind_rules(port::RULES, on_path),
+        behind_rules(port::HEADER_RULES, on_header),
         listener(port::TEN, to("arn:ten")),
         listener(port::THOUSAND, to("arn:thousand")),
     ];

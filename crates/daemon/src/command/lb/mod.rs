@@ -64,7 +64,7 @@ pub enum What {
         #[arg(long, value_name = "NAME")]
         load_balancer: Option<String>,
     },
-    /// Have a new process of the data plane take over, without a failed request.
+    /// Have new processes of the data plane take over, one after another, without a failed request.
     UpgradeProxy,
     /// Print running totals in Prometheus's text form.
     Metrics,
@@ -88,8 +88,9 @@ pub fn run(lb: &Lb) -> Result<(), Problem> {
         What::Shift { zone, load_balancer } => shift(lb, &daemon, Shift { zone, load_balancer, away: true }),
         What::Unshift { zone, load_balancer } => shift(lb, &daemon, Shift { zone, load_balancer, away: false }),
         What::UpgradeProxy => {
-            let pid: u32 = ask(&daemon, "POST", "/upgrade-proxy", None::<&()>)?;
-            show(lb, &pid, |pid| format!("Process {pid} serves now; the one before finishes what it has.\n"))
+            let pids: Vec<u32> = ask(&daemon, "POST", "/upgrade-proxy", None::<&()>)?;
+            let told = |pid: &u32| format!("Process {pid} serves now; the one before finishes what it has.\n");
+            show(lb, &pids, |pids| pids.iter().map(told).collect())
         }
         What::Metrics => {
             let text = daemon.request("GET", METRICS)?;
@@ -138,7 +139,9 @@ fn balancers(all: &[BalancerView]) -> String {
                 (false, false) => "not in DNS",
             };
             let private = if node.private_address.is_empty() { "-" } else { &node.private_address };
-            nodes.push([&one.name, &node.zone, &node.address, private, standing].map(str::to_string).to_vec());
+            let process = node.process.map_or_else(|| "-".to_string(), |pid| pid.to_string());
+            nodes
+                .push([&one.name, &node.zone, &node.address, private, &process, standing].map(str::to_string).to_vec());
         }
         for listener in &one.listeners {
             let (port, bound) = (listener.port.to_string(), listener.bound.join(" "));
@@ -152,7 +155,7 @@ fn balancers(all: &[BalancerView]) -> String {
     }
     let names = all.iter().map(|one| vec![one.name.clone(), one.family.clone(), one.dns_name.clone()]);
     table(&mut out, &["LOAD BALANCER", "TYPE", "NAME"], names.collect());
-    table(&mut out, &["LOAD BALANCER", "ZONE", "ADDRESS", "IN THE VPC", ""], nodes);
+    table(&mut out, &["LOAD BALANCER", "ZONE", "ADDRESS", "IN THE VPC", "PROCESS", ""], nodes);
     table(&mut out, &["LOAD BALANCER", "PORT", "PROTOCOL", "LISTENS ON", ""], listeners);
     table(&mut out, &["LOAD BALANCER", "PORT", "PRIORITY", "IF", "THEN"], rules);
     if out.is_empty() { "There is no load balancer.\n".to_string() } else { out.trim_start().to_string() }

@@ -2,14 +2,16 @@
 //! activities; a zone without capacity sends its launches elsewhere.
 
 use super::members::begin_termination;
+use super::warm_pool;
 use crate::launch::{self, Refusal};
 use crate::network;
 use crate::reconcile::activity::{self, Begin};
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::group::{Action, GroupView, Why};
+use elastane_domain::group::{Action, GroupView, Why, ZoneStrategy};
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
+use elastane_domain::mixed::Market;
 use elastane_domain::time::Span;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,8 +22,12 @@ const LAUNCH_BACKOFF: Span = Span::from_secs(30);
 /// It never waits longer than this.
 const LAUNCH_BACKOFF_MAX: Span = Span::from_mins(15);
 
-/// EC2's code when a zone has no capacity.
-const INSUFFICIENT_CAPACITY: &str = "InsufficientInstanceCapacity";
+/// EC2's codes when there is no room in a zone: another may have some.
+const ZONE_IS_FULL: [&str; 2] = ["InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet"];
+
+/// Types and purchase options that one round tries in a zone; a group has at
+/// most 40 overrides.
+const CHOICES_MAX: usize = 80;
 
 /// What changed the desired capacity since the last activity that followed it.
 pub(super) fn led_by(group: &Group) -> Option<String> {
@@ -32,12 +38,14 @@ fn follows_desired(why: &Why) -> bool {
     matches!(why, Why::BelowDesired { .. } | Why::AboveDesired { .. } | Why::GroupDeleted { .. })
 }
 
+/// Does what the plan says. Launches of a zone are one call, as one call scans
+/// addresses once; what one launches too much, because instances have
+/// weights, the next launches less.
 pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, actions: Vec<Action>) {
     let all = led_by(group);
     let led_by = |why: &Why| all.as_deref().filter(|_| follows_desired(why));
-    let mut followed = view.desired as usize == view.counted().count();
-    // Launches of a zone are one call, as one call scans addresses once.
-    let mut launches: Vec<(Zone, Why, u32)> = Vec::new();
+    let mut followed = view.desired == view.capacity();
+    let mut launches: Vec<Batch> = Vec::new();
     for action in actions {
         match action {
             Action::Terminate { instance, why } => {
@@ -46,31 +54,41 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, action
             }
             Action::Launch { zone, why } => {
                 followed |= follows_desired(&why);
-                match launches.iter_mut().find(|(same, reason, _)| *same == zone && *reason == why) {
-                    Some((_, _, count)) => *count += 1,
-                    None => launches.push((zone, why, 1)),
+                match launches.iter_mut().find(|batch| batch.zone == zone && batch.why == why) {
+                    Some(batch) => batch.units += 1,
+                    None => launches.push(Batch { zone, why, units: 1 }),
                 }
             }
         }
     }
     let mut places = Places::new(view, &launches);
     let mut launches = VecDeque::from(launches);
-    while let Some((zone, why, count)) = launches.pop_front() {
-        let tried = places.exhausted.contains(&zone);
-        let outcome =
-            if tried { Launched::NoCapacity } else { launch_members(tx, group, (&zone, count), &why, led_by(&why)) };
+    let mut too_many = 0;
+    while let Some(mut batch) = launches.pop_front() {
+        let credit = batch.units.min(too_many);
+        (batch.units, too_many) = (batch.units - credit, too_many - credit);
+        if batch.units == 0 {
+            continue;
+        }
+        let tried = places.exhausted.contains(&batch.zone);
+        let led_by = led_by(&batch.why);
+        let outcome = if tried { Launched::NoCapacity(batch.units) } else { launch_batch(tx, group, &batch, led_by) };
         match outcome {
-            Launched::Yes => {}
+            Launched::Yes { above } => too_many += above,
             Launched::Refused => break,
-            // Balance is no reason to go elsewhere.
-            Launched::NoCapacity if why == Why::Rebalance => back_off(tx, &group.name),
-            Launched::NoCapacity => {
-                let elsewhere = places.elsewhere(zone, count);
+            // Balance is no reason to go elsewhere, and some want nothing but balance.
+            Launched::NoCapacity(_) if stays(group, &batch.why) => {
+                places.exhausted.insert(batch.zone);
+                back_off(tx, &group.name);
+            }
+            Launched::NoCapacity(left) => {
+                let elsewhere = places.elsewhere(batch.zone, left);
                 if elsewhere.is_empty() {
                     back_off(tx, &group.name);
                     break;
                 }
-                launches.extend(elsewhere.into_iter().map(|(zone, count)| (zone, why.clone(), count)));
+                let again = |(zone, units)| Batch { zone, why: batch.why.clone(), units };
+                launches.extend(elsewhere.into_iter().map(again));
             }
         }
     }
@@ -79,19 +97,32 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, action
     }
 }
 
+/// Whether a launch is tried in its own zone only.
+fn stays(group: &Group, why: &Why) -> bool {
+    *why == Why::Rebalance || group.zone_strategy == ZoneStrategy::BalancedOnly
+}
+
+/// Launches of one zone, for one reason.
+struct Batch {
+    zone: Zone,
+    why: Why,
+    /// How much capacity.
+    units: u32,
+}
+
 /// Where else launches can go when a zone has no capacity (autoscaling.md 1.4).
 struct Places {
-    /// Instances of the group, those to be launched included, by zone.
+    /// Capacity of the group, what is to be launched included, by zone.
     counts: BTreeMap<Zone, u32>,
     /// Zones that have refused.
     exhausted: BTreeSet<Zone>,
 }
 
 impl Places {
-    fn new(view: &GroupView, launches: &[(Zone, Why, u32)]) -> Places {
+    fn new(view: &GroupView, launches: &[Batch]) -> Places {
         let mut counts: BTreeMap<Zone, u32> = view.zones.iter().map(|zone| (zone.clone(), 0)).collect();
-        let there = view.counted().map(|member| (&member.zone, 1));
-        for (zone, more) in there.chain(launches.iter().map(|(zone, _, count)| (zone, *count))) {
+        let there = view.counted().map(|member| (&member.zone, member.weight));
+        for (zone, more) in there.chain(launches.iter().map(|batch| (&batch.zone, batch.units))) {
             if let Some(count) = counts.get_mut(zone) {
                 *count += more;
             }
@@ -114,47 +145,131 @@ impl Places {
     }
 }
 
-/// How a launch ended.
+/// How launches ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Launched {
-    /// Well.
-    Yes,
-    /// The zone has no capacity: another may have some.
-    NoCapacity,
+    /// Well: as much as was wanted, or as its subnet had room for.
+    Yes {
+        /// So much more than was wanted.
+        above: u32,
+    },
+    /// The zone has no capacity for so much: another may have some.
+    NoCapacity(u32),
     /// Otherwise; the group backs off.
     Refused,
 }
 
-/// Launches members in one zone: all, or as many as its subnet has addresses
-/// for. A refusal becomes a failed activity.
-fn launch_members(
-    tx: &mut Tx<'_>,
-    group: &Group,
-    (zone, count): (&Zone, u32),
-    why: &Why,
-    led_by: Option<&str>,
-) -> Launched {
-    let result = launch_request(tx, group, zone, count).and_then(|request| launch::launch(tx, &request));
-    match result {
-        Ok(ids) => {
-            for id in ids {
-                let Some(instance) = tx.get::<Instance>(id.as_str()) else { continue };
-                let cause = why.cause(tx.now, Some(&id), led_by);
-                let activity = activity::launching(tx, Begin { group: &group.name, instance: &instance, cause });
-                set_activity(tx, &id, activity);
-            }
-            Launched::Yes
-        }
-        Err(refusal) => {
-            let cause = why.cause(tx.now, None, led_by);
-            activity::refused(tx, &group.name, cause, zone.as_str(), &refusal.message);
-            if refusal.code == INSUFFICIENT_CAPACITY {
-                return Launched::NoCapacity;
-            }
+/// Launches members in one zone, from the warm pool first.
+fn launch_batch(tx: &mut Tx<'_>, group: &Group, batch: &Batch, led_by: Option<&str>) -> Launched {
+    let taken = warm_pool::take(tx, group, &batch.zone, batch.units, &batch.why, led_by);
+    let rest = batch.units.saturating_sub(taken);
+    if rest == 0 {
+        return Launched::Yes { above: 0 };
+    }
+    let place = LifecycleState::Pending;
+    launch_members(tx, group, (&batch.zone, rest), Purpose { place, why: &batch.why, led_by })
+}
+
+/// Launches instances into the warm pool; whether it went well. The group
+/// backs off otherwise.
+pub(super) fn launch_into_pool(tx: &mut Tx<'_>, group: &Group, zone: &Zone, count: u32) -> bool {
+    let purpose = Purpose { place: LifecycleState::WarmedPending, why: &Why::WarmPool, led_by: None };
+    match launch_members(tx, group, (zone, count), purpose) {
+        Launched::Yes { .. } => true,
+        Launched::Refused => false,
+        Launched::NoCapacity(_) => {
             back_off(tx, &group.name);
-            Launched::Refused
+            false
         }
     }
+}
+
+/// What members are launched for.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    /// Their first state.
+    pub(super) place: LifecycleState,
+    pub(super) why: &'a Why,
+    /// The sentence of what led to it.
+    pub(super) led_by: Option<&'a str>,
+}
+
+/// Launches members in one zone: all, or as many as its subnet has addresses
+/// for. Of several choices, one without capacity leads to the next. Each
+/// refusal becomes a failed activity.
+fn launch_members(tx: &mut Tx<'_>, group: &Group, (zone, units): (&Zone, u32), purpose: Purpose<'_>) -> Launched {
+    let mut left = units;
+    let mut tried: Vec<(String, Market)> = Vec::new();
+    while left > 0 && tried.len() <= CHOICES_MAX {
+        let choices = match choices(tx, group, zone, left, &tried) {
+            Ok(choices) if choices.is_empty() => return Launched::NoCapacity(left),
+            Ok(choices) => choices,
+            Err(refusal) => return refused(tx, group, zone, purpose, &refusal, left),
+        };
+        let known = tried.len();
+        for choice in choices {
+            let what = (choice.data.instance_type.clone().unwrap_or_default(), market(&choice.data));
+            let launched = request(tx, group, zone, &choice, purpose).and_then(|request| launch::launch(tx, &request));
+            match launched {
+                Ok(ids) => {
+                    let got = choice.weight.saturating_mul(ids.len() as u32);
+                    note_launched(tx, group, &ids, purpose);
+                    if got >= left {
+                        return Launched::Yes { above: got - left };
+                    }
+                    left -= got;
+                }
+                Err(refusal) => {
+                    let outcome = refused(tx, group, zone, purpose, &refusal, left);
+                    let mixed = matches!(group.source, LaunchSource::Mixed(_));
+                    if !mixed || outcome == Launched::Refused {
+                        return outcome;
+                    }
+                    tried.push(what);
+                }
+            }
+        }
+        if tried.len() == known {
+            // Less than was wanted, but all that there was room for.
+            return Launched::Yes { above: 0 };
+        }
+    }
+    if left == 0 { Launched::Yes { above: 0 } } else { Launched::NoCapacity(left) }
+}
+
+fn market(data: &LaunchData) -> Market {
+    if data.spot.is_some() { Market::Spot } else { Market::OnDemand }
+}
+
+pub(super) fn note_launched(tx: &mut Tx<'_>, group: &Group, ids: &[InstanceId], purpose: Purpose<'_>) {
+    for id in ids {
+        let Some(instance) = tx.get::<Instance>(id.as_str()) else { continue };
+        let cause = purpose.why.cause(tx.now, Some(id), purpose.led_by);
+        let begin = Begin { group: &group.name, instance: &instance, cause };
+        let activity = if purpose.place.is_warm() {
+            activity::launching_into_pool(tx, begin)
+        } else {
+            activity::launching(tx, begin)
+        };
+        set_activity(tx, id, activity);
+    }
+}
+
+fn refused(
+    tx: &mut Tx<'_>,
+    group: &Group,
+    zone: &Zone,
+    purpose: Purpose<'_>,
+    refusal: &Refusal,
+    left: u32,
+) -> Launched {
+    let cause = purpose.why.cause(tx.now, None, purpose.led_by);
+    activity::refused(tx, &group.name, cause, zone.as_str(), &refusal.message);
+    if ZONE_IS_FULL.contains(&refusal.code) {
+        return Launched::NoCapacity(left);
+    }
+    back_off(tx, &group.name);
+    Launched::Refused
 }
 
 fn set_activity(tx: &mut Tx<'_>, instance: &InstanceId, activity: String) {
@@ -165,11 +280,43 @@ fn set_activity(tx: &mut Tx<'_>, instance: &InstanceId, activity: String) {
     });
 }
 
+/// What the group launches in a zone for so much capacity, in order: one
+/// thing unless it has mixed instances.
+pub(super) fn choices(
+    tx: &mut Tx<'_>,
+    group: &Group,
+    zone: &Zone,
+    units: u32,
+    tried: &[(String, Market)],
+) -> Result<Vec<Choice>, Refusal> {
+    let source = group.source.clone();
+    let _ = (zone, tried);
+    let (data, template) = launch_data(tx, &source)?;
+    Ok(vec![Choice { data, template, weight: 1, count: units }])
+}
+
+/// Instances to launch alike.
+pub(super) struct Choice {
+    data: LaunchData,
+    template: Option<(LaunchTemplateId, u64)>,
+    weight: u32,
+    count: u32,
+}
+
 /// What a group asks of EC2 for instances in a zone.
-fn launch_request(tx: &mut Tx<'_>, group: &Group, zone: &Zone, count: u32) -> Result<launch::Request, Refusal> {
-    let (mut data, template) = launch_data(tx, &group.source)?;
+pub(super) fn request(
+    tx: &mut Tx<'_>,
+    group: &Group,
+    zone: &Zone,
+    choice: &Choice,
+    purpose: Purpose<'_>,
+) -> Result<launch::Request, Refusal> {
+    let mut data = choice.data.clone();
     data.subnet = Some(choose_subnet(tx, group, zone)?);
     data.placement.zone = None;
+    if group.placement_group.is_some() {
+        (data.placement.group, data.placement.group_id) = (group.placement_group.clone(), None);
+    }
     let tags = data.tags.entry("instance".to_string()).or_default();
     for (key, (value, propagate)) in &group.tags {
         if *propagate {
@@ -182,13 +329,14 @@ fn launch_request(tx: &mut Tx<'_>, group: &Group, zone: &Zone, count: u32) -> Re
     };
     Ok(launch::Request {
         data,
-        template,
+        template: choice.template.clone(),
         count_min: 1,
-        count_max: count,
+        count_max: choice.count,
         membership: Some(Membership {
-            protected: group.protect_new,
+            protected: group.protect_new && !purpose.place.is_warm(),
             launch_configuration: configuration,
-            ..Membership::new(group.name.clone(), LifecycleState::Pending, tx.now)
+            weight: choice.weight,
+            ..Membership::new(group.name.clone(), purpose.place, tx.now)
         }),
         ..launch::Request::default()
     })

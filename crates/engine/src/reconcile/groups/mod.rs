@@ -2,12 +2,19 @@
 //! of `domain::group` is carried out: launches and terminations become rows
 //! with their activities.
 
+pub mod hooks;
 mod launching;
 mod members;
+mod on_request;
+pub mod refresh;
+mod standby;
 mod view;
+mod warm_pool;
 
 pub use launching::launch_data;
 pub use members::begin_termination;
+pub use on_request::{LaunchNow, launch_now};
+pub use standby::{attach, detach, enter_standby, exit_standby};
 
 use super::{activity, policy, wake_at};
 use crate::row::*;
@@ -19,7 +26,7 @@ use launching::{carry_out, led_by};
 use members::advance;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use view::{mark, note_traffic, view};
+use view::{forget_detached, mark, note_traffic, view};
 
 /// Health is looked at this often (autoscaling.md 4.4: the interval is not documented).
 const HEALTH_INTERVAL: Span = Span::from_secs(30);
@@ -70,10 +77,13 @@ fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining
     let members: Members = members.iter().filter_map(|member| tx.get::<Instance>(member.id.as_str())).collect();
     let members: Members = members.into_iter().filter(|member| member.membership.is_some()).collect();
     note_traffic(tx, name, &members);
+    refresh::advance(tx, name, &members, wake);
     let Some(group) = tx.get::<Group>(name.as_str()) else { return };
+    let group = refresh::launching(tx, group);
     if group.deleting && members.is_empty() {
         return delete(tx, &group);
     }
+    forget_detached(tx, &group, draining);
     let mut view = view(tx, &group, &members);
     for (instance, cause) in examine(&view, tx.now) {
         mark(tx, &instance, cause);
@@ -91,6 +101,7 @@ fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining
     let plan = plan(&view, tx.now, draw);
     tell_protected(tx, &group, &view, plan.blocked);
     carry_out(tx, &group, &view, plan.actions);
+    warm_pool::reconcile(tx, name, &members, wake);
     policy::follow_capacity(tx, name);
 }
 
@@ -103,7 +114,7 @@ fn tell_protected(tx: &mut Tx<'_>, group: &Group, view: &GroupView, blocked: Opt
         return;
     }
     if protected {
-        let from = view.counted().count() as u32;
+        let from = view.capacity();
         let why = Why::AboveDesired { from, to: group.desired };
         let cause = why.cause(tx.now, None, led_by(group).as_deref());
         activity::protected(tx, group, cause);
@@ -138,8 +149,7 @@ fn delete(tx: &mut Tx<'_>, group: &Group) {
     for id in ids_of(&tx.scheduled_actions, &group.name) {
         tx.delete::<ScheduledAction>(&id);
     }
-    let refreshes = tx.all::<InstanceRefresh>().filter(|row| row.group == group.name).map(|row| row.id.clone());
-    for id in refreshes.collect::<Vec<_>>() {
+    for id in ids_of(&tx.instance_refreshes, &group.name) {
         tx.delete::<InstanceRefresh>(&id);
     }
     tx.delete::<Group>(group.name.as_str());

@@ -1,13 +1,15 @@
 //! A group as its plan sees it, and the marks that its members get.
 
-use super::Members;
+use super::{Draining, Members, refresh};
 use crate::engine::Plant;
-use crate::reconcile::{outages, targets};
+use crate::reconcile::{outages, predictive, targets};
 use crate::row::*;
 use crate::state::Tx;
 use elastane_domain::group::{GroupView, Member, UnhealthyCause};
 use elastane_domain::id::*;
+use elastane_domain::mixed::Market;
 use elastane_domain::routing::TargetHealth;
+use elastane_domain::time::Time;
 
 /// A target group counts for health once one of the group's instances has
 /// passed a check in it (autoscaling.md 4.2).
@@ -23,6 +25,14 @@ pub(super) fn note_traffic(tx: &mut Tx<'_>, name: &GroupName, members: &Members)
     }
 }
 
+/// Forgets detached target groups in which nothing drains any more.
+pub(super) fn forget_detached(tx: &mut Tx<'_>, group: &Group, draining: &Draining) {
+    let drains = |arn: &TargetGroupArn| draining.values().flatten().any(|target| target.group == *arn);
+    if group.traffic_removing.iter().any(|arn| !drains(arn)) {
+        tx.update(group.name.as_str(), |row: &mut Group| row.traffic_removing.retain(drains));
+    }
+}
+
 fn health(tx: &Tx<'_>, group: &TargetGroupArn, instance: &Instance) -> Option<TargetHealth> {
     let targets = targets::of_instance(tx, std::slice::from_ref(group), &instance.id);
     let target = targets.iter().find(|target| target.phase == TargetPhase::Registered)?;
@@ -31,7 +41,7 @@ fn health(tx: &Tx<'_>, group: &TargetGroupArn, instance: &Instance) -> Option<Ta
 
 /// The group as the plan sees it.
 pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
-    let mut bounds = group.bounds;
+    let mut bounds = predictive::bounds(tx, group);
     let mut desired = group.desired;
     if tx.config.plant == Some(Plant::CapacityAboveMax) {
         bounds.max = bounds.max.saturating_add(2);
@@ -53,9 +63,40 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
         termination_policies: group.termination_policies.clone(),
         default_instance_warmup: group.default_warmup,
         current_launch_template: group.source.template().map(|template| template.id.clone()),
+        current_launch_configuration: match &group.source {
+            LaunchSource::Configuration(name) => Some(name.clone()),
+            LaunchSource::Template(_) | LaunchSource::Mixed(_) => None,
+        },
+        distribution: match &group.source {
+            LaunchSource::Mixed(mixed) => Some(mixed.distribution.clone()),
+            LaunchSource::Template(_) | LaunchSource::Configuration(_) => None,
+        },
+        heaviest: heaviest(group, members),
+        suspended: group.suspended.keys().copied().collect(),
+        maintenance: group.maintenance,
+        max_lifetime: group.max_lifetime,
+        refresh: refresh::refresh_view(tx, group, members),
         launch_backoff_until: group.launch_after,
         deleting: group.deleting,
     }
+}
+
+/// Whether an instance has passed its first checks in every target group that
+/// counts for its health.
+pub(super) fn checked(tx: &Tx<'_>, group: &Group, instance: &Instance) -> bool {
+    let mut reported = group.traffic_in_service.iter().filter_map(|arn| health(tx, arn, instance));
+    reported.all(|health| !matches!(health, TargetHealth::Initial))
+}
+
+/// The largest weight of what the group has or may launch.
+fn heaviest(group: &Group, members: &Members) -> u32 {
+    let overrides = match &group.source {
+        LaunchSource::Mixed(mixed) => mixed.overrides.as_slice(),
+        LaunchSource::Template(_) | LaunchSource::Configuration(_) => &[],
+    };
+    let possible = overrides.iter().filter_map(|item| item.weight);
+    let there = members.iter().filter_map(|member| member.membership.as_ref()).map(|membership| membership.weight);
+    possible.chain(there).max().unwrap_or(1).max(1)
 }
 
 fn hidden_by_plant(tx: &Tx<'_>, member: &Instance) -> bool {
@@ -66,6 +107,7 @@ fn view_member(tx: &Tx<'_>, group: &Group, instance: &Instance) -> Option<Member
     let membership = instance.membership.as_ref()?;
     let reported: Vec<TargetHealth> =
         group.traffic_in_service.iter().filter_map(|arn| health(tx, arn, instance)).collect();
+    let made = |name: &String| tx.get::<LaunchConfiguration>(name).map_or(Time(0), |row| row.created_at);
     let elb = reported.iter().any(|health| matches!(health, TargetHealth::Unhealthy(_)));
     Some(Member {
         instance: instance.id.clone(),
@@ -78,7 +120,13 @@ fn view_member(tx: &Tx<'_>, group: &Group, instance: &Instance) -> Option<Member
         ec2: instance.phase.state(),
         status_impaired: outages::intolerable(&tx.view(), instance),
         elb: (!reported.is_empty()).then_some(!elb),
+        checked: !group.checks_elb || reported.iter().all(|health| !matches!(health, TargetHealth::Initial)),
         launch_template_version: instance.launch_template.clone(),
+        launch_configuration: membership.launch_configuration.as_ref().map(|name| (name.clone(), made(name))),
+        weight: membership.weight.max(1),
+        market: if instance.spot_request.is_some() { Market::Spot } else { Market::OnDemand },
+        misfit: 0,
+        at_risk: false,
     })
 }
 

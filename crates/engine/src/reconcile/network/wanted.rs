@@ -105,7 +105,9 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::LaunchConfiguration
         | Kind::LifecycleHook
         | Kind::ScheduledAction
-        | Kind::InstanceRefresh => false,
+        | Kind::InstanceRefresh
+        | Kind::Notification
+        | Kind::Forecast => false,
     }
 }
 

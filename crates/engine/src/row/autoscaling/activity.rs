@@ -40,6 +40,8 @@ pub enum ActivityStatus {
     InProgress,
     /// Waiting for requests in flight to end.
     WaitingForELBConnectionDraining,
+    /// Waiting for life-cycle hooks.
+    MidLifecycleAction,
     /// Done.
     Successful,
     /// Not done.
@@ -55,6 +57,7 @@ impl ActivityStatus {
             ActivityStatus::PreInService => "PreInService",
             ActivityStatus::InProgress => "InProgress",
             ActivityStatus::WaitingForELBConnectionDraining => "WaitingForELBConnectionDraining",
+            ActivityStatus::MidLifecycleAction => "MidLifecycleAction",
             ActivityStatus::Successful => "Successful",
             ActivityStatus::Failed => "Failed",
             ActivityStatus::Cancelled => "Cancelled",
@@ -65,7 +68,9 @@ impl ActivityStatus {
     pub fn progress(self) -> i32 {
         match self {
             ActivityStatus::PreInService => 30,
-            ActivityStatus::InProgress | ActivityStatus::WaitingForELBConnectionDraining => 50,
+            ActivityStatus::InProgress
+            | ActivityStatus::WaitingForELBConnectionDraining
+            | ActivityStatus::MidLifecycleAction => 50,
             ActivityStatus::Successful | ActivityStatus::Failed | ActivityStatus::Cancelled => 100,
         }
     }

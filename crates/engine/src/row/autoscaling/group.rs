@@ -36,6 +36,9 @@ pub struct Group {
     /// Attached target groups in which an instance of the group has passed a
     /// check: only these may mark instances unhealthy (autoscaling.md 4.2).
     pub traffic_in_service: BTreeSet<TargetGroupArn>,
+    /// Target groups that were detached and whose targets may still drain.
+    #[serde(default)]
+    pub traffic_removing: BTreeSet<TargetGroupArn>,
     /// Whether `ELB` health counts.
     pub checks_elb: bool,
     /// HealthCheckType as given; empty in rows from before it was kept.
@@ -153,6 +156,7 @@ impl Group {
             zones: Vec::new(),
             target_groups: Vec::new(),
             traffic_in_service: BTreeSet::new(),
+            traffic_removing: BTreeSet::new(),
             checks_elb: false,
             health_check_type: "EC2".to_string(),
             grace: Span::ZERO,

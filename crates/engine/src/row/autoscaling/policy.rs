@@ -1,8 +1,10 @@
 //! Scaling policies.
 
 use crate::row::row;
+use elastane_domain::forecast::Config;
 use elastane_domain::id::*;
-use elastane_domain::scaling::{AdjustmentType, Step};
+use elastane_domain::scaling::{AdjustmentType, Aggregation, Step};
+use elastane_domain::series::math::Query;
 use elastane_domain::time::Span;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,7 +56,7 @@ pub enum PolicyKind {
         /// StepAdjustments.
         steps: Vec<Step>,
         /// MetricAggregationType.
-        aggregation: String,
+        aggregation: Aggregation,
         /// EstimatedInstanceWarmup.
         warmup: Option<Span>,
     },
@@ -73,6 +75,11 @@ pub enum PolicyKind {
         /// Name of the alarm that scales in; none with DisableScaleIn.
         alarm_low: Option<AlarmName>,
     },
+    /// PredictiveScaling.
+    Predictive {
+        /// PredictiveScalingConfiguration.
+        config: Config,
+    },
 }
 
 /// The metric of a target tracking policy.
@@ -80,6 +87,10 @@ pub enum PolicyKind {
 pub enum TrackedMetric {
     /// ASGAverageCPUUtilization.
     AverageCpu,
+    /// ASGAverageNetworkIn.
+    AverageNetworkIn,
+    /// ASGAverageNetworkOut.
+    AverageNetworkOut,
     /// ALBRequestCountPerTarget, with its ResourceLabel.
     RequestCountPerTarget {
         /// `app/<lb>/<id>/targetgroup/<tg>/<id>`.
@@ -97,5 +108,17 @@ pub enum TrackedMetric {
         statistic: String,
         /// Unit.
         unit: Option<String>,
+        /// Period.
+        #[serde(default = "minute")]
+        period: Span,
     },
+    /// A CustomizedMetricSpecification of Metrics: metric math.
+    Math {
+        /// The queries, one of which is returned.
+        queries: Vec<Query>,
+    },
+}
+
+fn minute() -> Span {
+    Span::from_mins(1)
 }

@@ -33,7 +33,7 @@ pub struct InstanceRefresh {
     pub previous: LaunchSource,
     /// Instances still to be replaced; members that leave for other reasons leave it too.
     pub remaining: BTreeSet<InstanceId>,
-    /// How many there were to replace at first.
+    /// How much capacity there was to replace at first.
     pub total: u32,
     /// The highest checkpoint that was reached, in per cent.
     pub checkpoint: Option<u32>,
@@ -41,10 +41,32 @@ pub struct InstanceRefresh {
     pub paused_until: Option<Time>,
     /// Since when it makes no progress.
     pub stuck_since: Option<Time>,
+    /// The least capacity that was left to replace at any time.
+    #[serde(default)]
+    pub least: u32,
+    /// How much is left to replace, as it was seen last.
+    #[serde(default)]
+    pub left: u32,
+    /// Instances of the warm pool that are left to replace, as it was seen last.
+    #[serde(default)]
+    pub left_in_pool: u32,
+    /// PercentageComplete, as it was seen last.
+    #[serde(default)]
+    pub percentage: u32,
+    /// WaitForTransitioningInstances of the call that cancelled it.
+    #[serde(default)]
+    pub waits_for_transit: bool,
     /// RollbackDetails, once it goes back.
     pub rollback: Option<Rollback>,
 }
-row!(InstanceRefresh, |row| row.id.clone());
+row!(InstanceRefresh, |row| row.key());
+
+impl InstanceRefresh {
+    /// The row's id: a group's refreshes stand together. Group names hold no colon.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.group, self.id)
+    }
+}
 
 /// How a refresh goes back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
