@@ -44,6 +44,8 @@ enum Command {
     Image(command::image::Image),
     /// Look at load balancers: which rule a request hits and why, targets, zonal shift, metrics.
     Lb(command::lb::Lb),
+    /// Release a new version: rolling through a group, or from one target group to another; taken back when it fails.
+    Deploy(command::deploy::Deploy),
     /// Make trouble: cut off a zone, interrupt a spot instance.
     Chaos(Chaos),
     /// Run the data plane: listeners, health checks, load balancing. `elastane up` starts it and it outlives
@@ -227,7 +229,7 @@ pub enum Trouble {
 }
 
 /// `90`, `60s`, `5m` or `2h` in seconds.
-fn seconds(text: &str) -> Result<u32, String> {
+pub fn seconds(text: &str) -> Result<u32, String> {
     let wrong = || "must be a time such as 90, 60s, 5m or 2h".to_string();
     let (number, factor) = match text.char_indices().next_back() {
         Some((at, 's')) => (&text[..at], 1),
@@ -269,6 +271,7 @@ pub fn run() -> ExitCode {
         Command::Reset(place) => command::reset::run(&place),
         Command::Image(image) => command::image::run(&image),
         Command::Lb(lb) => command::lb::run(&lb),
+        Command::Deploy(deploy) => command::deploy::run(&deploy),
         Command::Chaos(chaos) => command::chaos::run(&chaos),
         Command::Proxy(proxy) => command::proxy::run(&proxy),
         Command::Sim(sim) => command::sim::run(&sim),

@@ -3,6 +3,7 @@
 //! through here alike.
 
 mod interfaces;
+pub mod mixed;
 pub mod placement;
 mod resolve;
 mod spot;

@@ -156,8 +156,9 @@ fn is_path_segment(key: &str) -> bool {
     !key.is_empty() && !matches!(key, "." | ".." | "_index") && key.chars().all(allowed)
 }
 
-/// The notice of a spot instance's interruption. One that its user ends gets
-/// none (ec2-imds.md 3.3).
+/// The notice of a spot instance's interruption, with the recommendation to
+/// replace it, which comes at the same time. One that its user ends gets none
+/// (ec2-imds.md 3.3).
 fn spot(view: &View<'_>, instance: &Instance, entries: &mut Entries) {
     let Some(request) = &instance.spot_request else { return };
     let due = instance.interruption.filter(|at| view.now >= *at - SPOT_NOTICE);
@@ -168,6 +169,8 @@ fn spot(view: &View<'_>, instance: &Instance, entries: &mut Entries) {
         InterruptionBehavior::Stop => "stop",
     };
     let time = at.iso_seconds();
+    let notice = (at - SPOT_NOTICE).iso_seconds();
+    entries.insert("meta-data/events/recommendations/rebalance".to_string(), format!(r#"{{"noticeTime":"{notice}"}}"#));
     entries
         .insert("meta-data/spot/instance-action".to_string(), format!(r#"{{"action": "{action}", "time": "{time}"}}"#));
     if behavior == InterruptionBehavior::Terminate {

@@ -2,6 +2,7 @@
 
 use crate::balancer_acts;
 use crate::client;
+use crate::group_acts;
 use crate::host::HostFaults;
 use crate::network_acts;
 use crate::run::Violation;
@@ -56,7 +57,8 @@ pub fn act(world: &mut World) -> Result<(), Violation> {
         25..30 => elsewhere(world),
         30..48 => scale_someone(world),
         48..72 => network_acts::act(world)?,
-        72..84 => balancer_acts::act(world)?,
+        72..80 => balancer_acts::act(world)?,
+        80..90 => group_acts::act(world),
         _ => call_someone(world),
     }
     Ok(())

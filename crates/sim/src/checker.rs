@@ -2,6 +2,7 @@
 //! when all is calm. Self-healing hides bugs, so they check each rule as well
 //! as the outcome.
 
+use crate::group_rules::GroupRules;
 use crate::host::Host;
 use crate::network_rules::{self, Networks};
 use crate::requests::Requests;
@@ -48,6 +49,8 @@ pub struct Checker {
     drained: BTreeSet<TargetKey>,
     /// What is checked within a round.
     pub watch: Watch,
+    /// Rules of groups in depth.
+    groups_in_depth: GroupRules,
     /// Rules of networks.
     networks: Networks,
     /// Rules of requests.
@@ -192,6 +195,7 @@ impl Checker {
     pub fn restarted(&mut self) {
         self.survivors.clear();
         self.watch.restarted();
+        self.groups_in_depth.restarted();
         self.networks.restarted();
     }
 
@@ -199,6 +203,7 @@ impl Checker {
     pub fn reset(&mut self) {
         self.survivors.clear();
         self.watch.restarted();
+        self.groups_in_depth.restarted();
         self.removed_by_hand.clear();
         self.acknowledged.clear();
         self.groups.clear();
@@ -256,7 +261,7 @@ impl Checker {
         }
         for tables in self.durable.values() {
             let leaves = tables.instances.get(instance.as_str()).and_then(|row| row.membership.as_ref());
-            if leaves.is_none_or(|place| place.lifecycle != LifecycleState::Terminating) {
+            if leaves.is_none_or(|place| !place.lifecycle.is_terminating()) {
                 continue;
             }
             for row in tables.targets.values().filter(|row| row.id == instance.as_str()) {
@@ -319,6 +324,7 @@ impl Checker {
             targets_have_groups(tables, now)?;
         }
         self.health_survives(engine, now)?;
+        self.groups_in_depth.look(engine, now)?;
         self.networks.look(engine, host, now)?;
         if let Some(((instance, generation), count)) = host.boots.iter().find(|(_, count)| **count > 1) {
             return broken("no boot happens twice", now, format!("{instance} {generation:?} {count} times"));

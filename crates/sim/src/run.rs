@@ -3,6 +3,7 @@
 use crate::balancer_acts;
 use crate::chaos;
 use crate::client;
+use crate::group_acts;
 use crate::network_acts;
 use crate::traffic::Load;
 use crate::world::{Faults, World};
@@ -170,6 +171,7 @@ fn come_to_rest(world: &mut World, calm: Span) -> Result<(), Violation> {
     world.submit(World::scope(), client::delete_alarm(chaos::CONTRARY_ALARM));
     network_acts::end_troubles(world)?;
     balancer_acts::end(world);
+    group_acts::end(world);
     let end = world.now + calm;
     while world.now < end {
         world.advance(end)?;

@@ -22,6 +22,8 @@ struct Before {
     desired: u32,
     moving: bool,
     last_activity_end: Option<Time>,
+    /// A scheduled action is due.
+    scheduled: bool,
 }
 
 /// An alarm's evaluations, as seen from outside.
@@ -68,8 +70,11 @@ impl Watch {
             }
             let tables = &engine.state().scopes[&key.0];
             let mut places = tables.instances.values().filter_map(|row| row.membership.as_ref());
-            let moving = places.any(|one| one.group == group.name && one.lifecycle != LifecycleState::InService);
-            let before = Before { desired: group.desired, moving, last_activity_end: group.last_activity_end };
+            let moving = places.any(|one| one.group == group.name && moves(one.lifecycle));
+            let due = |row: &Arc<ScheduledAction>| row.group == group.name && row.next.is_some_and(|at| at <= now);
+            let scheduled = tables.scheduled_actions.values().any(due);
+            let before =
+                Before { desired: group.desired, moving, last_activity_end: group.last_activity_end, scheduled };
             self.groups.insert(key, before);
         }
         Ok(())
@@ -121,20 +126,29 @@ impl Watch {
     }
 }
 
+/// Whether a member is part of a scaling activity.
+fn moves(state: LifecycleState) -> bool {
+    let leaving = state.is_terminating() && !state.is_warm() && state != LifecycleState::TerminatingRetained;
+    state.is_pending() || leaving || matches!(state, LifecycleState::EnteringStandby | LifecycleState::Detaching)
+}
+
 fn expected(engine: &Engine, scope: &Scope, alarm: &Alarm, current: AlarmState, now: Time) -> AlarmState {
     let (start, end) = alarm::evaluation_window(&alarm.rule, now - LAG);
     let unit = alarm.unit.as_deref().and_then(Unit::from_name);
     let store = engine.state().metrics.get(scope);
     // The simulated clients make no alarms on metric math.
-    let sets = store.zip(alarm.metric.metric()).map_or_else(Vec::new, |(store, metric)| {
-        store.distributions(metric, start, end, alarm.rule.period, unit)
-    });
+    let sets = store
+        .zip(alarm.metric.metric())
+        .map_or_else(Vec::new, |(store, metric)| store.distributions(metric, start, end, alarm.rule.period, unit));
     alarm::evaluate(&alarm.rule, &alarm::window(&alarm.rule, start, &sets), current).state
 }
 
 /// Reconcilers change the desired capacity only as an alarm's action, and as
 /// one of simple policies only when no cooldown runs and nothing moves.
 fn caused(tables: &Tables, group: &Group, before: &Before, now: Time) -> Result<(), Violation> {
+    if before.scheduled {
+        return Ok(());
+    }
     let acting: Vec<&Policy> = tables
         .policies
         .values()

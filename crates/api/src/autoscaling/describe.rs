@@ -1,6 +1,6 @@
 //! Groups and their instances as clients see them.
 
-use super::{errors, lookup, tags, warm_pool};
+use super::{errors, lookup, metrics, mixed, tags, warm_pool};
 use crate::Call;
 use crate::page::{Pager, page};
 use elastane_domain::group::{CapacityType, DeletionProtection, Process};
@@ -82,7 +82,7 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
             CapacityType::Units => None,
             kept => Some(kept.name().to_string()),
         },
-        enabled_metrics: group.metrics.iter().map(enabled_metric).collect(),
+        enabled_metrics: metrics::shown(group),
         health_check_grace_period: Some(group.grace.seconds() as i32),
         health_check_type: Some(health_check_type(group)),
         instances: members
@@ -105,6 +105,10 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
             max_healthy_percentage: Some(policy.max_percent as i32),
             min_healthy_percentage: Some(policy.min_percent as i32),
         }),
+        mixed_instances_policy: match &group.source {
+            LaunchSource::Mixed(policy) => Some(mixed::shown(view, policy)),
+            LaunchSource::Template(_) | LaunchSource::Configuration(_) => None,
+        },
         max_instance_lifetime: group.max_lifetime.map(|span| span.seconds() as i32),
         max_size: Some(group.bounds.max as i32),
         min_size: Some(group.bounds.min as i32),
@@ -122,10 +126,6 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         warm_pool_size: group.warm_pool.map(|_| warm as i32),
         ..wire::AutoScalingGroup::default()
     }
-}
-
-fn enabled_metric(name: &String) -> wire::EnabledMetric {
-    wire::EnabledMetric { granularity: Some("1Minute".to_string()), metric: Some(name.clone()) }
 }
 
 fn suspended((process, reason): (&Process, &String)) -> wire::SuspendedProcess {
@@ -150,7 +150,8 @@ fn health_check_type(group: &Group) -> String {
     }
 }
 
-fn template(view: &View<'_>, id: &str, version: &str) -> wire::LaunchTemplateSpecification {
+/// A launch template as answers name it.
+pub fn template(view: &View<'_>, id: &str, version: &str) -> wire::LaunchTemplateSpecification {
     wire::LaunchTemplateSpecification {
         launch_template_id: Some(id.to_string()),
         launch_template_name: view.get::<LaunchTemplate>(id).map(|row| row.name.clone()),

@@ -92,6 +92,11 @@ pub fn template(refusal: Refusal) -> ApiError {
     invalid(format!("You must use a valid fully-formed launch template. {}", refusal.message))
 }
 
+/// A launch configuration that EC2 would not launch from.
+pub fn refused(refusal: Refusal) -> ApiError {
+    invalid(refusal.message)
+}
+
 /// There is one by this name.
 pub fn group_exists(name: &str) -> ApiError {
     let text = "AutoScalingGroup by this name already exists - A group with the name";

@@ -2,12 +2,11 @@
 
 use super::options::Options;
 use super::settings::{self, Placement};
-use super::{errors, hooks, lookup, tags, traffic};
+use super::{errors, hooks, launch_configurations, lookup, mixed, tags, traffic};
 use crate::Change;
 use elastane_domain::capacity::{self, Bounds, Size};
 use elastane_domain::group::{DeletionProtection, DesiredChange};
 use elastane_domain::id::{GroupName, TargetGroupArn, Zone};
-use elastane_domain::mixed::Mixed;
 use elastane_engine::row::{Group, InstanceRefresh, LaunchConfiguration, LaunchSource};
 use elastane_engine::{View, groups};
 use elastane_wire::{ApiError, autoscaling as wire};
@@ -57,7 +56,9 @@ fn new_source(
         mixed: input.mixed_instances_policy.as_ref(),
     };
     match (&input.instance_id, named.count()) {
-        (Some(id), 0) => configuration_of(change, id, group.as_str()).map(LaunchSource::Configuration),
+        (Some(id), 0) => {
+            launch_configurations::of_instance(change, id, group.as_str()).map(LaunchSource::Configuration)
+        }
         (None, 1) => Ok(named.read(&change.view(), None)?.expect("one is named")),
         _ => Err(errors::one_source()),
     }
@@ -80,7 +81,11 @@ impl Source<'_> {
 
     /// The source that is named, if one is. What a mixed instances policy does
     /// not say stays as it was `before`.
-    pub(super) fn read(&self, view: &View<'_>, before: Option<&LaunchSource>) -> Result<Option<LaunchSource>, ApiError> {
+    pub(super) fn read(
+        &self,
+        view: &View<'_>,
+        before: Option<&LaunchSource>,
+    ) -> Result<Option<LaunchSource>, ApiError> {
         if self.count() > 1 {
             return Err(errors::one_source());
         }
@@ -97,16 +102,8 @@ impl Source<'_> {
             Some(LaunchSource::Mixed(mixed)) => Some(mixed),
             Some(LaunchSource::Template(_) | LaunchSource::Configuration(_)) | None => None,
         };
-        read_mixed(view, policy, before).map(|found| Some(LaunchSource::Mixed(found)))
+        mixed::read(view, policy, before).map(|found| Some(LaunchSource::Mixed(found)))
     }
-}
-
-fn configuration_of(_: &mut Change<'_, '_>, _: &str, _: &str) -> Result<String, ApiError> {
-    Err(errors::unsupported("InstanceId"))
-}
-
-fn read_mixed(_: &View<'_>, _: &wire::MixedInstancesPolicy, _: Option<&Mixed>) -> Result<Mixed, ApiError> {
-    Err(errors::unsupported("MixedInstancesPolicy"))
 }
 
 fn new_group(

@@ -193,9 +193,8 @@ pub fn shown(kind: &PolicyKind) -> wire::ScalingPolicy {
                 ..none
             }
         }
-        PolicyKind::Predictive { config } => wire::ScalingPolicy {
-            predictive_scaling_configuration: Some(predictive::shown(config)),
-            ..none
-        },
+        PolicyKind::Predictive { config } => {
+            wire::ScalingPolicy { predictive_scaling_configuration: Some(predictive::shown(config)), ..none }
+        }
     }
 }

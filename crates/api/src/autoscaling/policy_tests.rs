@@ -79,6 +79,8 @@ fn autoscaling_7_and_9_put_and_describe() {
         (wire::PutScalingPolicyType { policy_type: None, ..simple() }, Some("ChangeInCapacity"), None),
         (step(), Some("ChangeInCapacity"), Some("Average")),
         (tracking("ASGAverageCPUUtilization", None), None, None),
+        (tracking("ASGAverageNetworkIn", None), None, None),
+        (tracking("ASGAverageNetworkOut", None), None, None),
         (tracking("ALBRequestCountPerTarget", Some(LABEL)), None, None),
     ] {
         let mut plane = plane();
@@ -111,7 +113,7 @@ fn autoscaling_7_and_9_refusals() {
     let cases: [(wire::PutScalingPolicyType, Edit, &str); 15] = [
         (simple(), |r| r.auto_scaling_group_name = Some("none".into()), "AutoScalingGroup 'none' not found"),
         (simple(), |r| r.policy_type = Some("Magic".into()), "Invalid policy type"),
-        (simple(), |r| r.policy_type = Some("PredictiveScaling".into()), "not supported"),
+        (simple(), |r| r.policy_type = Some("PredictiveScaling".into()), "PredictiveScaling"),
         (simple(), |r| r.adjustment_type = None, "AdjustmentType"),
         (simple(), |r| r.scaling_adjustment = None, "ScalingAdjustment"),
         (simple(), |r| r.min_adjustment_magnitude = Some(2), "PercentChangeInCapacity only"),
@@ -119,7 +121,7 @@ fn autoscaling_7_and_9_refusals() {
         (step(), |r| r.step_adjustments.truncate(1), "Invalid StepAdjustments"),
         (step(), |r| r.scaling_adjustment = Some(1), "ScalingAdjustment is not a valid parameter"),
         (tracking("ASGAverageCPUUtilization", Some(LABEL)), |_| (), "ResourceLabel is not valid"),
-        (tracking("ASGAverageNetworkIn", None), |_| (), "not supported"),
+        (tracking("ASGAverageCPUUtilizationHighResolution", None), |_| (), "not supported"),
         (tracking("ALBRequestCountPerTarget", None), |_| (), "ResourceLabel"),
         (
             tracking("ALBRequestCountPerTarget", Some("app/web/0123456789abcdef/targetgroup/x/1")),

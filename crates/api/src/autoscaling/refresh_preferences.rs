@@ -24,11 +24,7 @@ const ALARMS_MAX: usize = 10;
 const PERCENT_APART_MAX: u32 = 100;
 
 /// What a call says, with every default filled in.
-pub fn preferences(
-    view: &View<'_>,
-    group: &Group,
-    given: &wire::RefreshPreferences,
-) -> Result<Preferences, ApiError> {
+pub fn preferences(view: &View<'_>, group: &Group, given: &wire::RefreshPreferences) -> Result<Preferences, ApiError> {
     let (min_percent, max_percent) = percentages(group, given)?;
     let checkpoints = checkpoints(&given.checkpoint_percentages)?;
     let delay = bounded(given.checkpoint_delay, "CheckpointDelay", DELAY_MAX)?;

@@ -1,14 +1,14 @@
 //! DescribeInstanceRefreshes: those of the last six weeks, newest first.
 
-use super::{errors, lookup};
+use super::describe::template;
+use super::{errors, lookup, mixed};
 use crate::Call;
 use crate::page::{Pager, page};
-use elastane_domain::mixed::TemplateRef;
 use elastane_domain::refresh::{Preferences, RefreshStatus};
 use elastane_domain::time::Time;
 use elastane_engine::View;
 use elastane_engine::groups::refresh;
-use elastane_engine::row::{InstanceRefresh, LaunchSource, LaunchTemplate};
+use elastane_engine::row::{InstanceRefresh, LaunchSource};
 use elastane_wire::{ApiError, Timestamp, autoscaling as wire};
 
 /// DescribeInstanceRefreshes.
@@ -76,7 +76,7 @@ fn progress(row: &InstanceRefresh) -> wire::InstanceRefreshProgressDetails {
             instances_to_update: Some(row.left as i32),
             percentage_complete: Some(row.percentage as i32),
         }),
-        warm_pool_progress: (row.left_in_pool > 0).then(|| wire::InstanceRefreshWarmPoolProgress {
+        warm_pool_progress: (row.left_in_pool > 0).then_some(wire::InstanceRefreshWarmPoolProgress {
             instances_to_update: Some(row.left_in_pool as i32),
             percentage_complete: Some(0),
         }),
@@ -84,21 +84,15 @@ fn progress(row: &InstanceRefresh) -> wire::InstanceRefreshProgressDetails {
 }
 
 fn configuration(view: &View<'_>, source: &LaunchSource) -> wire::DesiredConfiguration {
+    let mut shown = wire::DesiredConfiguration::default();
     match source {
-        LaunchSource::Template(template) => wire::DesiredConfiguration {
-            launch_template: Some(specification(view, template)),
-            mixed_instances_policy: None,
-        },
-        LaunchSource::Mixed(_) | LaunchSource::Configuration(_) => wire::DesiredConfiguration::default(),
+        LaunchSource::Template(found) => {
+            shown.launch_template = Some(template(view, found.id.as_str(), &found.version))
+        }
+        LaunchSource::Mixed(policy) => shown.mixed_instances_policy = Some(mixed::shown(view, policy)),
+        LaunchSource::Configuration(_) => {}
     }
-}
-
-fn specification(view: &View<'_>, template: &TemplateRef) -> wire::LaunchTemplateSpecification {
-    wire::LaunchTemplateSpecification {
-        launch_template_id: Some(template.id.to_string()),
-        launch_template_name: view.get::<LaunchTemplate>(template.id.as_str()).map(|row| row.name.clone()),
-        version: Some(template.version.clone()),
-    }
+    shown
 }
 
 fn preferences(given: &Preferences) -> wire::RefreshPreferences {

@@ -2,7 +2,7 @@
 //! template, network, health checks, termination policies, target groups.
 
 use super::errors;
-use elastane_domain::group::TerminationPolicy;
+use elastane_domain::group::{CapacityType, TerminationPolicy};
 use elastane_domain::id::*;
 use elastane_domain::mixed::TemplateRef;
 use elastane_domain::time::Span;
@@ -52,10 +52,23 @@ pub fn template(view: &View<'_>, spec: &wire::LaunchTemplateSpecification) -> Re
 
 /// Whether EC2 would launch from the source where the group launches.
 pub fn check_launch(tx: &Tx<'_>, source: &LaunchSource, placement: &Placement) -> Result<(), ApiError> {
-    let (mut data, _) = groups::launch_data(tx, source).map_err(errors::template)?;
-    data.subnet = placement.subnets.first().cloned();
-    (data.placement.zone, data.placement.zone_id) = (placement.zones.first().cloned(), None);
-    launch::check(tx, &data).map_err(errors::template)
+    let all = match source {
+        LaunchSource::Mixed(policy) => {
+            launch::mixed::every(tx, policy, CapacityType::Units).map_err(errors::template)?
+        }
+        LaunchSource::Template(_) => vec![groups::launch_data(tx, source).map_err(errors::template)?.0],
+        LaunchSource::Configuration(_) => vec![groups::launch_data(tx, source).map_err(errors::refused)?.0],
+    };
+    let refused = match source {
+        LaunchSource::Configuration(_) => errors::refused,
+        LaunchSource::Template(_) | LaunchSource::Mixed(_) => errors::template,
+    };
+    for mut data in all {
+        data.subnet = placement.subnets.first().cloned();
+        (data.placement.zone, data.placement.zone_id) = (placement.zones.first().cloned(), None);
+        launch::check(tx, &data).map_err(refused)?;
+    }
+    Ok(())
 }
 
 /// The zones that a call names, by their names or by their ids.

@@ -57,6 +57,79 @@ fn cloudwatch_5_4_create_and_update() {
     assert_eq!((shown.state_value.as_deref(), shown.state_reason.as_deref()), (Some("OK"), Some("checked")));
 }
 
+/// An alarm on metric math: shown as it was put, and it follows the expression; what cannot be evaluated is refused.
+#[test]
+fn cloudwatch_4_alarm_on_metric_math() {
+    let metric = |id: &str, name: &str| wire::MetricDataQuery {
+        id: Some(id.to_string()),
+        metric_stat: Some(wire::MetricStat {
+            metric: Some(wire::Metric {
+                namespace: Some("Shop".to_string()),
+                metric_name: Some(name.to_string()),
+                dimensions: Vec::new(),
+            }),
+            period: Some(60),
+            stat: Some("Sum".to_string()),
+            unit: None,
+        }),
+        return_data: Some(false),
+        ..Default::default()
+    };
+    let expression = |text: &str| wire::MetricDataQuery {
+        id: Some("e1".to_string()),
+        expression: Some(text.to_string()),
+        return_data: Some(true),
+        ..Default::default()
+    };
+    let input = |text: &str| wire::PutMetricAlarmInput {
+        alarm_name: Some("rate".to_string()),
+        metrics: vec![metric("m1", "Errors"), metric("m2", "Orders"), expression(text)],
+        evaluation_periods: Some(1),
+        threshold: Some(50.0),
+        comparison_operator: Some("GreaterThanThreshold".to_string()),
+        ..Default::default()
+    };
+    let mut plane = Plane::new();
+    for (input, fragment) in [
+        (input("m1 +"), "ends too early"),
+        (input("SUM(m1)"), "time series"),
+        (wire::PutMetricAlarmInput { period: Some(60), ..input("m1") }, "Period"),
+        (wire::PutMetricAlarmInput { metrics: vec![metric("m1", "Errors")], ..input("m1") }, "return data"),
+    ] {
+        let refused = put(&mut plane, &input).expect_err(fragment);
+        assert!(refused.message.contains(fragment), "{refused}");
+    }
+    let good = input("100 * m1 / m2");
+    put(&mut plane, &good).expect("a good alarm");
+    let shown = describe(&plane, Default::default()).remove(0);
+    assert_eq!(shown.metrics, good.metrics);
+    assert_eq!((shown.metric_name, shown.statistic, shown.period), (None, None, None));
+    let datum = |name: &str, value: f64| wire::MetricDatum {
+        metric_name: Some(name.to_string()),
+        value: Some(value),
+        ..Default::default()
+    };
+    let data = wire::PutMetricDataInput {
+        namespace: Some("Shop".to_string()),
+        metric_data: vec![datum("Errors", 6.0), datum("Orders", 10.0)],
+        ..Default::default()
+    };
+    plane.write(|change| put_metric_data(change, &data)).expect("good data");
+    let stamp = |span: Span| Some(elastane_wire::Timestamp((plane.now + span).millis()));
+    let request = wire::GetMetricDataInput {
+        start_time: stamp(Span::from_mins(-5)),
+        end_time: stamp(Span::from_mins(5)),
+        metric_data_queries: good.metrics.clone(),
+        ..Default::default()
+    };
+    let found = plane.read(|call| get_metric_data(call, &request)).expect("a good request").metric_data_results;
+    assert_eq!((found.len(), found[0].id.as_deref(), found[0].label.as_deref()), (1, Some("e1"), Some("e1")));
+    assert_eq!(found[0].values, [60.0]);
+    plane.pass(Span::from_secs(75));
+    let shown = describe(&plane, Default::default()).remove(0);
+    assert_eq!(shown.state_value.as_deref(), Some("ALARM"), "{:?}", shown.state_reason);
+}
+
 /// An alarm on a percentile is shown as it was given.
 #[test]
 fn cloudwatch_5_1_percentile_alarms() {
@@ -89,7 +162,7 @@ fn cloudwatch_5_1_refusals() {
         (|r| r.evaluation_periods = None, MISSING, "EvaluationPeriods"),
         (|r| r.comparison_operator = None, MISSING, "ComparisonOperator"),
         (|r| r.comparison_operator = Some("LessThanLowerThreshold".into()), VALUE, "anomaly"),
-        (|r| r.metrics = vec![Default::default()], VALUE, "metric math"),
+        (|r| r.metrics = vec![Default::default()], COMBINATION, "Metrics and MetricName are mutually exclusive"),
         (|r| r.extended_statistic = Some("p99".into()), "InvalidParameterCombination", "mutually exclusive"),
         (|r| (r.statistic, r.extended_statistic) = (None, Some("tm99".into())), VALUE, "tm99 is not supported"),
         (|r| (r.statistic, r.extended_statistic) = (None, Some("p101".into())), VALUE, "p101"),

@@ -209,10 +209,7 @@ fn cloudwatch_3_get_metric_data() {
     assert_eq!(got.next_token, None);
     for (edit, text) in [
         ((|q| q.id = Some("A".into())) as fn(&mut wire::MetricDataQuery), "lower-case"),
-        (
-            |q| (q.metric_stat, q.expression) = (None, Some("SUM(METRICS())".into())),
-            "metric math Expression of query a",
-        ),
+        (|q| (q.metric_stat, q.expression) = (None, Some("SEARCH('x', 'Sum')".into())), "SEARCH is not supported"),
         (|q| q.metric_stat = None, "either a MetricStat or an Expression"),
         (|q| q.metric_stat.as_mut().expect("one").stat = Some("tc90".into()), "extended statistic tc90"),
         (|q| q.label = Some("${MAX}".into()), "dynamic Label"),

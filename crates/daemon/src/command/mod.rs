@@ -3,6 +3,7 @@
 pub mod ca;
 pub mod chaos;
 pub mod demo;
+pub mod deploy;
 pub mod doctor;
 pub mod down;
 pub mod env;

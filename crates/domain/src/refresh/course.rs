@@ -167,12 +167,12 @@ impl Course {
         }
     }
 
-    /// When time alone may change the next step.
-    pub fn wake(&self, preferences: &Preferences) -> Time {
+    /// The next time after `now` at which time alone may change the next step.
+    pub fn wake(&self, preferences: &Preferences, now: Time) -> Option<Time> {
         let stuck = self.moved_at + STUCK_MAX;
-        let end = self.started_at + REFRESH_MAX;
-        let warm = self.moved_at + STUCK_MAX + preferences.warmup;
-        [self.paused_until, Some(stuck), Some(warm)].into_iter().flatten().fold(end, Time::min)
+        let times =
+            [self.paused_until, Some(stuck), Some(stuck + preferences.warmup), Some(self.started_at + REFRESH_MAX)];
+        times.into_iter().flatten().filter(|time| *time > now).min()
     }
 
     fn broken(&self, preferences: &Preferences, facts: &Facts, reversible: bool, now: Time) -> Option<Step> {

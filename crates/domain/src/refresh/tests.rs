@@ -207,7 +207,8 @@ fn autoscaling_11_3_a_failure_goes_back_when_it_may() {
     let auto = Preferences { auto_rollback: true, ..preferences() };
     for status in [RefreshStatus::InProgress, RefreshStatus::Baking] {
         let course = Course { status, paused_until: Some(minutes(10)), ..course() };
-        for (preferences, reversible, back) in [(&auto, true, true), (&auto, false, false), (&preferences(), true, false)]
+        for (preferences, reversible, back) in
+            [(&auto, true, true), (&auto, false, false), (&preferences(), true, false)]
         {
             match course.next(preferences, &alarm, reversible, minutes(1)) {
                 Step::RollBack { reason } => assert!(back && reason.contains("errors")),
@@ -238,4 +239,15 @@ fn autoscaling_11_3_cancelling_waits_for_instances_on_their_way() {
     assert_eq!(cancelling.next(&preferences(), &busy, true, minutes(1)), Step::Stay);
     assert_eq!(cancelling.next(&preferences(), &left(5), true, minutes(1)), Step::Cancelled);
     assert_eq!(at_once.next(&preferences(), &busy, true, minutes(1)), Step::Cancelled);
+}
+
+/// A time that has passed is not waited for: the group would be looked at without end.
+#[test]
+fn autoscaling_11_3_a_refresh_wakes_for_what_comes() {
+    let warm = Preferences { warmup: Span::from_mins(30), ..preferences() };
+    let paused = Course { paused_until: Some(minutes(10)), ..course() };
+    let rows = [(0, Some(10)), (10, Some(60)), (60, Some(90)), (90, Some(14 * 24 * 60)), (14 * 24 * 60, None)];
+    for (now, want) in rows {
+        assert_eq!(paused.wake(&warm, minutes(now)), want.map(minutes), "at {now}");
+    }
 }

@@ -16,9 +16,17 @@ pub(super) struct Grams {
     any: u128,
     /// Every rule in here; 0 when the tables are empty.
     all: u128,
-    /// For each place, which of `sets`; the first set is empty.
+    /// For each place, which of `sets`; 0 is none, the first set is empty.
     places: Box<[u16]>,
-    sets: Vec<u128>,
+    sets: Vec<Set>,
+}
+
+/// The rules of one place.
+#[derive(Debug)]
+struct Set {
+    /// In lower case; `None` where several have the same place.
+    gram: Option<Gram>,
+    rules: u128,
 }
 
 impl Grams {
@@ -35,15 +43,19 @@ impl Grams {
         };
         if self.places.is_empty() {
             self.places = vec![0; PLACES].into_boxed_slice();
-            self.sets.push(0);
+            self.sets.push(Set { gram: None, rules: 0 });
         }
         self.all |= rule;
+        let gram = gram.map(|byte| byte.to_ascii_lowercase());
         let place = place(gram);
         if self.places[place] == 0 {
-            self.places[place] = u16::try_from(self.sets.len()).expect("a block has few thousand patterns at most");
-            self.sets.push(0);
+            // At most as many sets as places.
+            self.places[place] = u16::try_from(self.sets.len()).expect("there are fewer places than numbers");
+            self.sets.push(Set { gram: Some(gram), rules: 0 });
         }
-        self.sets[usize::from(self.places[place])] |= rule;
+        let set = &mut self.sets[usize::from(self.places[place])];
+        set.gram = set.gram.filter(|known| *known == gram);
+        set.rules |= rule;
     }
 
     /// Rules that `text` may match.
@@ -53,19 +65,20 @@ impl Grams {
             return rules;
         }
         for three in text.windows(3) {
-            let set = self.places[place([three[0], three[1], three[2]])];
-            if set != 0 {
-                rules |= self.sets[usize::from(set)];
+            let gram = [three[0], three[1], three[2]].map(|byte| byte.to_ascii_lowercase());
+            let number = self.places[place(gram)];
+            if number != 0 {
+                let set = &self.sets[usize::from(number)];
+                rules |= if set.gram.is_none_or(|known| known == gram) { set.rules } else { 0 };
             }
         }
         rules
     }
 }
 
-/// Letters go to the same place in both cases: a pattern in lower case finds
-/// texts in any.
+/// The place of three bytes in lower case.
 fn place(gram: Gram) -> usize {
-    let number = gram.iter().fold(0_u32, |number, byte| number << 8 | u32::from(byte.to_ascii_lowercase()));
+    let number = gram.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
     // The upper bits of a product with an odd number spread well (Fibonacci hashing).
     (number.wrapping_mul(0x9e37_79b1) >> (u32::BITS - PLACES.ilog2())) as usize
 }

@@ -119,7 +119,7 @@ impl Schedule {
                 // The next full hour, unless the clocks change before it.
                 let step = MINUTE * i64::from(60 - local.minute());
                 let direct = self.local(at + step).minute() == 0;
-                at = at + if direct { step } else { MINUTE };
+                at += if direct { step } else { MINUTE };
             } else if !self.cron.matches_minute(local.minute()) {
                 at += MINUTE;
             } else {

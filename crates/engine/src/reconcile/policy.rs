@@ -118,7 +118,8 @@ pub fn execute(
         PolicyKind::Step { .. } | PolicyKind::Simple { .. } => {}
     }
     let members = members(tx, &group.name);
-    if let Some(capacity) = wanted(tx, (&group, &members), policy, &trigger, honor_cooldown) {
+    let capacity = wanted(tx, (&group, &members), policy, &trigger, honor_cooldown);
+    if let Some(capacity) = capacity.filter(|capacity| *capacity != group.desired) {
         start_cooldown(tx, &group, &policy.name);
         groups::set_desired(tx, &policy.group, capacity, &DesiredChange::Executed { policy: policy.name.clone() });
     }

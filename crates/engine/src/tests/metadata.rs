@@ -210,6 +210,7 @@ fn spot_notices() {
                 tree["meta-data/spot/instance-action"],
                 r#"{"action": "terminate", "time": "2026-01-01T10:02:00Z"}"#
             );
+            assert_eq!(tree["meta-data/events/recommendations/rebalance"], r#"{"noticeTime":"2026-01-01T10:00:00Z"}"#);
         }
     }
 }

@@ -3,12 +3,13 @@
 
 use super::members::begin_termination;
 use super::warm_pool;
+use crate::launch::mixed::{self, Chosen, Wanted};
 use crate::launch::{self, Refusal};
 use crate::network;
 use crate::reconcile::activity::{self, Begin};
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::group::{Action, GroupView, Why, ZoneStrategy};
+use elastane_domain::group::{Action, GroupView, Member, Why, ZoneStrategy};
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::mixed::Market;
@@ -61,6 +62,7 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, action
             }
         }
     }
+    let leaving = leaving(tx, view);
     let mut places = Places::new(view, &launches);
     let mut launches = VecDeque::from(launches);
     let mut too_many = 0;
@@ -72,7 +74,8 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, action
         }
         let tried = places.exhausted.contains(&batch.zone);
         let led_by = led_by(&batch.why);
-        let outcome = if tried { Launched::NoCapacity(batch.units) } else { launch_batch(tx, group, &batch, led_by) };
+        let outcome =
+            if tried { Launched::NoCapacity(batch.units) } else { launch_batch(tx, group, &batch, (led_by, &leaving)) };
         match outcome {
             Launched::Yes { above } => too_many += above,
             Launched::Refused => break,
@@ -160,20 +163,25 @@ enum Launched {
 }
 
 /// Launches members in one zone, from the warm pool first.
-fn launch_batch(tx: &mut Tx<'_>, group: &Group, batch: &Batch, led_by: Option<&str>) -> Launched {
+fn launch_batch(
+    tx: &mut Tx<'_>,
+    group: &Group,
+    batch: &Batch,
+    (led_by, leaving): (Option<&str>, &BTreeSet<InstanceId>),
+) -> Launched {
     let taken = warm_pool::take(tx, group, &batch.zone, batch.units, &batch.why, led_by);
     let rest = batch.units.saturating_sub(taken);
     if rest == 0 {
         return Launched::Yes { above: 0 };
     }
     let place = LifecycleState::Pending;
-    launch_members(tx, group, (&batch.zone, rest), Purpose { place, why: &batch.why, led_by })
+    launch_members(tx, group, (&batch.zone, rest), Purpose { place, why: &batch.why, led_by, leaving })
 }
 
 /// Launches instances into the warm pool; whether it went well. The group
 /// backs off otherwise.
 pub(super) fn launch_into_pool(tx: &mut Tx<'_>, group: &Group, zone: &Zone, count: u32) -> bool {
-    let purpose = Purpose { place: LifecycleState::WarmedPending, why: &Why::WarmPool, led_by: None };
+    let purpose = Purpose { place: LifecycleState::WarmedPending, why: &Why::WarmPool, led_by: None, leaving: NOBODY };
     match launch_members(tx, group, (zone, count), purpose) {
         Launched::Yes { .. } => true,
         Launched::Refused => false,
@@ -192,6 +200,26 @@ pub(super) struct Purpose<'a> {
     pub(super) why: &'a Why,
     /// The sentence of what led to it.
     pub(super) led_by: Option<&'a str>,
+    /// Members that are being replaced.
+    pub(super) leaving: &'a BTreeSet<InstanceId>,
+}
+
+/// Nobody is being replaced.
+pub(super) const NOBODY: &BTreeSet<InstanceId> = &BTreeSet::new();
+
+/// The members that the plan is replacing, now or later.
+fn leaving(tx: &Tx<'_>, view: &GroupView) -> BTreeSet<InstanceId> {
+    let old = |id: &InstanceId| view.refresh.as_ref().is_some_and(|refresh| refresh.old.contains(id));
+    let overaged = |member: &Member| {
+        view.max_lifetime.is_some_and(|most| tx.now >= member.launched_at + most) && !member.protected
+    };
+    view.members
+        .iter()
+        .filter(|member| {
+            member.marked_unhealthy.is_some() || member.at_risk || overaged(member) || old(&member.instance)
+        })
+        .map(|member| member.instance.clone())
+        .collect()
 }
 
 /// Launches members in one zone: all, or as many as its subnet has addresses
@@ -201,7 +229,7 @@ fn launch_members(tx: &mut Tx<'_>, group: &Group, (zone, units): (&Zone, u32), p
     let mut left = units;
     let mut tried: Vec<(String, Market)> = Vec::new();
     while left > 0 && tried.len() <= CHOICES_MAX {
-        let choices = match choices(tx, group, zone, left, &tried) {
+        let choices = match choices(tx, group, (zone, left), &tried, purpose.leaving) {
             Ok(choices) if choices.is_empty() => return Launched::NoCapacity(left),
             Ok(choices) => choices,
             Err(refusal) => return refused(tx, group, zone, purpose, &refusal, left),
@@ -231,7 +259,7 @@ fn launch_members(tx: &mut Tx<'_>, group: &Group, (zone, units): (&Zone, u32), p
         }
         if tried.len() == known {
             // Less than was wanted, but all that there was room for.
-            return Launched::Yes { above: 0 };
+            return if tried.is_empty() { Launched::Yes { above: 0 } } else { Launched::NoCapacity(left) };
         }
     }
     if left == 0 { Launched::Yes { above: 0 } } else { Launched::NoCapacity(left) }
@@ -285,14 +313,19 @@ fn set_activity(tx: &mut Tx<'_>, instance: &InstanceId, activity: String) {
 pub(super) fn choices(
     tx: &mut Tx<'_>,
     group: &Group,
-    zone: &Zone,
-    units: u32,
+    (zone, units): (&Zone, u32),
     tried: &[(String, Market)],
+    leaving: &BTreeSet<InstanceId>,
 ) -> Result<Vec<Choice>, Refusal> {
-    let source = group.source.clone();
-    let _ = (zone, tried);
-    let (data, template) = launch_data(tx, &source)?;
-    Ok(vec![Choice { data, template, weight: 1, count: units }])
+    let LaunchSource::Mixed(policy) = &group.source else {
+        let (data, template) = launch_data(tx, &group.source)?;
+        return Ok(vec![Choice { data, template, weight: 1, count: units }]);
+    };
+    let chosen = mixed::choose(tx, group, policy, Wanted { zone, units, tried, leaving })?;
+    Ok(chosen
+        .into_iter()
+        .map(|Chosen { data, template, weight, count }| Choice { data, template, weight, count })
+        .collect())
 }
 
 /// Instances to launch alike.

@@ -1,7 +1,7 @@
 //! Launches that a client asks for by LaunchInstances: carried out in the
 //! call, so that the answer has the instances or EC2's error.
 
-use super::launching::{Purpose, choices, note_launched, request};
+use super::launching::{NOBODY, Purpose, choices, note_launched, request};
 use super::refresh;
 use crate::launch::{self, Refusal};
 use crate::reconcile::activity;
@@ -29,12 +29,12 @@ pub struct LaunchNow<'a> {
 pub fn launch_now(tx: &mut Tx<'_>, group: &Group, asked: LaunchNow<'_>) -> (Vec<InstanceId>, Option<Refusal>) {
     let growing = (group.desired, group.desired.saturating_add(asked.units));
     let why = Why::UserLaunched { growing };
-    let purpose = Purpose { place: LifecycleState::Pending, why: &why, led_by: None };
+    let purpose = Purpose { place: LifecycleState::Pending, why: &why, led_by: None, leaving: NOBODY };
     let launching = refresh::launching(tx, Arc::new(group.clone()));
     let group = launching.as_ref();
     let mut ids = Vec::new();
     let mut refusal = None;
-    match choices(tx, group, asked.zone, asked.units, &[]) {
+    match choices(tx, group, (asked.zone, asked.units), &[], NOBODY) {
         Err(error) => refusal = Some(error),
         Ok(choices) => {
             for choice in choices {

@@ -12,9 +12,7 @@ use elastane_domain::group::{Process, RefreshView, Why};
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::mixed::TemplateRef;
-use elastane_domain::refresh::{
-    Course, Facts, HISTORY, Launched, RefreshStatus, Step, Treatment, Wanted, treatment,
-};
+use elastane_domain::refresh::{Course, Facts, HISTORY, Launched, RefreshStatus, Step, Treatment, Wanted, treatment};
 use elastane_domain::scaling::warming;
 use elastane_domain::time::{Span, Time};
 use std::collections::BTreeSet;
@@ -174,7 +172,9 @@ pub(super) fn advance(tx: &mut Tx<'_>, name: &GroupName, members: &Members, wake
         let reversible = irreversible(&tx.view(), refresh.desired.as_ref(), &refresh.previous).is_none();
         let step = course.next(&refresh.preferences, &facts, reversible, tx.now);
         if step == Step::Stay {
-            wake_at(wake, course.wake(&refresh.preferences).max(tx.now + Span(1)));
+            if let Some(at) = course.wake(&refresh.preferences, tx.now) {
+                wake_at(wake, at);
+            }
             break;
         }
         take(tx, &refresh, &facts, step);
@@ -183,9 +183,10 @@ pub(super) fn advance(tx: &mut Tx<'_>, name: &GroupName, members: &Members, wake
 }
 
 fn stays(instance: &Instance) -> bool {
-    instance.membership.as_ref().is_some_and(|place| {
-        !place.lifecycle.is_terminating() && place.lifecycle != LifecycleState::Detaching
-    })
+    instance
+        .membership
+        .as_ref()
+        .is_some_and(|place| !place.lifecycle.is_terminating() && place.lifecycle != LifecycleState::Detaching)
 }
 
 /// Of a group's refreshes those of the last six weeks are kept, the newest.

@@ -2,12 +2,12 @@
 
 use super::{Draining, Members, refresh};
 use crate::engine::Plant;
+use crate::launch::mixed::{self, Fits};
 use crate::reconcile::{outages, predictive, targets};
 use crate::row::*;
 use crate::state::Tx;
 use elastane_domain::group::{GroupView, Member, UnhealthyCause};
 use elastane_domain::id::*;
-use elastane_domain::mixed::Market;
 use elastane_domain::routing::TargetHealth;
 use elastane_domain::time::Time;
 
@@ -47,6 +47,7 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
         bounds.max = bounds.max.saturating_add(2);
         desired = desired.saturating_add(if desired == group.bounds.max { 1 } else { 0 });
     }
+    let fits = Fits::new(tx, group, members);
     GroupView {
         name: group.name.clone(),
         desired,
@@ -56,7 +57,7 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
         members: members
             .iter()
             .filter(|member| !hidden_by_plant(tx, member))
-            .filter_map(|member| view_member(tx, group, member))
+            .filter_map(|member| view_member(tx, (group, &fits), member))
             .collect(),
         health_grace: group.grace,
         checks_elb: group.checks_elb,
@@ -90,20 +91,19 @@ pub(super) fn checked(tx: &Tx<'_>, group: &Group, instance: &Instance) -> bool {
 
 /// The largest weight of what the group has or may launch.
 fn heaviest(group: &Group, members: &Members) -> u32 {
-    let overrides = match &group.source {
-        LaunchSource::Mixed(mixed) => mixed.overrides.as_slice(),
-        LaunchSource::Template(_) | LaunchSource::Configuration(_) => &[],
+    let possible = match &group.source {
+        LaunchSource::Mixed(policy) => mixed::heaviest(policy, group.capacity_type),
+        LaunchSource::Template(_) | LaunchSource::Configuration(_) => 1,
     };
-    let possible = overrides.iter().filter_map(|item| item.weight);
     let there = members.iter().filter_map(|member| member.membership.as_ref()).map(|membership| membership.weight);
-    possible.chain(there).max().unwrap_or(1).max(1)
+    there.max().unwrap_or(1).max(possible)
 }
 
 fn hidden_by_plant(tx: &Tx<'_>, member: &Instance) -> bool {
     tx.config.plant == Some(Plant::PendingNotCounted) && member.phase == Phase::Pending
 }
 
-fn view_member(tx: &Tx<'_>, group: &Group, instance: &Instance) -> Option<Member> {
+fn view_member(tx: &Tx<'_>, (group, fits): (&Group, &Fits), instance: &Instance) -> Option<Member> {
     let membership = instance.membership.as_ref()?;
     let reported: Vec<TargetHealth> =
         group.traffic_in_service.iter().filter_map(|arn| health(tx, arn, instance)).collect();
@@ -124,9 +124,9 @@ fn view_member(tx: &Tx<'_>, group: &Group, instance: &Instance) -> Option<Member
         launch_template_version: instance.launch_template.clone(),
         launch_configuration: membership.launch_configuration.as_ref().map(|name| (name.clone(), made(name))),
         weight: membership.weight.max(1),
-        market: if instance.spot_request.is_some() { Market::Spot } else { Market::OnDemand },
-        misfit: 0,
-        at_risk: false,
+        market: mixed::market(instance),
+        misfit: fits.misfit(&instance.id),
+        at_risk: mixed::at_risk(group, instance),
     })
 }
 
