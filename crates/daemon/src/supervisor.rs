@@ -175,8 +175,9 @@ fn end_strangers(data: &DataDir, count: usize) -> io::Result<()> {
 /// # Errors
 /// One is there and does not end.
 pub fn end_processes(data: &DataDir) -> io::Result<()> {
-    let ended = (0..PROCESSES_MAX).map(|index| end_process(data, index));
-    ended.fold(Ok(()), |all, one| all.and(one))
+    // One that does not end keeps none of the others.
+    let ended: Vec<io::Result<()>> = (0..PROCESSES_MAX).map(|index| end_process(data, index)).collect();
+    ended.into_iter().collect()
 }
 
 /// Ends the process at a place of a data directory, if there is one: by

@@ -29,7 +29,12 @@ fn storm(world: &mut World) -> Result<(), Violation> {
     for _ in 0..8 {
         let groups = ids(world, &scope, |tables| tables.target_groups.keys().cloned().collect());
         let members = ids(world, &scope, |tables| {
-            tables.instances.values().filter(|row| row.membership.is_some()).map(|row| row.id.to_string()).collect()
+            tables
+                .instances
+                .values()
+                .filter(|row| row.membership.as_ref().is_some_and(|place| !place.lifecycle.is_warm()))
+                .map(|row| row.id.to_string())
+                .collect()
         });
         let (group, member) = (pick(&mut world.rng, &groups), pick(&mut world.rng, &members));
         let Some((group, member)) = group.zip(member) else { return Ok(()) };

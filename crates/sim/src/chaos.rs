@@ -177,7 +177,8 @@ fn living(tables: &Tables) -> Vec<String> {
 }
 
 fn members(tables: &Tables) -> Vec<String> {
-    let members = tables.instances.values().filter(|row| row.membership.is_some());
+    let members =
+        tables.instances.values().filter(|row| row.membership.as_ref().is_some_and(|place| !place.lifecycle.is_warm()));
     members.map(|row| row.id.to_string()).collect()
 }
 

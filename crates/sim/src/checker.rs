@@ -8,6 +8,7 @@ use crate::network_rules::{self, Networks};
 use crate::requests::Requests;
 use crate::run::Violation;
 use crate::watch::Watch;
+use elastane_domain::hooks::Arrival;
 use elastane_domain::id::{GroupName, ImageId, InstanceId, TargetGroupArn, Zone};
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::machine::MachineState;
@@ -45,6 +46,8 @@ pub struct Checker {
     ended_by_hand: BTreeSet<InstanceId>,
     /// Targets that clients took out themselves: no group puts them back.
     removed_by_hand: BTreeSet<(TargetGroupArn, String)>,
+    /// Targets that clients put in themselves: no group takes them out.
+    registered_by_hand: BTreeSet<(TargetGroupArn, String)>,
     /// Targets that the data plane said have no request in flight.
     drained: BTreeSet<TargetKey>,
     /// What is checked within a round.
@@ -145,6 +148,11 @@ impl Checker {
                 let arn = TargetGroupArn::from(input.target_group_arn.as_deref().unwrap_or_default());
                 let ids = input.targets.iter().filter_map(|target| target.id.clone());
                 self.removed_by_hand.extend(ids.map(|id| (arn.clone(), id)));
+            }
+            Input::Elbv2RegisterTargets(input) => {
+                let arn = TargetGroupArn::from(input.target_group_arn.as_deref().unwrap_or_default());
+                let ids = input.targets.iter().filter_map(|target| target.id.clone());
+                self.registered_by_hand.extend(ids.map(|id| (arn.clone(), id)));
             }
             _ => {}
         }
@@ -266,6 +274,9 @@ impl Checker {
             }
             for row in tables.targets.values().filter(|row| row.id == instance.as_str()) {
                 let TargetPhase::Draining { until } = row.phase else { continue };
+                if self.removed_by_hand.contains(&(row.group.clone(), row.id.clone())) {
+                    continue;
+                }
                 let drained = targets::key(tables, row).is_some_and(|key| self.drained.contains(&key));
                 if until > now && !drained {
                     return broken("an instance ends after its targets drained", now, row.id());
@@ -324,7 +335,7 @@ impl Checker {
             targets_have_groups(tables, now)?;
         }
         self.health_survives(engine, now)?;
-        self.groups_in_depth.look(engine, now)?;
+        self.groups_in_depth.look(engine, &self.registered_by_hand, now)?;
         self.networks.look(engine, host, now)?;
         if let Some(((instance, generation), count)) = host.boots.iter().find(|(_, count)| **count > 1) {
             return broken("no boot happens twice", now, format!("{instance} {generation:?} {count} times"));
@@ -419,11 +430,23 @@ fn sizes_hold(scope: &Scope, tables: &Tables, sizes: &mut BTreeMap<(Scope, Group
         }
         let counted = members(tables, group).filter(|(_, one)| one.lifecycle.counts_as_capacity()).count() as u32;
         let last = sizes.insert((scope.clone(), group.name.clone()), counted).unwrap_or(0);
-        if counted > last && counted > bounds.max + (bounds.max / 10).max(1) {
+        if counted > last && counted > bounds.max + overshoot(tables, group) {
             return broken("capacity never exceeds the maximum", now, format!("{counted} of {bounds:?}"));
         }
     }
     Ok(())
+}
+
+/// How far above its maximum a group may stand: to balance zones a tenth or
+/// one; while instances are replaced what its maintenance policy or refresh
+/// says; and whoever comes back from standby is trimmed only then.
+fn overshoot(tables: &Tables, group: &Group) -> u32 {
+    let refreshes = tables.instance_refreshes.values().filter(|row| row.group == group.name && row.status.is_active());
+    let percent = refreshes.filter_map(|row| row.preferences.max_percent);
+    let percent = percent.chain(group.maintenance.map(|policy| policy.max_percent)).max().unwrap_or(100);
+    let share = (group.bounds.max * percent.saturating_sub(100)).div_ceil(100);
+    let back = members(tables, group).filter(|(_, place)| place.arrival == Arrival::LeftStandby).count() as u32;
+    (group.bounds.max / 10).max(1).max(share) + back
 }
 
 fn activities_are_sound(tables: &Tables, now: Time) -> Checked {
@@ -486,7 +509,9 @@ impl Checker {
             return broken("a group at rest has balanced zones", now, format!("{} {zones:?}", group.name));
         }
         for arn in &group.target_groups {
-            let registered = tables.targets.values().filter(|row| row.group == *arn);
+            let is_loose = |id: &str| tables.instances.get(id).is_none_or(|row| row.membership.is_none());
+            let by_hand = |id: &str| self.registered_by_hand.contains(&(arn.clone(), id.to_string())) && is_loose(id);
+            let registered = tables.targets.values().filter(|row| row.group == *arn && !by_hand(&row.id));
             let registered: BTreeSet<&str> = registered.map(|row| row.id.as_str()).collect();
             let wanted: BTreeSet<&str> = in_service.iter().map(|row| row.id.as_str()).collect();
             let missing = wanted.difference(&registered);

@@ -93,6 +93,6 @@ pub fn end(world: &mut World) {
         rows.map(|row| row.id.to_string()).collect()
     });
     for id in resting {
-        world.submit(World::scope(), crate::client::terminate(&id));
+        world.submit(World::scope(), calls::exit_standby(&id));
     }
 }

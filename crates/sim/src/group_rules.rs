@@ -4,7 +4,7 @@
 use crate::run::Violation;
 use elastane_domain::group::Process;
 use elastane_domain::hooks::WAIT_MAX;
-use elastane_domain::id::{GroupName, InstanceId};
+use elastane_domain::id::{GroupName, InstanceId, TargetGroupArn};
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::time::{Span, Time};
 use elastane_engine::row::*;
@@ -40,14 +40,15 @@ impl GroupRules {
     }
 
     /// Looks at everything after a step.
-    pub fn look(&mut self, engine: &Engine, now: Time) -> Checked {
+    /// `by_hand`: targets that clients registered themselves.
+    pub fn look(&mut self, engine: &Engine, by_hand: &BTreeSet<(TargetGroupArn, String)>, now: Time) -> Checked {
         let state = engine.state();
         let mut members = BTreeMap::new();
         for (scope, tables) in &state.scopes {
             for row in tables.instances.values() {
                 let Some(place) = &row.membership else { continue };
                 self.waits_end(tables, row, place, now)?;
-                works_only_in_service(tables, row, place, now)?;
+                works_only_in_service(tables, (row, place), by_hand, now)?;
                 let of_group: &mut BTreeMap<InstanceId, LifecycleState> =
                     members.entry((scope.clone(), place.group.clone())).or_default();
                 of_group.insert(row.id.clone(), place.lifecycle);
@@ -72,14 +73,19 @@ impl GroupRules {
         let is_late = |action: &&elastane_domain::hooks::LifecycleAction| {
             action.result.is_none() && (action.deadline + SLACK < now || action.began_at + WAIT_MAX + SLACK < now)
         };
-        let late = place.actions.iter().find(is_late).filter(|_| place.lifecycle.waits());
+        let late =
+            place.actions.iter().find(is_late).filter(|_| place.lifecycle.waits() && row.phase == Phase::Running);
         let Some(action) = late else {
             self.overdue.retain(|(id, _), _| *id != row.id);
             return Ok(());
         };
         let since = *self.overdue.entry((row.id.clone(), action.token.clone())).or_insert(now);
         if now > since + SLACK && tables.groups.contains_key(place.group.as_str()) {
-            return broken("a hook's wait ends with its default", now, format!("{} waits for {}", row.id, action.hook));
+            return broken(
+                "a hook's wait ends with its default",
+                now,
+                format!("{} is {:?}, {:?}: {action:?}", row.id, place.lifecycle, row.phase),
+            );
         }
         Ok(())
     }
@@ -90,9 +96,12 @@ impl GroupRules {
             if !self.activities.insert(activity.id.clone()) {
                 continue;
             }
+            let group = tables.groups.get(activity.group.as_str());
+            if activity.start != now || group.is_none_or(|group| group.deleting) {
+                continue;
+            }
             let scales_in = activity.cause.contains("shrinking the capacity from")
-                && activity.cause.contains("was selected for termination")
-                && !activity.cause.contains("force deleted");
+                && activity.cause.contains("was selected for termination");
             let row = activity.instance.as_ref().and_then(|id| tables.instances.get(id.as_str()));
             let protected = row.and_then(|row| row.membership.as_ref()).is_some_and(|place| place.protected);
             if scales_in && protected {
@@ -103,17 +112,24 @@ impl GroupRules {
     }
 }
 
-/// Who is in standby, in the warm pool, waiting or on the way out gets no new requests.
-fn works_only_in_service(tables: &Tables, row: &Instance, place: &Membership, now: Time) -> Checked {
-    let idle = place.lifecycle.is_warm() || place.lifecycle == LifecycleState::Standby;
-    let Some(group) = tables.groups.get(place.group.as_str()).filter(|_| idle) else { return Ok(()) };
-    let registered = tables.targets.values().find(|target| {
-        target.id == row.id.as_str()
-            && target.phase == TargetPhase::Registered
-            && group.target_groups.contains(&target.group)
-    });
-    // Clients register whom they like; what they did themselves carries no group's mark.
-    match registered.filter(|_| place.lifecycle.is_warm()) {
+/// Who is in the warm pool gets no requests, unless a client registered it.
+fn works_only_in_service(
+    tables: &Tables,
+    (row, place): (&Instance, &Membership),
+    by_hand: &BTreeSet<(TargetGroupArn, String)>,
+    now: Time,
+) -> Checked {
+    if !place.lifecycle.is_warm() {
+        return Ok(());
+    }
+    let Some(group) = tables.groups.get(place.group.as_str()) else { return Ok(()) };
+    let groups_own = |target: &&std::sync::Arc<Target>| {
+        group.target_groups.contains(&target.group) && !by_hand.contains(&(target.group.clone(), target.id.clone()))
+    };
+    let registered = |target: &&std::sync::Arc<Target>| {
+        target.id == row.id.as_str() && target.phase == TargetPhase::Registered && groups_own(target)
+    };
+    match tables.targets.values().find(registered) {
         Some(target) => broken("a warm instance is no target", now, target.id()),
         None => Ok(()),
     }

@@ -171,8 +171,15 @@ fn come_to_rest(world: &mut World, calm: Span) -> Result<(), Violation> {
     world.submit(World::scope(), client::delete_alarm(chaos::CONTRARY_ALARM));
     network_acts::end_troubles(world)?;
     balancer_acts::end(world);
-    group_acts::end(world);
     let end = world.now + calm;
+    // Who was on the way to standby gets there, and comes back with the second round.
+    for _ in 0..2 {
+        group_acts::end(world);
+        let until = world.now + Span::from_mins(10);
+        while world.now < until {
+            world.advance(until)?;
+        }
+    }
     while world.now < end {
         world.advance(end)?;
     }

@@ -64,6 +64,8 @@ pub struct World {
     pub trace: u64,
     /// Crashes so far.
     pub crashes: u64,
+    /// Rounds in a row that were called for by the engine alone, at once.
+    restless: u32,
     /// The newest snapshot that was issued.
     route: Option<Order>,
     disk: Disk,
@@ -73,6 +75,9 @@ pub struct World {
     calls: Vec<(Scope, Input)>,
     answers: Vec<(Scope, Input, Result<Output, ApiError>)>,
 }
+
+/// So many rounds in a row the engine may call for at once: large groups take their steps in several.
+const RESTLESS_MAX: u32 = 500;
 
 /// So many facts of the past may come once more.
 const PAST_MAX: usize = 64;
@@ -99,6 +104,7 @@ impl World {
             engine,
             trace: 0xcbf2_9ce4_8422_2325,
             crashes: 0,
+            restless: 0,
             route: None,
             disk: Disk::default(),
             config,
@@ -180,13 +186,26 @@ impl World {
             answers.push((scope, input, answer));
         }
         self.checker.watch.called(&self.engine, !answers.is_empty(), self.now)?;
+        let quiet = facts.is_empty() && answers.is_empty();
         let step = self.engine.handle(self.now, facts);
+        self.comes_to_rest(&step, quiet)?;
         self.wake = step.wake;
         self.checker.watch.handled(&self.engine, self.now)?;
         for write in &step.writes {
             self.note(&format!("{} write {}", self.now.millis(), write.key));
         }
         self.commit(step, answers)
+    }
+
+    /// An engine that is told nothing does not find something to do at once for ever.
+    fn comes_to_rest(&mut self, step: &Step, quiet: bool) -> Result<(), Violation> {
+        let restless = quiet && step.wake <= self.now + Span(1);
+        self.restless = if restless { self.restless + 1 } else { 0 };
+        if self.restless < RESTLESS_MAX {
+            return Ok(());
+        }
+        let written: Vec<String> = step.writes.iter().map(|write| write.key.to_string()).collect();
+        Err(Violation::new("the engine comes to rest", self.now, format!("it writes {written:?}")))
     }
 
     fn commit(&mut self, step: Step, answers: Vec<(Scope, Input, Result<Output, ApiError>)>) -> Result<(), Violation> {

@@ -249,12 +249,7 @@ fn host_image_name() -> String {
 }
 
 /// Opens host and data plane; their facts go to the shell.
-fn open_world(
-    data: &DataDir,
-    entered: &Entered,
-    metadata: RowMetadata,
-    up: &Up,
-) -> Result<Arc<RealWorld>, Problem> {
+fn open_world(data: &DataDir, entered: &Entered, metadata: RowMetadata, up: &Up) -> Result<Arc<RealWorld>, Problem> {
     let shell = metadata.shell.clone();
     let source = Arc::new(metadata);
     let facts = shell.facts();

@@ -201,9 +201,10 @@ fn expire(tx: &mut Tx<'_>, instance: &Instance, at: Time, wake: &mut Time) {
         tx.config.plant == Some(Plant::TerminatedRevived) && tx.state.seen.machines.contains_key(&instance.id);
     if revived {
         tx.update(instance.id.as_str(), |row: &mut Instance| row.phase = Phase::Running);
-    } else if tx.now >= at + TERMINATED_VISIBLE && instance.membership.is_none() {
-        tx.delete::<Instance>(instance.id.as_str());
-    } else {
+    } else if tx.now < at + TERMINATED_VISIBLE {
         wake_at(wake, at + TERMINATED_VISIBLE);
+    } else if instance.membership.is_none() {
+        // A group may hold on to it for longer: in standby nobody looks at its health.
+        tx.delete::<Instance>(instance.id.as_str());
     }
 }

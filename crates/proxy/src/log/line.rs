@@ -135,7 +135,7 @@ pub(super) fn quoted(field: &[u8], out: &mut Vec<u8>) {
     if field.is_empty() {
         out.push(b'-');
     }
-    let odd = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20) | (byte >= 0x7f);
+    let odd = |byte: u8| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte);
     // Nearly all fields are copied whole. Without an early end, many bytes are looked at in one go.
     if !field.iter().fold(false, |found, &byte| found | odd(byte)) {
         out.extend_from_slice(field);

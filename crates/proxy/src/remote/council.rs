@@ -127,7 +127,7 @@ impl Council {
             attached().filter_map(|seat| Some((seat.share, seat.words.get(subject)?))).collect();
         let everybody = words.len() == attached().count();
         let facts = || words.iter().map(|(_, fact)| *fact);
-        Some(match (*words.first()?).1.clone() {
+        Some(match words.first()?.1.clone() {
             ProxyFact::Health { target, .. } => {
                 let health = facts().filter_map(|fact| match fact {
                     ProxyFact::Health { health, .. } => Some(*health),
