@@ -90,14 +90,6 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
             .filter(|(_, place)| !place.lifecycle.is_warm())
             .map(|(instance, place)| shown_instance(view, instance, place))
             .collect(),
-        launch_configuration_name: match &group.source {
-            LaunchSource::Configuration(name) => Some(name.clone()),
-            LaunchSource::Template(_) | LaunchSource::Mixed(_) => None,
-        },
-        launch_template: match &group.source {
-            LaunchSource::Template(one) => Some(template(view, one.id.as_str(), &one.version)),
-            LaunchSource::Configuration(_) | LaunchSource::Mixed(_) => None,
-        },
         instance_lifecycle_policy: group.retain_on_abandon.then(|| wire::InstanceLifecyclePolicy {
             retention_triggers: Some(wire::RetentionTriggers { terminate_hook_abandon: Some("retain".to_string()) }),
         }),
@@ -105,10 +97,6 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
             max_healthy_percentage: Some(policy.max_percent as i32),
             min_healthy_percentage: Some(policy.min_percent as i32),
         }),
-        mixed_instances_policy: match &group.source {
-            LaunchSource::Mixed(policy) => Some(mixed::shown(view, policy)),
-            LaunchSource::Template(_) | LaunchSource::Configuration(_) => None,
-        },
         max_instance_lifetime: group.max_lifetime.map(|span| span.seconds() as i32),
         max_size: Some(group.bounds.max as i32),
         min_size: Some(group.bounds.min as i32),
@@ -124,7 +112,23 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         vpc_zone_identifier: Some(subnets.join(",")),
         warm_pool_configuration: warm_pool::configuration(group),
         warm_pool_size: group.warm_pool.map(|_| warm as i32),
-        ..wire::AutoScalingGroup::default()
+        ..launched_from(view, &group.source)
+    }
+}
+
+/// The one of three members that says what a group launches from.
+fn launched_from(view: &View<'_>, source: &LaunchSource) -> wire::AutoScalingGroup {
+    let none = wire::AutoScalingGroup::default();
+    match source {
+        LaunchSource::Configuration(name) => {
+            wire::AutoScalingGroup { launch_configuration_name: Some(name.clone()), ..none }
+        }
+        LaunchSource::Template(one) => {
+            wire::AutoScalingGroup { launch_template: Some(template(view, one.id.as_str(), &one.version)), ..none }
+        }
+        LaunchSource::Mixed(policy) => {
+            wire::AutoScalingGroup { mixed_instances_policy: Some(mixed::shown(view, policy)), ..none }
+        }
     }
 }
 

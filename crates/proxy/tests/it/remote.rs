@@ -423,6 +423,21 @@ fn draining_waits_for_the_predecessor() {
     place.processes[0].wait().unwrap();
 }
 
+/// The same load balancer with a node in each of two zones, at addresses of
+/// the same machine that nobody else uses.
+fn in_two_zones(server: &Server) -> Arc<Snapshot> {
+    let node = |zone: &str, last| Node {
+        zone: zone.into(),
+        address: std::net::Ipv4Addr::new(127, 0, 0, last),
+        interface: None,
+    };
+    let mut routing = (*snapshot(5, &[(server.address, Admission::Registered)])).clone();
+    let mut balancer = (*routing.load_balancers[0]).clone();
+    balancer.nodes = vec![node("us-east-1a", 1), node("us-east-1b", 2)];
+    routing.load_balancers = vec![Arc::new(balancer)];
+    Arc::new(routing)
+}
+
 /// Two processes share the addresses of a load balancer: each has its own,
 /// what both know is told when both agree, counters add up, and one that is
 /// killed takes nothing from the other.
@@ -436,19 +451,7 @@ fn two_share_the_addresses() {
     }
     let mut daemon = Daemon::of(2);
     let pids: Vec<u32> = (0..2).map(|index| daemon.attach_at(&place.folder, index, 0)).collect();
-    let nodes = ["us-east-1a", "us-east-1b"].map(|zone| Node {
-        zone: zone.into(),
-        address: std::net::Ipv4Addr::LOCALHOST,
-        interface: None,
-    });
-    let mut routing = (*snapshot(5, &[(server.address, Admission::Registered)])).clone();
-    let mut balancer = (*routing.load_balancers[0]).clone();
-    balancer.nodes = nodes.to_vec();
-    // Addresses of the same machine that nobody else uses.
-    balancer.nodes[1].address = std::net::Ipv4Addr::new(127, 0, 0, 2);
-    routing.load_balancers = vec![Arc::new(balancer)];
-    let routing = Arc::new(routing);
-    daemon.remote.apply(routing.clone());
+    daemon.remote.apply(in_two_zones(&server));
     let bound = [daemon.wait_bound(), daemon.wait_bound()];
     let place_of = |last: u8| *bound.iter().find(|bound| bound.ip().octets()[3] == last).unwrap();
     let (first, second) = (place_of(1), place_of(2));

@@ -149,19 +149,6 @@ fn snapshot(chain_pem: String, key_pem: String) -> Snapshot {
     };
     let hello =
         Action::FixedResponse { status: 200, content_type: "text/plain".to_owned(), body: "Hello, World!".to_owned() };
-    let behind_rules = |offset: u16, condition: fn(u32) -> Condition| {
-        let mut ruled = listener(offset, to("arn:small"));
-        let rules = (1..=RULES).map(|priority| Rule {
-            arn: format!("arn:rule:{priority}").into(),
-            priority: Some(priority),
-            conditions: vec![condition(priority)],
-            transforms: Vec::new(),
-            authenticate: None,
-            action: hello.clone(),
-        });
-        ruled.rules.splice(0..0, rules);
-        ruled
-    };
     let on_path = |priority| Condition::Path(vec![Pattern::Wildcard(format!("/service-{priority}/*"))]);
     // Every request has this header, with another value.
     let on_header = |priority| Condition::Header {
@@ -173,8 +160,8 @@ fn snapshot(chain_pem: String, key_pem: String) -> Snapshot {
         listener(port::KIB, to("arn:kib")),
         secure(listener(port::HTTP2, to("arn:small"))),
         secure(listener(port::HANDSHAKE, hello.clone())),
-        behind_rules(port::RULES, on_path),
-        behind_rules(port::HEADER_RULES, on_header),
+        behind_rules(listener(port::RULES, to("arn:small")), &hello, on_path),
+        behind_rules(listener(port::HEADER_RULES, to("arn:small")), &hello, on_header),
         listener(port::TEN, to("arn:ten")),
         listener(port::THOUSAND, to("arn:thousand")),
     ];
@@ -204,6 +191,20 @@ fn snapshot(chain_pem: String, key_pem: String) -> Snapshot {
         certificates: vec![Arc::new(Certificate { arn: certificate.clone(), chain_pem, key_pem, names })],
         trust_stores: Vec::new(),
     }
+}
+
+/// A listener behind many rules, of which no request meets one.
+fn behind_rules(mut listener: Listener, answer: &Action, condition: fn(u32) -> Condition) -> Listener {
+    let rules = (1..=RULES).map(|priority| Rule {
+        arn: format!("arn:rule:{priority}").into(),
+        priority: Some(priority),
+        conditions: vec![condition(priority)],
+        transforms: Vec::new(),
+        authenticate: None,
+        action: answer.clone(),
+    });
+    listener.rules.splice(0..0, rules);
+    listener
 }
 
 fn group(arn: &str, ports: std::ops::Range<u16>) -> TargetGroup {
