@@ -15,7 +15,7 @@ GROUP = "fleet"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 # Runs at the first boot only, and leaves its mark on the disk of the instance.
-USER_DATA = "#!/bin/sh\necho prepared >> /var/tmp/prepared\n"
+USER_DATA = '#!/bin/sh\necho prepared >> "${ELASTANE_ROOT:-/var/tmp}/prepared"\n'
 TARGET_STATE = """base="${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}"; base="${base%/}/latest"
 token=$(curl -sf -X PUT "$base/api/token" -H "X-aws-ec2-metadata-token-ttl-seconds: 60")
 curl -sf -H "X-aws-ec2-metadata-token: $token" "$base/meta-data/autoscaling/target-lifecycle-state"
@@ -165,7 +165,7 @@ def test_a_warm_pool_keeps_prepared_instances(group):
     (instance,) = in_state(group, "Warmed:Pending:Wait")
     assert heading_for(group, instance) == "Warmed:Stopped"
     until(
-        lambda: group.daemon.shell([instance], "cat /var/tmp/prepared || true")[instance] == "prepared\n", 60,
+        lambda: group.daemon.shell([instance], "cat ${ELASTANE_ROOT:-/var/tmp}/prepared || true")[instance] == "prepared\n", 60,
         "user data to have run",
     )
     complete(group, "in", instance)
@@ -180,7 +180,7 @@ def test_a_warm_pool_keeps_prepared_instances(group):
     complete(group, "in", instance)
     assert in_state(group, "InService") == [instance]
     assert newest(group)["Description"] == f"Launching a new EC2 instance from warm pool: {instance}"
-    assert group.daemon.shell([instance], "cat /var/tmp/prepared")[instance] == "prepared\n", "its disk, as it was"
+    assert group.daemon.shell([instance], "cat ${ELASTANE_ROOT:-/var/tmp}/prepared")[instance] == "prepared\n", "its disk, as it was"
 
     set_desired(group, 0)
     assert in_state(group, "Warmed:Pending:Wait") == [instance], "back into the pool"
