@@ -1,26 +1,10 @@
 //! Groups, their members, traffic and tags.
 
-use super::testing::{Plane, START, TARGET_GROUP, group_request};
+use super::testing::{Plane, START, TARGET_GROUP, group_request, plane_with_group, refusal, web};
 use super::*;
 use elastane_domain::time::Span;
 use elastane_engine::row::{Group, Target, TargetPhase};
-use elastane_wire::{ApiError, autoscaling as wire};
-
-fn plane_with_group(min: i32, max: i32, desired: i32) -> Plane {
-    let mut plane = Plane::new();
-    let request = group_request("web", min, max, desired);
-    plane.write(|change| create_auto_scaling_group(change, &request)).expect("a good request");
-    plane.pass(Span::from_secs(1));
-    plane
-}
-
-fn name() -> Option<String> {
-    Some("web".to_string())
-}
-
-fn refusal<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
-    result.expect_err("to be refused").to_string()
-}
+use elastane_wire::autoscaling as wire;
 
 /// A new group launches its desired capacity, spread over its zones, and says why.
 #[test]
@@ -109,7 +93,7 @@ fn autoscaling_1_create_refusals() {
 fn autoscaling_1_1_update() {
     let mut plane = plane_with_group(1, 4, 2);
     let update = wire::UpdateAutoScalingGroupType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         min_size: Some(3),
         health_check_type: Some("ELB".to_string()),
         health_check_grace_period: Some(60),
@@ -128,7 +112,7 @@ fn autoscaling_1_1_update() {
          capacity from 2 to 3."
     ));
     let clear = wire::UpdateAutoScalingGroupType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         default_instance_warmup: Some(-1),
         ..Default::default()
     };
@@ -145,14 +129,14 @@ fn autoscaling_1_1_update() {
 #[test]
 fn autoscaling_1_6_delete() {
     let mut plane = plane_with_group(1, 4, 2);
-    let delete = |force| wire::DeleteAutoScalingGroupType { auto_scaling_group_name: name(), force_delete: force };
+    let delete = |force| wire::DeleteAutoScalingGroupType { auto_scaling_group_name: web(), force_delete: force };
     let got = refusal(plane.write(|change| delete_auto_scaling_group(change, &delete(None))));
     assert!(got.starts_with("ResourceInUse: "), "{got}");
     plane.write(|change| delete_auto_scaling_group(change, &delete(Some(true)))).expect("forced");
     let group = plane.group("web");
     assert_eq!((group.status.as_deref(), group.desired_capacity), (Some("Delete in progress"), Some(0)));
     let set = wire::SetDesiredCapacityType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         desired_capacity: Some(0),
         honor_cooldown: None,
     };
@@ -161,7 +145,7 @@ fn autoscaling_1_6_delete() {
     plane.pass(Span::from_secs(1));
     assert_eq!(plane.group("web").auto_scaling_group_name, None);
     let gone = |include| wire::DescribeScalingActivitiesType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         include_deleted_groups: include,
         ..Default::default()
     };
@@ -176,7 +160,7 @@ fn autoscaling_1_6_delete() {
 fn autoscaling_1_1_set_desired() {
     let mut plane = plane_with_group(1, 4, 2);
     let set = |desired, honor| wire::SetDesiredCapacityType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         desired_capacity: Some(desired),
         honor_cooldown: Some(honor),
     };
@@ -271,7 +255,7 @@ fn autoscaling_5_5_protection() {
     let mut plane = plane_with_group(0, 4, 2);
     let members = plane.members("web");
     let protect = |ids: Vec<String>| wire::SetInstanceProtectionQuery {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         instance_ids: ids,
         protected_from_scale_in: Some(true),
     };
@@ -281,7 +265,7 @@ fn autoscaling_5_5_protection() {
     assert_eq!(plane.group("web").instances[0].protected_from_scale_in, Some(false), "nothing half done");
     plane.write(|change| set_instance_protection(change, &protect(vec![members[0].clone()]))).expect("protected");
     let set = wire::SetDesiredCapacityType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         desired_capacity: Some(0),
         honor_cooldown: None,
     };
@@ -295,7 +279,7 @@ fn autoscaling_5_5_protection() {
 fn autoscaling_4_2_target_groups() {
     let mut plane = plane_with_group(1, 4, 2);
     let attach = wire::AttachLoadBalancerTargetGroupsType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         target_group_arns: vec![TARGET_GROUP.to_string()],
     };
     let got = refusal(plane.write(|change| attach_load_balancer_target_groups(change, &attach)));
@@ -304,7 +288,7 @@ fn autoscaling_4_2_target_groups() {
     plane.write(|change| attach_load_balancer_target_groups(change, &attach)).expect("attached");
     let state = |plane: &Plane| {
         let request =
-            wire::DescribeLoadBalancerTargetGroupsRequest { auto_scaling_group_name: name(), ..Default::default() };
+            wire::DescribeLoadBalancerTargetGroupsRequest { auto_scaling_group_name: web(), ..Default::default() };
         let found =
             plane.read(|call| describe_load_balancer_target_groups(call, &request)).expect("the group is there");
         found.load_balancer_target_groups.into_iter().map(|one| one.state.expect("a state")).collect::<Vec<_>>()
@@ -316,7 +300,7 @@ fn autoscaling_4_2_target_groups() {
     assert_eq!(state(&plane), ["InService"]);
     assert_eq!(plane.group("web").traffic_sources[0].identifier.as_deref(), Some(TARGET_GROUP));
     let detach = wire::DetachLoadBalancerTargetGroupsType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         target_group_arns: vec![TARGET_GROUP.to_string()],
     };
     plane.write(|change| detach_load_balancer_target_groups(change, &detach)).expect("detached");
@@ -339,7 +323,7 @@ fn autoscaling_18_tags() {
         key: Some(key.to_string()),
         value: Some(value.to_string()),
         propagate_at_launch: Some(propagate),
-        resource_id: name(),
+        resource_id: web(),
         resource_type: Some("auto-scaling-group".to_string()),
     };
     let request = wire::CreateAutoScalingGroupType {

@@ -1,16 +1,12 @@
 //! Life-cycle hooks as clients see them (autoscaling.md 3).
 
-use super::testing::{Plane, group_request};
+use super::testing::{Plane, group_request, web};
 use super::*;
 use elastane_domain::time::Span;
 use elastane_wire::{ApiError, autoscaling as wire};
 
 const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
-
-fn web() -> Option<String> {
-    Some("web".to_string())
-}
 
 fn plane(desired: i32) -> Plane {
     let mut plane = Plane::new();

@@ -1,7 +1,7 @@
 //! Instance refreshes as clients see them (autoscaling.md 11), replaced by a
 //! real engine on a host that boots at once.
 
-use super::testing::{Plane, START, group_request};
+use super::testing::{Plane, START, group_request, web};
 use super::*;
 use elastane_domain::alarm::AlarmState;
 use elastane_domain::time::Span;
@@ -9,10 +9,6 @@ use elastane_engine::row::{Instance, LaunchTemplate, LaunchTemplateVersion};
 use elastane_wire::{ApiError, autoscaling as wire, cloudwatch};
 
 const MINUTE: Span = Span::from_mins(1);
-
-fn web() -> Option<String> {
-    Some("web".to_string())
-}
 
 /// A group of so many instances of version 1 of a template with two versions.
 fn plane(desired: i32) -> Plane {

@@ -1,7 +1,7 @@
 //! Scheduled actions, group metrics, notifications and metric math policies,
 //! as clients see them.
 
-use super::testing::{Plane, START, group_request};
+use super::testing::{Plane, START, group_request, web};
 use super::*;
 use elastane_domain::time::Span;
 use elastane_engine::row::{Alarm, Watched};
@@ -13,13 +13,9 @@ fn plane() -> Plane {
     plane
 }
 
-fn group() -> Option<String> {
-    Some("web".to_string())
-}
-
 fn daily() -> wire::PutScheduledUpdateGroupActionType {
     wire::PutScheduledUpdateGroupActionType {
-        auto_scaling_group_name: group(),
+        auto_scaling_group_name: web(),
         scheduled_action_name: Some("morning".to_string()),
         recurrence: Some("0 8 * * *".to_string()),
         time_zone: Some("Europe/Berlin".to_string()),
@@ -55,7 +51,7 @@ fn autoscaling_8_put_describe_delete() {
     let second = actions(&plane).remove(0);
     assert_eq!((second.min_size, &second.scheduled_action_arn), (Some(2), &first.scheduled_action_arn));
     let request = wire::DeleteScheduledActionType {
-        auto_scaling_group_name: group(),
+        auto_scaling_group_name: web(),
         scheduled_action_name: Some("morning".to_string()),
     };
     plane.write(|change| delete_scheduled_action(change, &request)).expect("it is there");
@@ -94,7 +90,7 @@ fn autoscaling_8_refusals() {
         ..Default::default()
     };
     let batch = wire::BatchPutScheduledUpdateGroupActionType {
-        auto_scaling_group_name: group(),
+        auto_scaling_group_name: web(),
         scheduled_update_group_actions: vec![one("fine", Some(3)), one("bad", None)],
     };
     let answer = plane.write(|change| batch_put_scheduled_update_group_action(change, &batch)).expect("fine");
@@ -108,7 +104,7 @@ fn autoscaling_8_refusals() {
 fn autoscaling_17_collection() {
     let mut plane = plane();
     let enable = |metrics: &[&str]| wire::EnableMetricsCollectionQuery {
-        auto_scaling_group_name: group(),
+        auto_scaling_group_name: web(),
         granularity: Some("1Minute".to_string()),
         metrics: metrics.iter().map(ToString::to_string).collect(),
     };
@@ -118,7 +114,7 @@ fn autoscaling_17_collection() {
     plane.write(|change| enable_metrics_collection(change, &enable(&[]))).expect("fine");
     let all = plane.read(|call| describe_metric_collection_types(call, &Default::default())).expect("fine");
     assert_eq!(plane.group("web").enabled_metrics.len(), all.metrics.len());
-    let none = wire::DisableMetricsCollectionQuery { auto_scaling_group_name: group(), metrics: Vec::new() };
+    let none = wire::DisableMetricsCollectionQuery { auto_scaling_group_name: web(), metrics: Vec::new() };
     plane.write(|change| disable_metrics_collection(change, &none)).expect("fine");
     assert!(plane.group("web").enabled_metrics.is_empty());
 }
@@ -129,7 +125,7 @@ fn autoscaling_16_configurations() {
     let mut plane = plane();
     let topic = Some("arn:aws:sns:us-east-1:000000000000:t".to_string());
     let request = |types: &[&str]| wire::PutNotificationConfigurationType {
-        auto_scaling_group_name: group(),
+        auto_scaling_group_name: web(),
         notification_types: types.iter().map(ToString::to_string).collect(),
         topic_arn: topic.clone(),
     };
@@ -147,8 +143,7 @@ fn autoscaling_16_configurations() {
     for types in [&["autoscaling:NOPE"][..], &[]] {
         assert!(plane.write(|change| put_notification_configuration(change, &request(types))).is_err());
     }
-    let delete =
-        wire::DeleteNotificationConfigurationType { auto_scaling_group_name: group(), topic_arn: topic.clone() };
+    let delete = wire::DeleteNotificationConfigurationType { auto_scaling_group_name: web(), topic_arn: topic.clone() };
     plane.write(|change| delete_notification_configuration(change, &delete)).expect("it is there");
     let gone = plane.write(|change| delete_notification_configuration(change, &delete)).expect_err("it is gone");
     assert!(gone.message.contains("doesn't exist"), "{gone}");
@@ -179,7 +174,7 @@ fn autoscaling_9_1_metric_math() {
         ..Default::default()
     };
     let request = |text: &str| wire::PutScalingPolicyType {
-        auto_scaling_group_name: group(),
+        auto_scaling_group_name: web(),
         policy_name: Some("backlog".to_string()),
         policy_type: Some("TargetTrackingScaling".to_string()),
         target_tracking_configuration: Some(wire::TargetTrackingConfiguration {

@@ -1,42 +1,26 @@
 //! What a group can be told besides its size: settings, suspended processes,
 //! traffic sources, members, deletion.
 
-use super::testing::{Plane, TARGET_GROUP, group_request};
+use super::testing::{Plane, TARGET_GROUP, group_request, plane_with_group, refusal, web};
 use super::*;
 use elastane_domain::time::Span;
 use elastane_engine::network;
 use elastane_engine::row::{Group, Instance, LaunchConfiguration, LaunchData, Outage, PlacementGroup, Tags};
 use elastane_wire::{ApiError, autoscaling as wire};
 
-fn plane_with_group(min: i32, max: i32, desired: i32) -> Plane {
-    let mut plane = Plane::new();
-    let request = group_request("web", min, max, desired);
-    plane.write(|change| create_auto_scaling_group(change, &request)).expect("a good request");
-    plane.pass(Span::from_secs(1));
-    plane
-}
-
-fn name() -> Option<String> {
-    Some("web".to_string())
-}
-
-fn refusal<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
-    result.expect_err("to be refused").to_string()
-}
-
 fn percentages(min: i32, max: i32) -> Option<wire::InstanceMaintenancePolicy> {
     Some(wire::InstanceMaintenancePolicy { max_healthy_percentage: Some(max), min_healthy_percentage: Some(min) })
 }
 
 fn update(plane: &mut Plane, edit: impl FnOnce(&mut wire::UpdateAutoScalingGroupType)) -> Result<(), ApiError> {
-    let mut request = wire::UpdateAutoScalingGroupType { auto_scaling_group_name: name(), ..Default::default() };
+    let mut request = wire::UpdateAutoScalingGroupType { auto_scaling_group_name: web(), ..Default::default() };
     edit(&mut request);
     plane.write(|change| update_auto_scaling_group(change, &request)).map(|_| ())
 }
 
 fn set_desired(plane: &mut Plane, desired: i32) {
     let request = wire::SetDesiredCapacityType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         desired_capacity: Some(desired),
         honor_cooldown: None,
     };
@@ -140,7 +124,7 @@ fn autoscaling_1_settings_are_checked() {
 
 fn processes(names: &[&str]) -> wire::ScalingProcessQuery {
     wire::ScalingProcessQuery {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         scaling_processes: names.iter().map(ToString::to_string).collect(),
     }
 }
@@ -176,7 +160,7 @@ fn autoscaling_6_suspend_and_resume() {
 }
 
 fn states(plane: &Plane) -> Vec<String> {
-    let input = wire::DescribeTrafficSourcesRequest { auto_scaling_group_name: name(), ..Default::default() };
+    let input = wire::DescribeTrafficSourcesRequest { auto_scaling_group_name: web(), ..Default::default() };
     let found = plane.read(|call| describe_traffic_sources(call, &input)).expect("a good request");
     found.traffic_sources.into_iter().filter_map(|source| source.state).collect()
 }
@@ -188,7 +172,7 @@ fn autoscaling_4_2_traffic_sources() {
     plane.load_balancer();
     let source = wire::TrafficSourceIdentifier { identifier: Some(TARGET_GROUP.to_string()), r#type: None };
     let attach = wire::AttachTrafficSourcesType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         traffic_sources: vec![source.clone()],
         ..Default::default()
     };
@@ -198,7 +182,7 @@ fn autoscaling_4_2_traffic_sources() {
     plane.all_healthy();
     assert_eq!(states(&plane), ["InService"]);
     let detach =
-        wire::DetachTrafficSourcesType { auto_scaling_group_name: name(), traffic_sources: vec![source.clone()] };
+        wire::DetachTrafficSourcesType { auto_scaling_group_name: web(), traffic_sources: vec![source.clone()] };
     plane.write(|change| detach_traffic_sources(change, &detach)).expect("a good request");
     assert_eq!(states(&plane), ["Removing"]);
     assert!(plane.group("web").target_group_arns.is_empty());
@@ -211,7 +195,7 @@ fn autoscaling_4_2_traffic_sources() {
         let got = refusal(plane.write(|change| attach_traffic_sources(change, &attach)));
         assert!(got.contains(text), "{got}");
     }
-    let input = wire::DescribeLoadBalancersRequest { auto_scaling_group_name: name(), ..Default::default() };
+    let input = wire::DescribeLoadBalancersRequest { auto_scaling_group_name: web(), ..Default::default() };
     assert!(plane.read(|call| describe_load_balancers(call, &input)).expect("a list").load_balancers.is_empty());
 }
 
@@ -249,7 +233,7 @@ fn autoscaling_1_6_deletion_protection() {
         let mut plane = plane_with_group(0, 1, 0);
         update(&mut plane, |request| request.deletion_protection = Some(protection.to_string()))
             .expect("a good request");
-        let delete = wire::DeleteAutoScalingGroupType { auto_scaling_group_name: name(), force_delete: Some(force) };
+        let delete = wire::DeleteAutoScalingGroupType { auto_scaling_group_name: web(), force_delete: Some(force) };
         let got = plane.write(|change| delete_auto_scaling_group(change, &delete));
         assert_eq!(got.is_err(), refused, "{protection} {force}");
         if let Err(error) = got {
@@ -338,7 +322,7 @@ fn autoscaling_2_5_terminate_takes_the_weight() {
         })
         .expect("rows change");
     let request = wire::TerminateInstanceInAutoScalingGroupType {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         instance_ids: vec![id],
         should_decrement_desired_capacity: Some(true),
         ..Default::default()
@@ -355,7 +339,7 @@ fn autoscaling_2_5_terminate_takes_the_weight() {
 fn autoscaling_launch_instances_on_request() {
     let mut plane = plane_with_group(0, 4, 1);
     let request = wire::LaunchInstancesRequest {
-        auto_scaling_group_name: name(),
+        auto_scaling_group_name: web(),
         availability_zones: vec!["us-east-1b".to_string()],
         client_token: Some("once".to_string()),
         requested_capacity: Some(2),

@@ -1,24 +1,12 @@
 //! Standby, attaching, detaching and warm pools as clients see them
 //! (autoscaling.md 2.4, 2.5, 12).
 
-use super::testing::{Plane, group_request};
+use super::testing::{Plane, plane_with_group, refusal, web};
 use super::*;
 use elastane_domain::group::Process;
 use elastane_domain::time::Span;
 use elastane_engine::row::{Group, Instance};
 use elastane_wire::{ApiError, autoscaling as wire};
-
-fn web() -> Option<String> {
-    Some("web".to_string())
-}
-
-fn plane(min: i32, max: i32, desired: i32) -> Plane {
-    let mut plane = Plane::new();
-    let request = group_request("web", min, max, desired);
-    plane.write(|change| create_auto_scaling_group(change, &request)).expect("a good request");
-    plane.pass(Span::from_secs(1));
-    plane
-}
 
 impl Plane {
     fn enter(&mut self, ids: &[String], decrement: Option<bool>) -> Result<Vec<wire::Activity>, ApiError> {
@@ -76,14 +64,10 @@ impl Plane {
     }
 }
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
-    result.expect_err("to be refused").to_string()
-}
-
 /// The calls answer with AWS's activities, and desired follows.
 #[test]
 fn autoscaling_2_4_standby_calls() {
-    let mut plane = plane(0, 4, 2);
+    let mut plane = plane_with_group(0, 4, 2);
     let id = plane.members("web")[0].clone();
     let one = std::slice::from_ref(&id);
     let activity = plane.enter(one, Some(true)).expect("it is in service").remove(0);
@@ -110,7 +94,7 @@ fn autoscaling_2_4_standby_calls() {
 /// What cannot be moved, and why.
 #[test]
 fn autoscaling_2_4_standby_refusals() {
-    let mut plane = plane(2, 2, 2);
+    let mut plane = plane_with_group(2, 2, 2);
     let ids = plane.members("web");
     let sizes = "AutoScalingGroup web has min-size=2, max-size=2, and desired-size=2. To";
     let few = refusal(plane.enter(&ids[..1], Some(true)));
@@ -150,7 +134,7 @@ fn autoscaling_2_4_standby_refusals() {
 /// Out alive, and in again; an instance of nobody's can be attached, another group's cannot.
 #[test]
 fn autoscaling_2_5_attach_and_detach() {
-    let mut plane = plane(0, 2, 1);
+    let mut plane = plane_with_group(0, 2, 1);
     let id = plane.members("web")[0].clone();
     let one = std::slice::from_ref(&id);
     assert!(refusal(plane.attach(one)).contains("already part of AutoScalingGroup:web"));
@@ -180,7 +164,7 @@ fn autoscaling_2_5_attach_and_detach() {
 /// goes empty or by force.
 #[test]
 fn autoscaling_12_pool_calls() {
-    let mut plane = plane(0, 3, 1);
+    let mut plane = plane_with_group(0, 3, 1);
     assert_eq!(plane.pool().warm_pool_configuration, None);
     assert!(plane.delete_pool(false).is_some_and(|text| text.contains("No warm pool found")));
     plane.put_pool(wire::PutWarmPoolType { min_size: Some(0), ..Default::default() }).expect("a good pool");
@@ -226,7 +210,7 @@ fn autoscaling_12_pool_calls() {
 /// What a pool must not ask for.
 #[test]
 fn autoscaling_12_pool_refusals() {
-    let mut plane = plane(0, 3, 0);
+    let mut plane = plane_with_group(0, 3, 0);
     let state = |name: &str| wire::PutWarmPoolType { pool_state: Some(name.to_string()), ..Default::default() };
     assert!(refusal(plane.put_pool(state("Asleep"))).contains("Invalid PoolState"));
     assert!(refusal(plane.put_pool(state("Hibernated"))).contains("not supported"));

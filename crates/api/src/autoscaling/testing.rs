@@ -214,3 +214,22 @@ pub fn group_request(name: &str, min: i32, max: i32, desired: i32) -> wire::Crea
         ..Default::default()
     }
 }
+
+/// The name of the group that `plane_with_group` makes.
+pub fn web() -> Option<String> {
+    Some("web".to_string())
+}
+
+/// A control plane with the group `web`, whose instances run.
+pub fn plane_with_group(min: i32, max: i32, desired: i32) -> Plane {
+    let mut plane = Plane::new();
+    let request = group_request("web", min, max, desired);
+    plane.write(|change| super::create_auto_scaling_group(change, &request)).expect("a good request");
+    plane.pass(Span::from_secs(1));
+    plane
+}
+
+/// The text of an error that is expected.
+pub fn refusal<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
+    result.expect_err("to be refused").to_string()
+}
