@@ -46,10 +46,6 @@ pub fn describe_auto_scaling_groups(
 
 fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membership)]) -> wire::AutoScalingGroup {
     let policies: Vec<String> = group.termination_policies.iter().map(|policy| policy.name().to_string()).collect();
-    let role = format!(
-        "arn:aws:iam::{}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
-        view.scope.account
-    );
     let subnets: Vec<&str> = group.subnets.iter().map(SubnetId::as_str).collect();
     let warm = members.iter().filter(|(_, place)| place.lifecycle.is_warm()).count();
     let source = |arn: &elastane_domain::id::TargetGroupArn| wire::TrafficSourceIdentifier {
@@ -102,7 +98,7 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         min_size: Some(group.bounds.min as i32),
         new_instances_protected_from_scale_in: Some(group.protect_new),
         placement_group: group.placement_group.clone(),
-        service_linked_role_arn: Some(role),
+        service_linked_role_arn: Some(service_linked_role(view)),
         suspended_processes: group.suspended.iter().map(suspended).collect(),
         status: group.deleting.then(|| "Delete in progress".to_string()),
         tags: tags::shown(group),
@@ -114,6 +110,14 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         warm_pool_size: group.warm_pool.map(|_| warm as i32),
         ..launched_from(view, &group.source)
     }
+}
+
+/// The role that Auto Scaling acts by, in every account.
+fn service_linked_role(view: &View<'_>) -> String {
+    format!(
+        "arn:aws:iam::{}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+        view.scope.account
+    )
 }
 
 /// The one of three members that says what a group launches from.
