@@ -3,48 +3,29 @@
 //! [`Change`]; it never sees bytes, sockets or clocks, and a change that ends
 //! in an error leaves nothing behind.
 
+pub mod access;
 pub mod acm;
 pub mod autoscaling;
+mod caller;
+pub mod cloudtrail;
 pub mod cloudwatch;
 pub mod ec2;
 pub mod elbv2;
 pub mod iam;
+pub mod kms;
 pub mod page;
 pub mod ssm;
 pub mod sts;
 #[cfg(test)]
 mod testing;
 
+pub use caller::{Caller, Origin, Principal, RoleSession};
+
 use elastane_domain::id::{AccountId, InstanceId, Region};
 use elastane_engine::row::IAM_REGION;
 use elastane_engine::{Scope, Tx, View};
 use elastane_wire::{ApiError, Input, Operation, Output, Service};
 use std::ops::{Deref, DerefMut};
-
-/// Who calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The account that the credentials belong to.
-    pub account: AccountId,
-    /// The access key that signed the request.
-    pub access_key: String,
-    /// `arn:aws:iam::<account>:root` and the like.
-    pub arn: String,
-    /// The unique id behind the ARN; the account for its root.
-    pub user_id: String,
-}
-
-impl Caller {
-    /// The root of an account.
-    pub fn root(account: &AccountId, access_key: &str) -> Caller {
-        Caller {
-            account: account.clone(),
-            access_key: access_key.to_string(),
-            arn: format!("arn:aws:iam::{account}:root"),
-            user_id: account.to_string(),
-        }
-    }
-}
 
 /// What a handler may ask of the world besides rows.
 pub trait World: Sync {
@@ -138,18 +119,32 @@ pub fn scope_of(operation: Operation, account: AccountId, region: Region) -> Sco
         | Service::AutoScaling
         | Service::Elbv2
         | Service::CloudWatch
+        | Service::CloudTrail
+        | Service::Kms
         | Service::Ssm
         | Service::Sts => Scope { account, region },
     }
 }
 
-/// Answers an operation that reads. `None` when it is one that writes.
+/// Answers an operation that reads, if its caller may. `None` when it is one that writes.
 pub fn read(call: &Call<'_>, input: &Input) -> Option<Result<Output, ApiError>> {
+    if !input.operation().info().read {
+        return None;
+    }
+    if let Err(refused) = access::permit(&call.view, call.caller, input) {
+        return Some(Err(refused));
+    }
     elastane_wire::dispatch_read!(crate, call, input)
 }
 
-/// Carries out an operation that writes. `None` when it is one that reads.
+/// Carries out an operation that writes, if its caller may. `None` when it is one that reads.
 pub fn write(change: &mut Change<'_, '_>, input: &Input) -> Option<Result<Output, ApiError>> {
+    if input.operation().info().read {
+        return None;
+    }
+    if let Err(refused) = access::permit(&change.tx.view(), change.caller, input) {
+        return Some(Err(refused));
+    }
     elastane_wire::dispatch_write!(crate, change, input)
 }
 

@@ -6,10 +6,10 @@ use crate::clock::wall_ms;
 use crate::credentials::{ACCOUNT, Credentials};
 use crate::instance_credentials::{Actor, InstanceSecrets};
 use crate::shell::Shell;
-use elastane_api::Caller;
+use elastane_api::{Caller, Origin, Principal};
 use elastane_domain::id::{AccountId, Region};
-use elastane_wire::sigv4::{AuthError, KeyCache, Principal, Secrets, claimed_key, session_token, verify};
-use elastane_wire::{ApiError, HttpRequest, Operation, Protocol, ReplyForm, Service};
+use elastane_wire::sigv4::{self, AuthError, KeyCache, Secrets, claimed_key, session_token, verify};
+use elastane_wire::{ApiError, HttpRequest, ReplyForm, Service};
 use std::sync::{Arc, Mutex};
 
 /// Region names are host labels; the longest real one has 14 characters.
@@ -47,53 +47,13 @@ pub struct Sessions {
     pub secrets: Arc<InstanceSecrets>,
 }
 
-/// What a request may do.
+/// Who sent a request, and to which region.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Granted {
     /// Who calls.
     pub caller: Caller,
     /// The region that it was signed for.
     pub region: Region,
-    /// Whether it may do everything in its account. Policies of roles are not
-    /// evaluated, so an instance may only ask who it is.
-    pub root: bool,
-}
-
-impl Granted {
-    /// Refuses an operation that the caller may not carry out, in the words of
-    /// the service.
-    pub fn permit(&self, operation: Operation, form: ReplyForm) -> Result<(), ApiError> {
-        // GetCallerIdentity needs no permission (STS API Reference).
-        if self.root || operation == Operation::StsGetCallerIdentity {
-            return Ok(());
-        }
-        let action = format!("{}:{}", policy_prefix(operation.service()), operation.name());
-        let text = format!(
-            "User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
-            self.caller.arn
-        );
-        let compatible = operation.service().info().query_compatible;
-        Err(match form.protocol {
-            Protocol::Ec2 => {
-                let text = format!("You are not authorized to perform this operation. {text}");
-                ApiError::new("UnauthorizedOperation", text).with_status(403)
-            }
-            Protocol::Json10 | Protocol::Json11 | Protocol::Cbor if !compatible => {
-                ApiError::new("AccessDeniedException", text)
-            }
-            Protocol::Json10 | Protocol::Json11 | Protocol::Cbor | Protocol::Query | Protocol::RestXml => {
-                ApiError::new("AccessDenied", text).with_status(403)
-            }
-        })
-    }
-}
-
-/// What stands before the colon of a service's actions in policies.
-fn policy_prefix(service: Service) -> &'static str {
-    match service {
-        Service::CloudWatch => "cloudwatch",
-        other => other.info().signing_name,
-    }
 }
 
 impl Auth {
@@ -112,7 +72,7 @@ impl Auth {
     /// Checks a request to one of our own paths; only the installation's own
     /// credentials may make it.
     pub fn check_own(&self, request: &HttpRequest<'_>) -> bool {
-        self.principal(request, Some(OWN_SERVICE)).is_ok_and(|granted| granted.root)
+        self.principal(request, Some(OWN_SERVICE)).is_ok_and(|granted| granted.caller.principal == Principal::Root)
     }
 
     fn principal(&self, request: &HttpRequest<'_>, service: Option<&str>) -> Result<Granted, AuthError> {
@@ -137,7 +97,7 @@ impl Auth {
                 }
                 None => {
                     let caller = Caller::root(&AccountId::from(ACCOUNT), "anonymous");
-                    Granted { caller, region: region.clone(), root: true }
+                    Granted { caller, region: region.clone() }
                 }
             }),
         }
@@ -182,15 +142,22 @@ impl Secrets for OneKey<'_> {
     }
 }
 
-fn granted(principal: Principal, account: &AccountId) -> Granted {
+fn granted(principal: sigv4::Principal, account: &AccountId) -> Granted {
     let caller = Caller::root(account, &principal.access_key_id);
-    Granted { caller, region: Region::from(principal.region), root: true }
+    Granted { caller, region: Region::from(principal.region) }
 }
 
-fn acting(principal: Principal, actor: Actor) -> Granted {
-    let Actor { account, arn, user_id, .. } = actor;
-    let caller = Caller { account, access_key: principal.access_key_id, arn, user_id };
-    Granted { caller, region: Region::from(principal.region), root: false }
+fn acting(principal: sigv4::Principal, actor: Actor) -> Granted {
+    let Actor { account, arn, user_id, session, .. } = actor;
+    let caller = Caller {
+        account,
+        access_key: principal.access_key_id,
+        arn,
+        user_id,
+        principal: Principal::Role(session),
+        origin: Origin::default(),
+    };
+    Granted { caller, region: Region::from(principal.region) }
 }
 
 /// With `--auth off` an access key of twelve digits names an account, so that
@@ -203,38 +170,6 @@ fn account_of_key(key: &str) -> AccountId {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// An instance may ask who it is and nothing else; the refusal is in the
-    /// words of each service.
-    #[test]
-    fn what_instances_may_do() {
-        let caller = Caller {
-            arn: "arn:aws:sts::000000000000:assumed-role/reader/i-1".to_string(),
-            ..Caller::root(&AccountId::from(ACCOUNT), "ASIA")
-        };
-        let granted = |root| Granted { caller: caller.clone(), region: Region::from("us-east-1"), root };
-        let form = |operation: Operation, protocol| ReplyForm {
-            protocol,
-            service: Some(operation.service()),
-            query_mode: false,
-        };
-        for (operation, protocol, want) in [
-            (Operation::StsGetCallerIdentity, Protocol::Query, None),
-            (Operation::Ec2DescribeInstances, Protocol::Ec2, Some(("UnauthorizedOperation", 403))),
-            (Operation::AutoScalingDescribeAutoScalingGroups, Protocol::Query, Some(("AccessDenied", 403))),
-            (Operation::SsmSendCommand, Protocol::Json11, Some(("AccessDeniedException", 400))),
-            (Operation::CloudWatchDescribeAlarms, Protocol::Cbor, Some(("AccessDenied", 403))),
-        ] {
-            let form = form(operation, protocol);
-            assert_eq!(granted(true).permit(operation, form), Ok(()));
-            let refused = granted(false).permit(operation, form).err();
-            assert_eq!(refused.as_ref().map(|err| (err.code.as_ref(), err.status)), want, "{operation:?}");
-            if let Some(err) = refused {
-                let action = format!("{}:{}", policy_prefix(operation.service()), operation.name());
-                assert!(err.message.contains(&caller.arn) && err.message.contains(&action), "{}", err.message);
-            }
-        }
-    }
 
     /// Only twelve digits name an account.
     #[test]

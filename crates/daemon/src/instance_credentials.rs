@@ -10,10 +10,11 @@ use crate::credentials::random_bytes;
 use crate::data_dir::{DataDir, Problem};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use elastane_api::RoleSession;
 use elastane_domain::id::{AccountId, InstanceId};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::metadata::role::{self, Grant};
-use elastane_engine::row::Instance;
+use elastane_engine::row::{Instance, Tags};
 use elastane_engine::{State, View};
 use elastane_wire::sigv4::AuthError;
 use hmac::{Hmac, Mac};
@@ -126,6 +127,8 @@ pub struct Actor {
     pub arn: String,
     /// `AROA…:<instance>`.
     pub user_id: String,
+    /// The session of the role.
+    pub session: RoleSession,
 }
 
 /// The installation's secret, from which all credentials of instances follow.
@@ -212,6 +215,13 @@ impl InstanceSecrets {
             arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{}", instance.id),
             user_id: format!("{id}:{}", instance.id),
             account,
+            session: RoleSession {
+                role: name.to_string(),
+                name: instance.id.to_string(),
+                policies: Vec::new(),
+                tags: Tags::new(),
+                instance: Some(instance.id.clone()),
+            },
         })
     }
 }

@@ -196,7 +196,6 @@ fn prepare(server: &Server, request: &HttpRequest<'_>) -> Result<Prepared, WireE
     let form = identified.reply_form();
     let wire_error = |error| WireError { form, error };
     let granted = server.auth.check(request, form).map_err(wire_error)?;
-    granted.permit(identified.operation, form).map_err(wire_error)?;
     let input = decode(&identified, request)?;
     let scope = elastane_api::scope_of(identified.operation, granted.caller.account.clone(), granted.region);
     Ok(Prepared { identified, scope, caller: granted.caller, input })

@@ -20,6 +20,7 @@ pub mod machine;
 pub mod mixed;
 pub mod moves;
 pub mod network;
+pub mod policy;
 pub mod refresh;
 pub mod routing;
 pub mod rules;

@@ -108,6 +108,32 @@ pub enum Plant {
     PrivateAddressMoved,
     /// Layers go although instances or snapshots have them.
     LayerDropped,
+    /// Policies scale in although instances warm up.
+    WarmUpIgnored,
+    /// Who waits for a hook that nobody answers waits for ever.
+    HookDefaultIgnored,
+    /// An instance refresh keeps nothing in service.
+    RefreshMinimumIgnored,
+    /// Zones are balanced by terminating first.
+    RebalanceTerminatesFirst,
+    /// Target tracking waits for cooldowns.
+    TrackingCoolsDown,
+    /// Scale-in takes protected instances.
+    ProtectionIgnored,
+    /// An alarm's actions run when its state changes, and not again.
+    AlarmActsOnce,
+    /// A forecast takes capacity away.
+    ForecastScalesIn,
+    /// Instances at rest in the warm pool count as capacity.
+    WarmPoolCounted,
+    /// Instances that do not run have a grace period.
+    GraceForTheDead,
+    /// Suspended processes go on.
+    SuspensionIgnored,
+    /// Groups with mixed instances buy all of them on the spot market.
+    SpotOnly,
+    /// Each instance counts for one, whatever its weight.
+    WeightsIgnored,
 }
 
 /// What the world reports.
@@ -252,7 +278,13 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::ScheduledAction
         | Kind::InstanceRefresh
         | Kind::Notification
-        | Kind::Forecast => false,
+        | Kind::Forecast
+        | Kind::User
+        | Kind::UserGroup
+        | Kind::ManagedPolicy
+        | Kind::AccessKey
+        | Kind::TemporaryKey
+        | Kind::AccountAlias => false,
     }
 }
 

@@ -104,6 +104,8 @@ mod tests {
             session_secs_max: 3600,
             created_at: Time(0),
             tags: Tags::new(),
+            permissions: Default::default(),
+            boundary: None,
         }
     }
 

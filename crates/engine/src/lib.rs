@@ -46,5 +46,5 @@ pub use reconcile::target_states::{self, Idle, TargetState, TargetStates};
 pub use reconcile::targets;
 pub use rng::Rng;
 pub use scope::Scope;
-pub use secret::Entropy;
+pub use secret::{Entropy, SecretText};
 pub use state::{Seen, SeenAnomaly, SeenMachine, State, Tables, Tx, View};

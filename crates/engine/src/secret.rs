@@ -25,6 +25,29 @@ impl fmt::Debug for Entropy {
     }
 }
 
+/// A secret as text: stored, and never shown in logs.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// This secret.
+    pub fn new(text: String) -> SecretText {
+        SecretText(text)
+    }
+
+    /// The secret itself, for its owner or a signature.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
 /// A stream of secrets. Without entropy it gives none, rather than ones that
 /// could be guessed.
 #[derive(Clone, Debug, Default)]
@@ -64,5 +87,6 @@ mod tests {
     #[test]
     fn entropy_is_not_shown() {
         assert_eq!(format!("{:?}", Entropy::new([7; 32])), "Entropy(..)");
+        assert_eq!(format!("{:?}", SecretText::new("abc".to_string())), "SecretText(..)");
     }
 }

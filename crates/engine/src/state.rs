@@ -52,6 +52,18 @@ pub struct Tables {
     pub instance_refreshes: Table<InstanceRefresh>,
     /// Forecasts of predictive scaling policies by `group:policy`.
     pub forecasts: Table<Forecast>,
+    /// Users.
+    pub users: Table<User>,
+    /// Groups of users.
+    pub user_groups: Table<UserGroup>,
+    /// Managed policies of the account.
+    pub managed_policies: Table<ManagedPolicy>,
+    /// Long-term access keys.
+    pub access_keys: Table<AccessKey>,
+    /// Temporary access keys.
+    pub temporary_keys: Table<TemporaryKey>,
+    /// The account's alias.
+    pub account_aliases: Table<AccountAlias>,
     /// Notifications that wait to be delivered.
     pub notifications: Table<Notification>,
     /// Metric alarms by name.

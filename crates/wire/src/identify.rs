@@ -78,7 +78,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("DynamoDBStreams_20120810", "DynamoDB Streams"),
     ("AmazonEC2ContainerServiceV20141113", "ECS"),
     ("AmazonEC2ContainerRegistry_V20150921", "ECR"),
-    ("TrentService", "KMS"),
     ("AWSWAF_20190729", "WAFv2"),
     ("AmazonSQS", "SQS"),
     ("AWSEvents", "EventBridge"),
@@ -86,7 +85,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ServiceQuotasV20190624", "Service Quotas"),
     ("AWSPriceListService", "Price List"),
     ("2012-06-01", "Elastic Load Balancing (Classic)"),
-    ("2010-05-08", "IAM"),
     ("2015-02-02", "ElastiCache"),
     ("2010-03-31", "SNS"),
     ("2012-11-05", "SQS"),
@@ -147,7 +145,7 @@ fn cbor(request: &HttpRequest<'_>, rest: &str, query_mode: bool) -> Result<Ident
 fn json(request: &HttpRequest<'_>, target: &str, query_mode: bool) -> Result<Identified, WireError> {
     let content_type = request.headers.first("content-type").unwrap_or_default();
     let asked = if content_type.contains("x-amz-json-1.0") { Protocol::Json10 } else { Protocol::Json11 };
-    let (prefix, name) = target.split_once('.').unwrap_or((target, ""));
+    let (prefix, name) = target.rsplit_once('.').unwrap_or((target, ""));
     let info = Service::all().map(Service::info).find(|info| info.target_prefix == Some(prefix));
     let Some(info) = info else {
         return Err(refuse(asked, None, query_mode, unknown_operation(&unknown_service(prefix))));

@@ -33,7 +33,7 @@ mod xml;
 
 pub use decode::DecodeError;
 pub use error::ApiError;
-pub use generated::{acm, autoscaling, cloudwatch, ec2, elbv2, iam, ssm, sts};
+pub use generated::{acm, autoscaling, cloudtrail, cloudwatch, ec2, elbv2, iam, kms, ssm, sts};
 pub use http::{ClientRequest, Headers, HttpRequest, HttpResponse};
 pub use identify::{Identified, Protocol, ReplyForm, WireError, identify};
 pub use json::{from_json, to_json};

@@ -48,7 +48,7 @@ fn error(service: Service, found: &[Violation]) -> ApiError {
     let code = match service {
         Service::Ec2 | Service::CloudWatch => return single(service, &found[0]),
         Service::AutoScaling | Service::Elbv2 | Service::Sts | Service::Iam => "ValidationError",
-        Service::Acm | Service::Ssm => "ValidationException",
+        Service::Acm | Service::CloudTrail | Service::Kms | Service::Ssm => "ValidationException",
     };
     let errors = if found.len() == 1 { "error" } else { "errors" };
     let listed: Vec<String> = found

@@ -23,8 +23,9 @@ pub(crate) struct Style {
 }
 
 /// What was stored is shown as it was sent: clients that compare the two take
-/// an empty list for a change (terraform-calls.md, aws_launch_template).
-const AS_SENT: &str = "ResponseLaunchTemplateData";
+/// an empty list for a change (terraform-calls.md, aws_launch_template), or for
+/// the other of two ways to name a metric.
+const AS_SENT: [&str; 2] = ["ResponseLaunchTemplateData", "CustomizedMetricSpecification"];
 
 pub(crate) fn write_members(out: &mut String, style: Style, members: &[Member], record: &dyn Record) {
     for (index, member) in members.iter().enumerate() {
@@ -77,7 +78,7 @@ fn write_element(out: &mut String, style: Style, name: &str, shape: &Shape, view
         }
         (Shape::Struct(shape), View::Record(record)) => {
             open(out, name);
-            let as_sent = style.as_sent || shape.name == AS_SENT;
+            let as_sent = style.as_sent || AS_SENT.contains(&shape.name);
             write_members(out, Style { as_sent, ..style }, shape.members, record);
             close(out, name);
         }

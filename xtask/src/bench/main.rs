@@ -30,6 +30,9 @@ struct Cli {
     /// Driver of the daemon; its own choice when not given.
     #[arg(long)]
     driver: Option<String>,
+    /// Only those of the load balancer's cases whose names contain this text.
+    #[arg(long)]
+    only: Option<String>,
 }
 
 /// What can be measured.
@@ -57,12 +60,13 @@ enum Name {
 struct Options {
     rounds: Option<usize>,
     driver: Option<String>,
+    only: Option<String>,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let names = if cli.names.is_empty() { Name::value_variants() } else { &cli.names };
-    let options = Options { rounds: cli.rounds, driver: cli.driver };
+    let options = Options { rounds: cli.rounds, driver: cli.driver, only: cli.only };
     let mut code = ExitCode::SUCCESS;
     for name in names {
         println!("--- {}", format!("{name:?}").to_lowercase());

@@ -5,6 +5,7 @@
 
 mod errors;
 mod names;
+mod pending;
 mod profiles;
 mod roles;
 mod server_certificates;
@@ -12,6 +13,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use pending::*;
 pub use profiles::*;
 pub use roles::*;
 pub use server_certificates::*;

@@ -2,7 +2,7 @@
 
 use super::{errors, names, shape};
 use crate::{Call, Change};
-use elastane_engine::row::{InstanceProfile, Role, Tags};
+use elastane_engine::row::{InstanceProfile, Permissions, Role, Tags};
 use elastane_wire::{ApiError, iam as wire};
 use std::sync::Arc;
 
@@ -60,6 +60,8 @@ pub fn create_role(
         session_secs_max: input.max_session_duration.unwrap_or(SESSION_SECS),
         created_at: change.now,
         tags,
+        permissions: Permissions::default(),
+        boundary: None,
     };
     let role = Some(shape::role(&change.view(), &row));
     change.put(row);

@@ -11,6 +11,7 @@ mod filters;
 mod instances;
 mod invocations;
 mod parameters;
+mod pending;
 mod public;
 mod send;
 mod status;
@@ -20,6 +21,7 @@ mod tests;
 pub use commands::list_commands;
 pub use instances::describe_instance_information;
 pub use invocations::{get_command_invocation, list_command_invocations};
+pub use pending::*;
 pub use public::{get_parameter, get_parameters, get_parameters_by_path};
 pub use send::send_command;
 

@@ -1,5 +1,9 @@
 //! Security Token Service: who calls.
 
+mod pending;
+
+pub use pending::*;
+
 use crate::Call;
 use elastane_wire::{ApiError, sts as wire};
 

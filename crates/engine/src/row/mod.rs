@@ -164,6 +164,12 @@ kinds! {
     InstanceRefresh instance_refreshes "instance-refresh";
     Notification notifications "notification";
     Forecast forecasts "forecast";
+    User users "user";
+    UserGroup user_groups "user-group";
+    ManagedPolicy managed_policies "managed-policy";
+    AccessKey access_keys "access-key";
+    TemporaryKey temporary_keys "temporary-key";
+    AccountAlias account_aliases "account-alias";
 }
 
 /// Ties a struct to its kind; `$id` is the expression of its name. A kind

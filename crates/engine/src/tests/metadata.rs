@@ -236,6 +236,8 @@ fn roles() {
                 session_secs_max: 3600,
                 created_at: START,
                 tags: Tags::new(),
+                permissions: Default::default(),
+                boundary: None,
             });
             tx.put(InstanceProfile {
                 name: "web".to_string(),

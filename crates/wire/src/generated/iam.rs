@@ -7,6 +7,145 @@ use crate::value::{Place, Record, Timestamp, Value, View};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccessKey {
+    pub access_key_id: Option<String>,
+    pub create_date: Option<Timestamp>,
+    pub secret_access_key: Option<String>,
+    pub status: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for AccessKey {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_id,
+            1 => &self.create_date,
+            2 => &self.secret_access_key,
+            3 => &self.status,
+            4 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_id,
+            1 => &mut self.create_date,
+            2 => &mut self.secret_access_key,
+            3 => &mut self.status,
+            4 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AccessKey {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ACCESS_KEY: Shape = Shape::Struct(Struct { name: "AccessKey", members: &[
+    Member { name: "AccessKeyId", query: "AccessKeyId", xml: "AccessKeyId", required: true, shape: &ACCESS_KEY_ID_TYPE },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "SecretAccessKey", query: "SecretAccessKey", xml: "SecretAccessKey", required: true, shape: &ANY_STRING },
+    Member { name: "Status", query: "Status", xml: "Status", required: true, shape: &STATUS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccessKeyLastUsed {
+    pub last_used_date: Option<Timestamp>,
+    pub region: Option<String>,
+    pub service_name: Option<String>,
+}
+
+impl Record for AccessKeyLastUsed {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.last_used_date,
+            1 => &self.region,
+            2 => &self.service_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.last_used_date,
+            1 => &mut self.region,
+            2 => &mut self.service_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AccessKeyLastUsed {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ACCESS_KEY_LAST_USED: Shape = Shape::Struct(Struct { name: "AccessKeyLastUsed", members: &[
+    Member { name: "LastUsedDate", query: "LastUsedDate", xml: "LastUsedDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Region", query: "Region", xml: "Region", required: true, shape: &ANY_STRING },
+    Member { name: "ServiceName", query: "ServiceName", xml: "ServiceName", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccessKeyMetadata {
+    pub access_key_id: Option<String>,
+    pub create_date: Option<Timestamp>,
+    pub status: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for AccessKeyMetadata {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_id,
+            1 => &self.create_date,
+            2 => &self.status,
+            3 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_id,
+            1 => &mut self.create_date,
+            2 => &mut self.status,
+            3 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AccessKeyMetadata {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ACCESS_KEY_METADATA: Shape = Shape::Struct(Struct { name: "AccessKeyMetadata", members: &[
+    Member { name: "AccessKeyId", query: "AccessKeyId", xml: "AccessKeyId", required: false, shape: &ACCESS_KEY_ID_TYPE },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &STATUS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &USER_NAME_TYPE },
+] });
+
+pub static ACTION_NAME_LIST_TYPE: Shape = Shape::List(List { member: &ACTION_NAME_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static ACTION_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(3), max: Some(128) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AddRoleToInstanceProfileOutput {
 }
 
@@ -73,6 +212,272 @@ pub static ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST: Shape = Shape::Struct(Struct { 
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddUserToGroupOutput {
+}
+
+impl Record for AddUserToGroupOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddUserToGroupOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADD_USER_TO_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "AddUserToGroupOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddUserToGroupRequest {
+    pub group_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for AddUserToGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AddUserToGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ADD_USER_TO_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "AddUserToGroupRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+pub static ARN_LIST_TYPE: Shape = Shape::List(List { member: &ARN_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachGroupPolicyOutput {
+}
+
+impl Record for AttachGroupPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachGroupPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_GROUP_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "AttachGroupPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachGroupPolicyRequest {
+    pub group_name: Option<String>,
+    pub policy_arn: Option<String>,
+}
+
+impl Record for AttachGroupPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachGroupPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_GROUP_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "AttachGroupPolicyRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachRolePolicyOutput {
+}
+
+impl Record for AttachRolePolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachRolePolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_ROLE_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "AttachRolePolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachRolePolicyRequest {
+    pub policy_arn: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for AttachRolePolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachRolePolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_ROLE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "AttachRolePolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachUserPolicyOutput {
+}
+
+impl Record for AttachUserPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachUserPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_USER_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "AttachUserPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachUserPolicyRequest {
+    pub policy_arn: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for AttachUserPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachUserPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACH_USER_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "AttachUserPolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AttachedPermissionsBoundary {
     pub permissions_boundary_arn: Option<String>,
     pub permissions_boundary_type: Option<String>,
@@ -107,6 +512,296 @@ impl Value for AttachedPermissionsBoundary {
 pub static ATTACHED_PERMISSIONS_BOUNDARY: Shape = Shape::Struct(Struct { name: "AttachedPermissionsBoundary", members: &[
     Member { name: "PermissionsBoundaryArn", query: "PermissionsBoundaryArn", xml: "PermissionsBoundaryArn", required: false, shape: &ARN_TYPE },
     Member { name: "PermissionsBoundaryType", query: "PermissionsBoundaryType", xml: "PermissionsBoundaryType", required: false, shape: &PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachedPolicy {
+    pub policy_arn: Option<String>,
+    pub policy_name: Option<String>,
+}
+
+impl Record for AttachedPolicy {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachedPolicy {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACHED_POLICY: Shape = Shape::Struct(Struct { name: "AttachedPolicy", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: false, shape: &ARN_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: false, shape: &POLICY_NAME_TYPE },
+] });
+
+pub static ATTACHMENT_NAME: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
+
+pub static ATTACHMENT_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["user", "group", "role"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContextEntry {
+    pub context_key_name: Option<String>,
+    pub context_key_type: Option<String>,
+    pub context_key_values: Vec<String>,
+}
+
+impl Record for ContextEntry {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.context_key_name,
+            1 => &self.context_key_type,
+            2 => &self.context_key_values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.context_key_name,
+            1 => &mut self.context_key_type,
+            2 => &mut self.context_key_values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ContextEntry {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CONTEXT_ENTRY: Shape = Shape::Struct(Struct { name: "ContextEntry", members: &[
+    Member { name: "ContextKeyName", query: "ContextKeyName", xml: "ContextKeyName", required: false, shape: &CONTEXT_KEY_NAME_TYPE },
+    Member { name: "ContextKeyType", query: "ContextKeyType", xml: "ContextKeyType", required: false, shape: &CONTEXT_KEY_TYPE_ENUM },
+    Member { name: "ContextKeyValues", query: "ContextKeyValues", xml: "ContextKeyValues", required: false, shape: &CONTEXT_KEY_VALUE_LIST_TYPE },
+] });
+
+pub static CONTEXT_ENTRY_LIST_TYPE: Shape = Shape::List(List { member: &CONTEXT_ENTRY, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static CONTEXT_KEY_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(5), max: Some(256) }, allowed: &[] });
+
+pub static CONTEXT_KEY_NAMES_RESULT_LIST_TYPE: Shape = Shape::List(List { member: &CONTEXT_KEY_NAME_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static CONTEXT_KEY_TYPE_ENUM: Shape = Shape::String(Text { length: Length::ANY, allowed: &["string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"] });
+
+pub static CONTEXT_KEY_VALUE_LIST_TYPE: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateAccessKeyRequest {
+    pub user_name: Option<String>,
+}
+
+impl Record for CreateAccessKeyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateAccessKeyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ACCESS_KEY_REQUEST: Shape = Shape::Struct(Struct { name: "CreateAccessKeyRequest", members: &[
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateAccessKeyResponse {
+    pub access_key: Option<AccessKey>,
+}
+
+impl Record for CreateAccessKeyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateAccessKeyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ACCESS_KEY_RESPONSE: Shape = Shape::Struct(Struct { name: "CreateAccessKeyResponse", members: &[
+    Member { name: "AccessKey", query: "AccessKey", xml: "AccessKey", required: true, shape: &ACCESS_KEY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateAccountAliasOutput {
+}
+
+impl Record for CreateAccountAliasOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateAccountAliasOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ACCOUNT_ALIAS_OUTPUT: Shape = Shape::Struct(Struct { name: "CreateAccountAliasOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateAccountAliasRequest {
+    pub account_alias: Option<String>,
+}
+
+impl Record for CreateAccountAliasRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_alias,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_alias,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateAccountAliasRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_ACCOUNT_ALIAS_REQUEST: Shape = Shape::Struct(Struct { name: "CreateAccountAliasRequest", members: &[
+    Member { name: "AccountAlias", query: "AccountAlias", xml: "AccountAlias", required: true, shape: &ACCOUNT_ALIAS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateGroupRequest {
+    pub group_name: Option<String>,
+    pub path: Option<String>,
+}
+
+impl Record for CreateGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "CreateGroupRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &PATH_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateGroupResponse {
+    pub group: Option<Group>,
+}
+
+impl Record for CreateGroupResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateGroupResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_GROUP_RESPONSE: Shape = Shape::Struct(Struct { name: "CreateGroupResponse", members: &[
+    Member { name: "Group", query: "Group", xml: "Group", required: true, shape: &GROUP },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -181,6 +876,162 @@ impl Value for CreateInstanceProfileResponse {
 
 pub static CREATE_INSTANCE_PROFILE_RESPONSE: Shape = Shape::Struct(Struct { name: "CreateInstanceProfileResponse", members: &[
     Member { name: "InstanceProfile", query: "InstanceProfile", xml: "InstanceProfile", required: true, shape: &INSTANCE_PROFILE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePolicyRequest {
+    pub description: Option<String>,
+    pub path: Option<String>,
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for CreatePolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.description,
+            1 => &self.path,
+            2 => &self.policy_document,
+            3 => &self.policy_name,
+            4 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.description,
+            1 => &mut self.path,
+            2 => &mut self.policy_document,
+            3 => &mut self.policy_name,
+            4 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreatePolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "CreatePolicyRequest", members: &[
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &POLICY_DESCRIPTION_TYPE },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &POLICY_PATH_TYPE },
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePolicyResponse {
+    pub policy: Option<Policy>,
+}
+
+impl Record for CreatePolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreatePolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "CreatePolicyResponse", members: &[
+    Member { name: "Policy", query: "Policy", xml: "Policy", required: false, shape: &POLICY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePolicyVersionRequest {
+    pub policy_arn: Option<String>,
+    pub policy_document: Option<String>,
+    pub set_as_default: Option<bool>,
+}
+
+impl Record for CreatePolicyVersionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.policy_document,
+            2 => &self.set_as_default,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.policy_document,
+            2 => &mut self.set_as_default,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreatePolicyVersionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_POLICY_VERSION_REQUEST: Shape = Shape::Struct(Struct { name: "CreatePolicyVersionRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "SetAsDefault", query: "SetAsDefault", xml: "SetAsDefault", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePolicyVersionResponse {
+    pub policy_version: Option<PolicyVersion>,
+}
+
+impl Record for CreatePolicyVersionResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreatePolicyVersionResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_POLICY_VERSION_RESPONSE: Shape = Shape::Struct(Struct { name: "CreatePolicyVersionResponse", members: &[
+    Member { name: "PolicyVersion", query: "PolicyVersion", xml: "PolicyVersion", required: false, shape: &POLICY_VERSION },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -274,6 +1125,414 @@ pub static CREATE_ROLE_RESPONSE: Shape = Shape::Struct(Struct { name: "CreateRol
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateServiceLinkedRoleRequest {
+    pub aws_service_name: Option<String>,
+    pub custom_suffix: Option<String>,
+    pub description: Option<String>,
+}
+
+impl Record for CreateServiceLinkedRoleRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.aws_service_name,
+            1 => &self.custom_suffix,
+            2 => &self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.aws_service_name,
+            1 => &mut self.custom_suffix,
+            2 => &mut self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateServiceLinkedRoleRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_SERVICE_LINKED_ROLE_REQUEST: Shape = Shape::Struct(Struct { name: "CreateServiceLinkedRoleRequest", members: &[
+    Member { name: "AWSServiceName", query: "AWSServiceName", xml: "AWSServiceName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "CustomSuffix", query: "CustomSuffix", xml: "CustomSuffix", required: false, shape: &CUSTOM_SUFFIX_TYPE },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ROLE_DESCRIPTION_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateServiceLinkedRoleResponse {
+    pub role: Option<Role>,
+}
+
+impl Record for CreateServiceLinkedRoleResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.role,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.role,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateServiceLinkedRoleResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_SERVICE_LINKED_ROLE_RESPONSE: Shape = Shape::Struct(Struct { name: "CreateServiceLinkedRoleResponse", members: &[
+    Member { name: "Role", query: "Role", xml: "Role", required: false, shape: &ROLE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateUserRequest {
+    pub path: Option<String>,
+    pub permissions_boundary: Option<String>,
+    pub tags: Vec<Tag>,
+    pub user_name: Option<String>,
+}
+
+impl Record for CreateUserRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.path,
+            1 => &self.permissions_boundary,
+            2 => &self.tags,
+            3 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.path,
+            1 => &mut self.permissions_boundary,
+            2 => &mut self.tags,
+            3 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateUserRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_USER_REQUEST: Shape = Shape::Struct(Struct { name: "CreateUserRequest", members: &[
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &PATH_TYPE },
+    Member { name: "PermissionsBoundary", query: "PermissionsBoundary", xml: "PermissionsBoundary", required: false, shape: &ARN_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateUserResponse {
+    pub user: Option<User>,
+}
+
+impl Record for CreateUserResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateUserResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_USER_RESPONSE: Shape = Shape::Struct(Struct { name: "CreateUserResponse", members: &[
+    Member { name: "User", query: "User", xml: "User", required: false, shape: &USER },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccessKeyOutput {
+}
+
+impl Record for DeleteAccessKeyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteAccessKeyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ACCESS_KEY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteAccessKeyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccessKeyRequest {
+    pub access_key_id: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for DeleteAccessKeyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_id,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_id,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteAccessKeyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ACCESS_KEY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteAccessKeyRequest", members: &[
+    Member { name: "AccessKeyId", query: "AccessKeyId", xml: "AccessKeyId", required: true, shape: &ACCESS_KEY_ID_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccountAliasOutput {
+}
+
+impl Record for DeleteAccountAliasOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteAccountAliasOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ACCOUNT_ALIAS_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteAccountAliasOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccountAliasRequest {
+    pub account_alias: Option<String>,
+}
+
+impl Record for DeleteAccountAliasRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_alias,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_alias,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteAccountAliasRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ACCOUNT_ALIAS_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteAccountAliasRequest", members: &[
+    Member { name: "AccountAlias", query: "AccountAlias", xml: "AccountAlias", required: true, shape: &ACCOUNT_ALIAS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteGroupOutput {
+}
+
+impl Record for DeleteGroupOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteGroupOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteGroupOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteGroupPolicyOutput {
+}
+
+impl Record for DeleteGroupPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteGroupPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_GROUP_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteGroupPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteGroupPolicyRequest {
+    pub group_name: Option<String>,
+    pub policy_name: Option<String>,
+}
+
+impl Record for DeleteGroupPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteGroupPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_GROUP_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteGroupPolicyRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteGroupRequest {
+    pub group_name: Option<String>,
+}
+
+impl Record for DeleteGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteGroupRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteInstanceProfileOutput {
 }
 
@@ -336,6 +1595,134 @@ pub static DELETE_INSTANCE_PROFILE_REQUEST: Shape = Shape::Struct(Struct { name:
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePolicyOutput {
+}
+
+impl Record for DeletePolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeletePolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeletePolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePolicyRequest {
+    pub policy_arn: Option<String>,
+}
+
+impl Record for DeletePolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeletePolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "DeletePolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePolicyVersionOutput {
+}
+
+impl Record for DeletePolicyVersionOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeletePolicyVersionOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_POLICY_VERSION_OUTPUT: Shape = Shape::Struct(Struct { name: "DeletePolicyVersionOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePolicyVersionRequest {
+    pub policy_arn: Option<String>,
+    pub version_id: Option<String>,
+}
+
+impl Record for DeletePolicyVersionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeletePolicyVersionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_POLICY_VERSION_REQUEST: Shape = Shape::Struct(Struct { name: "DeletePolicyVersionRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "VersionId", query: "VersionId", xml: "VersionId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteRoleOutput {
 }
 
@@ -362,6 +1749,134 @@ impl Value for DeleteRoleOutput {
 }
 
 pub static DELETE_ROLE_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteRoleOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRolePermissionsBoundaryOutput {
+}
+
+impl Record for DeleteRolePermissionsBoundaryOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRolePermissionsBoundaryOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROLE_PERMISSIONS_BOUNDARY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteRolePermissionsBoundaryOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRolePermissionsBoundaryRequest {
+    pub role_name: Option<String>,
+}
+
+impl Record for DeleteRolePermissionsBoundaryRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRolePermissionsBoundaryRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteRolePermissionsBoundaryRequest", members: &[
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRolePolicyOutput {
+}
+
+impl Record for DeleteRolePolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRolePolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROLE_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteRolePolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRolePolicyRequest {
+    pub policy_name: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for DeleteRolePolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteRolePolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_ROLE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteRolePolicyRequest", members: &[
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -460,6 +1975,1067 @@ pub static DELETE_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { nam
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceLinkedRoleRequest {
+    pub role_name: Option<String>,
+}
+
+impl Record for DeleteServiceLinkedRoleRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteServiceLinkedRoleRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SERVICE_LINKED_ROLE_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteServiceLinkedRoleRequest", members: &[
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceLinkedRoleResponse {
+    pub deletion_task_id: Option<String>,
+}
+
+impl Record for DeleteServiceLinkedRoleResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.deletion_task_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.deletion_task_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteServiceLinkedRoleResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_SERVICE_LINKED_ROLE_RESPONSE: Shape = Shape::Struct(Struct { name: "DeleteServiceLinkedRoleResponse", members: &[
+    Member { name: "DeletionTaskId", query: "DeletionTaskId", xml: "DeletionTaskId", required: true, shape: &DELETION_TASK_ID_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteUserOutput {
+}
+
+impl Record for DeleteUserOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteUserOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_USER_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteUserOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteUserPermissionsBoundaryOutput {
+}
+
+impl Record for DeleteUserPermissionsBoundaryOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteUserPermissionsBoundaryOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_USER_PERMISSIONS_BOUNDARY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteUserPermissionsBoundaryOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteUserPermissionsBoundaryRequest {
+    pub user_name: Option<String>,
+}
+
+impl Record for DeleteUserPermissionsBoundaryRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteUserPermissionsBoundaryRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteUserPermissionsBoundaryRequest", members: &[
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteUserPolicyOutput {
+}
+
+impl Record for DeleteUserPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteUserPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_USER_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "DeleteUserPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteUserPolicyRequest {
+    pub policy_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for DeleteUserPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteUserPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_USER_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteUserPolicyRequest", members: &[
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteUserRequest {
+    pub user_name: Option<String>,
+}
+
+impl Record for DeleteUserRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteUserRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_USER_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteUserRequest", members: &[
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletionTaskFailureReasonType {
+    pub reason: Option<String>,
+    pub role_usage_list: Vec<RoleUsageType>,
+}
+
+impl Record for DeletionTaskFailureReasonType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.reason,
+            1 => &self.role_usage_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.reason,
+            1 => &mut self.role_usage_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeletionTaskFailureReasonType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETION_TASK_FAILURE_REASON_TYPE: Shape = Shape::Struct(Struct { name: "DeletionTaskFailureReasonType", members: &[
+    Member { name: "Reason", query: "Reason", xml: "Reason", required: false, shape: &REASON_TYPE },
+    Member { name: "RoleUsageList", query: "RoleUsageList", xml: "RoleUsageList", required: false, shape: &ROLE_USAGE_LIST_TYPE },
+] });
+
+pub static DELETION_TASK_ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(1000) }, allowed: &[] });
+
+pub static DELETION_TASK_STATUS_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["SUCCEEDED", "IN_PROGRESS", "FAILED", "NOT_STARTED"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachGroupPolicyOutput {
+}
+
+impl Record for DetachGroupPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachGroupPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_GROUP_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "DetachGroupPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachGroupPolicyRequest {
+    pub group_name: Option<String>,
+    pub policy_arn: Option<String>,
+}
+
+impl Record for DetachGroupPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachGroupPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_GROUP_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "DetachGroupPolicyRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachRolePolicyOutput {
+}
+
+impl Record for DetachRolePolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachRolePolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_ROLE_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "DetachRolePolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachRolePolicyRequest {
+    pub policy_arn: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for DetachRolePolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachRolePolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_ROLE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "DetachRolePolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachUserPolicyOutput {
+}
+
+impl Record for DetachUserPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachUserPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_USER_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "DetachUserPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachUserPolicyRequest {
+    pub policy_arn: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for DetachUserPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DetachUserPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DETACH_USER_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "DetachUserPolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+pub static ENTITY_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"] });
+
+pub static EVAL_DECISION_DETAILS_TYPE: Shape = Shape::Map(Map { value: &POLICY_EVALUATION_DECISION_TYPE, flattened: false, key_name: "key", value_name: "value", length: Length::ANY });
+
+pub static EVAL_DECISION_SOURCE_TYPE: Shape = Shape::String(Text { length: Length { min: Some(3), max: Some(256) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EvaluationResult {
+    pub eval_action_name: Option<String>,
+    pub eval_decision: Option<String>,
+    pub eval_decision_details: BTreeMap<String, String>,
+    pub eval_resource_name: Option<String>,
+    pub matched_statements: Vec<Statement>,
+    pub missing_context_values: Vec<String>,
+    pub organizations_decision_detail: Option<OrganizationsDecisionDetail>,
+    pub permissions_boundary_decision_detail: Option<PermissionsBoundaryDecisionDetail>,
+    pub resource_specific_results: Vec<ResourceSpecificResult>,
+}
+
+impl Record for EvaluationResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.eval_action_name,
+            1 => &self.eval_decision,
+            2 => &self.eval_decision_details,
+            3 => &self.eval_resource_name,
+            4 => &self.matched_statements,
+            5 => &self.missing_context_values,
+            6 => &self.organizations_decision_detail,
+            7 => &self.permissions_boundary_decision_detail,
+            8 => &self.resource_specific_results,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.eval_action_name,
+            1 => &mut self.eval_decision,
+            2 => &mut self.eval_decision_details,
+            3 => &mut self.eval_resource_name,
+            4 => &mut self.matched_statements,
+            5 => &mut self.missing_context_values,
+            6 => &mut self.organizations_decision_detail,
+            7 => &mut self.permissions_boundary_decision_detail,
+            8 => &mut self.resource_specific_results,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for EvaluationResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static EVALUATION_RESULT: Shape = Shape::Struct(Struct { name: "EvaluationResult", members: &[
+    Member { name: "EvalActionName", query: "EvalActionName", xml: "EvalActionName", required: true, shape: &ACTION_NAME_TYPE },
+    Member { name: "EvalDecision", query: "EvalDecision", xml: "EvalDecision", required: true, shape: &POLICY_EVALUATION_DECISION_TYPE },
+    Member { name: "EvalDecisionDetails", query: "EvalDecisionDetails", xml: "EvalDecisionDetails", required: false, shape: &EVAL_DECISION_DETAILS_TYPE },
+    Member { name: "EvalResourceName", query: "EvalResourceName", xml: "EvalResourceName", required: false, shape: &RESOURCE_NAME_TYPE },
+    Member { name: "MatchedStatements", query: "MatchedStatements", xml: "MatchedStatements", required: false, shape: &STATEMENT_LIST_TYPE },
+    Member { name: "MissingContextValues", query: "MissingContextValues", xml: "MissingContextValues", required: false, shape: &CONTEXT_KEY_NAMES_RESULT_LIST_TYPE },
+    Member { name: "OrganizationsDecisionDetail", query: "OrganizationsDecisionDetail", xml: "OrganizationsDecisionDetail", required: false, shape: &ORGANIZATIONS_DECISION_DETAIL },
+    Member { name: "PermissionsBoundaryDecisionDetail", query: "PermissionsBoundaryDecisionDetail", xml: "PermissionsBoundaryDecisionDetail", required: false, shape: &PERMISSIONS_BOUNDARY_DECISION_DETAIL },
+    Member { name: "ResourceSpecificResults", query: "ResourceSpecificResults", xml: "ResourceSpecificResults", required: false, shape: &RESOURCE_SPECIFIC_RESULT_LIST_TYPE },
+] });
+
+pub static EVALUATION_RESULTS_LIST_TYPE: Shape = Shape::List(List { member: &EVALUATION_RESULT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyLastUsedRequest {
+    pub access_key_id: Option<String>,
+}
+
+impl Record for GetAccessKeyLastUsedRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccessKeyLastUsedRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCESS_KEY_LAST_USED_REQUEST: Shape = Shape::Struct(Struct { name: "GetAccessKeyLastUsedRequest", members: &[
+    Member { name: "AccessKeyId", query: "AccessKeyId", xml: "AccessKeyId", required: true, shape: &ACCESS_KEY_ID_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyLastUsedResponse {
+    pub access_key_last_used: Option<AccessKeyLastUsed>,
+    pub user_name: Option<String>,
+}
+
+impl Record for GetAccessKeyLastUsedResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_last_used,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_last_used,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccessKeyLastUsedResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCESS_KEY_LAST_USED_RESPONSE: Shape = Shape::Struct(Struct { name: "GetAccessKeyLastUsedResponse", members: &[
+    Member { name: "AccessKeyLastUsed", query: "AccessKeyLastUsed", xml: "AccessKeyLastUsed", required: false, shape: &ACCESS_KEY_LAST_USED },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccountAuthorizationDetailsRequest {
+    pub filter: Vec<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl Record for GetAccountAuthorizationDetailsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.filter,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.filter,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccountAuthorizationDetailsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST: Shape = Shape::Struct(Struct { name: "GetAccountAuthorizationDetailsRequest", members: &[
+    Member { name: "Filter", query: "Filter", xml: "Filter", required: false, shape: &ENTITY_LIST_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccountAuthorizationDetailsResponse {
+    pub group_detail_list: Vec<GroupDetail>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub policies: Vec<ManagedPolicyDetail>,
+    pub role_detail_list: Vec<RoleDetail>,
+    pub user_detail_list: Vec<UserDetail>,
+}
+
+impl Record for GetAccountAuthorizationDetailsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_detail_list,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            3 => &self.policies,
+            4 => &self.role_detail_list,
+            5 => &self.user_detail_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_detail_list,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            3 => &mut self.policies,
+            4 => &mut self.role_detail_list,
+            5 => &mut self.user_detail_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccountAuthorizationDetailsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCOUNT_AUTHORIZATION_DETAILS_RESPONSE: Shape = Shape::Struct(Struct { name: "GetAccountAuthorizationDetailsResponse", members: &[
+    Member { name: "GroupDetailList", query: "GroupDetailList", xml: "GroupDetailList", required: false, shape: &GROUP_DETAIL_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Policies", query: "Policies", xml: "Policies", required: false, shape: &MANAGED_POLICY_DETAIL_LIST_TYPE },
+    Member { name: "RoleDetailList", query: "RoleDetailList", xml: "RoleDetailList", required: false, shape: &ROLE_DETAIL_LIST_TYPE },
+    Member { name: "UserDetailList", query: "UserDetailList", xml: "UserDetailList", required: false, shape: &USER_DETAIL_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccountSummaryRequest {
+}
+
+impl Record for GetAccountSummaryRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccountSummaryRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCOUNT_SUMMARY_REQUEST: Shape = Shape::Struct(Struct { name: "GetAccountSummaryRequest", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccountSummaryResponse {
+    pub summary_map: BTreeMap<String, i32>,
+}
+
+impl Record for GetAccountSummaryResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.summary_map,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.summary_map,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccountSummaryResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCOUNT_SUMMARY_RESPONSE: Shape = Shape::Struct(Struct { name: "GetAccountSummaryResponse", members: &[
+    Member { name: "SummaryMap", query: "SummaryMap", xml: "SummaryMap", required: false, shape: &SUMMARY_MAP_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetContextKeysForCustomPolicyRequest {
+    pub policy_input_list: Vec<String>,
+}
+
+impl Record for GetContextKeysForCustomPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_input_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_input_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetContextKeysForCustomPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "GetContextKeysForCustomPolicyRequest", members: &[
+    Member { name: "PolicyInputList", query: "PolicyInputList", xml: "PolicyInputList", required: true, shape: &SIMULATION_POLICY_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetContextKeysForPolicyResponse {
+    pub context_key_names: Vec<String>,
+}
+
+impl Record for GetContextKeysForPolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.context_key_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.context_key_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetContextKeysForPolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "GetContextKeysForPolicyResponse", members: &[
+    Member { name: "ContextKeyNames", query: "ContextKeyNames", xml: "ContextKeyNames", required: false, shape: &CONTEXT_KEY_NAMES_RESULT_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetContextKeysForPrincipalPolicyRequest {
+    pub policy_input_list: Vec<String>,
+    pub policy_source_arn: Option<String>,
+}
+
+impl Record for GetContextKeysForPrincipalPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_input_list,
+            1 => &self.policy_source_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_input_list,
+            1 => &mut self.policy_source_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetContextKeysForPrincipalPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "GetContextKeysForPrincipalPolicyRequest", members: &[
+    Member { name: "PolicyInputList", query: "PolicyInputList", xml: "PolicyInputList", required: false, shape: &SIMULATION_POLICY_LIST_TYPE },
+    Member { name: "PolicySourceArn", query: "PolicySourceArn", xml: "PolicySourceArn", required: true, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetGroupPolicyRequest {
+    pub group_name: Option<String>,
+    pub policy_name: Option<String>,
+}
+
+impl Record for GetGroupPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetGroupPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_GROUP_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "GetGroupPolicyRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetGroupPolicyResponse {
+    pub group_name: Option<String>,
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+}
+
+impl Record for GetGroupPolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.policy_document,
+            2 => &self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.policy_document,
+            2 => &mut self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetGroupPolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_GROUP_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "GetGroupPolicyResponse", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetGroupRequest {
+    pub group_name: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl Record for GetGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "GetGroupRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetGroupResponse {
+    pub group: Option<Group>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub users: Vec<User>,
+}
+
+impl Record for GetGroupResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            3 => &self.users,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            3 => &mut self.users,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetGroupResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_GROUP_RESPONSE: Shape = Shape::Struct(Struct { name: "GetGroupResponse", members: &[
+    Member { name: "Group", query: "Group", xml: "Group", required: true, shape: &GROUP },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Users", query: "Users", xml: "Users", required: true, shape: &USER_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetInstanceProfileRequest {
     pub instance_profile_name: Option<String>,
 }
@@ -523,6 +3099,286 @@ impl Value for GetInstanceProfileResponse {
 
 pub static GET_INSTANCE_PROFILE_RESPONSE: Shape = Shape::Struct(Struct { name: "GetInstanceProfileResponse", members: &[
     Member { name: "InstanceProfile", query: "InstanceProfile", xml: "InstanceProfile", required: true, shape: &INSTANCE_PROFILE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLoginProfileRequest {
+    pub user_name: Option<String>,
+}
+
+impl Record for GetLoginProfileRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetLoginProfileRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_LOGIN_PROFILE_REQUEST: Shape = Shape::Struct(Struct { name: "GetLoginProfileRequest", members: &[
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLoginProfileResponse {
+    pub login_profile: Option<LoginProfile>,
+}
+
+impl Record for GetLoginProfileResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.login_profile,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.login_profile,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetLoginProfileResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_LOGIN_PROFILE_RESPONSE: Shape = Shape::Struct(Struct { name: "GetLoginProfileResponse", members: &[
+    Member { name: "LoginProfile", query: "LoginProfile", xml: "LoginProfile", required: true, shape: &LOGIN_PROFILE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPolicyRequest {
+    pub policy_arn: Option<String>,
+}
+
+impl Record for GetPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "GetPolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPolicyResponse {
+    pub policy: Option<Policy>,
+}
+
+impl Record for GetPolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "GetPolicyResponse", members: &[
+    Member { name: "Policy", query: "Policy", xml: "Policy", required: false, shape: &POLICY },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPolicyVersionRequest {
+    pub policy_arn: Option<String>,
+    pub version_id: Option<String>,
+}
+
+impl Record for GetPolicyVersionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPolicyVersionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_POLICY_VERSION_REQUEST: Shape = Shape::Struct(Struct { name: "GetPolicyVersionRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "VersionId", query: "VersionId", xml: "VersionId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPolicyVersionResponse {
+    pub policy_version: Option<PolicyVersion>,
+}
+
+impl Record for GetPolicyVersionResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetPolicyVersionResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_POLICY_VERSION_RESPONSE: Shape = Shape::Struct(Struct { name: "GetPolicyVersionResponse", members: &[
+    Member { name: "PolicyVersion", query: "PolicyVersion", xml: "PolicyVersion", required: false, shape: &POLICY_VERSION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetRolePolicyRequest {
+    pub policy_name: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for GetRolePolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetRolePolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ROLE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "GetRolePolicyRequest", members: &[
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetRolePolicyResponse {
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for GetRolePolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_document,
+            1 => &self.policy_name,
+            2 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_document,
+            1 => &mut self.policy_name,
+            2 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetRolePolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ROLE_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "GetRolePolicyResponse", members: &[
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -658,6 +3514,367 @@ pub static GET_SERVER_CERTIFICATE_RESPONSE: Shape = Shape::Struct(Struct { name:
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetServiceLinkedRoleDeletionStatusRequest {
+    pub deletion_task_id: Option<String>,
+}
+
+impl Record for GetServiceLinkedRoleDeletionStatusRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.deletion_task_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.deletion_task_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetServiceLinkedRoleDeletionStatusRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST: Shape = Shape::Struct(Struct { name: "GetServiceLinkedRoleDeletionStatusRequest", members: &[
+    Member { name: "DeletionTaskId", query: "DeletionTaskId", xml: "DeletionTaskId", required: true, shape: &DELETION_TASK_ID_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetServiceLinkedRoleDeletionStatusResponse {
+    pub reason: Option<DeletionTaskFailureReasonType>,
+    pub status: Option<String>,
+}
+
+impl Record for GetServiceLinkedRoleDeletionStatusResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.reason,
+            1 => &self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.reason,
+            1 => &mut self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetServiceLinkedRoleDeletionStatusResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE: Shape = Shape::Struct(Struct { name: "GetServiceLinkedRoleDeletionStatusResponse", members: &[
+    Member { name: "Reason", query: "Reason", xml: "Reason", required: false, shape: &DELETION_TASK_FAILURE_REASON_TYPE },
+    Member { name: "Status", query: "Status", xml: "Status", required: true, shape: &DELETION_TASK_STATUS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetUserPolicyRequest {
+    pub policy_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for GetUserPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetUserPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_USER_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "GetUserPolicyRequest", members: &[
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetUserPolicyResponse {
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for GetUserPolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_document,
+            1 => &self.policy_name,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_document,
+            1 => &mut self.policy_name,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetUserPolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_USER_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "GetUserPolicyResponse", members: &[
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetUserRequest {
+    pub user_name: Option<String>,
+}
+
+impl Record for GetUserRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetUserRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_USER_REQUEST: Shape = Shape::Struct(Struct { name: "GetUserRequest", members: &[
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetUserResponse {
+    pub user: Option<User>,
+}
+
+impl Record for GetUserResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetUserResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_USER_RESPONSE: Shape = Shape::Struct(Struct { name: "GetUserResponse", members: &[
+    Member { name: "User", query: "User", xml: "User", required: true, shape: &USER },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Group {
+    pub arn: Option<String>,
+    pub create_date: Option<Timestamp>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub path: Option<String>,
+}
+
+impl Record for Group {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.create_date,
+            2 => &self.group_id,
+            3 => &self.group_name,
+            4 => &self.path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.create_date,
+            2 => &mut self.group_id,
+            3 => &mut self.group_name,
+            4 => &mut self.path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Group {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GROUP: Shape = Shape::Struct(Struct { name: "Group", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: true, shape: &ARN_TYPE },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "GroupId", query: "GroupId", xml: "GroupId", required: true, shape: &ID_TYPE },
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "Path", query: "Path", xml: "Path", required: true, shape: &PATH_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupDetail {
+    pub arn: Option<String>,
+    pub attached_managed_policies: Vec<AttachedPolicy>,
+    pub create_date: Option<Timestamp>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub group_policy_list: Vec<PolicyDetail>,
+    pub path: Option<String>,
+}
+
+impl Record for GroupDetail {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.attached_managed_policies,
+            2 => &self.create_date,
+            3 => &self.group_id,
+            4 => &self.group_name,
+            5 => &self.group_policy_list,
+            6 => &self.path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.attached_managed_policies,
+            2 => &mut self.create_date,
+            3 => &mut self.group_id,
+            4 => &mut self.group_name,
+            5 => &mut self.group_policy_list,
+            6 => &mut self.path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GroupDetail {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GROUP_DETAIL: Shape = Shape::Struct(Struct { name: "GroupDetail", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: false, shape: &ARN_TYPE },
+    Member { name: "AttachedManagedPolicies", query: "AttachedManagedPolicies", xml: "AttachedManagedPolicies", required: false, shape: &ATTACHED_POLICIES_LIST_TYPE },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "GroupId", query: "GroupId", xml: "GroupId", required: false, shape: &ID_TYPE },
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: false, shape: &GROUP_NAME_TYPE },
+    Member { name: "GroupPolicyList", query: "GroupPolicyList", xml: "GroupPolicyList", required: false, shape: &POLICY_DETAIL_LIST_TYPE },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &PATH_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InlinePolicyIdentifierType {
+    pub attachment_name: Option<String>,
+    pub attachment_type: Option<String>,
+    pub policy_name: Option<String>,
+}
+
+impl Record for InlinePolicyIdentifierType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachment_name,
+            1 => &self.attachment_type,
+            2 => &self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachment_name,
+            1 => &mut self.attachment_type,
+            2 => &mut self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for InlinePolicyIdentifierType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static INLINE_POLICY_IDENTIFIER_TYPE: Shape = Shape::Struct(Struct { name: "InlinePolicyIdentifierType", members: &[
+    Member { name: "AttachmentName", query: "AttachmentName", xml: "AttachmentName", required: true, shape: &ATTACHMENT_NAME },
+    Member { name: "AttachmentType", query: "AttachmentType", xml: "AttachmentType", required: true, shape: &ATTACHMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InstanceProfile {
     pub arn: Option<String>,
     pub create_date: Option<Timestamp>,
@@ -712,6 +3929,854 @@ pub static INSTANCE_PROFILE: Shape = Shape::Struct(Struct { name: "InstanceProfi
     Member { name: "Path", query: "Path", xml: "Path", required: true, shape: &PATH_TYPE },
     Member { name: "Roles", query: "Roles", xml: "Roles", required: true, shape: &ROLE_LIST_TYPE },
     Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccessKeysRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListAccessKeysRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAccessKeysRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ACCESS_KEYS_REQUEST: Shape = Shape::Struct(Struct { name: "ListAccessKeysRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccessKeysResponse {
+    pub access_key_metadata: Vec<AccessKeyMetadata>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListAccessKeysResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_metadata,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_metadata,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAccessKeysResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ACCESS_KEYS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListAccessKeysResponse", members: &[
+    Member { name: "AccessKeyMetadata", query: "AccessKeyMetadata", xml: "AccessKeyMetadata", required: true, shape: &ACCESS_KEY_METADATA_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountAliasesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl Record for ListAccountAliasesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAccountAliasesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ACCOUNT_ALIASES_REQUEST: Shape = Shape::Struct(Struct { name: "ListAccountAliasesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountAliasesResponse {
+    pub account_aliases: Vec<String>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListAccountAliasesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_aliases,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_aliases,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAccountAliasesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ACCOUNT_ALIASES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListAccountAliasesResponse", members: &[
+    Member { name: "AccountAliases", query: "AccountAliases", xml: "AccountAliases", required: true, shape: &ACCOUNT_ALIAS_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttachedGroupPoliciesRequest {
+    pub group_name: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+}
+
+impl Record for ListAttachedGroupPoliciesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            3 => &self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            3 => &mut self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAttachedGroupPoliciesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ATTACHED_GROUP_POLICIES_REQUEST: Shape = Shape::Struct(Struct { name: "ListAttachedGroupPoliciesRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &POLICY_PATH_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttachedGroupPoliciesResponse {
+    pub attached_policies: Vec<AttachedPolicy>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListAttachedGroupPoliciesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attached_policies,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attached_policies,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAttachedGroupPoliciesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ATTACHED_GROUP_POLICIES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListAttachedGroupPoliciesResponse", members: &[
+    Member { name: "AttachedPolicies", query: "AttachedPolicies", xml: "AttachedPolicies", required: false, shape: &ATTACHED_POLICIES_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttachedRolePoliciesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for ListAttachedRolePoliciesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.path_prefix,
+            3 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.path_prefix,
+            3 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAttachedRolePoliciesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ATTACHED_ROLE_POLICIES_REQUEST: Shape = Shape::Struct(Struct { name: "ListAttachedRolePoliciesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &POLICY_PATH_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttachedRolePoliciesResponse {
+    pub attached_policies: Vec<AttachedPolicy>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListAttachedRolePoliciesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attached_policies,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attached_policies,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAttachedRolePoliciesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ATTACHED_ROLE_POLICIES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListAttachedRolePoliciesResponse", members: &[
+    Member { name: "AttachedPolicies", query: "AttachedPolicies", xml: "AttachedPolicies", required: false, shape: &ATTACHED_POLICIES_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttachedUserPoliciesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListAttachedUserPoliciesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.path_prefix,
+            3 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.path_prefix,
+            3 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAttachedUserPoliciesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ATTACHED_USER_POLICIES_REQUEST: Shape = Shape::Struct(Struct { name: "ListAttachedUserPoliciesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &POLICY_PATH_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttachedUserPoliciesResponse {
+    pub attached_policies: Vec<AttachedPolicy>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListAttachedUserPoliciesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attached_policies,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attached_policies,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListAttachedUserPoliciesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ATTACHED_USER_POLICIES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListAttachedUserPoliciesResponse", members: &[
+    Member { name: "AttachedPolicies", query: "AttachedPolicies", xml: "AttachedPolicies", required: false, shape: &ATTACHED_POLICIES_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListEntitiesForPolicyRequest {
+    pub entity_filter: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+    pub policy_arn: Option<String>,
+    pub policy_usage_filter: Option<String>,
+}
+
+impl Record for ListEntitiesForPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.entity_filter,
+            1 => &self.marker,
+            2 => &self.max_items,
+            3 => &self.path_prefix,
+            4 => &self.policy_arn,
+            5 => &self.policy_usage_filter,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.entity_filter,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            3 => &mut self.path_prefix,
+            4 => &mut self.policy_arn,
+            5 => &mut self.policy_usage_filter,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListEntitiesForPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ENTITIES_FOR_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "ListEntitiesForPolicyRequest", members: &[
+    Member { name: "EntityFilter", query: "EntityFilter", xml: "EntityFilter", required: false, shape: &ENTITY_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &PATH_TYPE },
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "PolicyUsageFilter", query: "PolicyUsageFilter", xml: "PolicyUsageFilter", required: false, shape: &POLICY_USAGE_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListEntitiesForPolicyResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub policy_groups: Vec<PolicyGroup>,
+    pub policy_roles: Vec<PolicyRole>,
+    pub policy_users: Vec<PolicyUser>,
+}
+
+impl Record for ListEntitiesForPolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.policy_groups,
+            3 => &self.policy_roles,
+            4 => &self.policy_users,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.policy_groups,
+            3 => &mut self.policy_roles,
+            4 => &mut self.policy_users,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListEntitiesForPolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ENTITIES_FOR_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "ListEntitiesForPolicyResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PolicyGroups", query: "PolicyGroups", xml: "PolicyGroups", required: false, shape: &POLICY_GROUP_LIST_TYPE },
+    Member { name: "PolicyRoles", query: "PolicyRoles", xml: "PolicyRoles", required: false, shape: &POLICY_ROLE_LIST_TYPE },
+    Member { name: "PolicyUsers", query: "PolicyUsers", xml: "PolicyUsers", required: false, shape: &POLICY_USER_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListGroupPoliciesRequest {
+    pub group_name: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl Record for ListGroupPoliciesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListGroupPoliciesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_GROUP_POLICIES_REQUEST: Shape = Shape::Struct(Struct { name: "ListGroupPoliciesRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListGroupPoliciesResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub policy_names: Vec<String>,
+}
+
+impl Record for ListGroupPoliciesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.policy_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.policy_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListGroupPoliciesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_GROUP_POLICIES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListGroupPoliciesResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PolicyNames", query: "PolicyNames", xml: "PolicyNames", required: true, shape: &POLICY_NAME_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListGroupsForUserRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListGroupsForUserRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListGroupsForUserRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_GROUPS_FOR_USER_REQUEST: Shape = Shape::Struct(Struct { name: "ListGroupsForUserRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListGroupsForUserResponse {
+    pub groups: Vec<Group>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListGroupsForUserResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.groups,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.groups,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListGroupsForUserResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_GROUPS_FOR_USER_RESPONSE: Shape = Shape::Struct(Struct { name: "ListGroupsForUserResponse", members: &[
+    Member { name: "Groups", query: "Groups", xml: "Groups", required: true, shape: &GROUP_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListGroupsRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+}
+
+impl Record for ListGroupsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListGroupsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_GROUPS_REQUEST: Shape = Shape::Struct(Struct { name: "ListGroupsRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &PATH_PREFIX_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListGroupsResponse {
+    pub groups: Vec<Group>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListGroupsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.groups,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.groups,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListGroupsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_GROUPS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListGroupsResponse", members: &[
+    Member { name: "Groups", query: "Groups", xml: "Groups", required: true, shape: &GROUP_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListInstanceProfileTagsRequest {
+    pub instance_profile_name: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl Record for ListInstanceProfileTagsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.instance_profile_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.instance_profile_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListInstanceProfileTagsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_INSTANCE_PROFILE_TAGS_REQUEST: Shape = Shape::Struct(Struct { name: "ListInstanceProfileTagsRequest", members: &[
+    Member { name: "InstanceProfileName", query: "InstanceProfileName", xml: "InstanceProfileName", required: true, shape: &INSTANCE_PROFILE_NAME_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListInstanceProfileTagsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for ListInstanceProfileTagsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListInstanceProfileTagsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_INSTANCE_PROFILE_TAGS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListInstanceProfileTagsResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -879,6 +4944,510 @@ pub static LIST_INSTANCE_PROFILES_RESPONSE: Shape = Shape::Struct(Struct { name:
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListMFADevicesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListMFADevicesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListMFADevicesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_MFA_DEVICES_REQUEST: Shape = Shape::Struct(Struct { name: "ListMFADevicesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListMFADevicesResponse {
+    pub is_truncated: Option<bool>,
+    pub mfa_devices: Vec<MFADevice>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListMFADevicesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.mfa_devices,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.mfa_devices,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListMFADevicesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_MFA_DEVICES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListMFADevicesResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "MFADevices", query: "MFADevices", xml: "MFADevices", required: true, shape: &MFA_DEVICE_LIST_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPoliciesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub only_attached: Option<bool>,
+    pub path_prefix: Option<String>,
+    pub policy_usage_filter: Option<String>,
+    pub scope: Option<String>,
+}
+
+impl Record for ListPoliciesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.only_attached,
+            3 => &self.path_prefix,
+            4 => &self.policy_usage_filter,
+            5 => &self.scope,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.only_attached,
+            3 => &mut self.path_prefix,
+            4 => &mut self.policy_usage_filter,
+            5 => &mut self.scope,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListPoliciesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_POLICIES_REQUEST: Shape = Shape::Struct(Struct { name: "ListPoliciesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "OnlyAttached", query: "OnlyAttached", xml: "OnlyAttached", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &POLICY_PATH_TYPE },
+    Member { name: "PolicyUsageFilter", query: "PolicyUsageFilter", xml: "PolicyUsageFilter", required: false, shape: &POLICY_USAGE_TYPE },
+    Member { name: "Scope", query: "Scope", xml: "Scope", required: false, shape: &POLICY_SCOPE_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPoliciesResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub policies: Vec<Policy>,
+}
+
+impl Record for ListPoliciesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.policies,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.policies,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListPoliciesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_POLICIES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListPoliciesResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Policies", query: "Policies", xml: "Policies", required: false, shape: &POLICY_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPolicyTagsRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub policy_arn: Option<String>,
+}
+
+impl Record for ListPolicyTagsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListPolicyTagsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_POLICY_TAGS_REQUEST: Shape = Shape::Struct(Struct { name: "ListPolicyTagsRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPolicyTagsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for ListPolicyTagsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListPolicyTagsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_POLICY_TAGS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListPolicyTagsResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPolicyVersionsRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub policy_arn: Option<String>,
+}
+
+impl Record for ListPolicyVersionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.policy_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListPolicyVersionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_POLICY_VERSIONS_REQUEST: Shape = Shape::Struct(Struct { name: "ListPolicyVersionsRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPolicyVersionsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub versions: Vec<PolicyVersion>,
+}
+
+impl Record for ListPolicyVersionsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.versions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.versions,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListPolicyVersionsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_POLICY_VERSIONS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListPolicyVersionsResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Versions", query: "Versions", xml: "Versions", required: false, shape: &POLICY_DOCUMENT_VERSION_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRolePoliciesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub role_name: Option<String>,
+}
+
+impl Record for ListRolePoliciesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListRolePoliciesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ROLE_POLICIES_REQUEST: Shape = Shape::Struct(Struct { name: "ListRolePoliciesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRolePoliciesResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub policy_names: Vec<String>,
+}
+
+impl Record for ListRolePoliciesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.policy_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.policy_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListRolePoliciesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ROLE_POLICIES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListRolePoliciesResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PolicyNames", query: "PolicyNames", xml: "PolicyNames", required: true, shape: &POLICY_NAME_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRoleTagsRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub role_name: Option<String>,
+}
+
+impl Record for ListRoleTagsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListRoleTagsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ROLE_TAGS_REQUEST: Shape = Shape::Struct(Struct { name: "ListRoleTagsRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRoleTagsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for ListRoleTagsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListRoleTagsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_ROLE_TAGS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListRoleTagsResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListRolesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
@@ -958,6 +5527,88 @@ pub static LIST_ROLES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListRolesR
     Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
     Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
     Member { name: "Roles", query: "Roles", xml: "Roles", required: true, shape: &ROLE_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSSHPublicKeysRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListSSHPublicKeysRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListSSHPublicKeysRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SSH_PUBLIC_KEYS_REQUEST: Shape = Shape::Struct(Struct { name: "ListSSHPublicKeysRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSSHPublicKeysResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub ssh_public_keys: Vec<SSHPublicKeyMetadata>,
+}
+
+impl Record for ListSSHPublicKeysResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.ssh_public_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.ssh_public_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListSSHPublicKeysResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SSH_PUBLIC_KEYS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListSSHPublicKeysResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "SSHPublicKeys", query: "SSHPublicKeys", xml: "SSHPublicKeys", required: false, shape: &SSH_PUBLIC_KEY_LIST_TYPE },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1124,7 +5775,1397 @@ pub static LIST_SERVER_CERTIFICATES_RESPONSE: Shape = Shape::Struct(Struct { nam
     Member { name: "ServerCertificateMetadataList", query: "ServerCertificateMetadataList", xml: "ServerCertificateMetadataList", required: true, shape: &SERVER_CERTIFICATE_METADATA_LIST_TYPE },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceSpecificCredentialsRequest {
+    pub all_users: Option<bool>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub service_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListServiceSpecificCredentialsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.all_users,
+            1 => &self.marker,
+            2 => &self.max_items,
+            3 => &self.service_name,
+            4 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.all_users,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            3 => &mut self.service_name,
+            4 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListServiceSpecificCredentialsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST: Shape = Shape::Struct(Struct { name: "ListServiceSpecificCredentialsRequest", members: &[
+    Member { name: "AllUsers", query: "AllUsers", xml: "AllUsers", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "ServiceName", query: "ServiceName", xml: "ServiceName", required: false, shape: &ANY_STRING },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceSpecificCredentialsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub service_specific_credentials: Vec<ServiceSpecificCredentialMetadata>,
+}
+
+impl Record for ListServiceSpecificCredentialsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.service_specific_credentials,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.service_specific_credentials,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListServiceSpecificCredentialsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListServiceSpecificCredentialsResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "ServiceSpecificCredentials", query: "ServiceSpecificCredentials", xml: "ServiceSpecificCredentials", required: false, shape: &SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSigningCertificatesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListSigningCertificatesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListSigningCertificatesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SIGNING_CERTIFICATES_REQUEST: Shape = Shape::Struct(Struct { name: "ListSigningCertificatesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSigningCertificatesResponse {
+    pub certificates: Vec<SigningCertificate>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for ListSigningCertificatesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificates,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListSigningCertificatesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_SIGNING_CERTIFICATES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListSigningCertificatesResponse", members: &[
+    Member { name: "Certificates", query: "Certificates", xml: "Certificates", required: true, shape: &CERTIFICATE_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListUserPoliciesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListUserPoliciesRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListUserPoliciesRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_USER_POLICIES_REQUEST: Shape = Shape::Struct(Struct { name: "ListUserPoliciesRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListUserPoliciesResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub policy_names: Vec<String>,
+}
+
+impl Record for ListUserPoliciesResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.policy_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.policy_names,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListUserPoliciesResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_USER_POLICIES_RESPONSE: Shape = Shape::Struct(Struct { name: "ListUserPoliciesResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "PolicyNames", query: "PolicyNames", xml: "PolicyNames", required: true, shape: &POLICY_NAME_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListUserTagsRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ListUserTagsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListUserTagsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_USER_TAGS_REQUEST: Shape = Shape::Struct(Struct { name: "ListUserTagsRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListUserTagsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for ListUserTagsResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListUserTagsResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_USER_TAGS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListUserTagsResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListUsersRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+}
+
+impl Record for ListUsersRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            2 => &self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            2 => &mut self.path_prefix,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListUsersRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_USERS_REQUEST: Shape = Shape::Struct(Struct { name: "ListUsersRequest", members: &[
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PathPrefix", query: "PathPrefix", xml: "PathPrefix", required: false, shape: &PATH_PREFIX_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListUsersResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub users: Vec<User>,
+}
+
+impl Record for ListUsersResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.marker,
+            2 => &self.users,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.marker,
+            2 => &mut self.users,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListUsersResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_USERS_RESPONSE: Shape = Shape::Struct(Struct { name: "ListUsersResponse", members: &[
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+    Member { name: "Users", query: "Users", xml: "Users", required: true, shape: &USER_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoginProfile {
+    pub create_date: Option<Timestamp>,
+    pub password_reset_required: Option<bool>,
+    pub user_name: Option<String>,
+}
+
+impl Record for LoginProfile {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.create_date,
+            1 => &self.password_reset_required,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.create_date,
+            1 => &mut self.password_reset_required,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for LoginProfile {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LOGIN_PROFILE: Shape = Shape::Struct(Struct { name: "LoginProfile", members: &[
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "PasswordResetRequired", query: "PasswordResetRequired", xml: "PasswordResetRequired", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MFADevice {
+    pub enable_date: Option<Timestamp>,
+    pub serial_number: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for MFADevice {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.enable_date,
+            1 => &self.serial_number,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.enable_date,
+            1 => &mut self.serial_number,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for MFADevice {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MFA_DEVICE: Shape = Shape::Struct(Struct { name: "MFADevice", members: &[
+    Member { name: "EnableDate", query: "EnableDate", xml: "EnableDate", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "SerialNumber", query: "SerialNumber", xml: "SerialNumber", required: true, shape: &SERIAL_NUMBER_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedPolicyDetail {
+    pub arn: Option<String>,
+    pub attachment_count: Option<i32>,
+    pub create_date: Option<Timestamp>,
+    pub default_version_id: Option<String>,
+    pub description: Option<String>,
+    pub is_attachable: Option<bool>,
+    pub path: Option<String>,
+    pub permissions_boundary_usage_count: Option<i32>,
+    pub policy_id: Option<String>,
+    pub policy_name: Option<String>,
+    pub policy_version_list: Vec<PolicyVersion>,
+    pub update_date: Option<Timestamp>,
+}
+
+impl Record for ManagedPolicyDetail {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.attachment_count,
+            2 => &self.create_date,
+            3 => &self.default_version_id,
+            4 => &self.description,
+            5 => &self.is_attachable,
+            6 => &self.path,
+            7 => &self.permissions_boundary_usage_count,
+            8 => &self.policy_id,
+            9 => &self.policy_name,
+            10 => &self.policy_version_list,
+            11 => &self.update_date,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.attachment_count,
+            2 => &mut self.create_date,
+            3 => &mut self.default_version_id,
+            4 => &mut self.description,
+            5 => &mut self.is_attachable,
+            6 => &mut self.path,
+            7 => &mut self.permissions_boundary_usage_count,
+            8 => &mut self.policy_id,
+            9 => &mut self.policy_name,
+            10 => &mut self.policy_version_list,
+            11 => &mut self.update_date,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ManagedPolicyDetail {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MANAGED_POLICY_DETAIL: Shape = Shape::Struct(Struct { name: "ManagedPolicyDetail", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: false, shape: &ARN_TYPE },
+    Member { name: "AttachmentCount", query: "AttachmentCount", xml: "AttachmentCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DefaultVersionId", query: "DefaultVersionId", xml: "DefaultVersionId", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &POLICY_DESCRIPTION_TYPE },
+    Member { name: "IsAttachable", query: "IsAttachable", xml: "IsAttachable", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &POLICY_PATH_TYPE },
+    Member { name: "PermissionsBoundaryUsageCount", query: "PermissionsBoundaryUsageCount", xml: "PermissionsBoundaryUsageCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "PolicyId", query: "PolicyId", xml: "PolicyId", required: false, shape: &ID_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: false, shape: &POLICY_NAME_TYPE },
+    Member { name: "PolicyVersionList", query: "PolicyVersionList", xml: "PolicyVersionList", required: false, shape: &POLICY_DOCUMENT_VERSION_LIST_TYPE },
+    Member { name: "UpdateDate", query: "UpdateDate", xml: "UpdateDate", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+pub static MANAGED_POLICY_DETAIL_LIST_TYPE: Shape = Shape::List(List { member: &MANAGED_POLICY_DETAIL, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OrderedOrganizationPolicyType {
+    pub service_control_policy_input_list: Vec<String>,
+}
+
+impl Record for OrderedOrganizationPolicyType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.service_control_policy_input_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.service_control_policy_input_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for OrderedOrganizationPolicyType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ORDERED_ORGANIZATION_POLICY_TYPE: Shape = Shape::Struct(Struct { name: "OrderedOrganizationPolicyType", members: &[
+    Member { name: "ServiceControlPolicyInputList", query: "ServiceControlPolicyInputList", xml: "ServiceControlPolicyInputList", required: false, shape: &SIMULATION_POLICY_LIST_TYPE },
+] });
+
+pub static ORGANIZATION_POLICY_LIST_TYPE: Shape = Shape::List(List { member: &ORDERED_ORGANIZATION_POLICY_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(7) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OrganizationsDecisionDetail {
+    pub allowed_by_organizations: Option<bool>,
+}
+
+impl Record for OrganizationsDecisionDetail {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allowed_by_organizations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allowed_by_organizations,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for OrganizationsDecisionDetail {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ORGANIZATIONS_DECISION_DETAIL: Shape = Shape::Struct(Struct { name: "OrganizationsDecisionDetail", members: &[
+    Member { name: "AllowedByOrganizations", query: "AllowedByOrganizations", xml: "AllowedByOrganizations", required: false, shape: &ANY_BOOLEAN },
+] });
+
 pub static PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["PermissionsBoundaryPolicy"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PermissionsBoundaryDecisionDetail {
+    pub allowed_by_permissions_boundary: Option<bool>,
+}
+
+impl Record for PermissionsBoundaryDecisionDetail {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.allowed_by_permissions_boundary,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.allowed_by_permissions_boundary,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PermissionsBoundaryDecisionDetail {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PERMISSIONS_BOUNDARY_DECISION_DETAIL: Shape = Shape::Struct(Struct { name: "PermissionsBoundaryDecisionDetail", members: &[
+    Member { name: "AllowedByPermissionsBoundary", query: "AllowedByPermissionsBoundary", xml: "AllowedByPermissionsBoundary", required: false, shape: &ANY_BOOLEAN },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policy {
+    pub arn: Option<String>,
+    pub attachment_count: Option<i32>,
+    pub create_date: Option<Timestamp>,
+    pub default_version_id: Option<String>,
+    pub description: Option<String>,
+    pub is_attachable: Option<bool>,
+    pub path: Option<String>,
+    pub permissions_boundary_usage_count: Option<i32>,
+    pub policy_id: Option<String>,
+    pub policy_name: Option<String>,
+    pub tags: Vec<Tag>,
+    pub update_date: Option<Timestamp>,
+}
+
+impl Record for Policy {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.attachment_count,
+            2 => &self.create_date,
+            3 => &self.default_version_id,
+            4 => &self.description,
+            5 => &self.is_attachable,
+            6 => &self.path,
+            7 => &self.permissions_boundary_usage_count,
+            8 => &self.policy_id,
+            9 => &self.policy_name,
+            10 => &self.tags,
+            11 => &self.update_date,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.attachment_count,
+            2 => &mut self.create_date,
+            3 => &mut self.default_version_id,
+            4 => &mut self.description,
+            5 => &mut self.is_attachable,
+            6 => &mut self.path,
+            7 => &mut self.permissions_boundary_usage_count,
+            8 => &mut self.policy_id,
+            9 => &mut self.policy_name,
+            10 => &mut self.tags,
+            11 => &mut self.update_date,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Policy {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY: Shape = Shape::Struct(Struct { name: "Policy", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: false, shape: &ARN_TYPE },
+    Member { name: "AttachmentCount", query: "AttachmentCount", xml: "AttachmentCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DefaultVersionId", query: "DefaultVersionId", xml: "DefaultVersionId", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &POLICY_DESCRIPTION_TYPE },
+    Member { name: "IsAttachable", query: "IsAttachable", xml: "IsAttachable", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &POLICY_PATH_TYPE },
+    Member { name: "PermissionsBoundaryUsageCount", query: "PermissionsBoundaryUsageCount", xml: "PermissionsBoundaryUsageCount", required: false, shape: &ANY_INTEGER },
+    Member { name: "PolicyId", query: "PolicyId", xml: "PolicyId", required: false, shape: &ID_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: false, shape: &POLICY_NAME_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+    Member { name: "UpdateDate", query: "UpdateDate", xml: "UpdateDate", required: false, shape: &ANY_TIMESTAMP },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyDetail {
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+}
+
+impl Record for PolicyDetail {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_document,
+            1 => &self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_document,
+            1 => &mut self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PolicyDetail {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY_DETAIL: Shape = Shape::Struct(Struct { name: "PolicyDetail", members: &[
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: false, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: false, shape: &POLICY_NAME_TYPE },
+] });
+
+pub static POLICY_EVALUATION_DECISION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["allowed", "explicitDeny", "implicitDeny"] });
+
+pub static POLICY_EXCLUSIONS_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_IDENTIFIER, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(256) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyGroup {
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+}
+
+impl Record for PolicyGroup {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_id,
+            1 => &self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_id,
+            1 => &mut self.group_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PolicyGroup {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY_GROUP: Shape = Shape::Struct(Struct { name: "PolicyGroup", members: &[
+    Member { name: "GroupId", query: "GroupId", xml: "GroupId", required: false, shape: &ID_TYPE },
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: false, shape: &GROUP_NAME_TYPE },
+] });
+
+pub static POLICY_GROUP_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_GROUP, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyIdentifier {
+    pub inline_policy_identifier: Option<InlinePolicyIdentifierType>,
+    pub policy_arn: Option<String>,
+    pub policy_type: Option<String>,
+}
+
+impl Record for PolicyIdentifier {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.inline_policy_identifier,
+            1 => &self.policy_arn,
+            2 => &self.policy_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.inline_policy_identifier,
+            1 => &mut self.policy_arn,
+            2 => &mut self.policy_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PolicyIdentifier {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY_IDENTIFIER: Shape = Shape::Struct(Struct { name: "PolicyIdentifier", members: &[
+    Member { name: "InlinePolicyIdentifier", query: "InlinePolicyIdentifier", xml: "InlinePolicyIdentifier", required: false, shape: &INLINE_POLICY_IDENTIFIER_TYPE },
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: false, shape: &ARN_TYPE },
+    Member { name: "PolicyType", query: "PolicyType", xml: "PolicyType", required: false, shape: &POLICY_IDENTIFIER_POLICY_TYPE },
+] });
+
+pub static POLICY_IDENTIFIER_POLICY_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["inline", "aws-managed", "user-managed", "permission-boundary", "scp", "rcp"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyRole {
+    pub role_id: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for PolicyRole {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.role_id,
+            1 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.role_id,
+            1 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PolicyRole {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY_ROLE: Shape = Shape::Struct(Struct { name: "PolicyRole", members: &[
+    Member { name: "RoleId", query: "RoleId", xml: "RoleId", required: false, shape: &ID_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: false, shape: &ROLE_NAME_TYPE },
+] });
+
+pub static POLICY_ROLE_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_ROLE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static POLICY_SOURCE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["user", "group", "role", "aws-managed", "user-managed", "resource", "none"] });
+
+pub static POLICY_USAGE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["PermissionsPolicy", "PermissionsBoundary"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyUser {
+    pub user_id: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for PolicyUser {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.user_id,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.user_id,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PolicyUser {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY_USER: Shape = Shape::Struct(Struct { name: "PolicyUser", members: &[
+    Member { name: "UserId", query: "UserId", xml: "UserId", required: false, shape: &ID_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &USER_NAME_TYPE },
+] });
+
+pub static POLICY_USER_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_USER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyVersion {
+    pub create_date: Option<Timestamp>,
+    pub document: Option<String>,
+    pub is_default_version: Option<bool>,
+    pub version_id: Option<String>,
+}
+
+impl Record for PolicyVersion {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.create_date,
+            1 => &self.document,
+            2 => &self.is_default_version,
+            3 => &self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.create_date,
+            1 => &mut self.document,
+            2 => &mut self.is_default_version,
+            3 => &mut self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PolicyVersion {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY_VERSION: Shape = Shape::Struct(Struct { name: "PolicyVersion", members: &[
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Document", query: "Document", xml: "Document", required: false, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "IsDefaultVersion", query: "IsDefaultVersion", xml: "IsDefaultVersion", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "VersionId", query: "VersionId", xml: "VersionId", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Position {
+    pub column: Option<i32>,
+    pub line: Option<i32>,
+}
+
+impl Record for Position {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.column,
+            1 => &self.line,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.column,
+            1 => &mut self.line,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Position {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POSITION: Shape = Shape::Struct(Struct { name: "Position", members: &[
+    Member { name: "Column", query: "Column", xml: "Column", required: false, shape: &ANY_INTEGER },
+    Member { name: "Line", query: "Line", xml: "Line", required: false, shape: &ANY_INTEGER },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutGroupPolicyOutput {
+}
+
+impl Record for PutGroupPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutGroupPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_GROUP_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "PutGroupPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutGroupPolicyRequest {
+    pub group_name: Option<String>,
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+}
+
+impl Record for PutGroupPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.policy_document,
+            2 => &self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.policy_document,
+            2 => &mut self.policy_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutGroupPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_GROUP_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "PutGroupPolicyRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRolePermissionsBoundaryOutput {
+}
+
+impl Record for PutRolePermissionsBoundaryOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutRolePermissionsBoundaryOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_ROLE_PERMISSIONS_BOUNDARY_OUTPUT: Shape = Shape::Struct(Struct { name: "PutRolePermissionsBoundaryOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRolePermissionsBoundaryRequest {
+    pub permissions_boundary: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for PutRolePermissionsBoundaryRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.permissions_boundary,
+            1 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.permissions_boundary,
+            1 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutRolePermissionsBoundaryRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Struct(Struct { name: "PutRolePermissionsBoundaryRequest", members: &[
+    Member { name: "PermissionsBoundary", query: "PermissionsBoundary", xml: "PermissionsBoundary", required: true, shape: &ARN_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRolePolicyOutput {
+}
+
+impl Record for PutRolePolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutRolePolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_ROLE_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "PutRolePolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRolePolicyRequest {
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for PutRolePolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_document,
+            1 => &self.policy_name,
+            2 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_document,
+            1 => &mut self.policy_name,
+            2 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutRolePolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_ROLE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "PutRolePolicyRequest", members: &[
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutUserPermissionsBoundaryOutput {
+}
+
+impl Record for PutUserPermissionsBoundaryOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutUserPermissionsBoundaryOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_USER_PERMISSIONS_BOUNDARY_OUTPUT: Shape = Shape::Struct(Struct { name: "PutUserPermissionsBoundaryOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutUserPermissionsBoundaryRequest {
+    pub permissions_boundary: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for PutUserPermissionsBoundaryRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.permissions_boundary,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.permissions_boundary,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutUserPermissionsBoundaryRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_USER_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Struct(Struct { name: "PutUserPermissionsBoundaryRequest", members: &[
+    Member { name: "PermissionsBoundary", query: "PermissionsBoundary", xml: "PermissionsBoundary", required: true, shape: &ARN_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutUserPolicyOutput {
+}
+
+impl Record for PutUserPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutUserPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_USER_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "PutUserPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutUserPolicyRequest {
+    pub policy_document: Option<String>,
+    pub policy_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for PutUserPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_document,
+            1 => &self.policy_name,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_document,
+            1 => &mut self.policy_name,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PutUserPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PUT_USER_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "PutUserPolicyRequest", members: &[
+    Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyName", query: "PolicyName", xml: "PolicyName", required: true, shape: &POLICY_NAME_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+pub static REASON_TYPE: Shape = Shape::String(Text { length: Length { min: None, max: Some(1000) }, allowed: &[] });
+
+pub static REGION_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(100) }, allowed: &[] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RemoveRoleFromInstanceProfileOutput {
@@ -1191,6 +7232,133 @@ pub static REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST: Shape = Shape::Struct(Stru
     Member { name: "InstanceProfileName", query: "InstanceProfileName", xml: "InstanceProfileName", required: true, shape: &INSTANCE_PROFILE_NAME_TYPE },
     Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
 ] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveUserFromGroupOutput {
+}
+
+impl Record for RemoveUserFromGroupOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RemoveUserFromGroupOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REMOVE_USER_FROM_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "RemoveUserFromGroupOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveUserFromGroupRequest {
+    pub group_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for RemoveUserFromGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RemoveUserFromGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REMOVE_USER_FROM_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "RemoveUserFromGroupRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+pub static RESOURCE_HANDLING_OPTION_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(64) }, allowed: &[] });
+
+pub static RESOURCE_NAME_LIST_TYPE: Shape = Shape::List(List { member: &RESOURCE_NAME_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static RESOURCE_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(2048) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResourceSpecificResult {
+    pub eval_decision_details: BTreeMap<String, String>,
+    pub eval_resource_decision: Option<String>,
+    pub eval_resource_name: Option<String>,
+    pub matched_statements: Vec<Statement>,
+    pub missing_context_values: Vec<String>,
+    pub permissions_boundary_decision_detail: Option<PermissionsBoundaryDecisionDetail>,
+}
+
+impl Record for ResourceSpecificResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.eval_decision_details,
+            1 => &self.eval_resource_decision,
+            2 => &self.eval_resource_name,
+            3 => &self.matched_statements,
+            4 => &self.missing_context_values,
+            5 => &self.permissions_boundary_decision_detail,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.eval_decision_details,
+            1 => &mut self.eval_resource_decision,
+            2 => &mut self.eval_resource_name,
+            3 => &mut self.matched_statements,
+            4 => &mut self.missing_context_values,
+            5 => &mut self.permissions_boundary_decision_detail,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ResourceSpecificResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static RESOURCE_SPECIFIC_RESULT: Shape = Shape::Struct(Struct { name: "ResourceSpecificResult", members: &[
+    Member { name: "EvalDecisionDetails", query: "EvalDecisionDetails", xml: "EvalDecisionDetails", required: false, shape: &EVAL_DECISION_DETAILS_TYPE },
+    Member { name: "EvalResourceDecision", query: "EvalResourceDecision", xml: "EvalResourceDecision", required: true, shape: &POLICY_EVALUATION_DECISION_TYPE },
+    Member { name: "EvalResourceName", query: "EvalResourceName", xml: "EvalResourceName", required: true, shape: &RESOURCE_NAME_TYPE },
+    Member { name: "MatchedStatements", query: "MatchedStatements", xml: "MatchedStatements", required: false, shape: &STATEMENT_LIST_TYPE },
+    Member { name: "MissingContextValues", query: "MissingContextValues", xml: "MissingContextValues", required: false, shape: &CONTEXT_KEY_NAMES_RESULT_LIST_TYPE },
+    Member { name: "PermissionsBoundaryDecisionDetail", query: "PermissionsBoundaryDecisionDetail", xml: "PermissionsBoundaryDecisionDetail", required: false, shape: &PERMISSIONS_BOUNDARY_DECISION_DETAIL },
+] });
+
+pub static RESOURCE_SPECIFIC_RESULT_LIST_TYPE: Shape = Shape::List(List { member: &RESOURCE_SPECIFIC_RESULT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Role {
@@ -1270,6 +7438,83 @@ pub static ROLE: Shape = Shape::Struct(Struct { name: "Role", members: &[
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RoleDetail {
+    pub arn: Option<String>,
+    pub assume_role_policy_document: Option<String>,
+    pub attached_managed_policies: Vec<AttachedPolicy>,
+    pub create_date: Option<Timestamp>,
+    pub instance_profile_list: Vec<InstanceProfile>,
+    pub path: Option<String>,
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    pub role_id: Option<String>,
+    pub role_last_used: Option<RoleLastUsed>,
+    pub role_name: Option<String>,
+    pub role_policy_list: Vec<PolicyDetail>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for RoleDetail {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.assume_role_policy_document,
+            2 => &self.attached_managed_policies,
+            3 => &self.create_date,
+            4 => &self.instance_profile_list,
+            5 => &self.path,
+            6 => &self.permissions_boundary,
+            7 => &self.role_id,
+            8 => &self.role_last_used,
+            9 => &self.role_name,
+            10 => &self.role_policy_list,
+            11 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.assume_role_policy_document,
+            2 => &mut self.attached_managed_policies,
+            3 => &mut self.create_date,
+            4 => &mut self.instance_profile_list,
+            5 => &mut self.path,
+            6 => &mut self.permissions_boundary,
+            7 => &mut self.role_id,
+            8 => &mut self.role_last_used,
+            9 => &mut self.role_name,
+            10 => &mut self.role_policy_list,
+            11 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RoleDetail {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROLE_DETAIL: Shape = Shape::Struct(Struct { name: "RoleDetail", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: false, shape: &ARN_TYPE },
+    Member { name: "AssumeRolePolicyDocument", query: "AssumeRolePolicyDocument", xml: "AssumeRolePolicyDocument", required: false, shape: &POLICY_DOCUMENT_TYPE },
+    Member { name: "AttachedManagedPolicies", query: "AttachedManagedPolicies", xml: "AttachedManagedPolicies", required: false, shape: &ATTACHED_POLICIES_LIST_TYPE },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "InstanceProfileList", query: "InstanceProfileList", xml: "InstanceProfileList", required: false, shape: &INSTANCE_PROFILE_LIST_TYPE },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &PATH_TYPE },
+    Member { name: "PermissionsBoundary", query: "PermissionsBoundary", xml: "PermissionsBoundary", required: false, shape: &ATTACHED_PERMISSIONS_BOUNDARY },
+    Member { name: "RoleId", query: "RoleId", xml: "RoleId", required: false, shape: &ID_TYPE },
+    Member { name: "RoleLastUsed", query: "RoleLastUsed", xml: "RoleLastUsed", required: false, shape: &ROLE_LAST_USED },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: false, shape: &ROLE_NAME_TYPE },
+    Member { name: "RolePolicyList", query: "RolePolicyList", xml: "RolePolicyList", required: false, shape: &POLICY_DETAIL_LIST_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RoleLastUsed {
     pub last_used_date: Option<Timestamp>,
     pub region: Option<String>,
@@ -1304,6 +7549,92 @@ impl Value for RoleLastUsed {
 pub static ROLE_LAST_USED: Shape = Shape::Struct(Struct { name: "RoleLastUsed", members: &[
     Member { name: "LastUsedDate", query: "LastUsedDate", xml: "LastUsedDate", required: false, shape: &ANY_TIMESTAMP },
     Member { name: "Region", query: "Region", xml: "Region", required: false, shape: &ANY_STRING },
+] });
+
+pub static ROLE_USAGE_LIST_TYPE: Shape = Shape::List(List { member: &ROLE_USAGE_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RoleUsageType {
+    pub region: Option<String>,
+    pub resources: Vec<String>,
+}
+
+impl Record for RoleUsageType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.region,
+            1 => &self.resources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.region,
+            1 => &mut self.resources,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for RoleUsageType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ROLE_USAGE_TYPE: Shape = Shape::Struct(Struct { name: "RoleUsageType", members: &[
+    Member { name: "Region", query: "Region", xml: "Region", required: false, shape: &REGION_NAME_TYPE },
+    Member { name: "Resources", query: "Resources", xml: "Resources", required: false, shape: &ARN_LIST_TYPE },
+] });
+
+pub static SSH_PUBLIC_KEY_LIST_TYPE: Shape = Shape::List(List { member: &SSH_PUBLIC_KEY_METADATA, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SSHPublicKeyMetadata {
+    pub ssh_public_key_id: Option<String>,
+    pub status: Option<String>,
+    pub upload_date: Option<Timestamp>,
+    pub user_name: Option<String>,
+}
+
+impl Record for SSHPublicKeyMetadata {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.ssh_public_key_id,
+            1 => &self.status,
+            2 => &self.upload_date,
+            3 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.ssh_public_key_id,
+            1 => &mut self.status,
+            2 => &mut self.upload_date,
+            3 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SSHPublicKeyMetadata {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SSH_PUBLIC_KEY_METADATA: Shape = Shape::Struct(Struct { name: "SSHPublicKeyMetadata", members: &[
+    Member { name: "SSHPublicKeyId", query: "SSHPublicKeyId", xml: "SSHPublicKeyId", required: true, shape: &PUBLIC_KEY_ID_TYPE },
+    Member { name: "Status", query: "Status", xml: "Status", required: true, shape: &STATUS_TYPE },
+    Member { name: "UploadDate", query: "UploadDate", xml: "UploadDate", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1405,6 +7736,385 @@ pub static SERVER_CERTIFICATE_METADATA: Shape = Shape::Struct(Struct { name: "Se
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceSpecificCredentialMetadata {
+    pub create_date: Option<Timestamp>,
+    pub expiration_date: Option<Timestamp>,
+    pub service_credential_alias: Option<String>,
+    pub service_name: Option<String>,
+    pub service_specific_credential_id: Option<String>,
+    pub service_user_name: Option<String>,
+    pub status: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for ServiceSpecificCredentialMetadata {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.create_date,
+            1 => &self.expiration_date,
+            2 => &self.service_credential_alias,
+            3 => &self.service_name,
+            4 => &self.service_specific_credential_id,
+            5 => &self.service_user_name,
+            6 => &self.status,
+            7 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.create_date,
+            1 => &mut self.expiration_date,
+            2 => &mut self.service_credential_alias,
+            3 => &mut self.service_name,
+            4 => &mut self.service_specific_credential_id,
+            5 => &mut self.service_user_name,
+            6 => &mut self.status,
+            7 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ServiceSpecificCredentialMetadata {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SERVICE_SPECIFIC_CREDENTIAL_METADATA: Shape = Shape::Struct(Struct { name: "ServiceSpecificCredentialMetadata", members: &[
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "ExpirationDate", query: "ExpirationDate", xml: "ExpirationDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "ServiceCredentialAlias", query: "ServiceCredentialAlias", xml: "ServiceCredentialAlias", required: false, shape: &SERVICE_CREDENTIAL_ALIAS },
+    Member { name: "ServiceName", query: "ServiceName", xml: "ServiceName", required: true, shape: &ANY_STRING },
+    Member { name: "ServiceSpecificCredentialId", query: "ServiceSpecificCredentialId", xml: "ServiceSpecificCredentialId", required: true, shape: &SERVICE_SPECIFIC_CREDENTIAL_ID },
+    Member { name: "ServiceUserName", query: "ServiceUserName", xml: "ServiceUserName", required: false, shape: &SERVICE_USER_NAME },
+    Member { name: "Status", query: "Status", xml: "Status", required: true, shape: &STATUS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+pub static SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE: Shape = Shape::List(List { member: &SERVICE_SPECIFIC_CREDENTIAL_METADATA, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetDefaultPolicyVersionOutput {
+}
+
+impl Record for SetDefaultPolicyVersionOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetDefaultPolicyVersionOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_DEFAULT_POLICY_VERSION_OUTPUT: Shape = Shape::Struct(Struct { name: "SetDefaultPolicyVersionOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetDefaultPolicyVersionRequest {
+    pub policy_arn: Option<String>,
+    pub version_id: Option<String>,
+}
+
+impl Record for SetDefaultPolicyVersionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.version_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SetDefaultPolicyVersionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SET_DEFAULT_POLICY_VERSION_REQUEST: Shape = Shape::Struct(Struct { name: "SetDefaultPolicyVersionRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
+    Member { name: "VersionId", query: "VersionId", xml: "VersionId", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SigningCertificate {
+    pub certificate_body: Option<String>,
+    pub certificate_id: Option<String>,
+    pub status: Option<String>,
+    pub upload_date: Option<Timestamp>,
+    pub user_name: Option<String>,
+}
+
+impl Record for SigningCertificate {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.certificate_body,
+            1 => &self.certificate_id,
+            2 => &self.status,
+            3 => &self.upload_date,
+            4 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.certificate_body,
+            1 => &mut self.certificate_id,
+            2 => &mut self.status,
+            3 => &mut self.upload_date,
+            4 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SigningCertificate {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SIGNING_CERTIFICATE: Shape = Shape::Struct(Struct { name: "SigningCertificate", members: &[
+    Member { name: "CertificateBody", query: "CertificateBody", xml: "CertificateBody", required: true, shape: &CERTIFICATE_BODY_TYPE },
+    Member { name: "CertificateId", query: "CertificateId", xml: "CertificateId", required: true, shape: &CERTIFICATE_ID_TYPE },
+    Member { name: "Status", query: "Status", xml: "Status", required: true, shape: &STATUS_TYPE },
+    Member { name: "UploadDate", query: "UploadDate", xml: "UploadDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SimulateCustomPolicyRequest {
+    pub action_names: Vec<String>,
+    pub caller_arn: Option<String>,
+    pub context_entries: Vec<ContextEntry>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub ordered_organization_policy_input_list: Vec<OrderedOrganizationPolicyType>,
+    pub permissions_boundary_policy_input_list: Vec<String>,
+    pub policy_input_list: Vec<String>,
+    pub resource_arns: Vec<String>,
+    pub resource_handling_option: Option<String>,
+    pub resource_owner: Option<String>,
+    pub resource_policy: Option<String>,
+}
+
+impl Record for SimulateCustomPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.action_names,
+            1 => &self.caller_arn,
+            2 => &self.context_entries,
+            3 => &self.marker,
+            4 => &self.max_items,
+            5 => &self.ordered_organization_policy_input_list,
+            6 => &self.permissions_boundary_policy_input_list,
+            7 => &self.policy_input_list,
+            8 => &self.resource_arns,
+            9 => &self.resource_handling_option,
+            10 => &self.resource_owner,
+            11 => &self.resource_policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.action_names,
+            1 => &mut self.caller_arn,
+            2 => &mut self.context_entries,
+            3 => &mut self.marker,
+            4 => &mut self.max_items,
+            5 => &mut self.ordered_organization_policy_input_list,
+            6 => &mut self.permissions_boundary_policy_input_list,
+            7 => &mut self.policy_input_list,
+            8 => &mut self.resource_arns,
+            9 => &mut self.resource_handling_option,
+            10 => &mut self.resource_owner,
+            11 => &mut self.resource_policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SimulateCustomPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SIMULATE_CUSTOM_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "SimulateCustomPolicyRequest", members: &[
+    Member { name: "ActionNames", query: "ActionNames", xml: "ActionNames", required: true, shape: &ACTION_NAME_LIST_TYPE },
+    Member { name: "CallerArn", query: "CallerArn", xml: "CallerArn", required: false, shape: &RESOURCE_NAME_TYPE },
+    Member { name: "ContextEntries", query: "ContextEntries", xml: "ContextEntries", required: false, shape: &CONTEXT_ENTRY_LIST_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "OrderedOrganizationPolicyInputList", query: "OrderedOrganizationPolicyInputList", xml: "OrderedOrganizationPolicyInputList", required: false, shape: &ORGANIZATION_POLICY_LIST_TYPE },
+    Member { name: "PermissionsBoundaryPolicyInputList", query: "PermissionsBoundaryPolicyInputList", xml: "PermissionsBoundaryPolicyInputList", required: false, shape: &SIMULATION_POLICY_LIST_TYPE },
+    Member { name: "PolicyInputList", query: "PolicyInputList", xml: "PolicyInputList", required: true, shape: &SIMULATION_POLICY_LIST_TYPE },
+    Member { name: "ResourceArns", query: "ResourceArns", xml: "ResourceArns", required: false, shape: &RESOURCE_NAME_LIST_TYPE },
+    Member { name: "ResourceHandlingOption", query: "ResourceHandlingOption", xml: "ResourceHandlingOption", required: false, shape: &RESOURCE_HANDLING_OPTION_TYPE },
+    Member { name: "ResourceOwner", query: "ResourceOwner", xml: "ResourceOwner", required: false, shape: &RESOURCE_NAME_TYPE },
+    Member { name: "ResourcePolicy", query: "ResourcePolicy", xml: "ResourcePolicy", required: false, shape: &POLICY_DOCUMENT_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SimulatePolicyResponse {
+    pub evaluation_results: Vec<EvaluationResult>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Record for SimulatePolicyResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.evaluation_results,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.evaluation_results,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SimulatePolicyResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SIMULATE_POLICY_RESPONSE: Shape = Shape::Struct(Struct { name: "SimulatePolicyResponse", members: &[
+    Member { name: "EvaluationResults", query: "EvaluationResults", xml: "EvaluationResults", required: false, shape: &EVALUATION_RESULTS_LIST_TYPE },
+    Member { name: "IsTruncated", query: "IsTruncated", xml: "IsTruncated", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SimulatePrincipalPolicyRequest {
+    pub action_names: Vec<String>,
+    pub caller_arn: Option<String>,
+    pub context_entries: Vec<ContextEntry>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub permissions_boundary_policy_input_list: Vec<String>,
+    pub policy_exclusion_list: Vec<PolicyIdentifier>,
+    pub policy_input_list: Vec<String>,
+    pub policy_source_arn: Option<String>,
+    pub resource_arns: Vec<String>,
+    pub resource_handling_option: Option<String>,
+    pub resource_owner: Option<String>,
+    pub resource_policy: Option<String>,
+}
+
+impl Record for SimulatePrincipalPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.action_names,
+            1 => &self.caller_arn,
+            2 => &self.context_entries,
+            3 => &self.marker,
+            4 => &self.max_items,
+            5 => &self.permissions_boundary_policy_input_list,
+            6 => &self.policy_exclusion_list,
+            7 => &self.policy_input_list,
+            8 => &self.policy_source_arn,
+            9 => &self.resource_arns,
+            10 => &self.resource_handling_option,
+            11 => &self.resource_owner,
+            12 => &self.resource_policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.action_names,
+            1 => &mut self.caller_arn,
+            2 => &mut self.context_entries,
+            3 => &mut self.marker,
+            4 => &mut self.max_items,
+            5 => &mut self.permissions_boundary_policy_input_list,
+            6 => &mut self.policy_exclusion_list,
+            7 => &mut self.policy_input_list,
+            8 => &mut self.policy_source_arn,
+            9 => &mut self.resource_arns,
+            10 => &mut self.resource_handling_option,
+            11 => &mut self.resource_owner,
+            12 => &mut self.resource_policy,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for SimulatePrincipalPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static SIMULATE_PRINCIPAL_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "SimulatePrincipalPolicyRequest", members: &[
+    Member { name: "ActionNames", query: "ActionNames", xml: "ActionNames", required: true, shape: &ACTION_NAME_LIST_TYPE },
+    Member { name: "CallerArn", query: "CallerArn", xml: "CallerArn", required: false, shape: &RESOURCE_NAME_TYPE },
+    Member { name: "ContextEntries", query: "ContextEntries", xml: "ContextEntries", required: false, shape: &CONTEXT_ENTRY_LIST_TYPE },
+    Member { name: "Marker", query: "Marker", xml: "Marker", required: false, shape: &MARKER_TYPE },
+    Member { name: "MaxItems", query: "MaxItems", xml: "MaxItems", required: false, shape: &MAX_ITEMS_TYPE },
+    Member { name: "PermissionsBoundaryPolicyInputList", query: "PermissionsBoundaryPolicyInputList", xml: "PermissionsBoundaryPolicyInputList", required: false, shape: &SIMULATION_POLICY_LIST_TYPE },
+    Member { name: "PolicyExclusionList", query: "PolicyExclusionList", xml: "PolicyExclusionList", required: false, shape: &POLICY_EXCLUSIONS_LIST_TYPE },
+    Member { name: "PolicyInputList", query: "PolicyInputList", xml: "PolicyInputList", required: false, shape: &SIMULATION_POLICY_LIST_TYPE },
+    Member { name: "PolicySourceArn", query: "PolicySourceArn", xml: "PolicySourceArn", required: true, shape: &ARN_TYPE },
+    Member { name: "ResourceArns", query: "ResourceArns", xml: "ResourceArns", required: false, shape: &RESOURCE_NAME_LIST_TYPE },
+    Member { name: "ResourceHandlingOption", query: "ResourceHandlingOption", xml: "ResourceHandlingOption", required: false, shape: &RESOURCE_HANDLING_OPTION_TYPE },
+    Member { name: "ResourceOwner", query: "ResourceOwner", xml: "ResourceOwner", required: false, shape: &RESOURCE_NAME_TYPE },
+    Member { name: "ResourcePolicy", query: "ResourcePolicy", xml: "ResourcePolicy", required: false, shape: &POLICY_DOCUMENT_TYPE },
+] });
+
+pub static SIMULATION_POLICY_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_DOCUMENT_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SourceRoleTemplate {
     pub template_arn: Option<String>,
     pub template_minor_version: Option<i32>,
@@ -1440,6 +8150,53 @@ pub static SOURCE_ROLE_TEMPLATE: Shape = Shape::Struct(Struct { name: "SourceRol
     Member { name: "TemplateArn", query: "TemplateArn", xml: "TemplateArn", required: true, shape: &ARN_TYPE },
     Member { name: "TemplateMinorVersion", query: "TemplateMinorVersion", xml: "TemplateMinorVersion", required: true, shape: &ANY_INTEGER },
 ] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Statement {
+    pub end_position: Option<Position>,
+    pub source_policy_id: Option<String>,
+    pub source_policy_type: Option<String>,
+    pub start_position: Option<Position>,
+}
+
+impl Record for Statement {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.end_position,
+            1 => &self.source_policy_id,
+            2 => &self.source_policy_type,
+            3 => &self.start_position,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.end_position,
+            1 => &mut self.source_policy_id,
+            2 => &mut self.source_policy_type,
+            3 => &mut self.start_position,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Statement {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static STATEMENT: Shape = Shape::Struct(Struct { name: "Statement", members: &[
+    Member { name: "EndPosition", query: "EndPosition", xml: "EndPosition", required: false, shape: &POSITION },
+    Member { name: "SourcePolicyId", query: "SourcePolicyId", xml: "SourcePolicyId", required: false, shape: &ANY_STRING },
+    Member { name: "SourcePolicyType", query: "SourcePolicyType", xml: "SourcePolicyType", required: false, shape: &POLICY_SOURCE_TYPE },
+    Member { name: "StartPosition", query: "StartPosition", xml: "StartPosition", required: false, shape: &POSITION },
+] });
+
+pub static STATEMENT_LIST_TYPE: Shape = Shape::List(List { member: &STATEMENT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tag {
@@ -1541,6 +8298,72 @@ impl Value for TagInstanceProfileRequest {
 
 pub static TAG_INSTANCE_PROFILE_REQUEST: Shape = Shape::Struct(Struct { name: "TagInstanceProfileRequest", members: &[
     Member { name: "InstanceProfileName", query: "InstanceProfileName", xml: "InstanceProfileName", required: true, shape: &INSTANCE_PROFILE_NAME_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagPolicyOutput {
+}
+
+impl Record for TagPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "TagPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagPolicyRequest {
+    pub policy_arn: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Record for TagPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.tags,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "TagPolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
     Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
 ] });
 
@@ -1677,6 +8500,72 @@ pub static TAG_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name: 
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagUserOutput {
+}
+
+impl Record for TagUserOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagUserOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_USER_OUTPUT: Shape = Shape::Struct(Struct { name: "TagUserOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagUserRequest {
+    pub tags: Vec<Tag>,
+    pub user_name: Option<String>,
+}
+
+impl Record for TagUserRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.tags,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.tags,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for TagUserRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG_USER_REQUEST: Shape = Shape::Struct(Struct { name: "TagUserRequest", members: &[
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: true, shape: &TAG_LIST_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UntagInstanceProfileOutput {
 }
 
@@ -1739,6 +8628,72 @@ impl Value for UntagInstanceProfileRequest {
 
 pub static UNTAG_INSTANCE_PROFILE_REQUEST: Shape = Shape::Struct(Struct { name: "UntagInstanceProfileRequest", members: &[
     Member { name: "InstanceProfileName", query: "InstanceProfileName", xml: "InstanceProfileName", required: true, shape: &INSTANCE_PROFILE_NAME_TYPE },
+    Member { name: "TagKeys", query: "TagKeys", xml: "TagKeys", required: true, shape: &TAG_KEY_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagPolicyOutput {
+}
+
+impl Record for UntagPolicyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagPolicyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_POLICY_OUTPUT: Shape = Shape::Struct(Struct { name: "UntagPolicyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagPolicyRequest {
+    pub policy_arn: Option<String>,
+    pub tag_keys: Vec<String>,
+}
+
+impl Record for UntagPolicyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagPolicyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "UntagPolicyRequest", members: &[
+    Member { name: "PolicyArn", query: "PolicyArn", xml: "PolicyArn", required: true, shape: &ARN_TYPE },
     Member { name: "TagKeys", query: "TagKeys", xml: "TagKeys", required: true, shape: &TAG_KEY_LIST_TYPE },
 ] });
 
@@ -1875,6 +8830,142 @@ pub static UNTAG_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { name
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagUserOutput {
+}
+
+impl Record for UntagUserOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagUserOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_USER_OUTPUT: Shape = Shape::Struct(Struct { name: "UntagUserOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagUserRequest {
+    pub tag_keys: Vec<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for UntagUserRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.tag_keys,
+            1 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.tag_keys,
+            1 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UntagUserRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UNTAG_USER_REQUEST: Shape = Shape::Struct(Struct { name: "UntagUserRequest", members: &[
+    Member { name: "TagKeys", query: "TagKeys", xml: "TagKeys", required: true, shape: &TAG_KEY_LIST_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateAccessKeyOutput {
+}
+
+impl Record for UpdateAccessKeyOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateAccessKeyOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_ACCESS_KEY_OUTPUT: Shape = Shape::Struct(Struct { name: "UpdateAccessKeyOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateAccessKeyRequest {
+    pub access_key_id: Option<String>,
+    pub status: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for UpdateAccessKeyRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_id,
+            1 => &self.status,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_id,
+            1 => &mut self.status,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateAccessKeyRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_ACCESS_KEY_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateAccessKeyRequest", members: &[
+    Member { name: "AccessKeyId", query: "AccessKeyId", xml: "AccessKeyId", required: true, shape: &ACCESS_KEY_ID_TYPE },
+    Member { name: "Status", query: "Status", xml: "Status", required: true, shape: &STATUS_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &EXISTING_USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateAssumeRolePolicyOutput {
 }
 
@@ -1938,6 +9029,216 @@ impl Value for UpdateAssumeRolePolicyRequest {
 pub static UPDATE_ASSUME_ROLE_POLICY_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateAssumeRolePolicyRequest", members: &[
     Member { name: "PolicyDocument", query: "PolicyDocument", xml: "PolicyDocument", required: true, shape: &POLICY_DOCUMENT_TYPE },
     Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateGroupOutput {
+}
+
+impl Record for UpdateGroupOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateGroupOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_GROUP_OUTPUT: Shape = Shape::Struct(Struct { name: "UpdateGroupOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateGroupRequest {
+    pub group_name: Option<String>,
+    pub new_group_name: Option<String>,
+    pub new_path: Option<String>,
+}
+
+impl Record for UpdateGroupRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.group_name,
+            1 => &self.new_group_name,
+            2 => &self.new_path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.new_group_name,
+            2 => &mut self.new_path,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateGroupRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_GROUP_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateGroupRequest", members: &[
+    Member { name: "GroupName", query: "GroupName", xml: "GroupName", required: true, shape: &GROUP_NAME_TYPE },
+    Member { name: "NewGroupName", query: "NewGroupName", xml: "NewGroupName", required: false, shape: &GROUP_NAME_TYPE },
+    Member { name: "NewPath", query: "NewPath", xml: "NewPath", required: false, shape: &PATH_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateRoleDescriptionRequest {
+    pub description: Option<String>,
+    pub role_name: Option<String>,
+}
+
+impl Record for UpdateRoleDescriptionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.description,
+            1 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.description,
+            1 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateRoleDescriptionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_ROLE_DESCRIPTION_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateRoleDescriptionRequest", members: &[
+    Member { name: "Description", query: "Description", xml: "Description", required: true, shape: &ROLE_DESCRIPTION_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateRoleDescriptionResponse {
+    pub role: Option<Role>,
+}
+
+impl Record for UpdateRoleDescriptionResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.role,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.role,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateRoleDescriptionResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_ROLE_DESCRIPTION_RESPONSE: Shape = Shape::Struct(Struct { name: "UpdateRoleDescriptionResponse", members: &[
+    Member { name: "Role", query: "Role", xml: "Role", required: false, shape: &ROLE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateRoleRequest {
+    pub description: Option<String>,
+    pub max_session_duration: Option<i32>,
+    pub role_name: Option<String>,
+}
+
+impl Record for UpdateRoleRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.description,
+            1 => &self.max_session_duration,
+            2 => &self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.description,
+            1 => &mut self.max_session_duration,
+            2 => &mut self.role_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateRoleRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_ROLE_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateRoleRequest", members: &[
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ROLE_DESCRIPTION_TYPE },
+    Member { name: "MaxSessionDuration", query: "MaxSessionDuration", xml: "MaxSessionDuration", required: false, shape: &ROLE_MAX_SESSION_DURATION_TYPE },
+    Member { name: "RoleName", query: "RoleName", xml: "RoleName", required: true, shape: &ROLE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateRoleResponse {
+}
+
+impl Record for UpdateRoleResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateRoleResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_ROLE_RESPONSE: Shape = Shape::Struct(Struct { name: "UpdateRoleResponse", members: &[
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2008,6 +9309,76 @@ pub static UPDATE_SERVER_CERTIFICATE_REQUEST: Shape = Shape::Struct(Struct { nam
     Member { name: "NewPath", query: "NewPath", xml: "NewPath", required: false, shape: &PATH_TYPE },
     Member { name: "NewServerCertificateName", query: "NewServerCertificateName", xml: "NewServerCertificateName", required: false, shape: &SERVER_CERTIFICATE_NAME_TYPE },
     Member { name: "ServerCertificateName", query: "ServerCertificateName", xml: "ServerCertificateName", required: true, shape: &SERVER_CERTIFICATE_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateUserOutput {
+}
+
+impl Record for UpdateUserOutput {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateUserOutput {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_USER_OUTPUT: Shape = Shape::Struct(Struct { name: "UpdateUserOutput", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateUserRequest {
+    pub new_path: Option<String>,
+    pub new_user_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for UpdateUserRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.new_path,
+            1 => &self.new_user_name,
+            2 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.new_path,
+            1 => &mut self.new_user_name,
+            2 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateUserRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_USER_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateUserRequest", members: &[
+    Member { name: "NewPath", query: "NewPath", xml: "NewPath", required: false, shape: &PATH_TYPE },
+    Member { name: "NewUserName", query: "NewUserName", xml: "NewUserName", required: false, shape: &USER_NAME_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &EXISTING_USER_NAME_TYPE },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2100,11 +9471,169 @@ pub static UPLOAD_SERVER_CERTIFICATE_RESPONSE: Shape = Shape::Struct(Struct { na
     Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct User {
+    pub arn: Option<String>,
+    pub create_date: Option<Timestamp>,
+    pub password_last_used: Option<Timestamp>,
+    pub path: Option<String>,
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    pub tags: Vec<Tag>,
+    pub user_id: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Record for User {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.create_date,
+            2 => &self.password_last_used,
+            3 => &self.path,
+            4 => &self.permissions_boundary,
+            5 => &self.tags,
+            6 => &self.user_id,
+            7 => &self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.create_date,
+            2 => &mut self.password_last_used,
+            3 => &mut self.path,
+            4 => &mut self.permissions_boundary,
+            5 => &mut self.tags,
+            6 => &mut self.user_id,
+            7 => &mut self.user_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for User {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static USER: Shape = Shape::Struct(Struct { name: "User", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: true, shape: &ARN_TYPE },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "PasswordLastUsed", query: "PasswordLastUsed", xml: "PasswordLastUsed", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Path", query: "Path", xml: "Path", required: true, shape: &PATH_TYPE },
+    Member { name: "PermissionsBoundary", query: "PermissionsBoundary", xml: "PermissionsBoundary", required: false, shape: &ATTACHED_PERMISSIONS_BOUNDARY },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+    Member { name: "UserId", query: "UserId", xml: "UserId", required: true, shape: &ID_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: true, shape: &USER_NAME_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UserDetail {
+    pub arn: Option<String>,
+    pub attached_managed_policies: Vec<AttachedPolicy>,
+    pub create_date: Option<Timestamp>,
+    pub group_list: Vec<String>,
+    pub path: Option<String>,
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    pub tags: Vec<Tag>,
+    pub user_id: Option<String>,
+    pub user_name: Option<String>,
+    pub user_policy_list: Vec<PolicyDetail>,
+}
+
+impl Record for UserDetail {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.attached_managed_policies,
+            2 => &self.create_date,
+            3 => &self.group_list,
+            4 => &self.path,
+            5 => &self.permissions_boundary,
+            6 => &self.tags,
+            7 => &self.user_id,
+            8 => &self.user_name,
+            9 => &self.user_policy_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.attached_managed_policies,
+            2 => &mut self.create_date,
+            3 => &mut self.group_list,
+            4 => &mut self.path,
+            5 => &mut self.permissions_boundary,
+            6 => &mut self.tags,
+            7 => &mut self.user_id,
+            8 => &mut self.user_name,
+            9 => &mut self.user_policy_list,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UserDetail {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static USER_DETAIL: Shape = Shape::Struct(Struct { name: "UserDetail", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: false, shape: &ARN_TYPE },
+    Member { name: "AttachedManagedPolicies", query: "AttachedManagedPolicies", xml: "AttachedManagedPolicies", required: false, shape: &ATTACHED_POLICIES_LIST_TYPE },
+    Member { name: "CreateDate", query: "CreateDate", xml: "CreateDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "GroupList", query: "GroupList", xml: "GroupList", required: false, shape: &GROUP_NAME_LIST_TYPE },
+    Member { name: "Path", query: "Path", xml: "Path", required: false, shape: &PATH_TYPE },
+    Member { name: "PermissionsBoundary", query: "PermissionsBoundary", xml: "PermissionsBoundary", required: false, shape: &ATTACHED_PERMISSIONS_BOUNDARY },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+    Member { name: "UserId", query: "UserId", xml: "UserId", required: false, shape: &ID_TYPE },
+    Member { name: "UserName", query: "UserName", xml: "UserName", required: false, shape: &USER_NAME_TYPE },
+    Member { name: "UserPolicyList", query: "UserPolicyList", xml: "UserPolicyList", required: false, shape: &POLICY_DETAIL_LIST_TYPE },
+] });
+
+pub static ACCESS_KEY_ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(16), max: Some(128) }, allowed: &[] });
+
+pub static ACCESS_KEY_METADATA_LIST_TYPE: Shape = Shape::List(List { member: &ACCESS_KEY_METADATA, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static ACCOUNT_ALIAS_LIST_TYPE: Shape = Shape::List(List { member: &ACCOUNT_ALIAS_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static ACCOUNT_ALIAS_TYPE: Shape = Shape::String(Text { length: Length { min: Some(3), max: Some(63) }, allowed: &[] });
+
 pub static ARN_TYPE: Shape = Shape::String(Text { length: Length { min: Some(20), max: Some(2048) }, allowed: &[] });
+
+pub static ATTACHED_POLICIES_LIST_TYPE: Shape = Shape::List(List { member: &ATTACHED_POLICY, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static CERTIFICATE_BODY_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(16384) }, allowed: &[] });
 
 pub static CERTIFICATE_CHAIN_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(2097152) }, allowed: &[] });
+
+pub static CERTIFICATE_ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(24), max: Some(128) }, allowed: &[] });
+
+pub static CERTIFICATE_LIST_TYPE: Shape = Shape::List(List { member: &SIGNING_CERTIFICATE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static CUSTOM_SUFFIX_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(64) }, allowed: &[] });
+
+pub static ENTITY_LIST_TYPE: Shape = Shape::List(List { member: &ENTITY_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static EXISTING_USER_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
+
+pub static GROUP_DETAIL_LIST_TYPE: Shape = Shape::List(List { member: &GROUP_DETAIL, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static GROUP_LIST_TYPE: Shape = Shape::List(List { member: &GROUP, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static GROUP_NAME_LIST_TYPE: Shape = Shape::List(List { member: &GROUP_NAME_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static GROUP_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
 
 pub static ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(16), max: Some(128) }, allowed: &[] });
 
@@ -2116,15 +9645,37 @@ pub static MARKER_TYPE: Shape = Shape::String(Text { length: Length { min: Some(
 
 pub static MAX_ITEMS_TYPE: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(1000.0) });
 
+pub static MFA_DEVICE_LIST_TYPE: Shape = Shape::List(List { member: &MFA_DEVICE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static PATH_PREFIX_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(512) }, allowed: &[] });
 
 pub static PATH_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(512) }, allowed: &[] });
 
+pub static POLICY_DESCRIPTION_TYPE: Shape = Shape::String(Text { length: Length { min: None, max: Some(1000) }, allowed: &[] });
+
+pub static POLICY_DETAIL_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_DETAIL, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 pub static POLICY_DOCUMENT_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(131072) }, allowed: &[] });
+
+pub static POLICY_DOCUMENT_VERSION_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_VERSION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static POLICY_LIST_TYPE: Shape = Shape::List(List { member: &POLICY, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static POLICY_NAME_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_NAME_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static POLICY_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
+
+pub static POLICY_PATH_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(512) }, allowed: &[] });
+
+pub static POLICY_SCOPE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["All", "AWS", "Local"] });
 
 pub static PRIVATE_KEY_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(16384) }, allowed: &[] });
 
+pub static PUBLIC_KEY_ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(20), max: Some(128) }, allowed: &[] });
+
 pub static ROLE_DESCRIPTION_TYPE: Shape = Shape::String(Text { length: Length { min: None, max: Some(1000) }, allowed: &[] });
+
+pub static ROLE_DETAIL_LIST_TYPE: Shape = Shape::List(List { member: &ROLE_DETAIL, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static ROLE_LIST_TYPE: Shape = Shape::List(List { member: &ROLE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
@@ -2132,9 +9683,23 @@ pub static ROLE_MAX_SESSION_DURATION_TYPE: Shape = Shape::Integer(Range { min: S
 
 pub static ROLE_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(64) }, allowed: &[] });
 
+pub static SERIAL_NUMBER_TYPE: Shape = Shape::String(Text { length: Length { min: Some(9), max: Some(256) }, allowed: &[] });
+
 pub static SERVER_CERTIFICATE_METADATA_LIST_TYPE: Shape = Shape::List(List { member: &SERVER_CERTIFICATE_METADATA, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
 
 pub static SERVER_CERTIFICATE_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
+
+pub static SERVICE_CREDENTIAL_ALIAS: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(200) }, allowed: &[] });
+
+pub static SERVICE_SPECIFIC_CREDENTIAL_ID: Shape = Shape::String(Text { length: Length { min: Some(20), max: Some(128) }, allowed: &[] });
+
+pub static SERVICE_USER_NAME: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(200) }, allowed: &[] });
+
+pub static STATUS_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Active", "Inactive", "Expired"] });
+
+pub static SUMMARY_KEY_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Users", "UsersQuota", "Groups", "GroupsQuota", "ServerCertificates", "ServerCertificatesQuota", "UserPolicySizeQuota", "GroupPolicySizeQuota", "GroupsPerUserQuota", "SigningCertificatesPerUserQuota", "AccessKeysPerUserQuota", "MFADevices", "MFADevicesInUse", "AccountMFAEnabled", "AccountAccessKeysPresent", "AccountPasswordPresent", "AccountSigningCertificatesPresent", "AttachedPoliciesPerGroupQuota", "AttachedPoliciesPerRoleQuota", "AttachedPoliciesPerUserQuota", "Policies", "PoliciesQuota", "PolicySizeQuota", "PolicyVersionsInUse", "PolicyVersionsInUseQuota", "VersionsPerPolicyQuota", "GlobalEndpointTokenVersion", "AssumeRolePolicySizeQuota", "InstanceProfiles", "InstanceProfilesQuota", "Providers", "RolePolicySizeQuota", "Roles", "RolesQuota"] });
+
+pub static SUMMARY_MAP_TYPE: Shape = Shape::Map(Map { value: &ANY_INTEGER, flattened: false, key_name: "key", value_name: "value", length: Length::ANY });
 
 pub static TAG_KEY_LIST_TYPE: Shape = Shape::List(List { member: &TAG_KEY_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(50) } });
 
@@ -2143,3 +9708,9 @@ pub static TAG_KEY_TYPE: Shape = Shape::String(Text { length: Length { min: Some
 pub static TAG_LIST_TYPE: Shape = Shape::List(List { member: &TAG, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(50) } });
 
 pub static TAG_VALUE_TYPE: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(256) }, allowed: &[] });
+
+pub static USER_DETAIL_LIST_TYPE: Shape = Shape::List(List { member: &USER_DETAIL, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static USER_LIST_TYPE: Shape = Shape::List(List { member: &USER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static USER_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(64) }, allowed: &[] });

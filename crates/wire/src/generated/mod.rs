@@ -18,5 +18,9 @@ pub mod iam;
 #[rustfmt::skip]
 pub mod acm;
 #[rustfmt::skip]
+pub mod kms;
+#[rustfmt::skip]
+pub mod cloudtrail;
+#[rustfmt::skip]
 #[macro_use]
 pub mod operations;

@@ -20,6 +20,8 @@ macro_rules! for_each_operation {
             (Ssm, ssm)
             (Iam, iam)
             (Acm, acm)
+            (Kms, kms)
+            (CloudTrail, cloudtrail)
             operations:
             (Ec2DescribeInstances, Ec2, ec2, describe_instances, DescribeInstancesRequest, DescribeInstancesResult, read)
             (Ec2DescribeInstanceStatus, Ec2, ec2, describe_instance_status, DescribeInstanceStatusRequest, DescribeInstanceStatusResult, read)
@@ -303,6 +305,10 @@ macro_rules! for_each_operation {
             (CloudWatchTagResource, CloudWatch, cloudwatch, tag_resource, TagResourceInput, TagResourceOutput, write)
             (CloudWatchUntagResource, CloudWatch, cloudwatch, untag_resource, UntagResourceInput, UntagResourceOutput, write)
             (StsGetCallerIdentity, Sts, sts, get_caller_identity, GetCallerIdentityRequest, GetCallerIdentityResponse, read)
+            (StsDecodeAuthorizationMessage, Sts, sts, decode_authorization_message, DecodeAuthorizationMessageRequest, DecodeAuthorizationMessageResponse, read)
+            (StsGetAccessKeyInfo, Sts, sts, get_access_key_info, GetAccessKeyInfoRequest, GetAccessKeyInfoResponse, read)
+            (StsAssumeRole, Sts, sts, assume_role, AssumeRoleRequest, AssumeRoleResponse, write)
+            (StsGetSessionToken, Sts, sts, get_session_token, GetSessionTokenRequest, GetSessionTokenResponse, write)
             (SsmGetCommandInvocation, Ssm, ssm, get_command_invocation, GetCommandInvocationRequest, GetCommandInvocationResult, read)
             (SsmListCommandInvocations, Ssm, ssm, list_command_invocations, ListCommandInvocationsRequest, ListCommandInvocationsResult, read)
             (SsmListCommands, Ssm, ssm, list_commands, ListCommandsRequest, ListCommandsResult, read)
@@ -311,6 +317,32 @@ macro_rules! for_each_operation {
             (SsmGetParameters, Ssm, ssm, get_parameters, GetParametersRequest, GetParametersResult, read)
             (SsmGetParametersByPath, Ssm, ssm, get_parameters_by_path, GetParametersByPathRequest, GetParametersByPathResult, read)
             (SsmSendCommand, Ssm, ssm, send_command, SendCommandRequest, SendCommandResult, write)
+            (SsmListDocuments, Ssm, ssm, list_documents, ListDocumentsRequest, ListDocumentsResult, read)
+            (SsmDescribeDocument, Ssm, ssm, describe_document, DescribeDocumentRequest, DescribeDocumentResult, read)
+            (SsmGetDocument, Ssm, ssm, get_document, GetDocumentRequest, GetDocumentResult, read)
+            (SsmDescribeDocumentPermission, Ssm, ssm, describe_document_permission, DescribeDocumentPermissionRequest, DescribeDocumentPermissionResponse, read)
+            (SsmListDocumentVersions, Ssm, ssm, list_document_versions, ListDocumentVersionsRequest, ListDocumentVersionsResult, read)
+            (SsmGetParameterHistory, Ssm, ssm, get_parameter_history, GetParameterHistoryRequest, GetParameterHistoryResult, read)
+            (SsmDescribeParameters, Ssm, ssm, describe_parameters, DescribeParametersRequest, DescribeParametersResult, read)
+            (SsmListTagsForResource, Ssm, ssm, list_tags_for_resource, ListTagsForResourceRequest, ListTagsForResourceResult, read)
+            (SsmDescribeSessions, Ssm, ssm, describe_sessions, DescribeSessionsRequest, DescribeSessionsResponse, read)
+            (SsmGetConnectionStatus, Ssm, ssm, get_connection_status, GetConnectionStatusRequest, GetConnectionStatusResponse, read)
+            (SsmCancelCommand, Ssm, ssm, cancel_command, CancelCommandRequest, CancelCommandResult, write)
+            (SsmPutParameter, Ssm, ssm, put_parameter, PutParameterRequest, PutParameterResult, write)
+            (SsmDeleteParameter, Ssm, ssm, delete_parameter, DeleteParameterRequest, DeleteParameterResult, write)
+            (SsmDeleteParameters, Ssm, ssm, delete_parameters, DeleteParametersRequest, DeleteParametersResult, write)
+            (SsmLabelParameterVersion, Ssm, ssm, label_parameter_version, LabelParameterVersionRequest, LabelParameterVersionResult, write)
+            (SsmUnlabelParameterVersion, Ssm, ssm, unlabel_parameter_version, UnlabelParameterVersionRequest, UnlabelParameterVersionResult, write)
+            (SsmAddTagsToResource, Ssm, ssm, add_tags_to_resource, AddTagsToResourceRequest, AddTagsToResourceResult, write)
+            (SsmRemoveTagsFromResource, Ssm, ssm, remove_tags_from_resource, RemoveTagsFromResourceRequest, RemoveTagsFromResourceResult, write)
+            (SsmCreateDocument, Ssm, ssm, create_document, CreateDocumentRequest, CreateDocumentResult, write)
+            (SsmUpdateDocument, Ssm, ssm, update_document, UpdateDocumentRequest, UpdateDocumentResult, write)
+            (SsmUpdateDocumentDefaultVersion, Ssm, ssm, update_document_default_version, UpdateDocumentDefaultVersionRequest, UpdateDocumentDefaultVersionResult, write)
+            (SsmDeleteDocument, Ssm, ssm, delete_document, DeleteDocumentRequest, DeleteDocumentResult, write)
+            (SsmModifyDocumentPermission, Ssm, ssm, modify_document_permission, ModifyDocumentPermissionRequest, ModifyDocumentPermissionResponse, write)
+            (SsmStartSession, Ssm, ssm, start_session, StartSessionRequest, StartSessionResponse, write)
+            (SsmResumeSession, Ssm, ssm, resume_session, ResumeSessionRequest, ResumeSessionResponse, write)
+            (SsmTerminateSession, Ssm, ssm, terminate_session, TerminateSessionRequest, TerminateSessionResponse, write)
             (IamGetRole, Iam, iam, get_role, GetRoleRequest, GetRoleResponse, read)
             (IamListRoles, Iam, iam, list_roles, ListRolesRequest, ListRolesResponse, read)
             (IamGetInstanceProfile, Iam, iam, get_instance_profile, GetInstanceProfileRequest, GetInstanceProfileResponse, read)
@@ -335,6 +367,86 @@ macro_rules! for_each_operation {
             (IamDeleteServerCertificate, Iam, iam, delete_server_certificate, DeleteServerCertificateRequest, DeleteServerCertificateOutput, write)
             (IamTagServerCertificate, Iam, iam, tag_server_certificate, TagServerCertificateRequest, TagServerCertificateOutput, write)
             (IamUntagServerCertificate, Iam, iam, untag_server_certificate, UntagServerCertificateRequest, UntagServerCertificateOutput, write)
+            (IamGetUser, Iam, iam, get_user, GetUserRequest, GetUserResponse, read)
+            (IamListUsers, Iam, iam, list_users, ListUsersRequest, ListUsersResponse, read)
+            (IamListUserTags, Iam, iam, list_user_tags, ListUserTagsRequest, ListUserTagsResponse, read)
+            (IamGetGroup, Iam, iam, get_group, GetGroupRequest, GetGroupResponse, read)
+            (IamListGroups, Iam, iam, list_groups, ListGroupsRequest, ListGroupsResponse, read)
+            (IamListGroupsForUser, Iam, iam, list_groups_for_user, ListGroupsForUserRequest, ListGroupsForUserResponse, read)
+            (IamGetUserPolicy, Iam, iam, get_user_policy, GetUserPolicyRequest, GetUserPolicyResponse, read)
+            (IamListUserPolicies, Iam, iam, list_user_policies, ListUserPoliciesRequest, ListUserPoliciesResponse, read)
+            (IamListAttachedUserPolicies, Iam, iam, list_attached_user_policies, ListAttachedUserPoliciesRequest, ListAttachedUserPoliciesResponse, read)
+            (IamGetGroupPolicy, Iam, iam, get_group_policy, GetGroupPolicyRequest, GetGroupPolicyResponse, read)
+            (IamListGroupPolicies, Iam, iam, list_group_policies, ListGroupPoliciesRequest, ListGroupPoliciesResponse, read)
+            (IamListAttachedGroupPolicies, Iam, iam, list_attached_group_policies, ListAttachedGroupPoliciesRequest, ListAttachedGroupPoliciesResponse, read)
+            (IamGetRolePolicy, Iam, iam, get_role_policy, GetRolePolicyRequest, GetRolePolicyResponse, read)
+            (IamListRolePolicies, Iam, iam, list_role_policies, ListRolePoliciesRequest, ListRolePoliciesResponse, read)
+            (IamListAttachedRolePolicies, Iam, iam, list_attached_role_policies, ListAttachedRolePoliciesRequest, ListAttachedRolePoliciesResponse, read)
+            (IamGetPolicy, Iam, iam, get_policy, GetPolicyRequest, GetPolicyResponse, read)
+            (IamListPolicies, Iam, iam, list_policies, ListPoliciesRequest, ListPoliciesResponse, read)
+            (IamGetPolicyVersion, Iam, iam, get_policy_version, GetPolicyVersionRequest, GetPolicyVersionResponse, read)
+            (IamListPolicyVersions, Iam, iam, list_policy_versions, ListPolicyVersionsRequest, ListPolicyVersionsResponse, read)
+            (IamListEntitiesForPolicy, Iam, iam, list_entities_for_policy, ListEntitiesForPolicyRequest, ListEntitiesForPolicyResponse, read)
+            (IamListPolicyTags, Iam, iam, list_policy_tags, ListPolicyTagsRequest, ListPolicyTagsResponse, read)
+            (IamListRoleTags, Iam, iam, list_role_tags, ListRoleTagsRequest, ListRoleTagsResponse, read)
+            (IamListInstanceProfileTags, Iam, iam, list_instance_profile_tags, ListInstanceProfileTagsRequest, ListInstanceProfileTagsResponse, read)
+            (IamListAccessKeys, Iam, iam, list_access_keys, ListAccessKeysRequest, ListAccessKeysResponse, read)
+            (IamGetAccessKeyLastUsed, Iam, iam, get_access_key_last_used, GetAccessKeyLastUsedRequest, GetAccessKeyLastUsedResponse, read)
+            (IamListAccountAliases, Iam, iam, list_account_aliases, ListAccountAliasesRequest, ListAccountAliasesResponse, read)
+            (IamGetAccountSummary, Iam, iam, get_account_summary, GetAccountSummaryRequest, GetAccountSummaryResponse, read)
+            (IamGetAccountAuthorizationDetails, Iam, iam, get_account_authorization_details, GetAccountAuthorizationDetailsRequest, GetAccountAuthorizationDetailsResponse, read)
+            (IamSimulatePrincipalPolicy, Iam, iam, simulate_principal_policy, SimulatePrincipalPolicyRequest, SimulatePolicyResponse, read)
+            (IamSimulateCustomPolicy, Iam, iam, simulate_custom_policy, SimulateCustomPolicyRequest, SimulatePolicyResponse, read)
+            (IamGetContextKeysForCustomPolicy, Iam, iam, get_context_keys_for_custom_policy, GetContextKeysForCustomPolicyRequest, GetContextKeysForPolicyResponse, read)
+            (IamGetContextKeysForPrincipalPolicy, Iam, iam, get_context_keys_for_principal_policy, GetContextKeysForPrincipalPolicyRequest, GetContextKeysForPolicyResponse, read)
+            (IamListMFADevices, Iam, iam, list_mfa_devices, ListMFADevicesRequest, ListMFADevicesResponse, read)
+            (IamListSSHPublicKeys, Iam, iam, list_ssh_public_keys, ListSSHPublicKeysRequest, ListSSHPublicKeysResponse, read)
+            (IamListServiceSpecificCredentials, Iam, iam, list_service_specific_credentials, ListServiceSpecificCredentialsRequest, ListServiceSpecificCredentialsResponse, read)
+            (IamListSigningCertificates, Iam, iam, list_signing_certificates, ListSigningCertificatesRequest, ListSigningCertificatesResponse, read)
+            (IamGetLoginProfile, Iam, iam, get_login_profile, GetLoginProfileRequest, GetLoginProfileResponse, read)
+            (IamGetServiceLinkedRoleDeletionStatus, Iam, iam, get_service_linked_role_deletion_status, GetServiceLinkedRoleDeletionStatusRequest, GetServiceLinkedRoleDeletionStatusResponse, read)
+            (IamCreateUser, Iam, iam, create_user, CreateUserRequest, CreateUserResponse, write)
+            (IamUpdateUser, Iam, iam, update_user, UpdateUserRequest, UpdateUserOutput, write)
+            (IamDeleteUser, Iam, iam, delete_user, DeleteUserRequest, DeleteUserOutput, write)
+            (IamTagUser, Iam, iam, tag_user, TagUserRequest, TagUserOutput, write)
+            (IamUntagUser, Iam, iam, untag_user, UntagUserRequest, UntagUserOutput, write)
+            (IamCreateGroup, Iam, iam, create_group, CreateGroupRequest, CreateGroupResponse, write)
+            (IamUpdateGroup, Iam, iam, update_group, UpdateGroupRequest, UpdateGroupOutput, write)
+            (IamDeleteGroup, Iam, iam, delete_group, DeleteGroupRequest, DeleteGroupOutput, write)
+            (IamAddUserToGroup, Iam, iam, add_user_to_group, AddUserToGroupRequest, AddUserToGroupOutput, write)
+            (IamRemoveUserFromGroup, Iam, iam, remove_user_from_group, RemoveUserFromGroupRequest, RemoveUserFromGroupOutput, write)
+            (IamPutUserPolicy, Iam, iam, put_user_policy, PutUserPolicyRequest, PutUserPolicyOutput, write)
+            (IamDeleteUserPolicy, Iam, iam, delete_user_policy, DeleteUserPolicyRequest, DeleteUserPolicyOutput, write)
+            (IamAttachUserPolicy, Iam, iam, attach_user_policy, AttachUserPolicyRequest, AttachUserPolicyOutput, write)
+            (IamDetachUserPolicy, Iam, iam, detach_user_policy, DetachUserPolicyRequest, DetachUserPolicyOutput, write)
+            (IamPutGroupPolicy, Iam, iam, put_group_policy, PutGroupPolicyRequest, PutGroupPolicyOutput, write)
+            (IamDeleteGroupPolicy, Iam, iam, delete_group_policy, DeleteGroupPolicyRequest, DeleteGroupPolicyOutput, write)
+            (IamAttachGroupPolicy, Iam, iam, attach_group_policy, AttachGroupPolicyRequest, AttachGroupPolicyOutput, write)
+            (IamDetachGroupPolicy, Iam, iam, detach_group_policy, DetachGroupPolicyRequest, DetachGroupPolicyOutput, write)
+            (IamPutRolePolicy, Iam, iam, put_role_policy, PutRolePolicyRequest, PutRolePolicyOutput, write)
+            (IamDeleteRolePolicy, Iam, iam, delete_role_policy, DeleteRolePolicyRequest, DeleteRolePolicyOutput, write)
+            (IamAttachRolePolicy, Iam, iam, attach_role_policy, AttachRolePolicyRequest, AttachRolePolicyOutput, write)
+            (IamDetachRolePolicy, Iam, iam, detach_role_policy, DetachRolePolicyRequest, DetachRolePolicyOutput, write)
+            (IamCreatePolicy, Iam, iam, create_policy, CreatePolicyRequest, CreatePolicyResponse, write)
+            (IamDeletePolicy, Iam, iam, delete_policy, DeletePolicyRequest, DeletePolicyOutput, write)
+            (IamCreatePolicyVersion, Iam, iam, create_policy_version, CreatePolicyVersionRequest, CreatePolicyVersionResponse, write)
+            (IamDeletePolicyVersion, Iam, iam, delete_policy_version, DeletePolicyVersionRequest, DeletePolicyVersionOutput, write)
+            (IamSetDefaultPolicyVersion, Iam, iam, set_default_policy_version, SetDefaultPolicyVersionRequest, SetDefaultPolicyVersionOutput, write)
+            (IamTagPolicy, Iam, iam, tag_policy, TagPolicyRequest, TagPolicyOutput, write)
+            (IamUntagPolicy, Iam, iam, untag_policy, UntagPolicyRequest, UntagPolicyOutput, write)
+            (IamPutUserPermissionsBoundary, Iam, iam, put_user_permissions_boundary, PutUserPermissionsBoundaryRequest, PutUserPermissionsBoundaryOutput, write)
+            (IamDeleteUserPermissionsBoundary, Iam, iam, delete_user_permissions_boundary, DeleteUserPermissionsBoundaryRequest, DeleteUserPermissionsBoundaryOutput, write)
+            (IamPutRolePermissionsBoundary, Iam, iam, put_role_permissions_boundary, PutRolePermissionsBoundaryRequest, PutRolePermissionsBoundaryOutput, write)
+            (IamDeleteRolePermissionsBoundary, Iam, iam, delete_role_permissions_boundary, DeleteRolePermissionsBoundaryRequest, DeleteRolePermissionsBoundaryOutput, write)
+            (IamCreateAccessKey, Iam, iam, create_access_key, CreateAccessKeyRequest, CreateAccessKeyResponse, write)
+            (IamUpdateAccessKey, Iam, iam, update_access_key, UpdateAccessKeyRequest, UpdateAccessKeyOutput, write)
+            (IamDeleteAccessKey, Iam, iam, delete_access_key, DeleteAccessKeyRequest, DeleteAccessKeyOutput, write)
+            (IamUpdateRole, Iam, iam, update_role, UpdateRoleRequest, UpdateRoleResponse, write)
+            (IamUpdateRoleDescription, Iam, iam, update_role_description, UpdateRoleDescriptionRequest, UpdateRoleDescriptionResponse, write)
+            (IamCreateServiceLinkedRole, Iam, iam, create_service_linked_role, CreateServiceLinkedRoleRequest, CreateServiceLinkedRoleResponse, write)
+            (IamDeleteServiceLinkedRole, Iam, iam, delete_service_linked_role, DeleteServiceLinkedRoleRequest, DeleteServiceLinkedRoleResponse, write)
+            (IamCreateAccountAlias, Iam, iam, create_account_alias, CreateAccountAliasRequest, CreateAccountAliasOutput, write)
+            (IamDeleteAccountAlias, Iam, iam, delete_account_alias, DeleteAccountAliasRequest, DeleteAccountAliasOutput, write)
             (AcmDescribeCertificate, Acm, acm, describe_certificate, DescribeCertificateRequest, DescribeCertificateResponse, read)
             (AcmGetCertificate, Acm, acm, get_certificate, GetCertificateRequest, GetCertificateResponse, read)
             (AcmListCertificates, Acm, acm, list_certificates, ListCertificatesRequest, ListCertificatesResponse, read)
@@ -350,6 +462,35 @@ macro_rules! for_each_operation {
             (AcmPutAccountConfiguration, Acm, acm, put_account_configuration, PutAccountConfigurationRequest, PutAccountConfigurationOutput, write)
             (AcmExportCertificate, Acm, acm, export_certificate, ExportCertificateRequest, ExportCertificateResponse, write)
             (AcmResendValidationEmail, Acm, acm, resend_validation_email, ResendValidationEmailRequest, ResendValidationEmailOutput, write)
+            (KmsDescribeKey, Kms, kms, describe_key, DescribeKeyRequest, DescribeKeyResponse, read)
+            (KmsListKeys, Kms, kms, list_keys, ListKeysRequest, ListKeysResponse, read)
+            (KmsListAliases, Kms, kms, list_aliases, ListAliasesRequest, ListAliasesResponse, read)
+            (KmsGetKeyPolicy, Kms, kms, get_key_policy, GetKeyPolicyRequest, GetKeyPolicyResponse, read)
+            (KmsListKeyPolicies, Kms, kms, list_key_policies, ListKeyPoliciesRequest, ListKeyPoliciesResponse, read)
+            (KmsGetKeyRotationStatus, Kms, kms, get_key_rotation_status, GetKeyRotationStatusRequest, GetKeyRotationStatusResponse, read)
+            (KmsListResourceTags, Kms, kms, list_resource_tags, ListResourceTagsRequest, ListResourceTagsResponse, read)
+            (KmsListGrants, Kms, kms, list_grants, ListGrantsRequest, ListGrantsResponse, read)
+            (KmsDecrypt, Kms, kms, decrypt, DecryptRequest, DecryptResponse, read)
+            (KmsEncrypt, Kms, kms, encrypt, EncryptRequest, EncryptResponse, write)
+            (KmsReEncrypt, Kms, kms, re_encrypt, ReEncryptRequest, ReEncryptResponse, write)
+            (KmsGenerateDataKey, Kms, kms, generate_data_key, GenerateDataKeyRequest, GenerateDataKeyResponse, write)
+            (KmsGenerateDataKeyWithoutPlaintext, Kms, kms, generate_data_key_without_plaintext, GenerateDataKeyWithoutPlaintextRequest, GenerateDataKeyWithoutPlaintextResponse, write)
+            (KmsGenerateRandom, Kms, kms, generate_random, GenerateRandomRequest, GenerateRandomResponse, write)
+            (KmsCreateKey, Kms, kms, create_key, CreateKeyRequest, CreateKeyResponse, write)
+            (KmsEnableKey, Kms, kms, enable_key, EnableKeyRequest, EnableKeyOutput, write)
+            (KmsDisableKey, Kms, kms, disable_key, DisableKeyRequest, DisableKeyOutput, write)
+            (KmsEnableKeyRotation, Kms, kms, enable_key_rotation, EnableKeyRotationRequest, EnableKeyRotationOutput, write)
+            (KmsDisableKeyRotation, Kms, kms, disable_key_rotation, DisableKeyRotationRequest, DisableKeyRotationOutput, write)
+            (KmsPutKeyPolicy, Kms, kms, put_key_policy, PutKeyPolicyRequest, PutKeyPolicyOutput, write)
+            (KmsUpdateKeyDescription, Kms, kms, update_key_description, UpdateKeyDescriptionRequest, UpdateKeyDescriptionOutput, write)
+            (KmsScheduleKeyDeletion, Kms, kms, schedule_key_deletion, ScheduleKeyDeletionRequest, ScheduleKeyDeletionResponse, write)
+            (KmsCancelKeyDeletion, Kms, kms, cancel_key_deletion, CancelKeyDeletionRequest, CancelKeyDeletionResponse, write)
+            (KmsCreateAlias, Kms, kms, create_alias, CreateAliasRequest, CreateAliasOutput, write)
+            (KmsUpdateAlias, Kms, kms, update_alias, UpdateAliasRequest, UpdateAliasOutput, write)
+            (KmsDeleteAlias, Kms, kms, delete_alias, DeleteAliasRequest, DeleteAliasOutput, write)
+            (KmsTagResource, Kms, kms, tag_resource, TagResourceRequest, TagResourceOutput, write)
+            (KmsUntagResource, Kms, kms, untag_resource, UntagResourceRequest, UntagResourceOutput, write)
+            (CloudTrailLookupEvents, CloudTrail, cloudtrail, lookup_events, LookupEventsRequest, LookupEventsResponse, read)
         }
     };
 }
@@ -552,6 +693,10 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::CloudWatchListTagsForResource(Box::new(output)))),
             $crate::Input::StsGetCallerIdentity(input) => Some($handlers::sts::get_caller_identity($view, input)
                 .map(|output| $crate::Output::StsGetCallerIdentity(Box::new(output)))),
+            $crate::Input::StsDecodeAuthorizationMessage(input) => Some($handlers::sts::decode_authorization_message($view, input)
+                .map(|output| $crate::Output::StsDecodeAuthorizationMessage(Box::new(output)))),
+            $crate::Input::StsGetAccessKeyInfo(input) => Some($handlers::sts::get_access_key_info($view, input)
+                .map(|output| $crate::Output::StsGetAccessKeyInfo(Box::new(output)))),
             $crate::Input::SsmGetCommandInvocation(input) => Some($handlers::ssm::get_command_invocation($view, input)
                 .map(|output| $crate::Output::SsmGetCommandInvocation(Box::new(output)))),
             $crate::Input::SsmListCommandInvocations(input) => Some($handlers::ssm::list_command_invocations($view, input)
@@ -566,6 +711,26 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::SsmGetParameters(Box::new(output)))),
             $crate::Input::SsmGetParametersByPath(input) => Some($handlers::ssm::get_parameters_by_path($view, input)
                 .map(|output| $crate::Output::SsmGetParametersByPath(Box::new(output)))),
+            $crate::Input::SsmListDocuments(input) => Some($handlers::ssm::list_documents($view, input)
+                .map(|output| $crate::Output::SsmListDocuments(Box::new(output)))),
+            $crate::Input::SsmDescribeDocument(input) => Some($handlers::ssm::describe_document($view, input)
+                .map(|output| $crate::Output::SsmDescribeDocument(Box::new(output)))),
+            $crate::Input::SsmGetDocument(input) => Some($handlers::ssm::get_document($view, input)
+                .map(|output| $crate::Output::SsmGetDocument(Box::new(output)))),
+            $crate::Input::SsmDescribeDocumentPermission(input) => Some($handlers::ssm::describe_document_permission($view, input)
+                .map(|output| $crate::Output::SsmDescribeDocumentPermission(Box::new(output)))),
+            $crate::Input::SsmListDocumentVersions(input) => Some($handlers::ssm::list_document_versions($view, input)
+                .map(|output| $crate::Output::SsmListDocumentVersions(Box::new(output)))),
+            $crate::Input::SsmGetParameterHistory(input) => Some($handlers::ssm::get_parameter_history($view, input)
+                .map(|output| $crate::Output::SsmGetParameterHistory(Box::new(output)))),
+            $crate::Input::SsmDescribeParameters(input) => Some($handlers::ssm::describe_parameters($view, input)
+                .map(|output| $crate::Output::SsmDescribeParameters(Box::new(output)))),
+            $crate::Input::SsmListTagsForResource(input) => Some($handlers::ssm::list_tags_for_resource($view, input)
+                .map(|output| $crate::Output::SsmListTagsForResource(Box::new(output)))),
+            $crate::Input::SsmDescribeSessions(input) => Some($handlers::ssm::describe_sessions($view, input)
+                .map(|output| $crate::Output::SsmDescribeSessions(Box::new(output)))),
+            $crate::Input::SsmGetConnectionStatus(input) => Some($handlers::ssm::get_connection_status($view, input)
+                .map(|output| $crate::Output::SsmGetConnectionStatus(Box::new(output)))),
             $crate::Input::IamGetRole(input) => Some($handlers::iam::get_role($view, input)
                 .map(|output| $crate::Output::IamGetRole(Box::new(output)))),
             $crate::Input::IamListRoles(input) => Some($handlers::iam::list_roles($view, input)
@@ -582,6 +747,82 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::IamListServerCertificates(Box::new(output)))),
             $crate::Input::IamListServerCertificateTags(input) => Some($handlers::iam::list_server_certificate_tags($view, input)
                 .map(|output| $crate::Output::IamListServerCertificateTags(Box::new(output)))),
+            $crate::Input::IamGetUser(input) => Some($handlers::iam::get_user($view, input)
+                .map(|output| $crate::Output::IamGetUser(Box::new(output)))),
+            $crate::Input::IamListUsers(input) => Some($handlers::iam::list_users($view, input)
+                .map(|output| $crate::Output::IamListUsers(Box::new(output)))),
+            $crate::Input::IamListUserTags(input) => Some($handlers::iam::list_user_tags($view, input)
+                .map(|output| $crate::Output::IamListUserTags(Box::new(output)))),
+            $crate::Input::IamGetGroup(input) => Some($handlers::iam::get_group($view, input)
+                .map(|output| $crate::Output::IamGetGroup(Box::new(output)))),
+            $crate::Input::IamListGroups(input) => Some($handlers::iam::list_groups($view, input)
+                .map(|output| $crate::Output::IamListGroups(Box::new(output)))),
+            $crate::Input::IamListGroupsForUser(input) => Some($handlers::iam::list_groups_for_user($view, input)
+                .map(|output| $crate::Output::IamListGroupsForUser(Box::new(output)))),
+            $crate::Input::IamGetUserPolicy(input) => Some($handlers::iam::get_user_policy($view, input)
+                .map(|output| $crate::Output::IamGetUserPolicy(Box::new(output)))),
+            $crate::Input::IamListUserPolicies(input) => Some($handlers::iam::list_user_policies($view, input)
+                .map(|output| $crate::Output::IamListUserPolicies(Box::new(output)))),
+            $crate::Input::IamListAttachedUserPolicies(input) => Some($handlers::iam::list_attached_user_policies($view, input)
+                .map(|output| $crate::Output::IamListAttachedUserPolicies(Box::new(output)))),
+            $crate::Input::IamGetGroupPolicy(input) => Some($handlers::iam::get_group_policy($view, input)
+                .map(|output| $crate::Output::IamGetGroupPolicy(Box::new(output)))),
+            $crate::Input::IamListGroupPolicies(input) => Some($handlers::iam::list_group_policies($view, input)
+                .map(|output| $crate::Output::IamListGroupPolicies(Box::new(output)))),
+            $crate::Input::IamListAttachedGroupPolicies(input) => Some($handlers::iam::list_attached_group_policies($view, input)
+                .map(|output| $crate::Output::IamListAttachedGroupPolicies(Box::new(output)))),
+            $crate::Input::IamGetRolePolicy(input) => Some($handlers::iam::get_role_policy($view, input)
+                .map(|output| $crate::Output::IamGetRolePolicy(Box::new(output)))),
+            $crate::Input::IamListRolePolicies(input) => Some($handlers::iam::list_role_policies($view, input)
+                .map(|output| $crate::Output::IamListRolePolicies(Box::new(output)))),
+            $crate::Input::IamListAttachedRolePolicies(input) => Some($handlers::iam::list_attached_role_policies($view, input)
+                .map(|output| $crate::Output::IamListAttachedRolePolicies(Box::new(output)))),
+            $crate::Input::IamGetPolicy(input) => Some($handlers::iam::get_policy($view, input)
+                .map(|output| $crate::Output::IamGetPolicy(Box::new(output)))),
+            $crate::Input::IamListPolicies(input) => Some($handlers::iam::list_policies($view, input)
+                .map(|output| $crate::Output::IamListPolicies(Box::new(output)))),
+            $crate::Input::IamGetPolicyVersion(input) => Some($handlers::iam::get_policy_version($view, input)
+                .map(|output| $crate::Output::IamGetPolicyVersion(Box::new(output)))),
+            $crate::Input::IamListPolicyVersions(input) => Some($handlers::iam::list_policy_versions($view, input)
+                .map(|output| $crate::Output::IamListPolicyVersions(Box::new(output)))),
+            $crate::Input::IamListEntitiesForPolicy(input) => Some($handlers::iam::list_entities_for_policy($view, input)
+                .map(|output| $crate::Output::IamListEntitiesForPolicy(Box::new(output)))),
+            $crate::Input::IamListPolicyTags(input) => Some($handlers::iam::list_policy_tags($view, input)
+                .map(|output| $crate::Output::IamListPolicyTags(Box::new(output)))),
+            $crate::Input::IamListRoleTags(input) => Some($handlers::iam::list_role_tags($view, input)
+                .map(|output| $crate::Output::IamListRoleTags(Box::new(output)))),
+            $crate::Input::IamListInstanceProfileTags(input) => Some($handlers::iam::list_instance_profile_tags($view, input)
+                .map(|output| $crate::Output::IamListInstanceProfileTags(Box::new(output)))),
+            $crate::Input::IamListAccessKeys(input) => Some($handlers::iam::list_access_keys($view, input)
+                .map(|output| $crate::Output::IamListAccessKeys(Box::new(output)))),
+            $crate::Input::IamGetAccessKeyLastUsed(input) => Some($handlers::iam::get_access_key_last_used($view, input)
+                .map(|output| $crate::Output::IamGetAccessKeyLastUsed(Box::new(output)))),
+            $crate::Input::IamListAccountAliases(input) => Some($handlers::iam::list_account_aliases($view, input)
+                .map(|output| $crate::Output::IamListAccountAliases(Box::new(output)))),
+            $crate::Input::IamGetAccountSummary(input) => Some($handlers::iam::get_account_summary($view, input)
+                .map(|output| $crate::Output::IamGetAccountSummary(Box::new(output)))),
+            $crate::Input::IamGetAccountAuthorizationDetails(input) => Some($handlers::iam::get_account_authorization_details($view, input)
+                .map(|output| $crate::Output::IamGetAccountAuthorizationDetails(Box::new(output)))),
+            $crate::Input::IamSimulatePrincipalPolicy(input) => Some($handlers::iam::simulate_principal_policy($view, input)
+                .map(|output| $crate::Output::IamSimulatePrincipalPolicy(Box::new(output)))),
+            $crate::Input::IamSimulateCustomPolicy(input) => Some($handlers::iam::simulate_custom_policy($view, input)
+                .map(|output| $crate::Output::IamSimulateCustomPolicy(Box::new(output)))),
+            $crate::Input::IamGetContextKeysForCustomPolicy(input) => Some($handlers::iam::get_context_keys_for_custom_policy($view, input)
+                .map(|output| $crate::Output::IamGetContextKeysForCustomPolicy(Box::new(output)))),
+            $crate::Input::IamGetContextKeysForPrincipalPolicy(input) => Some($handlers::iam::get_context_keys_for_principal_policy($view, input)
+                .map(|output| $crate::Output::IamGetContextKeysForPrincipalPolicy(Box::new(output)))),
+            $crate::Input::IamListMFADevices(input) => Some($handlers::iam::list_mfa_devices($view, input)
+                .map(|output| $crate::Output::IamListMFADevices(Box::new(output)))),
+            $crate::Input::IamListSSHPublicKeys(input) => Some($handlers::iam::list_ssh_public_keys($view, input)
+                .map(|output| $crate::Output::IamListSSHPublicKeys(Box::new(output)))),
+            $crate::Input::IamListServiceSpecificCredentials(input) => Some($handlers::iam::list_service_specific_credentials($view, input)
+                .map(|output| $crate::Output::IamListServiceSpecificCredentials(Box::new(output)))),
+            $crate::Input::IamListSigningCertificates(input) => Some($handlers::iam::list_signing_certificates($view, input)
+                .map(|output| $crate::Output::IamListSigningCertificates(Box::new(output)))),
+            $crate::Input::IamGetLoginProfile(input) => Some($handlers::iam::get_login_profile($view, input)
+                .map(|output| $crate::Output::IamGetLoginProfile(Box::new(output)))),
+            $crate::Input::IamGetServiceLinkedRoleDeletionStatus(input) => Some($handlers::iam::get_service_linked_role_deletion_status($view, input)
+                .map(|output| $crate::Output::IamGetServiceLinkedRoleDeletionStatus(Box::new(output)))),
             $crate::Input::AcmDescribeCertificate(input) => Some($handlers::acm::describe_certificate($view, input)
                 .map(|output| $crate::Output::AcmDescribeCertificate(Box::new(output)))),
             $crate::Input::AcmGetCertificate(input) => Some($handlers::acm::get_certificate($view, input)
@@ -592,6 +833,26 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::AcmListTagsForCertificate(Box::new(output)))),
             $crate::Input::AcmGetAccountConfiguration(input) => Some($handlers::acm::get_account_configuration($view, input)
                 .map(|output| $crate::Output::AcmGetAccountConfiguration(Box::new(output)))),
+            $crate::Input::KmsDescribeKey(input) => Some($handlers::kms::describe_key($view, input)
+                .map(|output| $crate::Output::KmsDescribeKey(Box::new(output)))),
+            $crate::Input::KmsListKeys(input) => Some($handlers::kms::list_keys($view, input)
+                .map(|output| $crate::Output::KmsListKeys(Box::new(output)))),
+            $crate::Input::KmsListAliases(input) => Some($handlers::kms::list_aliases($view, input)
+                .map(|output| $crate::Output::KmsListAliases(Box::new(output)))),
+            $crate::Input::KmsGetKeyPolicy(input) => Some($handlers::kms::get_key_policy($view, input)
+                .map(|output| $crate::Output::KmsGetKeyPolicy(Box::new(output)))),
+            $crate::Input::KmsListKeyPolicies(input) => Some($handlers::kms::list_key_policies($view, input)
+                .map(|output| $crate::Output::KmsListKeyPolicies(Box::new(output)))),
+            $crate::Input::KmsGetKeyRotationStatus(input) => Some($handlers::kms::get_key_rotation_status($view, input)
+                .map(|output| $crate::Output::KmsGetKeyRotationStatus(Box::new(output)))),
+            $crate::Input::KmsListResourceTags(input) => Some($handlers::kms::list_resource_tags($view, input)
+                .map(|output| $crate::Output::KmsListResourceTags(Box::new(output)))),
+            $crate::Input::KmsListGrants(input) => Some($handlers::kms::list_grants($view, input)
+                .map(|output| $crate::Output::KmsListGrants(Box::new(output)))),
+            $crate::Input::KmsDecrypt(input) => Some($handlers::kms::decrypt($view, input)
+                .map(|output| $crate::Output::KmsDecrypt(Box::new(output)))),
+            $crate::Input::CloudTrailLookupEvents(input) => Some($handlers::cloudtrail::lookup_events($view, input)
+                .map(|output| $crate::Output::CloudTrailLookupEvents(Box::new(output)))),
             _ => None,
         }
     };
@@ -979,8 +1240,44 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::CloudWatchTagResource(Box::new(output)))),
             $crate::Input::CloudWatchUntagResource(input) => Some($handlers::cloudwatch::untag_resource($tx, input)
                 .map(|output| $crate::Output::CloudWatchUntagResource(Box::new(output)))),
+            $crate::Input::StsAssumeRole(input) => Some($handlers::sts::assume_role($tx, input)
+                .map(|output| $crate::Output::StsAssumeRole(Box::new(output)))),
+            $crate::Input::StsGetSessionToken(input) => Some($handlers::sts::get_session_token($tx, input)
+                .map(|output| $crate::Output::StsGetSessionToken(Box::new(output)))),
             $crate::Input::SsmSendCommand(input) => Some($handlers::ssm::send_command($tx, input)
                 .map(|output| $crate::Output::SsmSendCommand(Box::new(output)))),
+            $crate::Input::SsmCancelCommand(input) => Some($handlers::ssm::cancel_command($tx, input)
+                .map(|output| $crate::Output::SsmCancelCommand(Box::new(output)))),
+            $crate::Input::SsmPutParameter(input) => Some($handlers::ssm::put_parameter($tx, input)
+                .map(|output| $crate::Output::SsmPutParameter(Box::new(output)))),
+            $crate::Input::SsmDeleteParameter(input) => Some($handlers::ssm::delete_parameter($tx, input)
+                .map(|output| $crate::Output::SsmDeleteParameter(Box::new(output)))),
+            $crate::Input::SsmDeleteParameters(input) => Some($handlers::ssm::delete_parameters($tx, input)
+                .map(|output| $crate::Output::SsmDeleteParameters(Box::new(output)))),
+            $crate::Input::SsmLabelParameterVersion(input) => Some($handlers::ssm::label_parameter_version($tx, input)
+                .map(|output| $crate::Output::SsmLabelParameterVersion(Box::new(output)))),
+            $crate::Input::SsmUnlabelParameterVersion(input) => Some($handlers::ssm::unlabel_parameter_version($tx, input)
+                .map(|output| $crate::Output::SsmUnlabelParameterVersion(Box::new(output)))),
+            $crate::Input::SsmAddTagsToResource(input) => Some($handlers::ssm::add_tags_to_resource($tx, input)
+                .map(|output| $crate::Output::SsmAddTagsToResource(Box::new(output)))),
+            $crate::Input::SsmRemoveTagsFromResource(input) => Some($handlers::ssm::remove_tags_from_resource($tx, input)
+                .map(|output| $crate::Output::SsmRemoveTagsFromResource(Box::new(output)))),
+            $crate::Input::SsmCreateDocument(input) => Some($handlers::ssm::create_document($tx, input)
+                .map(|output| $crate::Output::SsmCreateDocument(Box::new(output)))),
+            $crate::Input::SsmUpdateDocument(input) => Some($handlers::ssm::update_document($tx, input)
+                .map(|output| $crate::Output::SsmUpdateDocument(Box::new(output)))),
+            $crate::Input::SsmUpdateDocumentDefaultVersion(input) => Some($handlers::ssm::update_document_default_version($tx, input)
+                .map(|output| $crate::Output::SsmUpdateDocumentDefaultVersion(Box::new(output)))),
+            $crate::Input::SsmDeleteDocument(input) => Some($handlers::ssm::delete_document($tx, input)
+                .map(|output| $crate::Output::SsmDeleteDocument(Box::new(output)))),
+            $crate::Input::SsmModifyDocumentPermission(input) => Some($handlers::ssm::modify_document_permission($tx, input)
+                .map(|output| $crate::Output::SsmModifyDocumentPermission(Box::new(output)))),
+            $crate::Input::SsmStartSession(input) => Some($handlers::ssm::start_session($tx, input)
+                .map(|output| $crate::Output::SsmStartSession(Box::new(output)))),
+            $crate::Input::SsmResumeSession(input) => Some($handlers::ssm::resume_session($tx, input)
+                .map(|output| $crate::Output::SsmResumeSession(Box::new(output)))),
+            $crate::Input::SsmTerminateSession(input) => Some($handlers::ssm::terminate_session($tx, input)
+                .map(|output| $crate::Output::SsmTerminateSession(Box::new(output)))),
             $crate::Input::IamCreateRole(input) => Some($handlers::iam::create_role($tx, input)
                 .map(|output| $crate::Output::IamCreateRole(Box::new(output)))),
             $crate::Input::IamDeleteRole(input) => Some($handlers::iam::delete_role($tx, input)
@@ -1013,6 +1310,90 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::IamTagServerCertificate(Box::new(output)))),
             $crate::Input::IamUntagServerCertificate(input) => Some($handlers::iam::untag_server_certificate($tx, input)
                 .map(|output| $crate::Output::IamUntagServerCertificate(Box::new(output)))),
+            $crate::Input::IamCreateUser(input) => Some($handlers::iam::create_user($tx, input)
+                .map(|output| $crate::Output::IamCreateUser(Box::new(output)))),
+            $crate::Input::IamUpdateUser(input) => Some($handlers::iam::update_user($tx, input)
+                .map(|output| $crate::Output::IamUpdateUser(Box::new(output)))),
+            $crate::Input::IamDeleteUser(input) => Some($handlers::iam::delete_user($tx, input)
+                .map(|output| $crate::Output::IamDeleteUser(Box::new(output)))),
+            $crate::Input::IamTagUser(input) => Some($handlers::iam::tag_user($tx, input)
+                .map(|output| $crate::Output::IamTagUser(Box::new(output)))),
+            $crate::Input::IamUntagUser(input) => Some($handlers::iam::untag_user($tx, input)
+                .map(|output| $crate::Output::IamUntagUser(Box::new(output)))),
+            $crate::Input::IamCreateGroup(input) => Some($handlers::iam::create_group($tx, input)
+                .map(|output| $crate::Output::IamCreateGroup(Box::new(output)))),
+            $crate::Input::IamUpdateGroup(input) => Some($handlers::iam::update_group($tx, input)
+                .map(|output| $crate::Output::IamUpdateGroup(Box::new(output)))),
+            $crate::Input::IamDeleteGroup(input) => Some($handlers::iam::delete_group($tx, input)
+                .map(|output| $crate::Output::IamDeleteGroup(Box::new(output)))),
+            $crate::Input::IamAddUserToGroup(input) => Some($handlers::iam::add_user_to_group($tx, input)
+                .map(|output| $crate::Output::IamAddUserToGroup(Box::new(output)))),
+            $crate::Input::IamRemoveUserFromGroup(input) => Some($handlers::iam::remove_user_from_group($tx, input)
+                .map(|output| $crate::Output::IamRemoveUserFromGroup(Box::new(output)))),
+            $crate::Input::IamPutUserPolicy(input) => Some($handlers::iam::put_user_policy($tx, input)
+                .map(|output| $crate::Output::IamPutUserPolicy(Box::new(output)))),
+            $crate::Input::IamDeleteUserPolicy(input) => Some($handlers::iam::delete_user_policy($tx, input)
+                .map(|output| $crate::Output::IamDeleteUserPolicy(Box::new(output)))),
+            $crate::Input::IamAttachUserPolicy(input) => Some($handlers::iam::attach_user_policy($tx, input)
+                .map(|output| $crate::Output::IamAttachUserPolicy(Box::new(output)))),
+            $crate::Input::IamDetachUserPolicy(input) => Some($handlers::iam::detach_user_policy($tx, input)
+                .map(|output| $crate::Output::IamDetachUserPolicy(Box::new(output)))),
+            $crate::Input::IamPutGroupPolicy(input) => Some($handlers::iam::put_group_policy($tx, input)
+                .map(|output| $crate::Output::IamPutGroupPolicy(Box::new(output)))),
+            $crate::Input::IamDeleteGroupPolicy(input) => Some($handlers::iam::delete_group_policy($tx, input)
+                .map(|output| $crate::Output::IamDeleteGroupPolicy(Box::new(output)))),
+            $crate::Input::IamAttachGroupPolicy(input) => Some($handlers::iam::attach_group_policy($tx, input)
+                .map(|output| $crate::Output::IamAttachGroupPolicy(Box::new(output)))),
+            $crate::Input::IamDetachGroupPolicy(input) => Some($handlers::iam::detach_group_policy($tx, input)
+                .map(|output| $crate::Output::IamDetachGroupPolicy(Box::new(output)))),
+            $crate::Input::IamPutRolePolicy(input) => Some($handlers::iam::put_role_policy($tx, input)
+                .map(|output| $crate::Output::IamPutRolePolicy(Box::new(output)))),
+            $crate::Input::IamDeleteRolePolicy(input) => Some($handlers::iam::delete_role_policy($tx, input)
+                .map(|output| $crate::Output::IamDeleteRolePolicy(Box::new(output)))),
+            $crate::Input::IamAttachRolePolicy(input) => Some($handlers::iam::attach_role_policy($tx, input)
+                .map(|output| $crate::Output::IamAttachRolePolicy(Box::new(output)))),
+            $crate::Input::IamDetachRolePolicy(input) => Some($handlers::iam::detach_role_policy($tx, input)
+                .map(|output| $crate::Output::IamDetachRolePolicy(Box::new(output)))),
+            $crate::Input::IamCreatePolicy(input) => Some($handlers::iam::create_policy($tx, input)
+                .map(|output| $crate::Output::IamCreatePolicy(Box::new(output)))),
+            $crate::Input::IamDeletePolicy(input) => Some($handlers::iam::delete_policy($tx, input)
+                .map(|output| $crate::Output::IamDeletePolicy(Box::new(output)))),
+            $crate::Input::IamCreatePolicyVersion(input) => Some($handlers::iam::create_policy_version($tx, input)
+                .map(|output| $crate::Output::IamCreatePolicyVersion(Box::new(output)))),
+            $crate::Input::IamDeletePolicyVersion(input) => Some($handlers::iam::delete_policy_version($tx, input)
+                .map(|output| $crate::Output::IamDeletePolicyVersion(Box::new(output)))),
+            $crate::Input::IamSetDefaultPolicyVersion(input) => Some($handlers::iam::set_default_policy_version($tx, input)
+                .map(|output| $crate::Output::IamSetDefaultPolicyVersion(Box::new(output)))),
+            $crate::Input::IamTagPolicy(input) => Some($handlers::iam::tag_policy($tx, input)
+                .map(|output| $crate::Output::IamTagPolicy(Box::new(output)))),
+            $crate::Input::IamUntagPolicy(input) => Some($handlers::iam::untag_policy($tx, input)
+                .map(|output| $crate::Output::IamUntagPolicy(Box::new(output)))),
+            $crate::Input::IamPutUserPermissionsBoundary(input) => Some($handlers::iam::put_user_permissions_boundary($tx, input)
+                .map(|output| $crate::Output::IamPutUserPermissionsBoundary(Box::new(output)))),
+            $crate::Input::IamDeleteUserPermissionsBoundary(input) => Some($handlers::iam::delete_user_permissions_boundary($tx, input)
+                .map(|output| $crate::Output::IamDeleteUserPermissionsBoundary(Box::new(output)))),
+            $crate::Input::IamPutRolePermissionsBoundary(input) => Some($handlers::iam::put_role_permissions_boundary($tx, input)
+                .map(|output| $crate::Output::IamPutRolePermissionsBoundary(Box::new(output)))),
+            $crate::Input::IamDeleteRolePermissionsBoundary(input) => Some($handlers::iam::delete_role_permissions_boundary($tx, input)
+                .map(|output| $crate::Output::IamDeleteRolePermissionsBoundary(Box::new(output)))),
+            $crate::Input::IamCreateAccessKey(input) => Some($handlers::iam::create_access_key($tx, input)
+                .map(|output| $crate::Output::IamCreateAccessKey(Box::new(output)))),
+            $crate::Input::IamUpdateAccessKey(input) => Some($handlers::iam::update_access_key($tx, input)
+                .map(|output| $crate::Output::IamUpdateAccessKey(Box::new(output)))),
+            $crate::Input::IamDeleteAccessKey(input) => Some($handlers::iam::delete_access_key($tx, input)
+                .map(|output| $crate::Output::IamDeleteAccessKey(Box::new(output)))),
+            $crate::Input::IamUpdateRole(input) => Some($handlers::iam::update_role($tx, input)
+                .map(|output| $crate::Output::IamUpdateRole(Box::new(output)))),
+            $crate::Input::IamUpdateRoleDescription(input) => Some($handlers::iam::update_role_description($tx, input)
+                .map(|output| $crate::Output::IamUpdateRoleDescription(Box::new(output)))),
+            $crate::Input::IamCreateServiceLinkedRole(input) => Some($handlers::iam::create_service_linked_role($tx, input)
+                .map(|output| $crate::Output::IamCreateServiceLinkedRole(Box::new(output)))),
+            $crate::Input::IamDeleteServiceLinkedRole(input) => Some($handlers::iam::delete_service_linked_role($tx, input)
+                .map(|output| $crate::Output::IamDeleteServiceLinkedRole(Box::new(output)))),
+            $crate::Input::IamCreateAccountAlias(input) => Some($handlers::iam::create_account_alias($tx, input)
+                .map(|output| $crate::Output::IamCreateAccountAlias(Box::new(output)))),
+            $crate::Input::IamDeleteAccountAlias(input) => Some($handlers::iam::delete_account_alias($tx, input)
+                .map(|output| $crate::Output::IamDeleteAccountAlias(Box::new(output)))),
             $crate::Input::AcmImportCertificate(input) => Some($handlers::acm::import_certificate($tx, input)
                 .map(|output| $crate::Output::AcmImportCertificate(Box::new(output)))),
             $crate::Input::AcmRequestCertificate(input) => Some($handlers::acm::request_certificate($tx, input)
@@ -1033,6 +1414,44 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::AcmExportCertificate(Box::new(output)))),
             $crate::Input::AcmResendValidationEmail(input) => Some($handlers::acm::resend_validation_email($tx, input)
                 .map(|output| $crate::Output::AcmResendValidationEmail(Box::new(output)))),
+            $crate::Input::KmsEncrypt(input) => Some($handlers::kms::encrypt($tx, input)
+                .map(|output| $crate::Output::KmsEncrypt(Box::new(output)))),
+            $crate::Input::KmsReEncrypt(input) => Some($handlers::kms::re_encrypt($tx, input)
+                .map(|output| $crate::Output::KmsReEncrypt(Box::new(output)))),
+            $crate::Input::KmsGenerateDataKey(input) => Some($handlers::kms::generate_data_key($tx, input)
+                .map(|output| $crate::Output::KmsGenerateDataKey(Box::new(output)))),
+            $crate::Input::KmsGenerateDataKeyWithoutPlaintext(input) => Some($handlers::kms::generate_data_key_without_plaintext($tx, input)
+                .map(|output| $crate::Output::KmsGenerateDataKeyWithoutPlaintext(Box::new(output)))),
+            $crate::Input::KmsGenerateRandom(input) => Some($handlers::kms::generate_random($tx, input)
+                .map(|output| $crate::Output::KmsGenerateRandom(Box::new(output)))),
+            $crate::Input::KmsCreateKey(input) => Some($handlers::kms::create_key($tx, input)
+                .map(|output| $crate::Output::KmsCreateKey(Box::new(output)))),
+            $crate::Input::KmsEnableKey(input) => Some($handlers::kms::enable_key($tx, input)
+                .map(|output| $crate::Output::KmsEnableKey(Box::new(output)))),
+            $crate::Input::KmsDisableKey(input) => Some($handlers::kms::disable_key($tx, input)
+                .map(|output| $crate::Output::KmsDisableKey(Box::new(output)))),
+            $crate::Input::KmsEnableKeyRotation(input) => Some($handlers::kms::enable_key_rotation($tx, input)
+                .map(|output| $crate::Output::KmsEnableKeyRotation(Box::new(output)))),
+            $crate::Input::KmsDisableKeyRotation(input) => Some($handlers::kms::disable_key_rotation($tx, input)
+                .map(|output| $crate::Output::KmsDisableKeyRotation(Box::new(output)))),
+            $crate::Input::KmsPutKeyPolicy(input) => Some($handlers::kms::put_key_policy($tx, input)
+                .map(|output| $crate::Output::KmsPutKeyPolicy(Box::new(output)))),
+            $crate::Input::KmsUpdateKeyDescription(input) => Some($handlers::kms::update_key_description($tx, input)
+                .map(|output| $crate::Output::KmsUpdateKeyDescription(Box::new(output)))),
+            $crate::Input::KmsScheduleKeyDeletion(input) => Some($handlers::kms::schedule_key_deletion($tx, input)
+                .map(|output| $crate::Output::KmsScheduleKeyDeletion(Box::new(output)))),
+            $crate::Input::KmsCancelKeyDeletion(input) => Some($handlers::kms::cancel_key_deletion($tx, input)
+                .map(|output| $crate::Output::KmsCancelKeyDeletion(Box::new(output)))),
+            $crate::Input::KmsCreateAlias(input) => Some($handlers::kms::create_alias($tx, input)
+                .map(|output| $crate::Output::KmsCreateAlias(Box::new(output)))),
+            $crate::Input::KmsUpdateAlias(input) => Some($handlers::kms::update_alias($tx, input)
+                .map(|output| $crate::Output::KmsUpdateAlias(Box::new(output)))),
+            $crate::Input::KmsDeleteAlias(input) => Some($handlers::kms::delete_alias($tx, input)
+                .map(|output| $crate::Output::KmsDeleteAlias(Box::new(output)))),
+            $crate::Input::KmsTagResource(input) => Some($handlers::kms::tag_resource($tx, input)
+                .map(|output| $crate::Output::KmsTagResource(Box::new(output)))),
+            $crate::Input::KmsUntagResource(input) => Some($handlers::kms::untag_resource($tx, input)
+                .map(|output| $crate::Output::KmsUntagResource(Box::new(output)))),
             _ => None,
         }
     };
@@ -1322,6 +1741,10 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::CloudWatchTagResource, service: Service::CloudWatch, name: "TagResource", read: false, input: &super::cloudwatch::TAG_RESOURCE_INPUT, output: &super::cloudwatch::TAG_RESOURCE_OUTPUT, void: false, result_wrapper: Some("TagResourceResult") },
     OperationInfo { operation: Operation::CloudWatchUntagResource, service: Service::CloudWatch, name: "UntagResource", read: false, input: &super::cloudwatch::UNTAG_RESOURCE_INPUT, output: &super::cloudwatch::UNTAG_RESOURCE_OUTPUT, void: false, result_wrapper: Some("UntagResourceResult") },
     OperationInfo { operation: Operation::StsGetCallerIdentity, service: Service::Sts, name: "GetCallerIdentity", read: true, input: &super::sts::GET_CALLER_IDENTITY_REQUEST, output: &super::sts::GET_CALLER_IDENTITY_RESPONSE, void: false, result_wrapper: Some("GetCallerIdentityResult") },
+    OperationInfo { operation: Operation::StsDecodeAuthorizationMessage, service: Service::Sts, name: "DecodeAuthorizationMessage", read: true, input: &super::sts::DECODE_AUTHORIZATION_MESSAGE_REQUEST, output: &super::sts::DECODE_AUTHORIZATION_MESSAGE_RESPONSE, void: false, result_wrapper: Some("DecodeAuthorizationMessageResult") },
+    OperationInfo { operation: Operation::StsGetAccessKeyInfo, service: Service::Sts, name: "GetAccessKeyInfo", read: true, input: &super::sts::GET_ACCESS_KEY_INFO_REQUEST, output: &super::sts::GET_ACCESS_KEY_INFO_RESPONSE, void: false, result_wrapper: Some("GetAccessKeyInfoResult") },
+    OperationInfo { operation: Operation::StsAssumeRole, service: Service::Sts, name: "AssumeRole", read: false, input: &super::sts::ASSUME_ROLE_REQUEST, output: &super::sts::ASSUME_ROLE_RESPONSE, void: false, result_wrapper: Some("AssumeRoleResult") },
+    OperationInfo { operation: Operation::StsGetSessionToken, service: Service::Sts, name: "GetSessionToken", read: false, input: &super::sts::GET_SESSION_TOKEN_REQUEST, output: &super::sts::GET_SESSION_TOKEN_RESPONSE, void: false, result_wrapper: Some("GetSessionTokenResult") },
     OperationInfo { operation: Operation::SsmGetCommandInvocation, service: Service::Ssm, name: "GetCommandInvocation", read: true, input: &super::ssm::GET_COMMAND_INVOCATION_REQUEST, output: &super::ssm::GET_COMMAND_INVOCATION_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmListCommandInvocations, service: Service::Ssm, name: "ListCommandInvocations", read: true, input: &super::ssm::LIST_COMMAND_INVOCATIONS_REQUEST, output: &super::ssm::LIST_COMMAND_INVOCATIONS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmListCommands, service: Service::Ssm, name: "ListCommands", read: true, input: &super::ssm::LIST_COMMANDS_REQUEST, output: &super::ssm::LIST_COMMANDS_RESULT, void: false, result_wrapper: None },
@@ -1330,6 +1753,32 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::SsmGetParameters, service: Service::Ssm, name: "GetParameters", read: true, input: &super::ssm::GET_PARAMETERS_REQUEST, output: &super::ssm::GET_PARAMETERS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmGetParametersByPath, service: Service::Ssm, name: "GetParametersByPath", read: true, input: &super::ssm::GET_PARAMETERS_BY_PATH_REQUEST, output: &super::ssm::GET_PARAMETERS_BY_PATH_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmSendCommand, service: Service::Ssm, name: "SendCommand", read: false, input: &super::ssm::SEND_COMMAND_REQUEST, output: &super::ssm::SEND_COMMAND_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmListDocuments, service: Service::Ssm, name: "ListDocuments", read: true, input: &super::ssm::LIST_DOCUMENTS_REQUEST, output: &super::ssm::LIST_DOCUMENTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDescribeDocument, service: Service::Ssm, name: "DescribeDocument", read: true, input: &super::ssm::DESCRIBE_DOCUMENT_REQUEST, output: &super::ssm::DESCRIBE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmGetDocument, service: Service::Ssm, name: "GetDocument", read: true, input: &super::ssm::GET_DOCUMENT_REQUEST, output: &super::ssm::GET_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDescribeDocumentPermission, service: Service::Ssm, name: "DescribeDocumentPermission", read: true, input: &super::ssm::DESCRIBE_DOCUMENT_PERMISSION_REQUEST, output: &super::ssm::DESCRIBE_DOCUMENT_PERMISSION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmListDocumentVersions, service: Service::Ssm, name: "ListDocumentVersions", read: true, input: &super::ssm::LIST_DOCUMENT_VERSIONS_REQUEST, output: &super::ssm::LIST_DOCUMENT_VERSIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmGetParameterHistory, service: Service::Ssm, name: "GetParameterHistory", read: true, input: &super::ssm::GET_PARAMETER_HISTORY_REQUEST, output: &super::ssm::GET_PARAMETER_HISTORY_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDescribeParameters, service: Service::Ssm, name: "DescribeParameters", read: true, input: &super::ssm::DESCRIBE_PARAMETERS_REQUEST, output: &super::ssm::DESCRIBE_PARAMETERS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmListTagsForResource, service: Service::Ssm, name: "ListTagsForResource", read: true, input: &super::ssm::LIST_TAGS_FOR_RESOURCE_REQUEST, output: &super::ssm::LIST_TAGS_FOR_RESOURCE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDescribeSessions, service: Service::Ssm, name: "DescribeSessions", read: true, input: &super::ssm::DESCRIBE_SESSIONS_REQUEST, output: &super::ssm::DESCRIBE_SESSIONS_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmGetConnectionStatus, service: Service::Ssm, name: "GetConnectionStatus", read: true, input: &super::ssm::GET_CONNECTION_STATUS_REQUEST, output: &super::ssm::GET_CONNECTION_STATUS_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmCancelCommand, service: Service::Ssm, name: "CancelCommand", read: false, input: &super::ssm::CANCEL_COMMAND_REQUEST, output: &super::ssm::CANCEL_COMMAND_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmPutParameter, service: Service::Ssm, name: "PutParameter", read: false, input: &super::ssm::PUT_PARAMETER_REQUEST, output: &super::ssm::PUT_PARAMETER_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDeleteParameter, service: Service::Ssm, name: "DeleteParameter", read: false, input: &super::ssm::DELETE_PARAMETER_REQUEST, output: &super::ssm::DELETE_PARAMETER_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDeleteParameters, service: Service::Ssm, name: "DeleteParameters", read: false, input: &super::ssm::DELETE_PARAMETERS_REQUEST, output: &super::ssm::DELETE_PARAMETERS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmLabelParameterVersion, service: Service::Ssm, name: "LabelParameterVersion", read: false, input: &super::ssm::LABEL_PARAMETER_VERSION_REQUEST, output: &super::ssm::LABEL_PARAMETER_VERSION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmUnlabelParameterVersion, service: Service::Ssm, name: "UnlabelParameterVersion", read: false, input: &super::ssm::UNLABEL_PARAMETER_VERSION_REQUEST, output: &super::ssm::UNLABEL_PARAMETER_VERSION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmAddTagsToResource, service: Service::Ssm, name: "AddTagsToResource", read: false, input: &super::ssm::ADD_TAGS_TO_RESOURCE_REQUEST, output: &super::ssm::ADD_TAGS_TO_RESOURCE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmRemoveTagsFromResource, service: Service::Ssm, name: "RemoveTagsFromResource", read: false, input: &super::ssm::REMOVE_TAGS_FROM_RESOURCE_REQUEST, output: &super::ssm::REMOVE_TAGS_FROM_RESOURCE_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmCreateDocument, service: Service::Ssm, name: "CreateDocument", read: false, input: &super::ssm::CREATE_DOCUMENT_REQUEST, output: &super::ssm::CREATE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmUpdateDocument, service: Service::Ssm, name: "UpdateDocument", read: false, input: &super::ssm::UPDATE_DOCUMENT_REQUEST, output: &super::ssm::UPDATE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmUpdateDocumentDefaultVersion, service: Service::Ssm, name: "UpdateDocumentDefaultVersion", read: false, input: &super::ssm::UPDATE_DOCUMENT_DEFAULT_VERSION_REQUEST, output: &super::ssm::UPDATE_DOCUMENT_DEFAULT_VERSION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDeleteDocument, service: Service::Ssm, name: "DeleteDocument", read: false, input: &super::ssm::DELETE_DOCUMENT_REQUEST, output: &super::ssm::DELETE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmModifyDocumentPermission, service: Service::Ssm, name: "ModifyDocumentPermission", read: false, input: &super::ssm::MODIFY_DOCUMENT_PERMISSION_REQUEST, output: &super::ssm::MODIFY_DOCUMENT_PERMISSION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmStartSession, service: Service::Ssm, name: "StartSession", read: false, input: &super::ssm::START_SESSION_REQUEST, output: &super::ssm::START_SESSION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmResumeSession, service: Service::Ssm, name: "ResumeSession", read: false, input: &super::ssm::RESUME_SESSION_REQUEST, output: &super::ssm::RESUME_SESSION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmTerminateSession, service: Service::Ssm, name: "TerminateSession", read: false, input: &super::ssm::TERMINATE_SESSION_REQUEST, output: &super::ssm::TERMINATE_SESSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::IamGetRole, service: Service::Iam, name: "GetRole", read: true, input: &super::iam::GET_ROLE_REQUEST, output: &super::iam::GET_ROLE_RESPONSE, void: false, result_wrapper: Some("GetRoleResult") },
     OperationInfo { operation: Operation::IamListRoles, service: Service::Iam, name: "ListRoles", read: true, input: &super::iam::LIST_ROLES_REQUEST, output: &super::iam::LIST_ROLES_RESPONSE, void: false, result_wrapper: Some("ListRolesResult") },
     OperationInfo { operation: Operation::IamGetInstanceProfile, service: Service::Iam, name: "GetInstanceProfile", read: true, input: &super::iam::GET_INSTANCE_PROFILE_REQUEST, output: &super::iam::GET_INSTANCE_PROFILE_RESPONSE, void: false, result_wrapper: Some("GetInstanceProfileResult") },
@@ -1354,6 +1803,86 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::IamDeleteServerCertificate, service: Service::Iam, name: "DeleteServerCertificate", read: false, input: &super::iam::DELETE_SERVER_CERTIFICATE_REQUEST, output: &super::iam::DELETE_SERVER_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::IamTagServerCertificate, service: Service::Iam, name: "TagServerCertificate", read: false, input: &super::iam::TAG_SERVER_CERTIFICATE_REQUEST, output: &super::iam::TAG_SERVER_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::IamUntagServerCertificate, service: Service::Iam, name: "UntagServerCertificate", read: false, input: &super::iam::UNTAG_SERVER_CERTIFICATE_REQUEST, output: &super::iam::UNTAG_SERVER_CERTIFICATE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamGetUser, service: Service::Iam, name: "GetUser", read: true, input: &super::iam::GET_USER_REQUEST, output: &super::iam::GET_USER_RESPONSE, void: false, result_wrapper: Some("GetUserResult") },
+    OperationInfo { operation: Operation::IamListUsers, service: Service::Iam, name: "ListUsers", read: true, input: &super::iam::LIST_USERS_REQUEST, output: &super::iam::LIST_USERS_RESPONSE, void: false, result_wrapper: Some("ListUsersResult") },
+    OperationInfo { operation: Operation::IamListUserTags, service: Service::Iam, name: "ListUserTags", read: true, input: &super::iam::LIST_USER_TAGS_REQUEST, output: &super::iam::LIST_USER_TAGS_RESPONSE, void: false, result_wrapper: Some("ListUserTagsResult") },
+    OperationInfo { operation: Operation::IamGetGroup, service: Service::Iam, name: "GetGroup", read: true, input: &super::iam::GET_GROUP_REQUEST, output: &super::iam::GET_GROUP_RESPONSE, void: false, result_wrapper: Some("GetGroupResult") },
+    OperationInfo { operation: Operation::IamListGroups, service: Service::Iam, name: "ListGroups", read: true, input: &super::iam::LIST_GROUPS_REQUEST, output: &super::iam::LIST_GROUPS_RESPONSE, void: false, result_wrapper: Some("ListGroupsResult") },
+    OperationInfo { operation: Operation::IamListGroupsForUser, service: Service::Iam, name: "ListGroupsForUser", read: true, input: &super::iam::LIST_GROUPS_FOR_USER_REQUEST, output: &super::iam::LIST_GROUPS_FOR_USER_RESPONSE, void: false, result_wrapper: Some("ListGroupsForUserResult") },
+    OperationInfo { operation: Operation::IamGetUserPolicy, service: Service::Iam, name: "GetUserPolicy", read: true, input: &super::iam::GET_USER_POLICY_REQUEST, output: &super::iam::GET_USER_POLICY_RESPONSE, void: false, result_wrapper: Some("GetUserPolicyResult") },
+    OperationInfo { operation: Operation::IamListUserPolicies, service: Service::Iam, name: "ListUserPolicies", read: true, input: &super::iam::LIST_USER_POLICIES_REQUEST, output: &super::iam::LIST_USER_POLICIES_RESPONSE, void: false, result_wrapper: Some("ListUserPoliciesResult") },
+    OperationInfo { operation: Operation::IamListAttachedUserPolicies, service: Service::Iam, name: "ListAttachedUserPolicies", read: true, input: &super::iam::LIST_ATTACHED_USER_POLICIES_REQUEST, output: &super::iam::LIST_ATTACHED_USER_POLICIES_RESPONSE, void: false, result_wrapper: Some("ListAttachedUserPoliciesResult") },
+    OperationInfo { operation: Operation::IamGetGroupPolicy, service: Service::Iam, name: "GetGroupPolicy", read: true, input: &super::iam::GET_GROUP_POLICY_REQUEST, output: &super::iam::GET_GROUP_POLICY_RESPONSE, void: false, result_wrapper: Some("GetGroupPolicyResult") },
+    OperationInfo { operation: Operation::IamListGroupPolicies, service: Service::Iam, name: "ListGroupPolicies", read: true, input: &super::iam::LIST_GROUP_POLICIES_REQUEST, output: &super::iam::LIST_GROUP_POLICIES_RESPONSE, void: false, result_wrapper: Some("ListGroupPoliciesResult") },
+    OperationInfo { operation: Operation::IamListAttachedGroupPolicies, service: Service::Iam, name: "ListAttachedGroupPolicies", read: true, input: &super::iam::LIST_ATTACHED_GROUP_POLICIES_REQUEST, output: &super::iam::LIST_ATTACHED_GROUP_POLICIES_RESPONSE, void: false, result_wrapper: Some("ListAttachedGroupPoliciesResult") },
+    OperationInfo { operation: Operation::IamGetRolePolicy, service: Service::Iam, name: "GetRolePolicy", read: true, input: &super::iam::GET_ROLE_POLICY_REQUEST, output: &super::iam::GET_ROLE_POLICY_RESPONSE, void: false, result_wrapper: Some("GetRolePolicyResult") },
+    OperationInfo { operation: Operation::IamListRolePolicies, service: Service::Iam, name: "ListRolePolicies", read: true, input: &super::iam::LIST_ROLE_POLICIES_REQUEST, output: &super::iam::LIST_ROLE_POLICIES_RESPONSE, void: false, result_wrapper: Some("ListRolePoliciesResult") },
+    OperationInfo { operation: Operation::IamListAttachedRolePolicies, service: Service::Iam, name: "ListAttachedRolePolicies", read: true, input: &super::iam::LIST_ATTACHED_ROLE_POLICIES_REQUEST, output: &super::iam::LIST_ATTACHED_ROLE_POLICIES_RESPONSE, void: false, result_wrapper: Some("ListAttachedRolePoliciesResult") },
+    OperationInfo { operation: Operation::IamGetPolicy, service: Service::Iam, name: "GetPolicy", read: true, input: &super::iam::GET_POLICY_REQUEST, output: &super::iam::GET_POLICY_RESPONSE, void: false, result_wrapper: Some("GetPolicyResult") },
+    OperationInfo { operation: Operation::IamListPolicies, service: Service::Iam, name: "ListPolicies", read: true, input: &super::iam::LIST_POLICIES_REQUEST, output: &super::iam::LIST_POLICIES_RESPONSE, void: false, result_wrapper: Some("ListPoliciesResult") },
+    OperationInfo { operation: Operation::IamGetPolicyVersion, service: Service::Iam, name: "GetPolicyVersion", read: true, input: &super::iam::GET_POLICY_VERSION_REQUEST, output: &super::iam::GET_POLICY_VERSION_RESPONSE, void: false, result_wrapper: Some("GetPolicyVersionResult") },
+    OperationInfo { operation: Operation::IamListPolicyVersions, service: Service::Iam, name: "ListPolicyVersions", read: true, input: &super::iam::LIST_POLICY_VERSIONS_REQUEST, output: &super::iam::LIST_POLICY_VERSIONS_RESPONSE, void: false, result_wrapper: Some("ListPolicyVersionsResult") },
+    OperationInfo { operation: Operation::IamListEntitiesForPolicy, service: Service::Iam, name: "ListEntitiesForPolicy", read: true, input: &super::iam::LIST_ENTITIES_FOR_POLICY_REQUEST, output: &super::iam::LIST_ENTITIES_FOR_POLICY_RESPONSE, void: false, result_wrapper: Some("ListEntitiesForPolicyResult") },
+    OperationInfo { operation: Operation::IamListPolicyTags, service: Service::Iam, name: "ListPolicyTags", read: true, input: &super::iam::LIST_POLICY_TAGS_REQUEST, output: &super::iam::LIST_POLICY_TAGS_RESPONSE, void: false, result_wrapper: Some("ListPolicyTagsResult") },
+    OperationInfo { operation: Operation::IamListRoleTags, service: Service::Iam, name: "ListRoleTags", read: true, input: &super::iam::LIST_ROLE_TAGS_REQUEST, output: &super::iam::LIST_ROLE_TAGS_RESPONSE, void: false, result_wrapper: Some("ListRoleTagsResult") },
+    OperationInfo { operation: Operation::IamListInstanceProfileTags, service: Service::Iam, name: "ListInstanceProfileTags", read: true, input: &super::iam::LIST_INSTANCE_PROFILE_TAGS_REQUEST, output: &super::iam::LIST_INSTANCE_PROFILE_TAGS_RESPONSE, void: false, result_wrapper: Some("ListInstanceProfileTagsResult") },
+    OperationInfo { operation: Operation::IamListAccessKeys, service: Service::Iam, name: "ListAccessKeys", read: true, input: &super::iam::LIST_ACCESS_KEYS_REQUEST, output: &super::iam::LIST_ACCESS_KEYS_RESPONSE, void: false, result_wrapper: Some("ListAccessKeysResult") },
+    OperationInfo { operation: Operation::IamGetAccessKeyLastUsed, service: Service::Iam, name: "GetAccessKeyLastUsed", read: true, input: &super::iam::GET_ACCESS_KEY_LAST_USED_REQUEST, output: &super::iam::GET_ACCESS_KEY_LAST_USED_RESPONSE, void: false, result_wrapper: Some("GetAccessKeyLastUsedResult") },
+    OperationInfo { operation: Operation::IamListAccountAliases, service: Service::Iam, name: "ListAccountAliases", read: true, input: &super::iam::LIST_ACCOUNT_ALIASES_REQUEST, output: &super::iam::LIST_ACCOUNT_ALIASES_RESPONSE, void: false, result_wrapper: Some("ListAccountAliasesResult") },
+    OperationInfo { operation: Operation::IamGetAccountSummary, service: Service::Iam, name: "GetAccountSummary", read: true, input: &super::iam::GET_ACCOUNT_SUMMARY_REQUEST, output: &super::iam::GET_ACCOUNT_SUMMARY_RESPONSE, void: false, result_wrapper: Some("GetAccountSummaryResult") },
+    OperationInfo { operation: Operation::IamGetAccountAuthorizationDetails, service: Service::Iam, name: "GetAccountAuthorizationDetails", read: true, input: &super::iam::GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST, output: &super::iam::GET_ACCOUNT_AUTHORIZATION_DETAILS_RESPONSE, void: false, result_wrapper: Some("GetAccountAuthorizationDetailsResult") },
+    OperationInfo { operation: Operation::IamSimulatePrincipalPolicy, service: Service::Iam, name: "SimulatePrincipalPolicy", read: true, input: &super::iam::SIMULATE_PRINCIPAL_POLICY_REQUEST, output: &super::iam::SIMULATE_POLICY_RESPONSE, void: false, result_wrapper: Some("SimulatePrincipalPolicyResult") },
+    OperationInfo { operation: Operation::IamSimulateCustomPolicy, service: Service::Iam, name: "SimulateCustomPolicy", read: true, input: &super::iam::SIMULATE_CUSTOM_POLICY_REQUEST, output: &super::iam::SIMULATE_POLICY_RESPONSE, void: false, result_wrapper: Some("SimulateCustomPolicyResult") },
+    OperationInfo { operation: Operation::IamGetContextKeysForCustomPolicy, service: Service::Iam, name: "GetContextKeysForCustomPolicy", read: true, input: &super::iam::GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST, output: &super::iam::GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE, void: false, result_wrapper: Some("GetContextKeysForCustomPolicyResult") },
+    OperationInfo { operation: Operation::IamGetContextKeysForPrincipalPolicy, service: Service::Iam, name: "GetContextKeysForPrincipalPolicy", read: true, input: &super::iam::GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST, output: &super::iam::GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE, void: false, result_wrapper: Some("GetContextKeysForPrincipalPolicyResult") },
+    OperationInfo { operation: Operation::IamListMFADevices, service: Service::Iam, name: "ListMFADevices", read: true, input: &super::iam::LIST_MFA_DEVICES_REQUEST, output: &super::iam::LIST_MFA_DEVICES_RESPONSE, void: false, result_wrapper: Some("ListMFADevicesResult") },
+    OperationInfo { operation: Operation::IamListSSHPublicKeys, service: Service::Iam, name: "ListSSHPublicKeys", read: true, input: &super::iam::LIST_SSH_PUBLIC_KEYS_REQUEST, output: &super::iam::LIST_SSH_PUBLIC_KEYS_RESPONSE, void: false, result_wrapper: Some("ListSSHPublicKeysResult") },
+    OperationInfo { operation: Operation::IamListServiceSpecificCredentials, service: Service::Iam, name: "ListServiceSpecificCredentials", read: true, input: &super::iam::LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST, output: &super::iam::LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE, void: false, result_wrapper: Some("ListServiceSpecificCredentialsResult") },
+    OperationInfo { operation: Operation::IamListSigningCertificates, service: Service::Iam, name: "ListSigningCertificates", read: true, input: &super::iam::LIST_SIGNING_CERTIFICATES_REQUEST, output: &super::iam::LIST_SIGNING_CERTIFICATES_RESPONSE, void: false, result_wrapper: Some("ListSigningCertificatesResult") },
+    OperationInfo { operation: Operation::IamGetLoginProfile, service: Service::Iam, name: "GetLoginProfile", read: true, input: &super::iam::GET_LOGIN_PROFILE_REQUEST, output: &super::iam::GET_LOGIN_PROFILE_RESPONSE, void: false, result_wrapper: Some("GetLoginProfileResult") },
+    OperationInfo { operation: Operation::IamGetServiceLinkedRoleDeletionStatus, service: Service::Iam, name: "GetServiceLinkedRoleDeletionStatus", read: true, input: &super::iam::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST, output: &super::iam::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE, void: false, result_wrapper: Some("GetServiceLinkedRoleDeletionStatusResult") },
+    OperationInfo { operation: Operation::IamCreateUser, service: Service::Iam, name: "CreateUser", read: false, input: &super::iam::CREATE_USER_REQUEST, output: &super::iam::CREATE_USER_RESPONSE, void: false, result_wrapper: Some("CreateUserResult") },
+    OperationInfo { operation: Operation::IamUpdateUser, service: Service::Iam, name: "UpdateUser", read: false, input: &super::iam::UPDATE_USER_REQUEST, output: &super::iam::UPDATE_USER_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteUser, service: Service::Iam, name: "DeleteUser", read: false, input: &super::iam::DELETE_USER_REQUEST, output: &super::iam::DELETE_USER_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamTagUser, service: Service::Iam, name: "TagUser", read: false, input: &super::iam::TAG_USER_REQUEST, output: &super::iam::TAG_USER_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUntagUser, service: Service::Iam, name: "UntagUser", read: false, input: &super::iam::UNTAG_USER_REQUEST, output: &super::iam::UNTAG_USER_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamCreateGroup, service: Service::Iam, name: "CreateGroup", read: false, input: &super::iam::CREATE_GROUP_REQUEST, output: &super::iam::CREATE_GROUP_RESPONSE, void: false, result_wrapper: Some("CreateGroupResult") },
+    OperationInfo { operation: Operation::IamUpdateGroup, service: Service::Iam, name: "UpdateGroup", read: false, input: &super::iam::UPDATE_GROUP_REQUEST, output: &super::iam::UPDATE_GROUP_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteGroup, service: Service::Iam, name: "DeleteGroup", read: false, input: &super::iam::DELETE_GROUP_REQUEST, output: &super::iam::DELETE_GROUP_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamAddUserToGroup, service: Service::Iam, name: "AddUserToGroup", read: false, input: &super::iam::ADD_USER_TO_GROUP_REQUEST, output: &super::iam::ADD_USER_TO_GROUP_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamRemoveUserFromGroup, service: Service::Iam, name: "RemoveUserFromGroup", read: false, input: &super::iam::REMOVE_USER_FROM_GROUP_REQUEST, output: &super::iam::REMOVE_USER_FROM_GROUP_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamPutUserPolicy, service: Service::Iam, name: "PutUserPolicy", read: false, input: &super::iam::PUT_USER_POLICY_REQUEST, output: &super::iam::PUT_USER_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteUserPolicy, service: Service::Iam, name: "DeleteUserPolicy", read: false, input: &super::iam::DELETE_USER_POLICY_REQUEST, output: &super::iam::DELETE_USER_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamAttachUserPolicy, service: Service::Iam, name: "AttachUserPolicy", read: false, input: &super::iam::ATTACH_USER_POLICY_REQUEST, output: &super::iam::ATTACH_USER_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDetachUserPolicy, service: Service::Iam, name: "DetachUserPolicy", read: false, input: &super::iam::DETACH_USER_POLICY_REQUEST, output: &super::iam::DETACH_USER_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamPutGroupPolicy, service: Service::Iam, name: "PutGroupPolicy", read: false, input: &super::iam::PUT_GROUP_POLICY_REQUEST, output: &super::iam::PUT_GROUP_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteGroupPolicy, service: Service::Iam, name: "DeleteGroupPolicy", read: false, input: &super::iam::DELETE_GROUP_POLICY_REQUEST, output: &super::iam::DELETE_GROUP_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamAttachGroupPolicy, service: Service::Iam, name: "AttachGroupPolicy", read: false, input: &super::iam::ATTACH_GROUP_POLICY_REQUEST, output: &super::iam::ATTACH_GROUP_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDetachGroupPolicy, service: Service::Iam, name: "DetachGroupPolicy", read: false, input: &super::iam::DETACH_GROUP_POLICY_REQUEST, output: &super::iam::DETACH_GROUP_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamPutRolePolicy, service: Service::Iam, name: "PutRolePolicy", read: false, input: &super::iam::PUT_ROLE_POLICY_REQUEST, output: &super::iam::PUT_ROLE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteRolePolicy, service: Service::Iam, name: "DeleteRolePolicy", read: false, input: &super::iam::DELETE_ROLE_POLICY_REQUEST, output: &super::iam::DELETE_ROLE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamAttachRolePolicy, service: Service::Iam, name: "AttachRolePolicy", read: false, input: &super::iam::ATTACH_ROLE_POLICY_REQUEST, output: &super::iam::ATTACH_ROLE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDetachRolePolicy, service: Service::Iam, name: "DetachRolePolicy", read: false, input: &super::iam::DETACH_ROLE_POLICY_REQUEST, output: &super::iam::DETACH_ROLE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamCreatePolicy, service: Service::Iam, name: "CreatePolicy", read: false, input: &super::iam::CREATE_POLICY_REQUEST, output: &super::iam::CREATE_POLICY_RESPONSE, void: false, result_wrapper: Some("CreatePolicyResult") },
+    OperationInfo { operation: Operation::IamDeletePolicy, service: Service::Iam, name: "DeletePolicy", read: false, input: &super::iam::DELETE_POLICY_REQUEST, output: &super::iam::DELETE_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamCreatePolicyVersion, service: Service::Iam, name: "CreatePolicyVersion", read: false, input: &super::iam::CREATE_POLICY_VERSION_REQUEST, output: &super::iam::CREATE_POLICY_VERSION_RESPONSE, void: false, result_wrapper: Some("CreatePolicyVersionResult") },
+    OperationInfo { operation: Operation::IamDeletePolicyVersion, service: Service::Iam, name: "DeletePolicyVersion", read: false, input: &super::iam::DELETE_POLICY_VERSION_REQUEST, output: &super::iam::DELETE_POLICY_VERSION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamSetDefaultPolicyVersion, service: Service::Iam, name: "SetDefaultPolicyVersion", read: false, input: &super::iam::SET_DEFAULT_POLICY_VERSION_REQUEST, output: &super::iam::SET_DEFAULT_POLICY_VERSION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamTagPolicy, service: Service::Iam, name: "TagPolicy", read: false, input: &super::iam::TAG_POLICY_REQUEST, output: &super::iam::TAG_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUntagPolicy, service: Service::Iam, name: "UntagPolicy", read: false, input: &super::iam::UNTAG_POLICY_REQUEST, output: &super::iam::UNTAG_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamPutUserPermissionsBoundary, service: Service::Iam, name: "PutUserPermissionsBoundary", read: false, input: &super::iam::PUT_USER_PERMISSIONS_BOUNDARY_REQUEST, output: &super::iam::PUT_USER_PERMISSIONS_BOUNDARY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteUserPermissionsBoundary, service: Service::Iam, name: "DeleteUserPermissionsBoundary", read: false, input: &super::iam::DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST, output: &super::iam::DELETE_USER_PERMISSIONS_BOUNDARY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamPutRolePermissionsBoundary, service: Service::Iam, name: "PutRolePermissionsBoundary", read: false, input: &super::iam::PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST, output: &super::iam::PUT_ROLE_PERMISSIONS_BOUNDARY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteRolePermissionsBoundary, service: Service::Iam, name: "DeleteRolePermissionsBoundary", read: false, input: &super::iam::DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST, output: &super::iam::DELETE_ROLE_PERMISSIONS_BOUNDARY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamCreateAccessKey, service: Service::Iam, name: "CreateAccessKey", read: false, input: &super::iam::CREATE_ACCESS_KEY_REQUEST, output: &super::iam::CREATE_ACCESS_KEY_RESPONSE, void: false, result_wrapper: Some("CreateAccessKeyResult") },
+    OperationInfo { operation: Operation::IamUpdateAccessKey, service: Service::Iam, name: "UpdateAccessKey", read: false, input: &super::iam::UPDATE_ACCESS_KEY_REQUEST, output: &super::iam::UPDATE_ACCESS_KEY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteAccessKey, service: Service::Iam, name: "DeleteAccessKey", read: false, input: &super::iam::DELETE_ACCESS_KEY_REQUEST, output: &super::iam::DELETE_ACCESS_KEY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamUpdateRole, service: Service::Iam, name: "UpdateRole", read: false, input: &super::iam::UPDATE_ROLE_REQUEST, output: &super::iam::UPDATE_ROLE_RESPONSE, void: false, result_wrapper: Some("UpdateRoleResult") },
+    OperationInfo { operation: Operation::IamUpdateRoleDescription, service: Service::Iam, name: "UpdateRoleDescription", read: false, input: &super::iam::UPDATE_ROLE_DESCRIPTION_REQUEST, output: &super::iam::UPDATE_ROLE_DESCRIPTION_RESPONSE, void: false, result_wrapper: Some("UpdateRoleDescriptionResult") },
+    OperationInfo { operation: Operation::IamCreateServiceLinkedRole, service: Service::Iam, name: "CreateServiceLinkedRole", read: false, input: &super::iam::CREATE_SERVICE_LINKED_ROLE_REQUEST, output: &super::iam::CREATE_SERVICE_LINKED_ROLE_RESPONSE, void: false, result_wrapper: Some("CreateServiceLinkedRoleResult") },
+    OperationInfo { operation: Operation::IamDeleteServiceLinkedRole, service: Service::Iam, name: "DeleteServiceLinkedRole", read: false, input: &super::iam::DELETE_SERVICE_LINKED_ROLE_REQUEST, output: &super::iam::DELETE_SERVICE_LINKED_ROLE_RESPONSE, void: false, result_wrapper: Some("DeleteServiceLinkedRoleResult") },
+    OperationInfo { operation: Operation::IamCreateAccountAlias, service: Service::Iam, name: "CreateAccountAlias", read: false, input: &super::iam::CREATE_ACCOUNT_ALIAS_REQUEST, output: &super::iam::CREATE_ACCOUNT_ALIAS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::IamDeleteAccountAlias, service: Service::Iam, name: "DeleteAccountAlias", read: false, input: &super::iam::DELETE_ACCOUNT_ALIAS_REQUEST, output: &super::iam::DELETE_ACCOUNT_ALIAS_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AcmDescribeCertificate, service: Service::Acm, name: "DescribeCertificate", read: true, input: &super::acm::DESCRIBE_CERTIFICATE_REQUEST, output: &super::acm::DESCRIBE_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::AcmGetCertificate, service: Service::Acm, name: "GetCertificate", read: true, input: &super::acm::GET_CERTIFICATE_REQUEST, output: &super::acm::GET_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::AcmListCertificates, service: Service::Acm, name: "ListCertificates", read: true, input: &super::acm::LIST_CERTIFICATES_REQUEST, output: &super::acm::LIST_CERTIFICATES_RESPONSE, void: false, result_wrapper: None },
@@ -1369,6 +1898,35 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::AcmPutAccountConfiguration, service: Service::Acm, name: "PutAccountConfiguration", read: false, input: &super::acm::PUT_ACCOUNT_CONFIGURATION_REQUEST, output: &super::acm::PUT_ACCOUNT_CONFIGURATION_OUTPUT, void: true, result_wrapper: None },
     OperationInfo { operation: Operation::AcmExportCertificate, service: Service::Acm, name: "ExportCertificate", read: false, input: &super::acm::EXPORT_CERTIFICATE_REQUEST, output: &super::acm::EXPORT_CERTIFICATE_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::AcmResendValidationEmail, service: Service::Acm, name: "ResendValidationEmail", read: false, input: &super::acm::RESEND_VALIDATION_EMAIL_REQUEST, output: &super::acm::RESEND_VALIDATION_EMAIL_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsDescribeKey, service: Service::Kms, name: "DescribeKey", read: true, input: &super::kms::DESCRIBE_KEY_REQUEST, output: &super::kms::DESCRIBE_KEY_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsListKeys, service: Service::Kms, name: "ListKeys", read: true, input: &super::kms::LIST_KEYS_REQUEST, output: &super::kms::LIST_KEYS_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsListAliases, service: Service::Kms, name: "ListAliases", read: true, input: &super::kms::LIST_ALIASES_REQUEST, output: &super::kms::LIST_ALIASES_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsGetKeyPolicy, service: Service::Kms, name: "GetKeyPolicy", read: true, input: &super::kms::GET_KEY_POLICY_REQUEST, output: &super::kms::GET_KEY_POLICY_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsListKeyPolicies, service: Service::Kms, name: "ListKeyPolicies", read: true, input: &super::kms::LIST_KEY_POLICIES_REQUEST, output: &super::kms::LIST_KEY_POLICIES_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsGetKeyRotationStatus, service: Service::Kms, name: "GetKeyRotationStatus", read: true, input: &super::kms::GET_KEY_ROTATION_STATUS_REQUEST, output: &super::kms::GET_KEY_ROTATION_STATUS_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsListResourceTags, service: Service::Kms, name: "ListResourceTags", read: true, input: &super::kms::LIST_RESOURCE_TAGS_REQUEST, output: &super::kms::LIST_RESOURCE_TAGS_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsListGrants, service: Service::Kms, name: "ListGrants", read: true, input: &super::kms::LIST_GRANTS_REQUEST, output: &super::kms::LIST_GRANTS_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsDecrypt, service: Service::Kms, name: "Decrypt", read: true, input: &super::kms::DECRYPT_REQUEST, output: &super::kms::DECRYPT_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsEncrypt, service: Service::Kms, name: "Encrypt", read: false, input: &super::kms::ENCRYPT_REQUEST, output: &super::kms::ENCRYPT_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsReEncrypt, service: Service::Kms, name: "ReEncrypt", read: false, input: &super::kms::RE_ENCRYPT_REQUEST, output: &super::kms::RE_ENCRYPT_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsGenerateDataKey, service: Service::Kms, name: "GenerateDataKey", read: false, input: &super::kms::GENERATE_DATA_KEY_REQUEST, output: &super::kms::GENERATE_DATA_KEY_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsGenerateDataKeyWithoutPlaintext, service: Service::Kms, name: "GenerateDataKeyWithoutPlaintext", read: false, input: &super::kms::GENERATE_DATA_KEY_WITHOUT_PLAINTEXT_REQUEST, output: &super::kms::GENERATE_DATA_KEY_WITHOUT_PLAINTEXT_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsGenerateRandom, service: Service::Kms, name: "GenerateRandom", read: false, input: &super::kms::GENERATE_RANDOM_REQUEST, output: &super::kms::GENERATE_RANDOM_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsCreateKey, service: Service::Kms, name: "CreateKey", read: false, input: &super::kms::CREATE_KEY_REQUEST, output: &super::kms::CREATE_KEY_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsEnableKey, service: Service::Kms, name: "EnableKey", read: false, input: &super::kms::ENABLE_KEY_REQUEST, output: &super::kms::ENABLE_KEY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsDisableKey, service: Service::Kms, name: "DisableKey", read: false, input: &super::kms::DISABLE_KEY_REQUEST, output: &super::kms::DISABLE_KEY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsEnableKeyRotation, service: Service::Kms, name: "EnableKeyRotation", read: false, input: &super::kms::ENABLE_KEY_ROTATION_REQUEST, output: &super::kms::ENABLE_KEY_ROTATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsDisableKeyRotation, service: Service::Kms, name: "DisableKeyRotation", read: false, input: &super::kms::DISABLE_KEY_ROTATION_REQUEST, output: &super::kms::DISABLE_KEY_ROTATION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsPutKeyPolicy, service: Service::Kms, name: "PutKeyPolicy", read: false, input: &super::kms::PUT_KEY_POLICY_REQUEST, output: &super::kms::PUT_KEY_POLICY_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsUpdateKeyDescription, service: Service::Kms, name: "UpdateKeyDescription", read: false, input: &super::kms::UPDATE_KEY_DESCRIPTION_REQUEST, output: &super::kms::UPDATE_KEY_DESCRIPTION_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsScheduleKeyDeletion, service: Service::Kms, name: "ScheduleKeyDeletion", read: false, input: &super::kms::SCHEDULE_KEY_DELETION_REQUEST, output: &super::kms::SCHEDULE_KEY_DELETION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsCancelKeyDeletion, service: Service::Kms, name: "CancelKeyDeletion", read: false, input: &super::kms::CANCEL_KEY_DELETION_REQUEST, output: &super::kms::CANCEL_KEY_DELETION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsCreateAlias, service: Service::Kms, name: "CreateAlias", read: false, input: &super::kms::CREATE_ALIAS_REQUEST, output: &super::kms::CREATE_ALIAS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsUpdateAlias, service: Service::Kms, name: "UpdateAlias", read: false, input: &super::kms::UPDATE_ALIAS_REQUEST, output: &super::kms::UPDATE_ALIAS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsDeleteAlias, service: Service::Kms, name: "DeleteAlias", read: false, input: &super::kms::DELETE_ALIAS_REQUEST, output: &super::kms::DELETE_ALIAS_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsTagResource, service: Service::Kms, name: "TagResource", read: false, input: &super::kms::TAG_RESOURCE_REQUEST, output: &super::kms::TAG_RESOURCE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::KmsUntagResource, service: Service::Kms, name: "UntagResource", read: false, input: &super::kms::UNTAG_RESOURCE_REQUEST, output: &super::kms::UNTAG_RESOURCE_OUTPUT, void: true, result_wrapper: None },
+    OperationInfo { operation: Operation::CloudTrailLookupEvents, service: Service::CloudTrail, name: "LookupEvents", read: true, input: &super::cloudtrail::LOOKUP_EVENTS_REQUEST, output: &super::cloudtrail::LOOKUP_EVENTS_RESPONSE, void: false, result_wrapper: None },
 ];
 
 /// What the codecs need of each service, in the order of `Service`.
@@ -1779,5 +2337,167 @@ pub static SERVICES: &[ServiceInfo] = &[
             ErrorShape { shape: "ValidationException", code: "ValidationException", status: 400 },
         ],
         known: &["AddTagsToCertificate", "CreateAcmeDomainValidation", "CreateAcmeEndpoint", "CreateAcmeExternalAccountBinding", "DeleteAcmeDomainValidation", "DeleteAcmeEndpoint", "DeleteAcmeExternalAccountBinding", "DeleteCertificate", "DescribeAcmeAccount", "DescribeAcmeDomainValidation", "DescribeAcmeEndpoint", "DescribeAcmeExternalAccountBinding", "DescribeCertificate", "ExportCertificate", "GetAccountConfiguration", "GetAcmeExternalAccountBindingCredentials", "GetCertificate", "ImportCertificate", "ListAcmeAccounts", "ListAcmeDomainValidations", "ListAcmeEndpoints", "ListAcmeExternalAccountBindings", "ListCertificateDomainValidations", "ListCertificates", "ListTagsForCertificate", "ListTagsForResource", "PutAccountConfiguration", "RemoveTagsFromCertificate", "RenewCertificate", "RequestCertificate", "ResendValidationEmail", "RevokeAcmeAccount", "RevokeAcmeExternalAccountBinding", "RevokeCertificate", "SearchCertificates", "TagResource", "UntagResource", "UpdateAcmeDomainValidation", "UpdateAcmeEndpoint", "UpdateCertificateOptions"],
+    },
+    ServiceInfo {
+        service: Service::Kms,
+        id: "KMS",
+        full_name: "AWS Key Management Service",
+        version: "2014-11-01",
+        signing_name: "kms",
+        namespace: "",
+        target_prefix: Some("TrentService"),
+        json_version: Some("1.1"),
+        query_compatible: false,
+        errors: &[
+            ErrorShape { shape: "AlreadyExistsException", code: "AlreadyExistsException", status: 400 },
+            ErrorShape { shape: "CloudHsmClusterInUseException", code: "CloudHsmClusterInUseException", status: 400 },
+            ErrorShape { shape: "CloudHsmClusterInvalidConfigurationException", code: "CloudHsmClusterInvalidConfigurationException", status: 400 },
+            ErrorShape { shape: "CloudHsmClusterNotActiveException", code: "CloudHsmClusterNotActiveException", status: 400 },
+            ErrorShape { shape: "CloudHsmClusterNotFoundException", code: "CloudHsmClusterNotFoundException", status: 400 },
+            ErrorShape { shape: "CloudHsmClusterNotRelatedException", code: "CloudHsmClusterNotRelatedException", status: 400 },
+            ErrorShape { shape: "ConflictException", code: "ConflictException", status: 400 },
+            ErrorShape { shape: "CustomKeyStoreHasCMKsException", code: "CustomKeyStoreHasCMKsException", status: 400 },
+            ErrorShape { shape: "CustomKeyStoreInvalidStateException", code: "CustomKeyStoreInvalidStateException", status: 400 },
+            ErrorShape { shape: "CustomKeyStoreNameInUseException", code: "CustomKeyStoreNameInUseException", status: 400 },
+            ErrorShape { shape: "CustomKeyStoreNotFoundException", code: "CustomKeyStoreNotFoundException", status: 400 },
+            ErrorShape { shape: "DependencyTimeoutException", code: "DependencyTimeoutException", status: 500 },
+            ErrorShape { shape: "DisabledException", code: "DisabledException", status: 400 },
+            ErrorShape { shape: "DryRunOperationException", code: "DryRunOperationException", status: 400 },
+            ErrorShape { shape: "ExpiredImportTokenException", code: "ExpiredImportTokenException", status: 400 },
+            ErrorShape { shape: "IncorrectKeyException", code: "IncorrectKeyException", status: 400 },
+            ErrorShape { shape: "IncorrectKeyMaterialException", code: "IncorrectKeyMaterialException", status: 400 },
+            ErrorShape { shape: "IncorrectTrustAnchorException", code: "IncorrectTrustAnchorException", status: 400 },
+            ErrorShape { shape: "InvalidAliasNameException", code: "InvalidAliasNameException", status: 400 },
+            ErrorShape { shape: "InvalidArnException", code: "InvalidArnException", status: 400 },
+            ErrorShape { shape: "InvalidCiphertextException", code: "InvalidCiphertextException", status: 400 },
+            ErrorShape { shape: "InvalidGrantIdException", code: "InvalidGrantIdException", status: 400 },
+            ErrorShape { shape: "InvalidGrantTokenException", code: "InvalidGrantTokenException", status: 400 },
+            ErrorShape { shape: "InvalidImportTokenException", code: "InvalidImportTokenException", status: 400 },
+            ErrorShape { shape: "InvalidKeyUsageException", code: "InvalidKeyUsageException", status: 400 },
+            ErrorShape { shape: "InvalidMarkerException", code: "InvalidMarkerException", status: 400 },
+            ErrorShape { shape: "KMSInternalException", code: "KMSInternalException", status: 500 },
+            ErrorShape { shape: "KMSInvalidMacException", code: "KMSInvalidMacException", status: 400 },
+            ErrorShape { shape: "KMSInvalidSignatureException", code: "KMSInvalidSignatureException", status: 400 },
+            ErrorShape { shape: "KMSInvalidStateException", code: "KMSInvalidStateException", status: 400 },
+            ErrorShape { shape: "KeyUnavailableException", code: "KeyUnavailableException", status: 500 },
+            ErrorShape { shape: "LimitExceededException", code: "LimitExceededException", status: 400 },
+            ErrorShape { shape: "MalformedPolicyDocumentException", code: "MalformedPolicyDocumentException", status: 400 },
+            ErrorShape { shape: "NotFoundException", code: "NotFoundException", status: 400 },
+            ErrorShape { shape: "TagException", code: "TagException", status: 400 },
+            ErrorShape { shape: "UnsupportedOperationException", code: "UnsupportedOperationException", status: 400 },
+            ErrorShape { shape: "XksKeyAlreadyInUseException", code: "XksKeyAlreadyInUseException", status: 400 },
+            ErrorShape { shape: "XksKeyInvalidConfigurationException", code: "XksKeyInvalidConfigurationException", status: 400 },
+            ErrorShape { shape: "XksKeyNotFoundException", code: "XksKeyNotFoundException", status: 400 },
+            ErrorShape { shape: "XksProxyIncorrectAuthenticationCredentialException", code: "XksProxyIncorrectAuthenticationCredentialException", status: 400 },
+            ErrorShape { shape: "XksProxyInvalidConfigurationException", code: "XksProxyInvalidConfigurationException", status: 400 },
+            ErrorShape { shape: "XksProxyInvalidResponseException", code: "XksProxyInvalidResponseException", status: 400 },
+            ErrorShape { shape: "XksProxyUriEndpointInUseException", code: "XksProxyUriEndpointInUseException", status: 400 },
+            ErrorShape { shape: "XksProxyUriInUseException", code: "XksProxyUriInUseException", status: 400 },
+            ErrorShape { shape: "XksProxyUriUnreachableException", code: "XksProxyUriUnreachableException", status: 400 },
+            ErrorShape { shape: "XksProxyVpcEndpointServiceInUseException", code: "XksProxyVpcEndpointServiceInUseException", status: 400 },
+            ErrorShape { shape: "XksProxyVpcEndpointServiceInvalidConfigurationException", code: "XksProxyVpcEndpointServiceInvalidConfigurationException", status: 400 },
+            ErrorShape { shape: "XksProxyVpcEndpointServiceNotFoundException", code: "XksProxyVpcEndpointServiceNotFoundException", status: 400 },
+        ],
+        known: &["CancelKeyDeletion", "ConnectCustomKeyStore", "CreateAlias", "CreateCustomKeyStore", "CreateGrant", "CreateKey", "Decapsulate", "Decrypt", "DeleteAlias", "DeleteCustomKeyStore", "DeleteImportedKeyMaterial", "DeriveSharedSecret", "DescribeCustomKeyStores", "DescribeKey", "DisableKey", "DisableKeyRotation", "DisconnectCustomKeyStore", "EnableKey", "EnableKeyRotation", "Encapsulate", "Encrypt", "GenerateDataKey", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext", "GenerateDataKeyWithoutPlaintext", "GenerateMac", "GenerateRandom", "GetKeyLastUsage", "GetKeyPolicy", "GetKeyRotationStatus", "GetParametersForImport", "GetPublicKey", "ImportKeyMaterial", "ListAliases", "ListGrants", "ListKeyPolicies", "ListKeyRotations", "ListKeys", "ListResourceTags", "ListRetirableGrants", "PutKeyPolicy", "ReEncrypt", "ReplicateKey", "RetireGrant", "RevokeGrant", "RotateKeyOnDemand", "ScheduleKeyDeletion", "Sign", "TagResource", "UntagResource", "UpdateAlias", "UpdateCustomKeyStore", "UpdateKeyDescription", "UpdatePrimaryRegion", "Verify", "VerifyMac"],
+    },
+    ServiceInfo {
+        service: Service::CloudTrail,
+        id: "CloudTrail",
+        full_name: "AWS CloudTrail",
+        version: "2013-11-01",
+        signing_name: "cloudtrail",
+        namespace: "",
+        target_prefix: Some("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101"),
+        json_version: Some("1.1"),
+        query_compatible: false,
+        errors: &[
+            ErrorShape { shape: "AccessDeniedException", code: "AccessDeniedException", status: 400 },
+            ErrorShape { shape: "AccountHasOngoingImportException", code: "AccountHasOngoingImportException", status: 400 },
+            ErrorShape { shape: "AccountNotFoundException", code: "AccountNotFoundException", status: 400 },
+            ErrorShape { shape: "AccountNotRegisteredException", code: "AccountNotRegisteredException", status: 400 },
+            ErrorShape { shape: "AccountRegisteredException", code: "AccountRegisteredException", status: 400 },
+            ErrorShape { shape: "CannotDelegateManagementAccountException", code: "CannotDelegateManagementAccountException", status: 400 },
+            ErrorShape { shape: "ChannelARNInvalidException", code: "ChannelARNInvalidException", status: 400 },
+            ErrorShape { shape: "ChannelAlreadyExistsException", code: "ChannelAlreadyExistsException", status: 400 },
+            ErrorShape { shape: "ChannelExistsForEDSException", code: "ChannelExistsForEDSException", status: 400 },
+            ErrorShape { shape: "ChannelMaxLimitExceededException", code: "ChannelMaxLimitExceededException", status: 400 },
+            ErrorShape { shape: "ChannelNotFoundException", code: "ChannelNotFoundException", status: 400 },
+            ErrorShape { shape: "CloudTrailARNInvalidException", code: "CloudTrailARNInvalidException", status: 400 },
+            ErrorShape { shape: "CloudTrailAccessNotEnabledException", code: "CloudTrailAccessNotEnabledException", status: 400 },
+            ErrorShape { shape: "CloudTrailInvalidClientTokenIdException", code: "CloudTrailInvalidClientTokenIdException", status: 400 },
+            ErrorShape { shape: "CloudWatchLogsDeliveryUnavailableException", code: "CloudWatchLogsDeliveryUnavailableException", status: 400 },
+            ErrorShape { shape: "ConcurrentModificationException", code: "ConcurrentModificationException", status: 400 },
+            ErrorShape { shape: "ConflictException", code: "ConflictException", status: 400 },
+            ErrorShape { shape: "DelegatedAdminAccountLimitExceededException", code: "DelegatedAdminAccountLimitExceededException", status: 400 },
+            ErrorShape { shape: "EventDataStoreARNInvalidException", code: "EventDataStoreARNInvalidException", status: 400 },
+            ErrorShape { shape: "EventDataStoreAlreadyExistsException", code: "EventDataStoreAlreadyExistsException", status: 400 },
+            ErrorShape { shape: "EventDataStoreFederationEnabledException", code: "EventDataStoreFederationEnabledException", status: 400 },
+            ErrorShape { shape: "EventDataStoreHasOngoingImportException", code: "EventDataStoreHasOngoingImportException", status: 400 },
+            ErrorShape { shape: "EventDataStoreMaxLimitExceededException", code: "EventDataStoreMaxLimitExceededException", status: 400 },
+            ErrorShape { shape: "EventDataStoreNotFoundException", code: "EventDataStoreNotFoundException", status: 400 },
+            ErrorShape { shape: "EventDataStoreTerminationProtectedException", code: "EventDataStoreTerminationProtectedException", status: 400 },
+            ErrorShape { shape: "GenerateResponseException", code: "GenerateResponseException", status: 400 },
+            ErrorShape { shape: "ImportNotFoundException", code: "ImportNotFoundException", status: 400 },
+            ErrorShape { shape: "InactiveEventDataStoreException", code: "InactiveEventDataStoreException", status: 400 },
+            ErrorShape { shape: "InactiveQueryException", code: "InactiveQueryException", status: 400 },
+            ErrorShape { shape: "InsightNotEnabledException", code: "InsightNotEnabledException", status: 400 },
+            ErrorShape { shape: "InsufficientDependencyServiceAccessPermissionException", code: "InsufficientDependencyServiceAccessPermissionException", status: 400 },
+            ErrorShape { shape: "InsufficientEncryptionPolicyException", code: "InsufficientEncryptionPolicyException", status: 400 },
+            ErrorShape { shape: "InsufficientIAMAccessPermissionException", code: "InsufficientIAMAccessPermissionException", status: 400 },
+            ErrorShape { shape: "InsufficientS3BucketPolicyException", code: "InsufficientS3BucketPolicyException", status: 400 },
+            ErrorShape { shape: "InsufficientSnsTopicPolicyException", code: "InsufficientSnsTopicPolicyException", status: 400 },
+            ErrorShape { shape: "InvalidCloudWatchLogsLogGroupArnException", code: "InvalidCloudWatchLogsLogGroupArnException", status: 400 },
+            ErrorShape { shape: "InvalidCloudWatchLogsRoleArnException", code: "InvalidCloudWatchLogsRoleArnException", status: 400 },
+            ErrorShape { shape: "InvalidDateRangeException", code: "InvalidDateRangeException", status: 400 },
+            ErrorShape { shape: "InvalidEventCategoryException", code: "InvalidEventCategoryException", status: 400 },
+            ErrorShape { shape: "InvalidEventDataStoreCategoryException", code: "InvalidEventDataStoreCategoryException", status: 400 },
+            ErrorShape { shape: "InvalidEventDataStoreStatusException", code: "InvalidEventDataStoreStatusException", status: 400 },
+            ErrorShape { shape: "InvalidEventSelectorsException", code: "InvalidEventSelectorsException", status: 400 },
+            ErrorShape { shape: "InvalidHomeRegionException", code: "InvalidHomeRegionException", status: 400 },
+            ErrorShape { shape: "InvalidImportSourceException", code: "InvalidImportSourceException", status: 400 },
+            ErrorShape { shape: "InvalidInsightSelectorsException", code: "InvalidInsightSelectorsException", status: 400 },
+            ErrorShape { shape: "InvalidKmsKeyIdException", code: "InvalidKmsKeyIdException", status: 400 },
+            ErrorShape { shape: "InvalidLookupAttributesException", code: "InvalidLookupAttributesException", status: 400 },
+            ErrorShape { shape: "InvalidMaxResultsException", code: "InvalidMaxResultsException", status: 400 },
+            ErrorShape { shape: "InvalidNextTokenException", code: "InvalidNextTokenException", status: 400 },
+            ErrorShape { shape: "InvalidParameterCombinationException", code: "InvalidParameterCombinationException", status: 400 },
+            ErrorShape { shape: "InvalidParameterException", code: "InvalidParameterException", status: 400 },
+            ErrorShape { shape: "InvalidQueryStatementException", code: "InvalidQueryStatementException", status: 400 },
+            ErrorShape { shape: "InvalidQueryStatusException", code: "InvalidQueryStatusException", status: 400 },
+            ErrorShape { shape: "InvalidS3BucketNameException", code: "InvalidS3BucketNameException", status: 400 },
+            ErrorShape { shape: "InvalidS3PrefixException", code: "InvalidS3PrefixException", status: 400 },
+            ErrorShape { shape: "InvalidSnsTopicNameException", code: "InvalidSnsTopicNameException", status: 400 },
+            ErrorShape { shape: "InvalidSourceException", code: "InvalidSourceException", status: 400 },
+            ErrorShape { shape: "InvalidTagParameterException", code: "InvalidTagParameterException", status: 400 },
+            ErrorShape { shape: "InvalidTimeRangeException", code: "InvalidTimeRangeException", status: 400 },
+            ErrorShape { shape: "InvalidTokenException", code: "InvalidTokenException", status: 400 },
+            ErrorShape { shape: "InvalidTrailNameException", code: "InvalidTrailNameException", status: 400 },
+            ErrorShape { shape: "KmsException", code: "KmsException", status: 400 },
+            ErrorShape { shape: "KmsKeyDisabledException", code: "KmsKeyDisabledException", status: 400 },
+            ErrorShape { shape: "KmsKeyNotFoundException", code: "KmsKeyNotFoundException", status: 400 },
+            ErrorShape { shape: "MaxConcurrentQueriesException", code: "MaxConcurrentQueriesException", status: 400 },
+            ErrorShape { shape: "MaximumNumberOfTrailsExceededException", code: "MaximumNumberOfTrailsExceededException", status: 400 },
+            ErrorShape { shape: "NoManagementAccountSLRExistsException", code: "NoManagementAccountSLRExistsException", status: 400 },
+            ErrorShape { shape: "NotOrganizationManagementAccountException", code: "NotOrganizationManagementAccountException", status: 400 },
+            ErrorShape { shape: "NotOrganizationMasterAccountException", code: "NotOrganizationMasterAccountException", status: 400 },
+            ErrorShape { shape: "OperationNotPermittedException", code: "OperationNotPermittedException", status: 400 },
+            ErrorShape { shape: "OrganizationNotInAllFeaturesModeException", code: "OrganizationNotInAllFeaturesModeException", status: 400 },
+            ErrorShape { shape: "OrganizationsNotInUseException", code: "OrganizationsNotInUseException", status: 400 },
+            ErrorShape { shape: "QueryIdNotFoundException", code: "QueryIdNotFoundException", status: 400 },
+            ErrorShape { shape: "ResourceARNNotValidException", code: "ResourceARNNotValidException", status: 400 },
+            ErrorShape { shape: "ResourceNotFoundException", code: "ResourceNotFoundException", status: 400 },
+            ErrorShape { shape: "ResourcePolicyNotFoundException", code: "ResourcePolicyNotFoundException", status: 400 },
+            ErrorShape { shape: "ResourcePolicyNotValidException", code: "ResourcePolicyNotValidException", status: 400 },
+            ErrorShape { shape: "ResourceTypeNotSupportedException", code: "ResourceTypeNotSupportedException", status: 400 },
+            ErrorShape { shape: "S3BucketDoesNotExistException", code: "S3BucketDoesNotExistException", status: 400 },
+            ErrorShape { shape: "ServiceQuotaExceededException", code: "ServiceQuotaExceededException", status: 400 },
+            ErrorShape { shape: "TagsLimitExceededException", code: "TagsLimitExceededException", status: 400 },
+            ErrorShape { shape: "ThrottlingException", code: "ThrottlingException", status: 400 },
+            ErrorShape { shape: "TrailAlreadyExistsException", code: "TrailAlreadyExistsException", status: 400 },
+            ErrorShape { shape: "TrailNotFoundException", code: "TrailNotFoundException", status: 400 },
+            ErrorShape { shape: "TrailNotProvidedException", code: "TrailNotProvidedException", status: 400 },
+            ErrorShape { shape: "UnsupportedOperationException", code: "UnsupportedOperationException", status: 400 },
+        ],
+        known: &["AddTags", "CancelQuery", "CreateChannel", "CreateDashboard", "CreateEventDataStore", "CreateTrail", "DeleteChannel", "DeleteDashboard", "DeleteEventDataStore", "DeleteResourcePolicy", "DeleteTrail", "DeregisterOrganizationDelegatedAdmin", "DescribeQuery", "DescribeTrails", "DisableFederation", "EnableFederation", "GenerateQuery", "GetChannel", "GetDashboard", "GetEventConfiguration", "GetEventDataStore", "GetEventSelectors", "GetImport", "GetInsightSelectors", "GetQueryResults", "GetResourcePolicy", "GetTrail", "GetTrailStatus", "ListChannels", "ListDashboards", "ListEventDataStores", "ListImportFailures", "ListImports", "ListInsightsData", "ListInsightsMetricData", "ListPublicKeys", "ListQueries", "ListTags", "ListTrails", "LookupEvents", "PutEventConfiguration", "PutEventSelectors", "PutInsightSelectors", "PutResourcePolicy", "RegisterOrganizationDelegatedAdmin", "RemoveTags", "RestoreEventDataStore", "SearchSampleQueries", "StartDashboardRefresh", "StartEventDataStoreIngestion", "StartImport", "StartLogging", "StartQuery", "StopEventDataStoreIngestion", "StopImport", "StopLogging", "UpdateChannel", "UpdateDashboard", "UpdateEventDataStore", "UpdateTrail"],
     },
 ];

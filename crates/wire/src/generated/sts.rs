@@ -7,6 +7,354 @@ use crate::value::{Place, Record, Timestamp, Value, View};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleRequest {
+    pub duration_seconds: Option<i32>,
+    pub external_id: Option<String>,
+    pub minimum_session_token_size: Option<i32>,
+    pub policy: Option<String>,
+    pub policy_arns: Vec<PolicyDescriptorType>,
+    pub provided_contexts: Vec<ProvidedContext>,
+    pub role_arn: Option<String>,
+    pub role_session_name: Option<String>,
+    pub serial_number: Option<String>,
+    pub source_identity: Option<String>,
+    pub tags: Vec<Tag>,
+    pub token_code: Option<String>,
+    pub transitive_tag_keys: Vec<String>,
+}
+
+impl Record for AssumeRoleRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.duration_seconds,
+            1 => &self.external_id,
+            2 => &self.minimum_session_token_size,
+            3 => &self.policy,
+            4 => &self.policy_arns,
+            5 => &self.provided_contexts,
+            6 => &self.role_arn,
+            7 => &self.role_session_name,
+            8 => &self.serial_number,
+            9 => &self.source_identity,
+            10 => &self.tags,
+            11 => &self.token_code,
+            12 => &self.transitive_tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.duration_seconds,
+            1 => &mut self.external_id,
+            2 => &mut self.minimum_session_token_size,
+            3 => &mut self.policy,
+            4 => &mut self.policy_arns,
+            5 => &mut self.provided_contexts,
+            6 => &mut self.role_arn,
+            7 => &mut self.role_session_name,
+            8 => &mut self.serial_number,
+            9 => &mut self.source_identity,
+            10 => &mut self.tags,
+            11 => &mut self.token_code,
+            12 => &mut self.transitive_tag_keys,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssumeRoleRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSUME_ROLE_REQUEST: Shape = Shape::Struct(Struct { name: "AssumeRoleRequest", members: &[
+    Member { name: "DurationSeconds", query: "DurationSeconds", xml: "DurationSeconds", required: false, shape: &ROLE_DURATION_SECONDS_TYPE },
+    Member { name: "ExternalId", query: "ExternalId", xml: "ExternalId", required: false, shape: &EXTERNAL_ID_TYPE },
+    Member { name: "MinimumSessionTokenSize", query: "MinimumSessionTokenSize", xml: "MinimumSessionTokenSize", required: false, shape: &MINIMUM_SESSION_TOKEN_SIZE_TYPE },
+    Member { name: "Policy", query: "Policy", xml: "Policy", required: false, shape: &UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE },
+    Member { name: "PolicyArns", query: "PolicyArns", xml: "PolicyArns", required: false, shape: &POLICY_DESCRIPTOR_LIST_TYPE },
+    Member { name: "ProvidedContexts", query: "ProvidedContexts", xml: "ProvidedContexts", required: false, shape: &PROVIDED_CONTEXTS_LIST_TYPE },
+    Member { name: "RoleArn", query: "RoleArn", xml: "RoleArn", required: true, shape: &ARN_TYPE },
+    Member { name: "RoleSessionName", query: "RoleSessionName", xml: "RoleSessionName", required: true, shape: &ROLE_SESSION_NAME_TYPE },
+    Member { name: "SerialNumber", query: "SerialNumber", xml: "SerialNumber", required: false, shape: &SERIAL_NUMBER_TYPE },
+    Member { name: "SourceIdentity", query: "SourceIdentity", xml: "SourceIdentity", required: false, shape: &SOURCE_IDENTITY_TYPE },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST_TYPE },
+    Member { name: "TokenCode", query: "TokenCode", xml: "TokenCode", required: false, shape: &TOKEN_CODE_TYPE },
+    Member { name: "TransitiveTagKeys", query: "TransitiveTagKeys", xml: "TransitiveTagKeys", required: false, shape: &TAG_KEY_LIST_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleResponse {
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    pub credentials: Option<Credentials>,
+    pub packed_policy_size: Option<i32>,
+    pub session_token_size: Option<i32>,
+    pub session_token_utilization: Option<i32>,
+    pub source_identity: Option<String>,
+}
+
+impl Record for AssumeRoleResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.assumed_role_user,
+            1 => &self.credentials,
+            2 => &self.packed_policy_size,
+            3 => &self.session_token_size,
+            4 => &self.session_token_utilization,
+            5 => &self.source_identity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.assumed_role_user,
+            1 => &mut self.credentials,
+            2 => &mut self.packed_policy_size,
+            3 => &mut self.session_token_size,
+            4 => &mut self.session_token_utilization,
+            5 => &mut self.source_identity,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssumeRoleResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSUME_ROLE_RESPONSE: Shape = Shape::Struct(Struct { name: "AssumeRoleResponse", members: &[
+    Member { name: "AssumedRoleUser", query: "AssumedRoleUser", xml: "AssumedRoleUser", required: false, shape: &ASSUMED_ROLE_USER },
+    Member { name: "Credentials", query: "Credentials", xml: "Credentials", required: false, shape: &CREDENTIALS },
+    Member { name: "PackedPolicySize", query: "PackedPolicySize", xml: "PackedPolicySize", required: false, shape: &NON_NEGATIVE_INTEGER_TYPE },
+    Member { name: "SessionTokenSize", query: "SessionTokenSize", xml: "SessionTokenSize", required: false, shape: &SESSION_TOKEN_SIZE_TYPE },
+    Member { name: "SessionTokenUtilization", query: "SessionTokenUtilization", xml: "SessionTokenUtilization", required: false, shape: &SESSION_TOKEN_UTILIZATION_TYPE },
+    Member { name: "SourceIdentity", query: "SourceIdentity", xml: "SourceIdentity", required: false, shape: &SOURCE_IDENTITY_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumedRoleUser {
+    pub arn: Option<String>,
+    pub assumed_role_id: Option<String>,
+}
+
+impl Record for AssumedRoleUser {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            1 => &self.assumed_role_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.assumed_role_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AssumedRoleUser {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ASSUMED_ROLE_USER: Shape = Shape::Struct(Struct { name: "AssumedRoleUser", members: &[
+    Member { name: "Arn", query: "Arn", xml: "Arn", required: true, shape: &ARN_TYPE },
+    Member { name: "AssumedRoleId", query: "AssumedRoleId", xml: "AssumedRoleId", required: true, shape: &ASSUMED_ROLE_ID_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Credentials {
+    pub access_key_id: Option<String>,
+    pub expiration: Option<Timestamp>,
+    pub secret_access_key: Option<String>,
+    pub session_token: Option<String>,
+}
+
+impl Record for Credentials {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_id,
+            1 => &self.expiration,
+            2 => &self.secret_access_key,
+            3 => &self.session_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_id,
+            1 => &mut self.expiration,
+            2 => &mut self.secret_access_key,
+            3 => &mut self.session_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Credentials {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREDENTIALS: Shape = Shape::Struct(Struct { name: "Credentials", members: &[
+    Member { name: "AccessKeyId", query: "AccessKeyId", xml: "AccessKeyId", required: true, shape: &ACCESS_KEY_ID_TYPE },
+    Member { name: "Expiration", query: "Expiration", xml: "Expiration", required: true, shape: &ANY_TIMESTAMP },
+    Member { name: "SecretAccessKey", query: "SecretAccessKey", xml: "SecretAccessKey", required: true, shape: &ANY_STRING },
+    Member { name: "SessionToken", query: "SessionToken", xml: "SessionToken", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DecodeAuthorizationMessageRequest {
+    pub encoded_message: Option<String>,
+}
+
+impl Record for DecodeAuthorizationMessageRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.encoded_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.encoded_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DecodeAuthorizationMessageRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DECODE_AUTHORIZATION_MESSAGE_REQUEST: Shape = Shape::Struct(Struct { name: "DecodeAuthorizationMessageRequest", members: &[
+    Member { name: "EncodedMessage", query: "EncodedMessage", xml: "EncodedMessage", required: true, shape: &ENCODED_MESSAGE_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DecodeAuthorizationMessageResponse {
+    pub decoded_message: Option<String>,
+}
+
+impl Record for DecodeAuthorizationMessageResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.decoded_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.decoded_message,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DecodeAuthorizationMessageResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DECODE_AUTHORIZATION_MESSAGE_RESPONSE: Shape = Shape::Struct(Struct { name: "DecodeAuthorizationMessageResponse", members: &[
+    Member { name: "DecodedMessage", query: "DecodedMessage", xml: "DecodedMessage", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoRequest {
+    pub access_key_id: Option<String>,
+}
+
+impl Record for GetAccessKeyInfoRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.access_key_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.access_key_id,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccessKeyInfoRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCESS_KEY_INFO_REQUEST: Shape = Shape::Struct(Struct { name: "GetAccessKeyInfoRequest", members: &[
+    Member { name: "AccessKeyId", query: "AccessKeyId", xml: "AccessKeyId", required: true, shape: &ACCESS_KEY_ID_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoResponse {
+    pub account: Option<String>,
+}
+
+impl Record for GetAccessKeyInfoResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetAccessKeyInfoResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_ACCESS_KEY_INFO_RESPONSE: Shape = Shape::Struct(Struct { name: "GetAccessKeyInfoResponse", members: &[
+    Member { name: "Account", query: "Account", xml: "Account", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetCallerIdentityRequest {
 }
 
@@ -76,4 +424,241 @@ pub static GET_CALLER_IDENTITY_RESPONSE: Shape = Shape::Struct(Struct { name: "G
     Member { name: "UserId", query: "UserId", xml: "UserId", required: false, shape: &ANY_STRING },
 ] });
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenRequest {
+    pub duration_seconds: Option<i32>,
+    pub minimum_session_token_size: Option<i32>,
+    pub serial_number: Option<String>,
+    pub token_code: Option<String>,
+}
+
+impl Record for GetSessionTokenRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.duration_seconds,
+            1 => &self.minimum_session_token_size,
+            2 => &self.serial_number,
+            3 => &self.token_code,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.duration_seconds,
+            1 => &mut self.minimum_session_token_size,
+            2 => &mut self.serial_number,
+            3 => &mut self.token_code,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetSessionTokenRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_SESSION_TOKEN_REQUEST: Shape = Shape::Struct(Struct { name: "GetSessionTokenRequest", members: &[
+    Member { name: "DurationSeconds", query: "DurationSeconds", xml: "DurationSeconds", required: false, shape: &DURATION_SECONDS_TYPE },
+    Member { name: "MinimumSessionTokenSize", query: "MinimumSessionTokenSize", xml: "MinimumSessionTokenSize", required: false, shape: &MINIMUM_SESSION_TOKEN_SIZE_TYPE },
+    Member { name: "SerialNumber", query: "SerialNumber", xml: "SerialNumber", required: false, shape: &SERIAL_NUMBER_TYPE },
+    Member { name: "TokenCode", query: "TokenCode", xml: "TokenCode", required: false, shape: &TOKEN_CODE_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenResponse {
+    pub credentials: Option<Credentials>,
+    pub session_token_size: Option<i32>,
+    pub session_token_utilization: Option<i32>,
+}
+
+impl Record for GetSessionTokenResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.credentials,
+            1 => &self.session_token_size,
+            2 => &self.session_token_utilization,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.credentials,
+            1 => &mut self.session_token_size,
+            2 => &mut self.session_token_utilization,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetSessionTokenResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_SESSION_TOKEN_RESPONSE: Shape = Shape::Struct(Struct { name: "GetSessionTokenResponse", members: &[
+    Member { name: "Credentials", query: "Credentials", xml: "Credentials", required: false, shape: &CREDENTIALS },
+    Member { name: "SessionTokenSize", query: "SessionTokenSize", xml: "SessionTokenSize", required: false, shape: &SESSION_TOKEN_SIZE_TYPE },
+    Member { name: "SessionTokenUtilization", query: "SessionTokenUtilization", xml: "SessionTokenUtilization", required: false, shape: &SESSION_TOKEN_UTILIZATION_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyDescriptorType {
+    pub arn: Option<String>,
+}
+
+impl Record for PolicyDescriptorType {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for PolicyDescriptorType {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static POLICY_DESCRIPTOR_TYPE: Shape = Shape::Struct(Struct { name: "PolicyDescriptorType", members: &[
+    Member { name: "arn", query: "arn", xml: "arn", required: false, shape: &ARN_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvidedContext {
+    pub context_assertion: Option<String>,
+    pub provider_arn: Option<String>,
+}
+
+impl Record for ProvidedContext {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.context_assertion,
+            1 => &self.provider_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.context_assertion,
+            1 => &mut self.provider_arn,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ProvidedContext {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static PROVIDED_CONTEXT: Shape = Shape::Struct(Struct { name: "ProvidedContext", members: &[
+    Member { name: "ContextAssertion", query: "ContextAssertion", xml: "ContextAssertion", required: false, shape: &CONTEXT_ASSERTION_TYPE },
+    Member { name: "ProviderArn", query: "ProviderArn", xml: "ProviderArn", required: false, shape: &ARN_TYPE },
+] });
+
+pub static PROVIDED_CONTEXTS_LIST_TYPE: Shape = Shape::List(List { member: &PROVIDED_CONTEXT, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: Some(5) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tag {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Record for Tag {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for Tag {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static TAG: Shape = Shape::Struct(Struct { name: "Tag", members: &[
+    Member { name: "Key", query: "Key", xml: "Key", required: true, shape: &TAG_KEY_TYPE },
+    Member { name: "Value", query: "Value", xml: "Value", required: true, shape: &TAG_VALUE_TYPE },
+] });
+
+pub static ACCESS_KEY_ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(16), max: Some(128) }, allowed: &[] });
+
 pub static ARN_TYPE: Shape = Shape::String(Text { length: Length { min: Some(20), max: Some(2048) }, allowed: &[] });
+
+pub static ASSUMED_ROLE_ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(2), max: Some(193) }, allowed: &[] });
+
+pub static CONTEXT_ASSERTION_TYPE: Shape = Shape::String(Text { length: Length { min: Some(4), max: Some(2048) }, allowed: &[] });
+
+pub static DURATION_SECONDS_TYPE: Shape = Shape::Integer(Range { min: Some(900.0), max: Some(129600.0) });
+
+pub static ENCODED_MESSAGE_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(10240) }, allowed: &[] });
+
+pub static EXTERNAL_ID_TYPE: Shape = Shape::String(Text { length: Length { min: Some(2), max: Some(1224) }, allowed: &[] });
+
+pub static MINIMUM_SESSION_TOKEN_SIZE_TYPE: Shape = Shape::Integer(Range { min: Some(0.0), max: Some(4096.0) });
+
+pub static NON_NEGATIVE_INTEGER_TYPE: Shape = Shape::Integer(Range { min: Some(0.0), max: None });
+
+pub static POLICY_DESCRIPTOR_LIST_TYPE: Shape = Shape::List(List { member: &POLICY_DESCRIPTOR_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static ROLE_DURATION_SECONDS_TYPE: Shape = Shape::Integer(Range { min: Some(900.0), max: Some(43200.0) });
+
+pub static ROLE_SESSION_NAME_TYPE: Shape = Shape::String(Text { length: Length { min: Some(2), max: Some(64) }, allowed: &[] });
+
+pub static SERIAL_NUMBER_TYPE: Shape = Shape::String(Text { length: Length { min: Some(9), max: Some(256) }, allowed: &[] });
+
+pub static SESSION_TOKEN_SIZE_TYPE: Shape = Shape::Integer(Range { min: Some(0.0), max: None });
+
+pub static SESSION_TOKEN_UTILIZATION_TYPE: Shape = Shape::Integer(Range { min: Some(0.0), max: None });
+
+pub static SOURCE_IDENTITY_TYPE: Shape = Shape::String(Text { length: Length { min: Some(2), max: Some(64) }, allowed: &[] });
+
+pub static TAG_KEY_LIST_TYPE: Shape = Shape::List(List { member: &TAG_KEY_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(50) } });
+
+pub static TAG_KEY_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
+
+pub static TAG_LIST_TYPE: Shape = Shape::List(List { member: &TAG, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(50) } });
+
+pub static TAG_VALUE_TYPE: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(256) }, allowed: &[] });
+
+pub static TOKEN_CODE_TYPE: Shape = Shape::String(Text { length: Length { min: Some(6), max: Some(6) }, allowed: &[] });
+
+pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Shape = Shape::String(Text { length: Length { min: Some(1), max: None }, allowed: &[] });

@@ -13,7 +13,7 @@ fn protocols(service: Service) -> &'static [Protocol] {
     match service {
         Service::Ec2 => &[Protocol::Ec2],
         Service::CloudWatch => &[Protocol::Query, Protocol::Json10, Protocol::Cbor],
-        Service::Acm | Service::Ssm => &[Protocol::Json11],
+        Service::Acm | Service::CloudTrail | Service::Kms | Service::Ssm => &[Protocol::Json11],
         Service::AutoScaling | Service::Elbv2 | Service::Sts | Service::Iam => &[Protocol::Query],
     }
 }

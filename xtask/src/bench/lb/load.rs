@@ -50,7 +50,7 @@ pub fn run(case: &Case, contender: &Contender, process: &Process, seconds: u32) 
 fn of_wrk(text: &str) -> Option<(f64, Sample)> {
     let requests: f64 = before(text, " requests in ")?;
     let rate = after(text, "Requests/sec:")?.parse().ok()?;
-    let p99_ms = milliseconds(after(text, "99%")?)?;
+    let p99_ms = milliseconds(after(text, " 99%")?)?;
     let errors = text.lines().find_map(|line| line.trim().strip_prefix("Socket errors:"));
     let errors = errors.map_or(0, |line| line.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse::<u64>).sum());
     let other = after(text, "Non-2xx or 3xx responses:").and_then(|word| word.parse().ok()).unwrap_or(0);
@@ -96,7 +96,7 @@ mod tests {
     /// What both generators print is understood.
     #[test]
     fn outputs() {
-        let wrk = "  Latency Distribution\n     50%  650.00us\n     99%    1.25ms\n  100 requests in 2.00s, 1.00MB read\n\
+        let wrk = "    Latency   815.68us  262.32us   5.29ms   94.99%\n  Latency Distribution\n     50%  650.00us\n     99%    1.25ms\n  100 requests in 2.00s, 1.00MB read\n\
                    \x20 Socket errors: connect 0, read 3, write 1, timeout 0\n  Non-2xx or 3xx responses: 5\n\
                    Requests/sec:  49876.54\n";
         let (requests, sample) = of_wrk(wrk).expect("it is understood");

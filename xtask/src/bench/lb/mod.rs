@@ -37,12 +37,16 @@ struct Row {
     at_most: bool,
 }
 
+/// The one case that is no load.
+const IDLE: &str = "bytes an idle HTTP/1 connection";
+
 /// Measures every case, prints the table and writes the plot.
 pub fn run(options: &Options) -> Result<(), String> {
     let Some(place) = Place::prepare()? else { return Ok(()) };
     let rounds = options.rounds.unwrap_or(ROUNDS);
+    let chosen = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text));
     let mut rows = Vec::new();
-    for case in cases::all() {
+    for case in cases::all().into_iter().filter(|case| chosen(case.name)) {
         println!("... {}", case.name);
         let samples = measure(&place, &case, rounds)?;
         for (name, series) in cpu(&samples) {
@@ -58,16 +62,11 @@ pub fn run(options: &Options) -> Result<(), String> {
             at_most: goal.measure == Measure::P99,
         }));
     }
-    let idle = idle::bytes_a_connection(&place)?;
-    rows.push(Row {
-        name: "bytes an idle HTTP/1 connection",
-        against: "",
-        ratio: idle,
-        gate: 2048.0,
-        stretch: 1024.0,
-        at_most: true,
-    });
-    for pair in cases::pairs() {
+    if chosen(IDLE) {
+        let ratio = idle::bytes_a_connection(&place)?;
+        rows.push(Row { name: IDLE, against: "", ratio, gate: 2048.0, stretch: 1024.0, at_most: true });
+    }
+    for pair in cases::pairs().into_iter().filter(|pair| chosen(pair.case.name)) {
         rows.push(cost(&place, &pair, rounds)?);
     }
     print(&rows);

@@ -107,7 +107,13 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::ScheduledAction
         | Kind::InstanceRefresh
         | Kind::Notification
-        | Kind::Forecast => false,
+        | Kind::Forecast
+        | Kind::User
+        | Kind::UserGroup
+        | Kind::ManagedPolicy
+        | Kind::AccessKey
+        | Kind::TemporaryKey
+        | Kind::AccountAlias => false,
     }
 }
 

@@ -1,6 +1,13 @@
-//! Rows of IAM, as far as instances need them: roles and instance profiles.
-//! They belong to the account and live in the scope of its own region name,
-//! [`IAM_REGION`].
+//! Rows of IAM. They belong to the account and live in the scope of its own
+//! region name, [`IAM_REGION`].
+
+mod credential;
+mod policy;
+mod user;
+
+pub use credential::*;
+pub use policy::*;
+pub use user::*;
 
 use super::{Tags, row};
 use elastane_domain::time::Time;
@@ -28,6 +35,12 @@ pub struct Role {
     pub created_at: Time,
     /// Tags.
     pub tags: Tags,
+    /// What it may do.
+    #[serde(default)]
+    pub permissions: Permissions,
+    /// The ARN of the policy that bounds what it may do.
+    #[serde(default)]
+    pub boundary: Option<String>,
 }
 row!(Role, |row| row.name.clone());
 

@@ -1,0 +1,5 @@
+//! CloudTrail: the trail of calls.
+
+mod pending;
+
+pub use pending::*;

@@ -1,0 +1,5 @@
+//! Key Management Service: keys, their aliases, and what is sealed with them.
+
+mod pending;
+
+pub use pending::*;
