@@ -3,6 +3,7 @@
 import pytest
 
 from elastane import BINARY, SETUPS, Daemon, traces, until, why_not
+from webhook import Webhook
 
 
 def pytest_configure(config):
@@ -39,10 +40,21 @@ def clean_machine():
 
 
 @pytest.fixture(scope="module")
+def webhook():
+    """Where daemons of modules that say WEBHOOK post their notifications."""
+    webhook = Webhook()
+    yield webhook
+    webhook.close()
+
+
+@pytest.fixture(scope="module")
 def daemon(request, setup, clean_machine):
     if reason := why_not(setup):
         pytest.skip(f"{setup.name}: {reason}")
-    daemon = Daemon(setup, time_scale=getattr(request.module, "TIME_SCALE", 60))
+    options = list(getattr(request.module, "OPTIONS", []))
+    if getattr(request.module, "WEBHOOK", False):
+        options += ["--webhook", request.getfixturevalue("webhook").url]
+    daemon = Daemon(setup, *options, time_scale=getattr(request.module, "TIME_SCALE", 60))
     try:
         yield daemon.start()
     finally:

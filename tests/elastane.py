@@ -338,13 +338,14 @@ def traces():
 
 class Others:
     """What other runs of the tests have on this machine. Their data directories tell: names of links and control groups
-    are made of the directory's."""
+    are made of the directory's, and instances have theirs in it."""
 
     def __init__(self):
         temporary = Path(tempfile.gettempdir())
         foreign = [base for base in temporary.glob("elastane-test-*") if not base.name.startswith(RUN)]
         sums = [f"{checksum(str(base / 'data')):08x}" for base in foreign]
         self.names = [base.name for base in foreign] + [f"ela{it}" for it in sums] + [f"elastane-{it}" for it in sums]
+        self.names += [found.name for base in foreign for found in (base / "data/instances").glob("i-*")]
 
     def have(self, what):
         return any(name in what for name in self.names)

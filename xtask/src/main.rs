@@ -54,6 +54,15 @@ enum Task {
         /// Driver of the daemon: sandbox or process. The daemon's own choice when not given.
         #[arg(long)]
         driver: Option<String>,
+        /// Only those of the load balancer's cases whose names contain this text.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Feed damaged inputs to every parser and to the policy evaluator: ten million each and more (release build).
+    Fuzz {
+        /// Where the inputs begin: another number makes other inputs.
+        #[arg(long, default_value_t = 1)]
+        seed: u32,
     },
     /// Run the simulator (release build).
     Sim {
@@ -84,7 +93,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Codegen { check } => codegen::run(check),
         Task::Test { only, seeds, pytest } => test::run(only, seeds, &pytest),
-        Task::Bench { names, rounds, driver } => bench(&names, rounds, driver.as_deref()),
+        Task::Bench { names, rounds, driver, only } => bench(&names, rounds, [("--driver", driver), ("--only", only)]),
+        Task::Fuzz { seed } => fuzz(seed),
         Task::Sim { seeds, seed } => sim(seeds, seed),
         Task::Ci => ci::run(),
     };
@@ -97,7 +107,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(names: &[String], rounds: Option<u32>, driver: Option<&str>) -> Result<(), String> {
+fn bench(names: &[String], rounds: Option<u32>, options: [(&str, Option<String>); 2]) -> Result<(), String> {
     Job::cargo(["build", "--release", "--package", "elastane-daemon"]).limit(minutes(30)).run()?;
     let mut job = Job::cargo(["run", "--quiet", "--release", "--package", "xtask", "--features", "bench"])
         .args(["--bin", "xtask-bench", "--"])
@@ -106,8 +116,10 @@ fn bench(names: &[String], rounds: Option<u32>, driver: Option<&str>) -> Result<
     if let Some(rounds) = rounds {
         job = job.args(["--rounds", &rounds.to_string()]);
     }
-    if let Some(driver) = driver {
-        job = job.args(["--driver", driver]);
+    for (name, value) in options {
+        if let Some(value) = value {
+            job = job.args([name, &value]);
+        }
     }
     let peer = python::environment(python::BENCH_REQUIREMENTS);
     match &peer {
@@ -115,6 +127,15 @@ fn bench(names: &[String], rounds: Option<u32>, driver: Option<&str>) -> Result<
         Err(message) => eprintln!("no peer to compare with: {message}"),
     }
     job.env("ELASTANE_BIN", run::target_directory()?.join("release/elastane")).run()
+}
+
+/// The long runs that `cargo test` leaves out.
+fn fuzz(seed: u32) -> Result<(), String> {
+    Job::cargo(["test", "--release", "--package", "elastane-wire", "--package", "elastane-proxy"])
+        .args(["--package", "elastane-domain", "long_fuzz", "--", "--ignored", "--nocapture"])
+        .env("ELASTANE_FUZZ_SEED", seed.to_string())
+        .limit(minutes(120))
+        .run()
 }
 
 fn sim(seeds: u32, seed: Option<u64>) -> Result<(), String> {

@@ -2,7 +2,8 @@
 //! authorisation and the trail need of it.
 
 use elastane_domain::id::{AccountId, InstanceId};
-use elastane_engine::row::Tags;
+use elastane_domain::time::Time;
+use elastane_engine::row::{PolicyText, Tags};
 use std::net::IpAddr;
 
 /// Who calls.
@@ -18,6 +19,8 @@ pub struct Caller {
     pub user_id: String,
     /// What its permissions come from.
     pub principal: Principal,
+    /// When its temporary credentials were made; `None` for long-term ones.
+    pub issued_at: Option<Time>,
     /// Where the request came from.
     pub origin: Origin,
 }
@@ -40,8 +43,8 @@ pub struct RoleSession {
     pub role: String,
     /// The session's name; the instance's id for one.
     pub name: String,
-    /// Session policies: JSON texts that limit what the role allows; none when empty.
-    pub policies: Vec<String>,
+    /// Session policies, which limit what the role allows; none when empty.
+    pub policies: Vec<PolicyText>,
     /// Session tags, for `aws:PrincipalTag`.
     pub tags: Tags,
     /// The instance that has it through its metadata.
@@ -68,6 +71,7 @@ impl Caller {
             arn: format!("arn:aws:iam::{account}:root"),
             user_id: account.to_string(),
             principal: Principal::Root,
+            issued_at: None,
             origin: Origin::default(),
         }
     }

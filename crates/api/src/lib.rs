@@ -21,11 +21,15 @@ mod testing;
 
 pub use caller::{Caller, Origin, Principal, RoleSession};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use elastane_domain::id::{AccountId, InstanceId, Region};
+use elastane_domain::time::Time;
 use elastane_engine::row::IAM_REGION;
 use elastane_engine::{Scope, Tx, View};
 use elastane_wire::{ApiError, Input, Operation, Output, Service};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// What a handler may ask of the world besides rows.
 pub trait World: Sync {
@@ -41,6 +45,40 @@ pub trait World: Sync {
     fn object(&self, _bucket: &str, _key: &str) -> Result<Vec<u8>, ObjectError> {
         Err(ObjectError::Missing)
     }
+
+    /// Events of the trail that answer a lookup, the newest first. A world
+    /// without a trail has none.
+    fn trail(&self, _lookup: &cloudtrail::Lookup) -> Vec<Arc<cloudtrail::Recorded>> {
+        Vec::new()
+    }
+
+    /// A text that its reader shall not see through, until [`World::unseal`].
+    /// A world without secrets writes it in base64.
+    fn seal(&self, text: &str) -> String {
+        STANDARD.encode(text)
+    }
+
+    /// What this world sealed; `None` for what it did not.
+    fn unseal(&self, sealed: &str) -> Option<String> {
+        String::from_utf8(STANDARD.decode(sealed).ok()?).ok()
+    }
+
+    /// When and where an access key last signed a request that was accepted;
+    /// `None` while it is not known to have.
+    fn last_use(&self, _access_key: &str) -> Option<KeyUse> {
+        None
+    }
+}
+
+/// The last use of an access key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// When, in service time.
+    pub at: Time,
+    /// The region that it was signed for.
+    pub region: String,
+    /// The service that it was signed for.
+    pub service: String,
 }
 
 /// Bytes of an object that a handler reads: bundles of certificates and
@@ -109,11 +147,11 @@ impl<'b> DerefMut for Change<'_, 'b> {
     }
 }
 
-/// The scope in which an operation runs that was signed for a region: IAM's
-/// rows belong to the account as a whole.
+/// The scope in which an operation runs that was signed for a region: the rows
+/// of IAM and STS belong to the account as a whole.
 pub fn scope_of(operation: Operation, account: AccountId, region: Region) -> Scope {
     match operation.service() {
-        Service::Iam => Scope { account, region: Region::from(IAM_REGION) },
+        Service::Iam | Service::Sts => Scope { account, region: Region::from(IAM_REGION) },
         Service::Acm
         | Service::Ec2
         | Service::AutoScaling
@@ -121,8 +159,7 @@ pub fn scope_of(operation: Operation, account: AccountId, region: Region) -> Sco
         | Service::CloudWatch
         | Service::CloudTrail
         | Service::Kms
-        | Service::Ssm
-        | Service::Sts => Scope { account, region },
+        | Service::Ssm => Scope { account, region },
     }
 }
 
@@ -131,7 +168,7 @@ pub fn read(call: &Call<'_>, input: &Input) -> Option<Result<Output, ApiError>> 
     if !input.operation().info().read {
         return None;
     }
-    if let Err(refused) = access::permit(&call.view, call.caller, input) {
+    if let Err(refused) = access::permit(&call.view, call.caller, call.world, input) {
         return Some(Err(refused));
     }
     elastane_wire::dispatch_read!(crate, call, input)
@@ -142,7 +179,7 @@ pub fn write(change: &mut Change<'_, '_>, input: &Input) -> Option<Result<Output
     if input.operation().info().read {
         return None;
     }
-    if let Err(refused) = access::permit(&change.tx.view(), change.caller, input) {
+    if let Err(refused) = access::permit(&change.tx.view(), change.caller, change.world, input) {
         return Some(Err(refused));
     }
     elastane_wire::dispatch_write!(crate, change, input)

@@ -3,7 +3,7 @@
 //! service `elastane`).
 
 use crate::balancers::{self, BALANCERS, METRICS};
-use crate::credentials::{ACCOUNT, proxy_secret};
+use crate::credentials::{ACCOUNT, Credentials, proxy_secret};
 use crate::data_dir::DataDir;
 use crate::imports;
 use crate::server::{Server, plain};
@@ -22,13 +22,16 @@ use std::time::{Duration, Instant};
 const RESET_LIMIT: Duration = Duration::from_secs(30);
 
 /// Our own paths besides those below [`IMAGES`] that need credentials.
-const PATHS: [&str; 4] = ["/_elastane/status", "/_elastane/reset", "/_elastane/down", METRICS];
+const PATHS: [&str; 5] = ["/_elastane/status", "/_elastane/reset", "/_elastane/down", METRICS, ROTATE];
 
 /// Beginnings of our own paths below which all need credentials.
 const BEGINNINGS: [&str; 3] = [IMAGES, CHAOS_PATH, BALANCERS];
 
 /// Public keys of authenticating rules' tokens, by their ids.
 const PUBLIC_KEYS: &str = "/_elastane/public-keys/";
+
+/// POST makes other credentials of the installation, which its answer holds.
+pub const ROTATE: &str = "/_elastane/credentials/rotate";
 
 /// Imports of images: POST begins one, GET of its number says how far it is.
 pub const IMAGES: &str = "/_elastane/images";
@@ -223,6 +226,7 @@ pub async fn respond(server: &Server, request: Request<'_>, granted: bool) -> Ht
             json(&"stopping")
         }
         ("GET", METRICS) => balancers::metrics(server).await,
+        ("POST", ROTATE) => rotate(server),
         (method, path) if let Some(rest) = path.strip_prefix(BALANCERS) => {
             balancers::respond(server, method, rest, request.body).await
         }
@@ -243,6 +247,19 @@ fn public_key(server: &Server, id: &str) -> HttpResponse {
     match secret.ok().and_then(|secret| elastane_proxy::oidc_public_key(&secret, id)) {
         Some(pem) => plain(200, &pem),
         None => plain(404, "no token of this installation has this key id\n"),
+    }
+}
+
+/// Other credentials of the installation, in force from now on; the old ones
+/// are nobody's.
+fn rotate(server: &Server) -> HttpResponse {
+    match DataDir::existing(&server.world.data).and_then(|data| Credentials::make(&data)) {
+        Ok(made) => {
+            let answer = json(&made);
+            server.auth.replace(made);
+            answer
+        }
+        Err(problem) => plain(500, &format!("{problem}\n")),
     }
 }
 

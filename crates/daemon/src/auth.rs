@@ -1,16 +1,19 @@
 //! Who may call, and what: signatures are checked against the installation's
-//! credentials and those of instances, or, with `--auth off`, taken at their
-//! word.
+//! credentials, access keys of users, temporary keys and those of instances,
+//! or, with `--auth off`, taken at their word.
 
 use crate::clock::wall_ms;
 use crate::credentials::{ACCOUNT, Credentials};
 use crate::instance_credentials::{Actor, InstanceSecrets};
+use crate::key_holders::{self, Holder};
+use crate::key_uses::KeyUses;
 use crate::shell::Shell;
-use elastane_api::{Caller, Origin, Principal};
+use elastane_api::{Caller, KeyUse, Origin, Principal};
 use elastane_domain::id::{AccountId, Region};
+use elastane_engine::SecretText;
 use elastane_wire::sigv4::{self, AuthError, KeyCache, Secrets, claimed_key, session_token, verify};
 use elastane_wire::{ApiError, HttpRequest, ReplyForm, Service};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// Region names are host labels; the longest real one has 14 characters.
 const REGION_MAX: usize = 32;
@@ -22,9 +25,9 @@ pub const OWN_SERVICE: &str = "elastane";
 pub enum Auth {
     /// By their signature.
     On {
-        /// The installation's credentials.
-        credentials: Credentials,
-        /// Those of instances.
+        /// The installation's credentials: its root's.
+        credentials: RwLock<Credentials>,
+        /// Everybody else's.
         sessions: Sessions,
         /// Signing keys derived from them.
         cache: Mutex<KeyCache>,
@@ -39,12 +42,15 @@ pub enum Auth {
 /// Access key ids of sessions begin so.
 const SESSION_PREFIX: &str = "ASIA";
 
-/// The credentials of instances, as far as the rows say that they are good.
+/// Credentials of users, roles and instances, as far as the rows say that they
+/// are good.
 pub struct Sessions {
     /// Where the rows are.
     pub shell: Shell,
-    /// What the credentials are derived from.
+    /// What the credentials of instances are derived from.
     pub secrets: Arc<InstanceSecrets>,
+    /// When keys were last used.
+    pub uses: Arc<KeyUses>,
 }
 
 /// Who sent a request, and to which region.
@@ -57,7 +63,10 @@ pub struct Granted {
 }
 
 impl Auth {
-    /// Checks an AWS request.
+    /// Checks an AWS request. Where it came from is still to be said of the caller.
+    ///
+    /// # Errors
+    /// Why it is not let in, in the words of the service that it addresses.
     pub fn check(&self, request: &HttpRequest<'_>, form: ReplyForm) -> Result<Granted, ApiError> {
         let name = form.service.map(|service: Service| service.info().signing_name);
         let granted = self.principal(request, name).map_err(|err| err.into_error(form))?;
@@ -70,26 +79,47 @@ impl Auth {
     }
 
     /// Checks a request to one of our own paths; only the installation's own
-    /// credentials may make it.
+    /// credentials may make it, not sessions made with them.
     pub fn check_own(&self, request: &HttpRequest<'_>) -> bool {
-        self.principal(request, Some(OWN_SERVICE)).is_ok_and(|granted| granted.caller.principal == Principal::Root)
+        let granted = self.principal(request, Some(OWN_SERVICE));
+        granted.is_ok_and(|Granted { caller, .. }| caller.principal == Principal::Root && caller.issued_at.is_none())
+    }
+
+    /// Puts other credentials in the place of the installation's.
+    pub fn replace(&self, made: Credentials) {
+        match self {
+            Auth::On { credentials, .. } => *credentials.write().expect("replacing does not panic") = made,
+            Auth::Off { .. } => {}
+        }
     }
 
     fn principal(&self, request: &HttpRequest<'_>, service: Option<&str>) -> Result<Granted, AuthError> {
         match self {
-            Auth::On { credentials, sessions, cache } => match sessions.actor(request)? {
-                Some((access_key, actor)) => {
-                    let one = OneKey { access_key: &access_key, secret_key: &actor.secret_key };
+            Auth::On { credentials, sessions, cache } => {
+                let claimed = claimed_key(request).map(|claimed| claimed.access_key_id).unwrap_or_default();
+                let root = credentials.read().expect("replacing does not panic").clone();
+                let holder = if claimed == root.access_key {
+                    Some(Holder {
+                        secret: root.secret_key,
+                        caller: Caller::root(&root.account, &root.access_key),
+                        expired: false,
+                    })
+                } else {
+                    sessions.holder(request, &root.account, &claimed)?
+                };
+                // A request without a signature, or with a broken one, is told so by the verification.
+                let one = OneKey { access_key: &claimed, secret_key: holder.as_ref().map(|holder| &holder.secret) };
+                let verified = {
                     let mut cache = cache.lock().expect("verification does not panic");
-                    let principal = verify(request, wall_ms() / 1000, service, &one, &mut cache)?;
-                    Ok(acting(principal, actor))
+                    verify(request, wall_ms() / 1000, service, &one, &mut cache)?
+                };
+                let holder = holder.ok_or(AuthError::UnknownKey)?;
+                if holder.expired {
+                    return Err(AuthError::TokenExpired);
                 }
-                None => {
-                    let mut cache = cache.lock().expect("verification does not panic");
-                    let principal = verify(request, wall_ms() / 1000, service, credentials, &mut cache)?;
-                    Ok(granted(principal, &credentials.account))
-                }
-            },
+                sessions.note(&verified);
+                Ok(Granted { caller: holder.caller, region: Region::from(verified.region) })
+            }
             Auth::Off { region } => Ok(match claimed_key(request) {
                 Some(principal) => {
                     let account = account_of_key(&principal.access_key_id);
@@ -104,41 +134,48 @@ impl Auth {
     }
 }
 
-impl Secrets for Credentials {
-    fn secret(&self, access_key_id: &str) -> Option<&str> {
-        (access_key_id == self.access_key).then_some(self.secret_key.as_str())
-    }
-}
-
 impl Sessions {
-    /// Who a request says it is, if it says that it is an instance's; its
-    /// signature is still to be verified.
+    /// Whose key a request claims; its signature is still to be verified.
+    /// `None` for a key that nobody has.
     ///
     /// # Errors
-    /// `UnknownKey` and `TokenExpired`, as for a token that is not or no
-    /// longer good.
-    fn actor(&self, request: &HttpRequest<'_>) -> Result<Option<(String, Actor)>, AuthError> {
-        let Some(claimed) = claimed_key(request).filter(|claimed| claimed.access_key_id.starts_with(SESSION_PREFIX))
-        else {
-            return Ok(None);
-        };
-        let token = session_token(request).ok_or(AuthError::UnknownKey)?;
+    /// `UnknownKey` and `TokenExpired`, as for a key or token that is not or
+    /// no longer good.
+    fn holder(
+        &self,
+        request: &HttpRequest<'_>,
+        account: &AccountId,
+        access_key: &str,
+    ) -> Result<Option<Holder>, AuthError> {
+        let token = session_token(request);
         let engine = self.shell.engine();
         let now = self.shell.clock().now();
-        let actor = self.secrets.actor(engine.state(), &claimed.access_key_id, &token, now)?;
-        Ok(Some((claimed.access_key_id, actor)))
+        if let Some(holder) = key_holders::find(&engine, account, (access_key, token.as_deref()), now)? {
+            return Ok(Some(holder));
+        }
+        if !access_key.starts_with(SESSION_PREFIX) {
+            return Ok(None);
+        }
+        let token = token.ok_or(AuthError::UnknownKey)?;
+        self.secrets.actor(engine.state(), access_key, &token, now).map(|actor| Some(of_instance(access_key, actor)))
+    }
+
+    /// Remembers that a key was used.
+    fn note(&self, verified: &sigv4::Principal) {
+        let (region, service) = (verified.region.clone(), verified.service.clone());
+        self.uses.note(&verified.access_key_id, KeyUse { at: self.shell.clock().now(), region, service });
     }
 }
 
-/// The secret of one access key.
+/// The secret of one access key; none for a key that nobody has.
 struct OneKey<'a> {
     access_key: &'a str,
-    secret_key: &'a str,
+    secret_key: Option<&'a SecretText>,
 }
 
 impl Secrets for OneKey<'_> {
     fn secret(&self, access_key_id: &str) -> Option<&str> {
-        (access_key_id == self.access_key).then_some(self.secret_key)
+        self.secret_key.filter(|_| access_key_id == self.access_key).map(SecretText::expose)
     }
 }
 
@@ -147,17 +184,19 @@ fn granted(principal: sigv4::Principal, account: &AccountId) -> Granted {
     Granted { caller, region: Region::from(principal.region) }
 }
 
-fn acting(principal: sigv4::Principal, actor: Actor) -> Granted {
-    let Actor { account, arn, user_id, session, .. } = actor;
+/// A session that an instance has through its metadata.
+fn of_instance(access_key: &str, actor: Actor) -> Holder {
+    let Actor { secret_key, account, arn, user_id, session, issued_at } = actor;
     let caller = Caller {
         account,
-        access_key: principal.access_key_id,
+        access_key: access_key.to_string(),
         arn,
         user_id,
         principal: Principal::Role(session),
+        issued_at: Some(issued_at),
         origin: Origin::default(),
     };
-    Granted { caller, region: Region::from(principal.region) }
+    Holder { secret: secret_key, caller, expired: false }
 }
 
 /// With `--auth off` an access key of twelve digits names an account, so that

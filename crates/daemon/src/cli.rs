@@ -32,6 +32,8 @@ enum Command {
     Env(Where),
     /// Print the certificate that issued certificates are believed by: elastane ca > ca.pem; curl --cacert ca.pem.
     Ca(Where),
+    /// Make, list, rotate and delete access keys: the administrator's and those of users.
+    Credentials(command::credentials::Credentials),
     /// Say what this machine can do, which driver is chosen, and what to install for more.
     Doctor(Doctor),
     /// Show groups, instances, targets and alarms at a glance.
@@ -40,12 +42,16 @@ enum Command {
     Down(Down),
     /// Remove everything that was made since the first start: instances, images, groups, metrics.
     Reset(Where),
+    /// Open a shell in an instance, or run a command there: a session of Session Manager.
+    Shell(command::shell::Shell),
     /// Import, build, list and remove images.
     Image(command::image::Image),
     /// Look at load balancers: which rule a request hits and why, targets, zonal shift, metrics.
     Lb(command::lb::Lb),
     /// Release a new version: rolling through a group, or from one target group to another; taken back when it fails.
     Deploy(command::deploy::Deploy),
+    /// Check the trail of calls: that nothing in it was changed since it was written.
+    Audit(command::audit::Audit),
     /// Make trouble: cut off a zone, interrupt a spot instance.
     Chaos(Chaos),
     /// Run the data plane: listeners, health checks, load balancing. `elastane up` starts it and it outlives
@@ -84,6 +90,13 @@ pub struct Up {
     /// Accept requests from other machines: needed to listen on anything but loopback.
     #[arg(long)]
     pub expose: bool,
+    /// The certificate, with its chain, that the port shows to https clients, as PEM. [default: one of the
+    /// installation's authority: clients trust it with `elastane ca`]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// The region of those who name none. Any region that a client signs for works.
     #[arg(long, default_value = "us-east-1")]
     pub region: String,
@@ -265,13 +278,16 @@ pub fn run() -> ExitCode {
         Command::Demo(demo) => command::demo::run(&demo),
         Command::Env(place) => command::env::run(&place),
         Command::Ca(place) => command::ca::run(&place),
+        Command::Credentials(credentials) => command::credentials::run(&credentials),
         Command::Doctor(doctor) => command::doctor::run(&doctor),
         Command::Status(status) => command::status::run(&status),
         Command::Down(down) => command::down::run(&down),
         Command::Reset(place) => command::reset::run(&place),
+        Command::Shell(shell) => command::shell::run(&shell),
         Command::Image(image) => command::image::run(&image),
         Command::Lb(lb) => command::lb::run(&lb),
         Command::Deploy(deploy) => command::deploy::run(&deploy),
+        Command::Audit(audit) => command::audit::run(&audit),
         Command::Chaos(chaos) => command::chaos::run(&chaos),
         Command::Proxy(proxy) => command::proxy::run(&proxy),
         Command::Sim(sim) => command::sim::run(&sim),

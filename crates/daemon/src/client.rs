@@ -88,7 +88,7 @@ impl Daemon {
     fn send(&self, mut request: ClientRequest, service: &str) -> Result<(u16, Vec<u8>), Problem> {
         let signer = Signer {
             access_key_id: &self.credentials.access_key,
-            secret_access_key: &self.credentials.secret_key,
+            secret_access_key: self.credentials.secret_key.expose(),
             session_token: None,
             region: &self.about.region,
             service,

@@ -3,8 +3,10 @@
 
 use crate::data_dir::{DataDir, Problem};
 use elastane_domain::id::AccountId;
+use elastane_engine::SecretText;
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The account of an installation. It has one; twelve zeros are nobody's at AWS.
 pub const ACCOUNT: &str = "000000000000";
@@ -19,27 +21,48 @@ pub struct Credentials {
     /// Access key id: `AKIA` and sixteen characters.
     pub access_key: String,
     /// Secret access key: forty characters.
-    pub secret_key: String,
+    pub secret_key: SecretText,
 }
 
 impl Credentials {
-    /// Those of the data directory, made if there are none.
-    pub fn open(data: &DataDir) -> Result<Credentials, Problem> {
-        if let Some(found) = Credentials::existing(data)? {
-            return Ok(found);
+    /// Those of the data directory, made if there are none, and whether they
+    /// were: then they are shown, this once.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn open(data: &DataDir) -> Result<(Credentials, bool), Problem> {
+        match Credentials::existing(data)? {
+            Some(found) => Ok((found, false)),
+            None => Credentials::make(data).map(|made| (made, true)),
         }
+    }
+
+    /// New ones in the data directory, in the place of those that are there.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then the old ones stay.
+    pub fn make(data: &DataDir) -> Result<Credentials, Problem> {
+        let secret = random_text(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")?;
         let made = Credentials {
             account: AccountId::from(ACCOUNT),
             access_key: format!("AKIA{}", random_text(16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?),
-            secret_key: random_text(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")?,
+            secret_key: SecretText::new(secret),
         };
         data.write_json(FILE, &made)?;
         Ok(made)
     }
 
     /// Those of the data directory, if there are any.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
     pub fn existing(data: &DataDir) -> Result<Option<Credentials>, Problem> {
         data.read_json(FILE)
+    }
+
+    /// The file that they are in.
+    pub fn path(data: &DataDir) -> PathBuf {
+        data.file(FILE)
     }
 }
 

@@ -8,6 +8,7 @@
 
 use crate::credentials::random_bytes;
 use crate::data_dir::{DataDir, Problem};
+use crate::key_holders::same;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use elastane_api::RoleSession;
@@ -15,7 +16,7 @@ use elastane_domain::id::{AccountId, InstanceId};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::metadata::role::{self, Grant};
 use elastane_engine::row::{Instance, Tags};
-use elastane_engine::{State, View};
+use elastane_engine::{SecretText, State, View};
 use elastane_wire::sigv4::AuthError;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
@@ -120,7 +121,7 @@ impl Session {
 /// Who a session is.
 pub struct Actor {
     /// The secret that its requests are signed with.
-    pub secret_key: String,
+    pub secret_key: SecretText,
     /// Its account.
     pub account: AccountId,
     /// `arn:aws:sts::<account>:assumed-role/<role>/<instance>`.
@@ -129,12 +130,14 @@ pub struct Actor {
     pub user_id: String,
     /// The session of the role.
     pub session: RoleSession,
+    /// Since when its credentials are handed out.
+    pub issued_at: Time,
 }
 
 /// The installation's secret, from which all credentials of instances follow.
 #[derive(Serialize, Deserialize)]
 pub struct InstanceSecrets {
-    secret: String,
+    secret: SecretText,
 }
 
 impl InstanceSecrets {
@@ -145,7 +148,7 @@ impl InstanceSecrets {
         }
         let mut bytes = [0; 32];
         random_bytes(&mut bytes)?;
-        let made = InstanceSecrets { secret: STANDARD.encode(bytes) };
+        let made = InstanceSecrets { secret: SecretText::new(STANDARD.encode(bytes)) };
         data.write_json(FILE, &made)?;
         Ok(made)
     }
@@ -173,7 +176,8 @@ impl InstanceSecrets {
     }
 
     fn derive(&self, what: &str, purpose: &str) -> [u8; PROOF_BYTES] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).expect("any key length is allowed");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.secret.expose().as_bytes()).expect("any key length is allowed");
         mac.update(what.as_bytes());
         mac.update(b"\n");
         mac.update(purpose.as_bytes());
@@ -211,7 +215,8 @@ impl InstanceSecrets {
             Subject::Own(_) => (OWN_ROLE, format!("{account}:{OWN_ROLE}")),
         };
         Ok(Actor {
-            secret_key: session.secret_key,
+            secret_key: SecretText::new(session.secret_key),
+            issued_at: session.updated,
             arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{}", instance.id),
             user_id: format!("{id}:{}", instance.id),
             account,
@@ -248,11 +253,6 @@ impl Claim {
         let (letter, instance, period) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Claim { letter: letter.parse().ok()?, instance: instance.to_owned(), period: period.parse().ok()? })
     }
-}
-
-/// Equality whose time depends on the length only.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 /// Credentials as items of an instance's tree.
@@ -298,7 +298,7 @@ mod tests {
     const START: Time = Time(1_767_261_600_000);
 
     fn secrets() -> InstanceSecrets {
-        InstanceSecrets { secret: "a secret".to_string() }
+        InstanceSecrets { secret: SecretText::new("a secret".to_string()) }
     }
 
     fn grant() -> Grant {
@@ -345,7 +345,11 @@ mod tests {
             secrets().session(&id, &Subject::Role(Grant { role_id: "AROA2".to_string(), ..grant() }), START),
             secrets().session(&id, &Subject::Role(Grant { association: "b".to_string(), ..grant() }), START),
             secrets().session(&id, &Subject::Own(START), START),
-            InstanceSecrets { secret: "another".to_string() }.session(&id, &Subject::Role(grant()), START),
+            InstanceSecrets { secret: SecretText::new("another".to_string()) }.session(
+                &id,
+                &Subject::Role(grant()),
+                START,
+            ),
         ];
         for other in others {
             assert_ne!(usual.access_key, other.access_key);

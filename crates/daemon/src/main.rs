@@ -2,6 +2,7 @@
 //! clock and disk.
 
 mod admin;
+mod audit;
 mod auth;
 mod authority;
 mod balancers;
@@ -16,11 +17,17 @@ mod dns;
 mod imports;
 mod instance_credentials;
 mod instance_identity;
+mod key_holders;
+mod key_uses;
+mod seal;
 mod server;
+mod session;
 mod shell;
 mod store;
 mod supervisor;
 mod telemetry;
+mod throttle;
+mod tls;
 mod troubles;
 mod webhook;
 mod world;

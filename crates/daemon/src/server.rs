@@ -2,12 +2,18 @@
 //! connections for load balancers, told apart by their first Host header.
 
 use crate::admin;
+use crate::audit::{Draft, Trail};
 use crate::auth::Auth;
+use crate::clock::wall_ms;
 use crate::imports::Imports;
+use crate::session::{self, Reached};
 use crate::shell::Shell;
 use crate::supervisor::Supervisor;
+use crate::throttle::Throttle;
+use crate::tls::{self, Tls};
 use crate::world::RealWorld;
-use elastane_api::Caller;
+use elastane_api::{Caller, Origin};
+use elastane_domain::time::Time;
 use elastane_engine::Scope;
 use elastane_wire::limits::{BODY_BYTES_MAX, HEADERS_BYTES_MAX};
 use elastane_wire::{
@@ -22,9 +28,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -48,6 +56,12 @@ pub struct Server {
     pub world: Arc<RealWorld>,
     /// Who may call.
     pub auth: Auth,
+    /// Accepts TLS connections.
+    pub tls: Tls,
+    /// How often each key calls.
+    pub throttle: Throttle,
+    /// Where calls are written down.
+    pub trail: Arc<Trail>,
     /// Numbers requests, so that each has an id of its own.
     pub requests: AtomicU64,
     /// Tells the ids of this run from those of another.
@@ -68,10 +82,10 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener) {
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let server = server.clone();
                 tokio::spawn(async move {
-                    connection(server, stream).await;
+                    connection(server, stream, peer.ip()).await;
                     drop(permit);
                 });
             }
@@ -81,20 +95,35 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener) {
     }
 }
 
-async fn connection(server: Arc<Server>, stream: TcpStream) {
+async fn connection(server: Arc<Server>, stream: TcpStream, peer: IpAddr) {
     let _ = stream.set_nodelay(true);
-    let host = tokio::time::timeout(FIRST_HEAD_LIMIT, first_host(&stream)).await;
-    let Ok(Some(host)) = host else { return };
-    if server.world.host_names.load().contains(&host) {
-        if let Ok(stream) = stream.into_std() {
-            // An overloaded data plane has closed the connection.
-            let _ = server.world.proxy.serve_connection(stream, &host);
+    let first = tokio::time::timeout(FIRST_HEAD_LIMIT, first_look(&stream)).await;
+    let origin = |secure| Origin { address: Some(peer.to_canonical()), secure, user_agent: String::new() };
+    match first {
+        Ok(Some(First::Tls)) => {
+            let accepting = server.tls.acceptor(Time(wall_ms())).accept(stream);
+            if let Ok(Ok(stream)) = tokio::time::timeout(FIRST_HEAD_LIMIT, accepting).await {
+                serve_requests(server, stream, origin(true)).await;
+            }
         }
-        return;
+        Ok(Some(First::Host(host))) if server.world.host_names.load().contains(&host) => {
+            if let Ok(stream) = stream.into_std() {
+                // An overloaded data plane has closed the connection.
+                let _ = server.world.proxy.serve_connection(stream, &host);
+            }
+        }
+        Ok(Some(First::Host(_))) => serve_requests(server, stream, origin(false)).await,
+        Ok(None) | Err(_) => {}
     }
+}
+
+async fn serve_requests<S>(server: Arc<Server>, stream: S, origin: Origin)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request| {
-        let server = server.clone();
-        async move { Ok::<_, Infallible>(respond(&server, request).await) }
+        let (server, origin) = (server.clone(), origin.clone());
+        async move { Ok::<_, Infallible>(respond(&server, request, origin).await) }
     });
     // How a client's connection ends is the client's affair.
     let _ = hyper::server::conn::http1::Builder::new()
@@ -102,13 +131,22 @@ async fn connection(server: Arc<Server>, stream: TcpStream) {
         .header_read_timeout(Duration::from_secs(60))
         .max_buf_size(HEADERS_BYTES_MAX + (64 << 10))
         .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
         .await;
 }
 
-/// The host that a connection's first request names, in lower case and
-/// without port, with nothing consumed; empty when it names none. `None` when
-/// the client left.
-async fn first_host(stream: &TcpStream) -> Option<String> {
+/// What a connection begins with.
+enum First {
+    /// A TLS handshake.
+    Tls,
+    /// A request for this host; empty when it names none.
+    Host(String),
+}
+
+/// What a connection begins with, with nothing consumed: a handshake, or the
+/// host that its first request names, in lower case and without port. `None`
+/// when the client left.
+async fn first_look(stream: &TcpStream) -> Option<First> {
     let mut buffer = vec![0; FIRST_HEAD_BYTES];
     loop {
         let count = stream.peek(&mut buffer).await.ok()?;
@@ -116,12 +154,15 @@ async fn first_host(stream: &TcpStream) -> Option<String> {
             return None;
         }
         let head = &buffer[..count];
+        if head[0] == tls::FIRST_BYTE {
+            return Some(First::Tls);
+        }
         if let Some(host) = host_of(head) {
-            return Some(host);
+            return Some(First::Host(host));
         }
         let complete = head.windows(4).any(|window| window == b"\r\n\r\n");
         if complete || count == buffer.len() {
-            return Some(String::new());
+            return Some(First::Host(String::new()));
         }
         tokio::time::sleep(FIRST_HEAD_POLL).await;
     }
@@ -139,7 +180,10 @@ fn host_of(head: &[u8]) -> Option<String> {
     Some(name.to_ascii_lowercase())
 }
 
-async fn respond(server: &Server, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(server: &Server, request: Request<Incoming>, origin: Origin) -> Response<Full<Bytes>> {
+    if session::is_channel(request.uri().path()) {
+        return session::upgrade(&server.world.sessions, request);
+    }
     let number = server.requests.fetch_add(1, Ordering::Relaxed);
     let request_id = request_id(server.run_id, number);
     let (parts, body) = request.into_parts();
@@ -155,7 +199,7 @@ async fn respond(server: &Server, request: Request<Incoming>) -> Response<Full<B
         }
         Err(_) => return finish(plain(400, "the body ended early\n")),
     };
-    finish(match route(server, &parts, target, &body) {
+    finish(match route(server, &parts, target, &body, (origin, &request_id)) {
         Routed::Own { granted } => {
             let request = admin::Request { method: parts.method.as_str(), path: parts.uri.path(), body: &body };
             admin::respond(server, request, granted).await
@@ -173,13 +217,13 @@ enum Routed {
     Aws(Result<Box<Prepared>, WireError>),
 }
 
-fn route(server: &Server, parts: &Parts, target: &str, body: &[u8]) -> Routed {
+fn route(server: &Server, parts: &Parts, target: &str, body: &[u8], from: (Origin, &str)) -> Routed {
     let headers = HeaderView(&parts.headers);
     let request = HttpRequest { method: parts.method.as_str(), target, headers: &headers, body };
     if request.path().starts_with("/_elastane/") {
         return Routed::Own { granted: server.auth.check_own(&request) };
     }
-    Routed::Aws(prepare(server, &request).map(Box::new))
+    Routed::Aws(prepare(server, &request, from).map(Box::new))
 }
 
 /// An AWS request that may be carried out.
@@ -188,23 +232,40 @@ struct Prepared {
     scope: Scope,
     caller: Caller,
     input: Input,
+    draft: Draft,
+    reached: Reached,
 }
 
-/// What is asked, by whom, and where.
-fn prepare(server: &Server, request: &HttpRequest<'_>) -> Result<Prepared, WireError> {
+/// What is asked, by whom, from where, and under which request id.
+fn prepare(
+    server: &Server,
+    request: &HttpRequest<'_>,
+    (origin, request_id): (Origin, &str),
+) -> Result<Prepared, WireError> {
     let identified = identify(request)?;
     let form = identified.reply_form();
     let wire_error = |error| WireError { form, error };
     let granted = server.auth.check(request, form).map_err(wire_error)?;
+    let user_agent = request.headers.first("user-agent").unwrap_or_default().to_string();
+    let caller = Caller { origin: Origin { user_agent, ..origin }, ..granted.caller };
+    server.throttle.check(&caller, identified.service(), Instant::now()).map_err(wire_error)?;
     let input = decode(&identified, request)?;
-    let scope = elastane_api::scope_of(identified.operation, granted.caller.account.clone(), granted.region);
-    Ok(Prepared { identified, scope, caller: granted.caller, input })
+    let draft = Draft::new(server.shell.clock().now(), granted.region.as_str(), &caller, &input, request_id);
+    let scope = elastane_api::scope_of(identified.operation, caller.account.clone(), granted.region);
+    let host = request.headers.first("host").map(str::to_string);
+    let reached = Reached { secure: caller.origin.secure, host };
+    Ok(Prepared { identified, scope, caller, input, draft, reached })
 }
 
 async fn answer(server: &Server, call: Prepared, request_id: &str) -> HttpResponse {
-    let Prepared { identified, scope, caller, input } = call;
-    match server.shell.call(scope, caller, input, server.world.as_ref()).await {
-        Ok(output) => encode_response(identified.protocol, &output, request_id),
+    let Prepared { identified, scope, caller, input, draft, reached } = call;
+    let outcome = server.shell.call(scope, caller, input, server.world.as_ref()).await;
+    server.trail.record(draft, outcome.as_ref());
+    match outcome {
+        Ok(mut output) => {
+            session::complete(&mut output, &reached, server.about.endpoint.rsplit('/').next().unwrap_or_default());
+            encode_response(identified.protocol, &output, request_id)
+        }
         Err(error) => encode_error(identified.reply_form(), &error, request_id),
     }
 }

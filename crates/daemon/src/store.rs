@@ -3,6 +3,8 @@
 
 use elastane_engine::store::{Store, StoreError, StoreWrite};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
@@ -23,6 +25,10 @@ impl RedbStore {
     /// Opens or makes the file; an interrupted commit is undone.
     pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
         let failed = failed("open the store");
+        let unreadable = |err: std::io::Error| failed(redb::StorageError::from(err).into());
+        // Its owner alone may read it, also when an older daemon has made it.
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(unreadable)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(unreadable)?;
         let database =
             Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|err| failed(err.into()))?;
         Ok(RedbStore { database })

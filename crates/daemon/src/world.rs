@@ -1,13 +1,18 @@
 //! The real world behind the engine: effects go to the host and the data
 //! plane; their facts come back through the shell's queue.
 
+use crate::audit::Trail;
 use crate::buckets;
 use crate::instance_credentials::{self, InstanceSecrets};
 use crate::instance_identity::Signer;
+use crate::key_uses::KeyUses;
+use crate::seal::Sealer;
+use crate::session::Sessions;
 use crate::shell::{Actuator, Shell};
 use crate::webhook::Webhook;
 use arc_swap::ArcSwap;
-use elastane_api::{ObjectError, World};
+use elastane_api::cloudtrail::{Lookup, Recorded};
+use elastane_api::{KeyUse, ObjectError, World};
 use elastane_domain::id::InstanceId;
 use elastane_domain::routing::Snapshot;
 use elastane_engine::launch::decode_user_data;
@@ -33,8 +38,16 @@ pub struct RealWorld {
     pub host_names: HostNames,
     /// The data directory, below which the objects of buckets are.
     pub data: PathBuf,
+    /// Live sessions of Session Manager.
+    pub sessions: Arc<Sessions>,
     /// Where notifications go, if there is somewhere.
     pub webhook: Option<Webhook>,
+    /// Where calls are written down.
+    pub trail: Arc<Trail>,
+    /// When access keys were last used.
+    pub uses: Arc<KeyUses>,
+    /// Seals what callers carry for us.
+    pub sealer: Sealer,
 }
 
 impl World for RealWorld {
@@ -44,6 +57,22 @@ impl World for RealWorld {
 
     fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, ObjectError> {
         buckets::read(&self.data, bucket, key)
+    }
+
+    fn trail(&self, lookup: &Lookup) -> Vec<Arc<Recorded>> {
+        self.trail.lookup(lookup)
+    }
+
+    fn seal(&self, text: &str) -> String {
+        self.sealer.seal(text)
+    }
+
+    fn unseal(&self, sealed: &str) -> Option<String> {
+        self.sealer.unseal(sealed)
+    }
+
+    fn last_use(&self, access_key: &str) -> Option<KeyUse> {
+        self.uses.of(access_key)
     }
 }
 
@@ -60,6 +89,7 @@ impl Actuator for RealWorld {
                 let timeout = Duration::from_secs(u64::from(timeout_secs));
                 self.host.run_command(&command, &instance, script, directory, timeout);
             }
+            Effect::EndSession { session, end } => self.sessions.end(&session, end),
             Effect::Route(snapshot) => self.route(snapshot),
             Effect::Network(plan) => self.host.apply_network(plan),
             Effect::EndNetwork { vpc } => self.host.end_network(&vpc),

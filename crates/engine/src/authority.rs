@@ -215,7 +215,7 @@ impl Authority {
         params
     }
 
-    /// Issues a certificate for `names`, the first of which becomes its
+    /// Issues a certificate for `names` and addresses, the first of which becomes its
     /// subject, with a new key out of `secret`. Making an RSA key takes
     /// tenths of a second.
     ///
@@ -244,7 +244,10 @@ impl Authority {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, subject);
         for name in names {
-            params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into().map_err(failed)?));
+            params.subject_alt_names.push(match name.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(name.as_str().try_into().map_err(failed)?),
+            });
         }
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

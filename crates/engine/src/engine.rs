@@ -5,16 +5,16 @@ use crate::chaos;
 use crate::network::{self, AddressPlan};
 use crate::reconcile::{self, Memory, News, Touched};
 use crate::rng::Rng;
-use crate::row::{Command, ImagePhase, Instance, Invocation, Kind, Notification, Phase};
+use crate::row::{Command, ImagePhase, Instance, Invocation, Kind, Notification, Phase, SessionEnd};
 use crate::scope::Scope;
 use crate::secret::Entropy;
-use crate::state::{Change, SeenAnomaly, SeenMachine, State, Tx, View};
+use crate::state::{Change, SeenAnomaly, SeenMachine, SeenSession, State, Tx, View};
 use crate::store::{RowError, StoreKey, StoreWrite, read};
 use crate::telemetry::{self, ByteSample, CpuSample, Traffic};
 use crate::upgrade;
 use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
 use elastane_domain::machine::{Generation, HostFact, LaunchSpec, Machine, MachineState};
-use elastane_domain::routing::{ProxyFact, Snapshot};
+use elastane_domain::routing::{ProxyFact, Snapshot, TargetHealth};
 use elastane_domain::time::{Span, Time};
 use elastane_domain::vpc::NetworkPlan;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,6 +159,13 @@ pub enum Fact {
         /// One sample an instance.
         samples: Vec<ByteSample>,
     },
+    /// How a session's channel is.
+    Session {
+        /// The session.
+        id: String,
+        /// How it is.
+        seen: SeenSession,
+    },
     /// A notification was delivered.
     Notified {
         /// Its row's id.
@@ -209,6 +216,13 @@ pub enum Effect {
         /// Limit in wall time.
         timeout_secs: u32,
     },
+    /// A session is over: close its channel and end its processes.
+    EndSession {
+        /// The session.
+        session: String,
+        /// Why; `None` when nothing is known of it.
+        end: Option<SessionEnd>,
+    },
     /// Route by this snapshot from now on.
     Route(Arc<Snapshot>),
     /// Run a VPC's network by this plan from now on. It comes before the
@@ -258,6 +272,7 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::Policy
         | Kind::Alarm
         | Kind::Command
+        | Kind::Session
         | Kind::InternetGateway
         | Kind::RouteTable
         | Kind::Address
@@ -284,7 +299,10 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::ManagedPolicy
         | Kind::AccessKey
         | Kind::TemporaryKey
-        | Kind::AccountAlias => false,
+        | Kind::AccountAlias
+        | Kind::EncryptionKey
+        | Kind::KeyAlias
+        | Kind::Parameter => false,
     }
 }
 
@@ -389,6 +407,8 @@ impl Engine {
         for fact in facts {
             self.observe(now, fact);
         }
+        // Before anything is done about those that fell ill.
+        telemetry::count_changed_hosts(&mut self.state);
         let scopes: Vec<Scope> = self.state.scopes.keys().cloned().collect();
         for scope in scopes {
             let due = self.wakes.get(&scope).is_none_or(|wake| now >= *wake);
@@ -445,8 +465,20 @@ impl Engine {
             Fact::Cpu { at, samples } => telemetry::record_cpu(&mut self.state, now, at, &samples),
             Fact::Traffic(traffic) => telemetry::record_traffic(&mut self.state, now, &traffic),
             Fact::Network { at, samples } => telemetry::record_network(&mut self.state, now, at, &samples),
+            Fact::Session { id, seen } => self.observe_session(id, seen),
             Fact::Notified { id } => {
                 self.memory.notified.insert(id);
+            }
+        }
+    }
+
+    /// The end of a session that is over already, or unknown, is no news.
+    fn observe_session(&mut self, id: String, seen: SeenSession) {
+        let open = self.state.scopes.values().any(|tables| tables.sessions.get(&id).is_some_and(|row| row.is_open()));
+        match seen {
+            SeenSession::Ended(_) if !open => drop(self.state.seen.sessions.remove(&id)),
+            SeenSession::Connected | SeenSession::Disconnected | SeenSession::Ended(_) => {
+                self.state.seen.sessions.insert(id, seen);
             }
         }
     }
@@ -540,6 +572,10 @@ impl Engine {
         let seen = &mut self.state.seen;
         match fact {
             ProxyFact::Health { target, health } => {
+                let ill = |health: &TargetHealth| matches!(health, TargetHealth::Unhealthy(_));
+                if ill(&health) && !seen.health.get(&target).is_some_and(ill) {
+                    seen.hosts.fell_ill(&target);
+                }
                 seen.health.insert(target, health);
             }
             ProxyFact::Applied { generation } => {

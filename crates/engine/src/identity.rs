@@ -1,12 +1,21 @@
-//! Roles and instance profiles as other services see them. Their rows belong
-//! to the account as a whole and live in the scope of [`IAM_REGION`]; every
-//! region's instances read them here.
+//! Identities, their policies and keys as other services see them. Their rows
+//! belong to the account as a whole and live in the scope of [`IAM_REGION`];
+//! every region reads them here.
 
-use crate::row::{IAM_REGION, Instance, InstanceProfile, Role};
+pub mod aws_policies;
+mod bearer;
+mod managed;
+
+pub use bearer::Bearer;
+pub use managed::{Managed, Uses, managed, policy_arn, uses};
+
+use crate::row::{
+    AccessKey, IAM_REGION, Instance, InstanceProfile, Permissions, PolicyText, Role, TemporaryKey, User, UserGroup,
+};
 use crate::scope::Scope;
 use crate::state::{Tables, View};
 use elastane_domain::id::AccountId;
-use serde_json::Value;
+use elastane_domain::policy::{self, Context, Decision, Document, Grammar, Policies, PrincipalKind, Request};
 use std::sync::Arc;
 
 /// The service that instances are to a role.
@@ -28,6 +37,89 @@ pub fn profile<'a>(view: &View<'a>, name: &str) -> Option<&'a Arc<InstanceProfil
 /// The role of a name.
 pub fn role<'a>(view: &View<'a>, name: &str) -> Option<&'a Arc<Role>> {
     tables(view)?.roles.get(name)
+}
+
+/// The user of a name.
+pub fn user<'a>(view: &View<'a>, name: &str) -> Option<&'a Arc<User>> {
+    tables(view)?.users.get(name)
+}
+
+/// The long-term access key of an id.
+pub fn access_key<'a>(view: &View<'a>, id: &str) -> Option<&'a Arc<AccessKey>> {
+    tables(view)?.access_keys.get(id)
+}
+
+/// The temporary access key of an id, which may have expired.
+pub fn temporary_key<'a>(view: &View<'a>, id: &str) -> Option<&'a Arc<TemporaryKey>> {
+    tables(view)?.temporary_keys.get(id)
+}
+
+/// Whose policies are asked for, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity<'n> {
+    /// A user.
+    User(&'n str),
+    /// A role.
+    Role(&'n str),
+}
+
+/// The policies of an identity that are in force.
+#[derive(Clone, Debug, Default)]
+pub struct InForce<'a> {
+    /// Inline, attached and, of a user, those of its groups.
+    pub identity: Vec<&'a Document>,
+    /// What bounds them.
+    pub boundary: Option<&'a Document>,
+}
+
+/// The policies of an identity, read once and kept with their rows. None for
+/// one that is not there.
+pub fn policies_of<'a>(view: &View<'a>, of: Identity<'_>) -> InForce<'a> {
+    let mut found = InForce::default();
+    // Each request comes by here: the tables are looked up once.
+    let Some(tables) = tables(view) else { return found };
+    let account = &view.scope.account;
+    let boundary = match of {
+        Identity::User(name) => {
+            let Some(user) = tables.users.get(name) else { return found };
+            gather((tables, account), &user.permissions, &mut found.identity);
+            for group in user.groups.iter().filter_map(|name| tables.user_groups.get(name)) {
+                gather((tables, account), &group.permissions, &mut found.identity);
+            }
+            &user.boundary
+        }
+        Identity::Role(name) => {
+            let Some(role) = tables.roles.get(name) else { return found };
+            gather((tables, account), &role.permissions, &mut found.identity);
+            &role.boundary
+        }
+    };
+    let bounding = |arn: &String| -> &'a Document {
+        attached((tables, account), arn).map_or(PolicyText::denying_all(), |document| document)
+    };
+    found.boundary = boundary.as_ref().map(bounding);
+    found
+}
+
+/// Adds what an identity may do by its own policies.
+fn gather<'a>(of: (&'a Tables, &AccountId), permissions: &'a Permissions, documents: &mut Vec<&'a Document>) {
+    documents.extend(permissions.inline.values().map(|policy| policy.document(Grammar::Identity)));
+    documents.extend(permissions.attached.iter().filter_map(|arn| attached(of, arn)));
+}
+
+/// What the managed policy of an ARN says now.
+fn attached<'a>(of: (&'a Tables, &AccountId), arn: &str) -> Option<&'a Document> {
+    managed::find(of, arn)?.in_force().map(|policy| policy.document(Grammar::Identity))
+}
+
+/// `arn:aws:iam::<account>:user<path><name>`.
+pub fn user_arn(account: &AccountId, user: &User) -> String {
+    format!("arn:aws:iam::{account}:user{}{}", user.path, user.name)
+}
+
+/// `arn:aws:iam::<account>:group<path><name>`.
+pub fn group_arn(account: &AccountId, group: &UserGroup) -> String {
+    format!("arn:aws:iam::{account}:group{}{}", group.path, group.name)
 }
 
 /// `arn:aws:iam::<account>:instance-profile<path><name>`.
@@ -59,33 +151,20 @@ pub fn role_of(view: &View<'_>, instance: &Instance) -> Option<(InstanceProfile,
 
 /// Whether a role's trust policy lets instances assume it; without that,
 /// metadata shows an `AssumeRoleUnauthorizedAccess` instead of credentials
-/// (ec2-imds.md 4.1). Conditions are not evaluated: a statement that has any
-/// allows nothing and denies everything that it names.
-pub fn trusts_ec2(role: &Role) -> bool {
-    let Ok(policy) = serde_json::from_str::<Value>(&role.trust_policy) else { return false };
-    let statements: Vec<&Value> = one_or_many(&policy["Statement"]).collect();
-    let about_us = |statement: &&&Value| {
-        let service = one_or_many(&statement["Principal"]["Service"]).any(|name| name == EC2);
-        let everybody = statement["Principal"] == "*" || statement["Principal"]["AWS"] == "*";
-        let action = one_or_many(&statement["Action"]).filter_map(Value::as_str);
-        let denied = statement["Effect"] == "Deny" && everybody;
-        (service || denied)
-            && action.into_iter().any(|name| matches!(name, "*" | "sts:*") || name.eq_ignore_ascii_case(ASSUME_ROLE))
-    };
-    let with_effect =
-        |effect: &'static str| statements.iter().filter(about_us).filter(move |it| it["Effect"] == effect);
-    let allowed = with_effect("Allow").any(|statement| statement["Condition"].is_null());
-    allowed && with_effect("Deny").next().is_none()
-}
-
-/// A JSON member that may be one value or a list of them; nothing when absent.
-fn one_or_many(value: &Value) -> impl Iterator<Item = &Value> {
-    let (many, one) = match value {
-        Value::Null => (None, None),
-        Value::Array(values) => (Some(values.iter()), None),
-        value => (None, Some(value)),
-    };
-    many.into_iter().flatten().chain(one)
+/// (ec2-imds.md 4.1). Of the condition keys only those are there that say that
+/// a service asks.
+pub fn trusts_ec2(account: &AccountId, role: &Role) -> bool {
+    let mut context = Context::default();
+    context.add("aws:PrincipalIsAWSService", "true");
+    context.add("aws:PrincipalServiceName", EC2);
+    context.add("aws:SourceAccount", account.as_str());
+    let trust = role.trust_policy.document(Grammar::Trust);
+    let policies = Policies { resource: Some(trust), ..Policies::default() };
+    let arn = role_arn(account, role);
+    let request = Request { action: ASSUME_ROLE, resource: &arn, principal: &[EC2.to_string()], context: &context };
+    // Whom `*` stands for are accounts and their identities, not services.
+    trust.principals().iter().any(|it| it.kind == PrincipalKind::Service && it.value == EC2)
+        && policy::decide(&policies, &request) == Decision::Allowed
 }
 
 #[cfg(test)]
@@ -100,7 +179,7 @@ mod tests {
             id: "AROA0".to_string(),
             path: "/app/".to_string(),
             description: None,
-            trust_policy: trust_policy.to_string(),
+            trust_policy: PolicyText::new(trust_policy),
             session_secs_max: 3600,
             created_at: Time(0),
             tags: Tags::new(),
@@ -117,8 +196,7 @@ mod tests {
                 r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{principal},"Action":"sts:AssumeRole"{more}}}]}}"#
             )
         };
-        let single =
-            r#"{"Statement":{"Effect":"Allow","Principal":{"Service":["a","ec2.amazonaws.com"]},"Action":["sts:*"]}}"#;
+        let single = r#"{"Statement":{"Effect":"Allow","Principal":{"Service":["a.amazonaws.com","ec2.amazonaws.com"]},"Action":["sts:*"]}}"#;
         let denied = r#"{"Statement":[
             {"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"*"},
             {"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}]}"#;
@@ -127,12 +205,19 @@ mod tests {
             (allow(r#"{"Service":"ecs.amazonaws.com"}"#, ""), false),
             (allow(r#"{"AWS":"*"}"#, ""), false),
             (allow(r#"{"Service":"ec2.amazonaws.com"}"#, r#","Condition":{"Bool":{"a":"true"}}"#), false),
+            (
+                allow(
+                    r#"{"Service":"ec2.amazonaws.com"}"#,
+                    r#","Condition":{"StringEquals":{"aws:SourceAccount":"000000000000"}}"#,
+                ),
+                true,
+            ),
             (single.to_string(), true),
             (denied.to_string(), false),
             ("{}".to_string(), false),
             ("no json".to_string(), false),
         ] {
-            assert_eq!(trusts_ec2(&role(&policy)), want, "{policy}");
+            assert_eq!(trusts_ec2(&"000000000000".into(), &role(&policy)), want, "{policy}");
         }
         assert_eq!(role_arn(&"000000000000".into(), &role("")), "arn:aws:iam::000000000000:role/app/web");
     }

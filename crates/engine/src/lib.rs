@@ -47,4 +47,4 @@ pub use reconcile::targets;
 pub use rng::Rng;
 pub use scope::Scope;
 pub use secret::{Entropy, SecretText};
-pub use state::{Seen, SeenAnomaly, SeenMachine, State, Tables, Tx, View};
+pub use state::{Seen, SeenAnomaly, SeenMachine, SeenSession, State, Tables, Tx, View};

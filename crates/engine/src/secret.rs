@@ -5,6 +5,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use std::fmt;
+use zeroize::Zeroize;
 
 /// 256 random bits from outside. A daemon takes them from the operating
 /// system at every start; the simulator derives them from its seed.
@@ -39,6 +40,13 @@ impl SecretText {
     /// The secret itself, for its owner or a signature.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// The text does not stay in memory that is used again.
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::engine::Config;
 use crate::rng::Rng;
 use crate::row::*;
 use crate::scope::Scope;
-use crate::telemetry::Tally;
+use crate::telemetry::{HostCounts, Tally};
 use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn, LoadBalancerArn, TargetGroupArn, VpcId, Zone};
 use elastane_domain::machine::{CommandOutcome, Generation, Initialization, MachineState};
 use elastane_domain::routing::{self, Admission, TargetHealth, TargetKey};
@@ -64,6 +64,12 @@ pub struct Tables {
     pub temporary_keys: Table<TemporaryKey>,
     /// The account's alias.
     pub account_aliases: Table<AccountAlias>,
+    /// Keys of KMS.
+    pub encryption_keys: Table<EncryptionKey>,
+    /// Aliases of keys.
+    pub key_aliases: Table<KeyAlias>,
+    /// Parameters of Parameter Store.
+    pub parameters: Table<Parameter>,
     /// Notifications that wait to be delivered.
     pub notifications: Table<Notification>,
     /// Metric alarms by name.
@@ -88,6 +94,8 @@ pub struct Tables {
     pub targets: Table<Target>,
     /// Run Command invocations.
     pub commands: Table<Command>,
+    /// Sessions, ended ones for a while.
+    pub sessions: Table<Session>,
     /// Internet gateways.
     pub internet_gateways: Table<InternetGateway>,
     /// Route tables.
@@ -138,6 +146,17 @@ pub struct SeenAnomaly {
     pub mitigated: bool,
 }
 
+/// The last fact about a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeenSession {
+    /// Its channel is open.
+    Connected,
+    /// Its channel is gone; its processes live.
+    Disconnected,
+    /// It is over, and so are its processes.
+    Ended(SessionEnd),
+}
+
 /// What the world said. Kept in memory only and rebuilt from inventories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
@@ -157,8 +176,12 @@ pub struct Seen {
     pub captures: BTreeMap<ImageId, Result<u64, String>>,
     /// Run Command scripts that ended.
     pub commands: BTreeMap<(CommandId, InstanceId), CommandOutcome>,
+    /// Sessions whose channel has been opened, until they are known to have ended.
+    pub sessions: BTreeMap<String, SeenSession>,
     /// Health of targets.
     pub health: BTreeMap<TargetKey, TargetHealth>,
+    /// How many were healthy when a target fell ill, until that is reported.
+    pub hosts: HostCounts,
     /// Targets that drain by the newest routing snapshot.
     pub draining: BTreeSet<TargetKey>,
     /// Draining targets without requests in flight.

@@ -4,12 +4,15 @@
 
 mod credits;
 mod group_metrics;
+mod hosts;
 mod names;
 mod traffic;
 
 pub use credits::Tally;
 pub use group_metrics::GROUP_METRICS;
 pub(crate) use group_metrics::record as record_group_metrics;
+pub use hosts::HostCounts;
+pub(crate) use hosts::count_changed as count_changed_hosts;
 pub(crate) use traffic::record_traffic;
 pub use traffic::{Counts, Traffic};
 

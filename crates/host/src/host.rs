@@ -18,6 +18,7 @@ use crate::make::Make;
 use crate::network::Networks;
 use crate::record::{Phase, Record};
 use crate::router::Router;
+use crate::session::{self, SessionReader, SessionTask, SessionWriter};
 use crate::sockets::SocketMaker;
 use crate::{image, launch, make, process, recovery, sys};
 use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
@@ -30,6 +31,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -317,6 +319,24 @@ impl Host {
         });
     }
 
+    /// Begins a session with an instance; its stream belongs to the calling
+    /// event loop. Everything that runs in it ends when both halves are
+    /// dropped, and when this process ends.
+    ///
+    /// # Errors
+    /// When the instance does not answer, or cannot start what is asked for.
+    pub async fn open_session(
+        &self,
+        instance: &InstanceId,
+        task: &SessionTask,
+    ) -> Result<(SessionReader, SessionWriter), HostError> {
+        if self.pid(instance).is_none() {
+            return Err(HostError::Refused(format!("{instance} does not run")));
+        }
+        let directory = self.inner.layout.instance(instance.as_str());
+        session::open(&directory, task).await
+    }
+
     /// The last 64 KiB of an instance's console; empty for an unknown one.
     pub fn console_output(&self, instance: &InstanceId) -> Vec<u8> {
         self.inner.tell_memory_kills(instance);
@@ -457,7 +477,12 @@ impl Drop for Host {
 /// Makes sure that one daemon at a time uses the data directory.
 fn lock(layout: &Layout) -> Result<File, HostError> {
     let path = layout.at("host.lock");
-    let file = File::options().create(true).append(true).open(&path).context(|| format!("open {}", path.display()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .context(|| format!("open {}", path.display()))?;
     let deadline = Instant::now() + LOCK_LIMIT;
     loop {
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {

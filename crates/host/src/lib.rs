@@ -27,6 +27,7 @@ mod process;
 mod reach;
 mod record;
 mod recovery;
+mod session;
 mod sockets;
 mod sys;
 mod tree;
@@ -43,6 +44,7 @@ pub use make::{Entered, Make, SHIFT, enter_best, enter_private_namespaces};
 pub use probe::{Finding, doctor, probe};
 pub use reach::NetworkSockets;
 pub use recovery::sweep;
+pub use session::{FRAME_BYTES_MAX, SessionFrame, SessionReader, SessionTask, SessionWriter};
 pub use sockets::{SocketMaker, Transport, datagram_here, listening_here, speak_as, speak_from};
 
 /// Messages of the domain name system, for name servers of other kinds than a VPC's.

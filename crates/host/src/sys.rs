@@ -412,3 +412,73 @@ pub fn limit_child(command: &mut Command, resource: Resource, value: u64) {
     // nothing and takes no lock.
     unsafe { command.pre_exec(move || limit(resource, value)) };
 }
+
+/// Lets `command` have every signal in its default state, whatever this
+/// process blocks and whoever started the daemon ignores: children inherit both.
+pub fn default_signals(command: &mut Command) {
+    /// The last of the signals that are not real-time ones.
+    const LAST: libc::c_int = 31;
+    let reset = || {
+        for signal in 1..=LAST {
+            // SAFETY: a default disposition runs no code. Two signals have no other and refuse it.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        // SAFETY: the set is initialised before it is used.
+        unsafe {
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes system calls on local memory,
+    // allocates nothing and takes no lock.
+    unsafe { command.pre_exec(reset) };
+}
+
+/// Lets `command` begin a session whose terminal is its standard input. It
+/// must not be made the leader of a process group.
+pub fn take_terminal(command: &mut Command) {
+    let take = || {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes two system calls, allocates
+    // nothing and takes no lock.
+    unsafe { command.pre_exec(take) };
+}
+
+/// Lets `command` run as another user, with exactly these further groups. It
+/// stays in the session and directory that it is started in.
+pub fn become_user(command: &mut Command, user: u32, group: u32, groups: Vec<u32>) {
+    // SAFETY: between fork and exec it makes three system calls on data that
+    // was prepared before, allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || {
+            check(i64::from(libc::setgroups(groups.len(), groups.as_ptr())))?;
+            check(i64::from(libc::setresgid(group, group, group)))?;
+            check(i64::from(libc::setresuid(user, user, user)))?;
+            Ok(())
+        })
+    };
+}
+
+/// Closes every descriptor but the standard ones and `kept`, which gets
+/// another number. For a fresh child that has forgotten all others.
+pub fn keep_only(kept: impl Into<OwnedFd>) -> io::Result<OwnedFd> {
+    /// The first after the standard ones.
+    const KEPT_FD: RawFd = 3;
+    let kept: OwnedFd = kept.into();
+    let number = std::os::fd::IntoRawFd::into_raw_fd(kept);
+    // SAFETY: the child's copies of its parent's descriptors are used by
+    // nobody any more, and number 3 is owned by nobody else afterwards.
+    unsafe {
+        if number != KEPT_FD {
+            check(i64::from(libc::dup2(number, KEPT_FD)))?;
+        }
+        libc::fcntl(KEPT_FD, libc::F_SETFD, libc::FD_CLOEXEC);
+        check(libc::syscall(libc::SYS_close_range, KEPT_FD + 1, libc::c_uint::MAX, 0))?;
+        Ok(OwnedFd::from_raw_fd(KEPT_FD))
+    }
+}

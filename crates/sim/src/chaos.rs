@@ -2,8 +2,11 @@
 
 use crate::balancer_acts;
 use crate::client;
+use crate::focus::Focus;
+use crate::focus_acts;
 use crate::group_acts;
 use crate::host::HostFaults;
+use crate::mixed_calls;
 use crate::network_acts;
 use crate::run::Violation;
 use crate::world::{Faults, World};
@@ -13,6 +16,9 @@ use elastane_engine::{Rng, Scope, Tables};
 
 /// An alarm that clients put and delete at random: its action may be any policy.
 pub const CONTRARY_ALARM: &str = "own";
+
+/// Of what happens in a world with a focus, so many per cent are about that.
+const FOCUSED: u64 = 65;
 
 /// A mix of faults: each kind is absent in half of all worlds, so that each
 /// is also seen without the others.
@@ -37,12 +43,18 @@ pub fn draw_faults(rng: &mut Rng) -> Faults {
 
 /// One thing that a client or fate does now.
 pub fn act(world: &mut World) -> Result<(), Violation> {
+    if world.focus != Focus::Everything && world.rng.below(100) < FOCUSED {
+        return focus_acts::act(world);
+    }
     match world.rng.below(100) {
         0..20 => kill_someone(world),
         20..23 => world.crash()?,
         23 => match world.rng.below(4) {
             0 => world.power_fails()?,
-            1 => world.jump(Span::from_mins(60)),
+            1 => {
+                let ahead = Span::from_mins(1 + world.rng.below(60) as i64);
+                world.jump(ahead);
+            }
             _ => world.crash()?,
         },
         24 => {
@@ -65,7 +77,7 @@ pub fn act(world: &mut World) -> Result<(), Violation> {
 }
 
 /// A machine dies by itself.
-fn kill_someone(world: &mut World) {
+pub(crate) fn kill_someone(world: &mut World) {
     let living: Vec<_> = world.host.living().map(|(id, _)| id.clone()).collect();
     if let Some(id) = pick(&mut world.rng, &living) {
         world.host.kill(&id);
@@ -133,13 +145,14 @@ fn scale_someone(world: &mut World) {
     let groups = ids(world, &scope, |tables| tables.target_groups.keys().cloned().collect());
     let main = groups.iter().find(|arn| arn.contains("targetgroup/web/")).cloned();
     let exists = !ids(world, &scope, |tables| tables.groups.keys().cloned().collect()).is_empty();
+    let shape = world.shape;
     let rng = &mut world.rng;
     let (member, alarm, policy, key, group) =
         (pick(rng, &members), pick(rng, &alarms), pick(rng, &policies), pick(rng, &keys), pick(rng, &groups));
     let extra = groups.iter().find(|arn| arn.contains("targetgroup/extra/")).cloned();
     let coin = rng.below(2) == 0;
     let input = match rng.below(18) {
-        _ if !exists => main.map(|arn| client::create_group(&subnets, &arn, rng.below(3) as i32, 6)),
+        _ if !exists => main.map(|arn| mixed_calls::create_group(&subnets, &arn, (rng.below(3) as i32, 6), &shape)),
         0 if coin => Some(client::delete_group(rng.below(3) > 0)),
         1 => vpcs.first().map(|vpc| client::create_target_group("extra", vpc)),
         2 => extra.map(|arn| client::delete_target_group(&arn)),

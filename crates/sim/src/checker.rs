@@ -4,13 +4,17 @@
 
 use crate::group_rules::GroupRules;
 use crate::host::Host;
+use crate::met::{Looker, Met};
 use crate::network_rules::{self, Networks};
+use crate::policy_rules::PolicyRules;
+use crate::refresh_rules::RefreshRules;
 use crate::requests::Requests;
+use crate::rest_rules::{self, ByHand};
+use crate::round_rules::RoundRules;
 use crate::run::Violation;
 use crate::watch::Watch;
 use elastane_domain::hooks::Arrival;
-use elastane_domain::id::{GroupName, ImageId, InstanceId, TargetGroupArn, Zone};
-use elastane_domain::lifecycle::LifecycleState;
+use elastane_domain::id::{GroupName, ImageId, InstanceId, TargetGroupArn};
 use elastane_domain::machine::MachineState;
 use elastane_domain::routing::{Admission, ProxyFact, Snapshot, TargetHealth, TargetKey};
 use elastane_domain::time::{Span, Time};
@@ -51,9 +55,18 @@ pub struct Checker {
     /// Targets that the data plane said have no request in flight.
     drained: BTreeSet<TargetKey>,
     /// What is checked within a round.
-    pub watch: Watch,
+    watch: Watch,
+    /// Rules of members within a round.
+    rounds: RoundRules,
+    /// Rules of policies within a round.
+    policies: PolicyRules,
     /// Rules of groups in depth.
     groups_in_depth: GroupRules,
+    /// Rules of instance refreshes.
+    refreshes: RefreshRules,
+    /// What was met.
+    pub met: Met,
+    looker: Looker,
     /// Rules of networks.
     networks: Networks,
     /// Rules of requests.
@@ -158,6 +171,11 @@ impl Checker {
         }
     }
 
+    /// EC2 takes a spot instance back, and waits for no request in flight.
+    pub fn interrupted(&mut self, instance: &InstanceId) {
+        self.ended_by_hand.insert(instance.clone());
+    }
+
     /// The world says something.
     pub fn heard(&mut self, facts: &[Fact]) {
         for fact in facts {
@@ -165,6 +183,20 @@ impl Checker {
                 self.drained.insert(target.clone());
             }
         }
+    }
+
+    /// The calls of a round are through; `calls` says whether there were any.
+    pub fn called(&mut self, engine: &Engine, calls: bool, now: Time) -> Checked {
+        self.rounds.called(engine);
+        self.policies.called(engine, now);
+        self.watch.called(engine, calls, now)
+    }
+
+    /// The reconcilers are through. `done`: they have nothing more to do at once.
+    pub fn handled(&mut self, engine: &Engine, now: Time, done: bool) -> Checked {
+        self.watch.handled(engine, now)?;
+        self.rounds.handled(engine, now, done)?;
+        self.policies.handled(engine, now, &mut self.met)
     }
 
     /// Rows as the disk has them.
@@ -203,7 +235,10 @@ impl Checker {
     pub fn restarted(&mut self) {
         self.survivors.clear();
         self.watch.restarted();
+        self.rounds.restarted();
+        self.policies.restarted();
         self.groups_in_depth.restarted();
+        self.refreshes.restarted();
         self.networks.restarted();
     }
 
@@ -211,7 +246,10 @@ impl Checker {
     pub fn reset(&mut self) {
         self.survivors.clear();
         self.watch.restarted();
+        self.rounds.restarted();
+        self.policies.restarted();
         self.groups_in_depth.restarted();
+        self.refreshes.restarted();
         self.removed_by_hand.clear();
         self.acknowledged.clear();
         self.groups.clear();
@@ -252,6 +290,11 @@ impl Checker {
             Effect::RunCommand { command, .. } => {
                 let row = self.durable.values().find_map(|tables| tables.commands.get(command.as_str()));
                 if row.is_some() { Ok(()) } else { broken("no effect before its commit", now, format!("{effect:?}")) }
+            }
+            Effect::EndSession { session, .. } => {
+                let row = self.durable.values().find_map(|tables| tables.sessions.get(session));
+                let open = row.is_some_and(|row| row.is_open());
+                if open { broken("no session ends that is open", now, session) } else { Ok(()) }
             }
             Effect::Route(snapshot) => self.routed(snapshot, now),
             Effect::Network(plan) => self.networks.planned(&self.durable, plan, now),
@@ -336,6 +379,8 @@ impl Checker {
         }
         self.health_survives(engine, now)?;
         self.groups_in_depth.look(engine, &self.registered_by_hand, now)?;
+        self.refreshes.look(engine, now)?;
+        self.looker.look(engine, &mut self.met);
         self.networks.look(engine, host, now)?;
         if let Some(((instance, generation), count)) = host.boots.iter().find(|(_, count)| **count > 1) {
             return broken("no boot happens twice", now, format!("{instance} {generation:?} {count} times"));
@@ -362,6 +407,7 @@ impl Checker {
     /// Looks at a world that had time to come to rest.
     pub fn converged(&self, engine: &Engine, host: &Host, now: Time) -> Checked {
         let mut owned = BTreeSet::new();
+        let by_hand = ByHand { removed: &self.removed_by_hand, registered: &self.registered_by_hand };
         for tables in engine.state().scopes.values() {
             for row in tables.instances.values() {
                 instance_settled(row, host, now)?;
@@ -369,7 +415,7 @@ impl Checker {
                     owned.insert(&row.id);
                 }
             }
-            self.groups_settled(tables, now)?;
+            rest_rules::groups_settled(tables, &by_hand, now)?;
             targets_settled(engine, tables, now)?;
             if let Some(row) = tables.activities.values().find(|row| row.end.is_none()) {
                 return broken("every activity ends", now, row.description.as_str());
@@ -428,7 +474,9 @@ fn sizes_hold(scope: &Scope, tables: &Tables, sizes: &mut BTreeMap<(Scope, Group
         if desired < bounds.min || desired > bounds.max {
             return broken("desired is within the bounds", now, format!("{desired} of {bounds:?}"));
         }
-        let counted = members(tables, group).filter(|(_, one)| one.lifecycle.counts_as_capacity()).count() as u32;
+        let places = members(tables, group).map(|(_, place)| place);
+        let counted =
+            places.filter(|place| place.lifecycle.counts_as_capacity()).map(|place| place.weight.max(1)).sum();
         let last = sizes.insert((scope.clone(), group.name.clone()), counted).unwrap_or(0);
         if counted > last && counted > bounds.max + overshoot(tables, group) {
             return broken("capacity never exceeds the maximum", now, format!("{counted} of {bounds:?}"));
@@ -439,14 +487,20 @@ fn sizes_hold(scope: &Scope, tables: &Tables, sizes: &mut BTreeMap<(Scope, Group
 
 /// How far above its maximum a group may stand: to balance zones a tenth or
 /// one; while instances are replaced what its maintenance policy or refresh
-/// says; and whoever comes back from standby is trimmed only then.
+/// says; and whoever comes back from standby is trimmed only then. With
+/// weights each launch may be of the heaviest type.
 fn overshoot(tables: &Tables, group: &Group) -> u32 {
     let refreshes = tables.instance_refreshes.values().filter(|row| row.group == group.name && row.status.is_active());
     let percent = refreshes.filter_map(|row| row.preferences.max_percent);
     let percent = percent.chain(group.maintenance.map(|policy| policy.max_percent)).max().unwrap_or(100);
     let share = (group.bounds.max * percent.saturating_sub(100)).div_ceil(100);
-    let back = members(tables, group).filter(|(_, place)| place.arrival == Arrival::LeftStandby).count() as u32;
-    (group.bounds.max / 10).max(1).max(share) + back
+    let back = members(tables, group).filter(|(_, place)| place.arrival == Arrival::LeftStandby);
+    let back: u32 = back.map(|(_, place)| place.weight.max(1)).sum();
+    let heaviest = match &group.source {
+        LaunchSource::Mixed(mixed) => mixed.overrides.iter().filter_map(|one| one.weight).max().unwrap_or(1),
+        LaunchSource::Template(_) | LaunchSource::Configuration(_) => 1,
+    };
+    (group.bounds.max / 10).max(heaviest).max(share) + heaviest - 1 + back
 }
 
 fn activities_are_sound(tables: &Tables, now: Time) -> Checked {
@@ -479,49 +533,6 @@ fn instance_settled(row: &Instance, host: &Host, now: Time) -> Checked {
     }
     let seen = held.map(|held| (held.generation, held.state));
     broken("rows and machines agree", now, format!("{} is {:?}, the host has {seen:?}", row.id, row.phase))
-}
-
-impl Checker {
-    fn groups_settled(&self, tables: &Tables, now: Time) -> Checked {
-        tables.groups.values().try_for_each(|group| self.group_settled(tables, group, now))
-    }
-
-    fn group_settled(&self, tables: &Tables, group: &Group, now: Time) -> Checked {
-        if group.deleting {
-            return broken("a deleted group goes", now, group.name.as_str());
-        }
-        let in_service: Vec<&Instance> = members(tables, group)
-            .filter(|(_, membership)| membership.lifecycle == LifecycleState::InService)
-            .map(|(row, _)| row)
-            .collect();
-        let moving = members(tables, group).count() - in_service.len();
-        let is_protected = |row: &&Instance| row.membership.as_ref().is_some_and(|place| place.protected);
-        let protected = in_service.iter().filter(|row| is_protected(row)).count();
-        let stuck = in_service.len() as u32 > group.desired && protected == in_service.len();
-        if (in_service.len() as u32 != group.desired && !stuck) || moving > 0 {
-            let found = format!("{} in service, {moving} moving, desired {}", in_service.len(), group.desired);
-            return broken("a group reaches its desired capacity", now, found);
-        }
-        let in_zone = |zone: &Zone| in_service.iter().filter(|row| row.zone == *zone).count();
-        let zones: Vec<usize> = group.zones.iter().map(in_zone).collect();
-        let apart = zones.iter().max() > zones.iter().min().map(|least| least + 1).as_ref();
-        if apart && protected == 0 {
-            return broken("a group at rest has balanced zones", now, format!("{} {zones:?}", group.name));
-        }
-        for arn in &group.target_groups {
-            let is_loose = |id: &str| tables.instances.get(id).is_none_or(|row| row.membership.is_none());
-            let by_hand = |id: &str| self.registered_by_hand.contains(&(arn.clone(), id.to_string())) && is_loose(id);
-            let registered = tables.targets.values().filter(|row| row.group == *arn && !by_hand(&row.id));
-            let registered: BTreeSet<&str> = registered.map(|row| row.id.as_str()).collect();
-            let wanted: BTreeSet<&str> = in_service.iter().map(|row| row.id.as_str()).collect();
-            let missing = wanted.difference(&registered);
-            let missing = missing.filter(|id| !self.removed_by_hand.contains(&(arn.clone(), id.to_string()))).count();
-            if !registered.is_subset(&wanted) || missing > 0 {
-                return broken("targets are the instances in service", now, format!("{registered:?} {wanted:?}"));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Targets that take requests are healthy, and nothing is remembered of others.

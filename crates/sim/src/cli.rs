@@ -1,5 +1,6 @@
 //! `elastane sim`: many seeds, with progress, and the first failure's seed.
 
+use crate::met::Met;
 use crate::run::{Outcome, Settings, run};
 use elastane_domain::time::Span;
 
@@ -18,7 +19,7 @@ pub struct Sim {
 }
 
 /// What many runs amount to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Total {
     /// Seeds that passed.
     pub passed: u64,
@@ -28,6 +29,8 @@ pub struct Total {
     pub commits: u64,
     /// Crashes of all.
     pub crashes: u64,
+    /// What they have met.
+    pub met: Met,
 }
 
 impl Total {
@@ -36,6 +39,7 @@ impl Total {
         self.simulated = Span(self.simulated.0 + outcome.simulated.0);
         self.commits += outcome.commits;
         self.crashes += outcome.crashes;
+        self.met.merge(&outcome.met);
     }
 }
 
@@ -46,7 +50,7 @@ pub fn sweep(sim: &Sim, mut progress: impl FnMut(u64, &Total)) -> Result<Total, 
     for seed in sim.seed..sim.seed.saturating_add(sim.seeds) {
         let again = format!("run it again with `elastane sim --seed {seed} --seeds 1`");
         let outcome = run(Settings::new(seed)).map_err(|violation| format!("seed {seed}: {violation}; {again}"))?;
-        if sim.twice && run(Settings::new(seed)).ok() != Some(outcome) {
+        if sim.twice && run(Settings::new(seed)).ok().as_ref() != Some(&outcome) {
             return Err(format!("seed {seed} gives another trace the second time; {again}"));
         }
         total.add(&outcome);

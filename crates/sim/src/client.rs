@@ -249,26 +249,6 @@ pub fn create_listener(load_balancer: &str, target_group: &str) -> Input {
     }))
 }
 
-/// CreateAutoScalingGroup.
-pub fn create_group(subnets: &[String], target_group: &str, min: i32, max: i32) -> Input {
-    Input::AutoScalingCreateAutoScalingGroup(Box::new(autoscaling::CreateAutoScalingGroupType {
-        auto_scaling_group_name: text(NAME),
-        launch_template: Some(autoscaling::LaunchTemplateSpecification {
-            launch_template_name: text(NAME),
-            version: text("$Latest"),
-            ..Default::default()
-        }),
-        min_size: Some(min),
-        max_size: Some(max),
-        vpc_zone_identifier: text(subnets.join(",")),
-        target_group_arns: vec![target_group.to_string()],
-        health_check_type: text("ELB"),
-        health_check_grace_period: Some(60),
-        default_cooldown: Some(120),
-        ..Default::default()
-    }))
-}
-
 /// PutScalingPolicy with target tracking of requests a target.
 pub fn put_policy(label: &str, target: f64) -> Input {
     Input::AutoScalingPutScalingPolicy(Box::new(autoscaling::PutScalingPolicyType {

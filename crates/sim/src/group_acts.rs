@@ -70,7 +70,7 @@ fn call(world: &mut World) -> Option<Input> {
 }
 
 /// Instances that wait, each with a hook that it waits for.
-fn waiting(world: &World) -> Vec<(String, String)> {
+pub fn waiting(world: &World) -> Vec<(String, String)> {
     let Some(tables) = world.engine.state().scopes.get(&World::scope()) else { return Vec::new() };
     let open = |row: &elastane_engine::row::Instance| {
         let place = row.membership.as_ref()?;
@@ -83,8 +83,12 @@ fn waiting(world: &World) -> Vec<(String, String)> {
 /// So that the group can come to rest: no hook that nobody answers, nothing
 /// suspended, nobody in standby.
 pub fn end(world: &mut World) {
-    for input in [calls::delete_hook(true), calls::delete_hook(false), calls::resume(), calls::delete_warm_pool(true)] {
+    for input in [calls::delete_hook(true), calls::delete_hook(false), calls::resume()] {
         world.submit(World::scope(), input);
+    }
+    // Some pools stay, and must come to rest too.
+    if world.rng.below(2) == 0 {
+        world.submit(World::scope(), calls::delete_warm_pool(true));
     }
     let resting = ids(world, &World::scope(), |tables| {
         let rests =

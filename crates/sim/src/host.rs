@@ -77,6 +77,8 @@ pub struct Host {
     /// Outcomes that machines remember, `None` while the command runs.
     outcomes: BTreeMap<(CommandId, InstanceId), Option<CommandOutcome>>,
     jobs: BTreeMap<(Time, u64), Job>,
+    /// Boots that take minutes.
+    pub slow_boots: u64,
     sequence: u64,
     facts: Vec<HostFact>,
 }
@@ -108,6 +110,7 @@ impl Host {
             return;
         }
         let slow = rng.below(1000) < faults.boot_slow;
+        self.slow_boots += u64::from(slow);
         let seconds = if slow { 60 + rng.below(240) } else { 1 + rng.below(5) };
         self.plan(now + Span::from_secs(seconds as i64), Job::Boot(Box::new(spec)));
     }

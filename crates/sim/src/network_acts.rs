@@ -27,7 +27,7 @@ pub fn act(world: &mut World) -> Result<(), Violation> {
 }
 
 /// A zone is cut off for a while, or is whole again before its time.
-fn cut_zone(world: &mut World) -> Result<(), Violation> {
+pub fn cut_zone(world: &mut World) -> Result<(), Violation> {
     let zone = Zone::from(["us-east-1a", "us-east-1b", "us-east-1c", "eu-west-1a"][world.rng.below(4) as usize]);
     let span = match world.rng.below(4) {
         0 => None,
@@ -37,7 +37,8 @@ fn cut_zone(world: &mut World) -> Result<(), Violation> {
     world.trouble(&chaos)
 }
 
-fn interrupt(world: &mut World) -> Result<(), Violation> {
+/// A spot instance is told that it will be interrupted.
+pub fn interrupt(world: &mut World) -> Result<(), Violation> {
     let spot = |tables: &Tables| {
         let spot = tables.instances.values().filter(|row| row.spot_request.is_some());
         spot.filter(|row| row.phase == Phase::Running).map(|row| row.id.to_string()).collect()

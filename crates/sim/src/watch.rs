@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Samples of a minute arrive within this after its end, so the engine waits so long.
-const LAG: Span = Span::from_secs(10);
+pub(crate) const LAG: Span = Span::from_secs(10);
 
 type Key = (Scope, String);
 
@@ -24,6 +24,8 @@ struct Before {
     last_activity_end: Option<Time>,
     /// A scheduled action is due.
     scheduled: bool,
+    /// The hours whose forecasts were acted upon last, by policy.
+    foretold: BTreeMap<String, Option<Time>>,
 }
 
 /// An alarm's evaluations, as seen from outside.
@@ -73,8 +75,13 @@ impl Watch {
             let moving = places.any(|one| one.group == group.name && moves(one.lifecycle));
             let due = |row: &Arc<ScheduledAction>| row.group == group.name && row.next.is_some_and(|at| at <= now);
             let scheduled = tables.scheduled_actions.values().any(due);
-            let before =
-                Before { desired: group.desired, moving, last_activity_end: group.last_activity_end, scheduled };
+            let before = Before {
+                desired: group.desired,
+                moving,
+                last_activity_end: group.last_activity_end,
+                scheduled,
+                foretold: foretold(tables, &group),
+            };
             self.groups.insert(key, before);
         }
         Ok(())
@@ -126,13 +133,21 @@ impl Watch {
     }
 }
 
+/// The hours whose forecasts were acted upon last, by policy.
+fn foretold(tables: &Tables, group: &Group) -> BTreeMap<String, Option<Time>> {
+    let own = tables.policies.iter().filter(|(_, policy)| policy.group == group.name);
+    let forecasts = own.filter_map(|(id, _)| Some((id.clone(), tables.forecasts.get(id)?.applied)));
+    forecasts.collect()
+}
+
 /// Whether a member is part of a scaling activity.
 fn moves(state: LifecycleState) -> bool {
     let leaving = state.is_terminating() && !state.is_warm() && state != LifecycleState::TerminatingRetained;
     state.is_pending() || leaving || matches!(state, LifecycleState::EnteringStandby | LifecycleState::Detaching)
 }
 
-fn expected(engine: &Engine, scope: &Scope, alarm: &Alarm, current: AlarmState, now: Time) -> AlarmState {
+/// The state that an alarm should be in, by its samples.
+pub(crate) fn expected(engine: &Engine, scope: &Scope, alarm: &Alarm, current: AlarmState, now: Time) -> AlarmState {
     let (start, end) = alarm::evaluation_window(&alarm.rule, now - LAG);
     let unit = alarm.unit.as_deref().and_then(Unit::from_name);
     let store = engine.state().metrics.get(scope);
@@ -146,7 +161,7 @@ fn expected(engine: &Engine, scope: &Scope, alarm: &Alarm, current: AlarmState, 
 /// Reconcilers change the desired capacity only as an alarm's action, and as
 /// one of simple policies only when no cooldown runs and nothing moves.
 fn caused(tables: &Tables, group: &Group, before: &Before, now: Time) -> Result<(), Violation> {
-    if before.scheduled {
+    if before.scheduled || before.foretold != foretold(tables, group) {
         return Ok(());
     }
     let acting: Vec<&Policy> = tables

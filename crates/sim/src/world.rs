@@ -3,12 +3,14 @@
 
 use crate::checker::Checker;
 use crate::disk::{Commit, Disk};
+use crate::focus::{Focus, Shape};
 use crate::host::{Host, HostFaults};
 use crate::requests::Expected;
 use crate::run::Violation;
 use crate::traffic::{Load, Order, Plane};
 use elastane_api::{Caller, World as ApiWorld};
 use elastane_domain::id::{AccountId, InstanceId};
+use elastane_domain::machine::HostFact;
 use elastane_domain::time::{Span, Time};
 use elastane_engine::store::Store;
 use elastane_engine::{Chaos, Config, Effect, Engine, Entropy, Fact, Plant, Rng, Scope, Step};
@@ -52,6 +54,10 @@ pub struct World {
     pub faults: Faults,
     /// The load on it.
     pub load: Load,
+    /// What clients are interested in.
+    pub focus: Focus,
+    /// What the group is made with.
+    pub shape: Shape,
     /// The host.
     pub host: Host,
     /// The data plane.
@@ -98,6 +104,8 @@ impl World {
             rng,
             faults: Faults::default(),
             load,
+            focus: Focus::Everything,
+            shape: Shape::default(),
             host: Host::default(),
             plane: Plane::default(),
             checker: Checker::default(),
@@ -175,6 +183,9 @@ impl World {
     pub fn round(&mut self, facts: Vec<Fact>) -> Result<(), Violation> {
         for fact in &facts {
             self.note(&format!("{} fact {fact:?}", self.now.millis()));
+            if let Fact::Host(HostFact::LaunchFailed { .. }) = fact {
+                self.checker.met.add("boots that fail");
+            }
         }
         self.checker.heard(&facts);
         let mut answers = Vec::new();
@@ -185,12 +196,12 @@ impl World {
             let answer = self.engine.transact(&scope, now, |tx| elastane_api::call(tx, &caller, &NoConsole, &input));
             answers.push((scope, input, answer));
         }
-        self.checker.watch.called(&self.engine, !answers.is_empty(), self.now)?;
+        self.checker.called(&self.engine, !answers.is_empty(), self.now)?;
         let quiet = facts.is_empty() && answers.is_empty();
         let step = self.engine.handle(self.now, facts);
         self.comes_to_rest(&step, quiet)?;
         self.wake = step.wake;
-        self.checker.watch.handled(&self.engine, self.now)?;
+        self.checker.handled(&self.engine, self.now, step.wake > self.now + Span(1))?;
         for write in &step.writes {
             self.note(&format!("{} write {}", self.now.millis(), write.key));
         }
@@ -264,8 +275,8 @@ impl World {
                 }
                 Effect::Network(plan) => self.host.apply(plan, now, &mut self.rng, &self.faults.host),
                 Effect::EndNetwork { vpc } => self.host.end_network(vpc, now),
-                // The simulated world has no webhook.
-                Effect::Notify(_) => {}
+                // The simulated world has no webhook, and nobody in a session.
+                Effect::Notify(_) | Effect::EndSession { .. } => {}
             }
         }
         Ok(())
@@ -276,6 +287,7 @@ impl World {
     /// tells the next one what it knows.
     pub fn crash(&mut self) -> Result<(), Violation> {
         self.note(&format!("{} crash", self.now.millis()));
+        self.checker.met.add("crashes of the daemon");
         self.crashes += 1;
         let rows = self.disk.load().expect("memory can be read");
         self.engine = Engine::open(self.config.clone(), self.rng.draw(), rows)
@@ -297,6 +309,7 @@ impl World {
     /// finds out everything anew.
     pub fn plane_dies(&mut self) {
         self.note(&format!("{} plane dies", self.now.millis()));
+        self.checker.met.add("plane deaths");
         self.checker.plane_died(&self.engine, self.now);
         self.plane = Plane::default();
         if let Some(order) = self.route.clone() {
@@ -308,6 +321,7 @@ impl World {
     /// All machines stop at once, and the daemon starts again on the same disk.
     pub fn power_fails(&mut self) -> Result<(), Violation> {
         self.note(&format!("{} power fails", self.now.millis()));
+        self.checker.met.add("power failures");
         self.host.power_fails();
         self.now += Span::from_secs(60 + self.rng.below(600) as i64);
         self.crash()
@@ -316,6 +330,7 @@ impl World {
     /// The clock of the service is set ahead, as when a laptop wakes up.
     pub fn jump(&mut self, ahead: Span) {
         self.note(&format!("{} jump", self.now.millis()));
+        self.checker.met.add("clock steps");
         self.now += ahead;
     }
 
@@ -323,12 +338,24 @@ impl World {
     pub fn trouble(&mut self, chaos: &Chaos) -> Result<(), Violation> {
         self.note(&format!("{} trouble {chaos:?}", self.now.millis()));
         let done = self.engine.trouble(self.now, chaos).is_ok();
-        if done { self.round(Vec::new()) } else { Ok(()) }
+        if !done {
+            return Ok(());
+        }
+        if let Chaos::SpotInterruption { instance } = chaos {
+            self.checker.interrupted(instance);
+        }
+        self.checker.met.add(match chaos {
+            Chaos::ZoneOutage { .. } => "zone failures",
+            Chaos::EndZoneOutage { .. } => "zones that came back",
+            Chaos::SpotInterruption { .. } => "spot interruptions",
+        });
+        self.round(Vec::new())
     }
 
     /// All rows of all scopes go, as `elastane reset` does it.
     pub fn reset(&mut self) -> Result<(), Violation> {
         self.note(&format!("{} reset", self.now.millis()));
+        self.checker.met.add("resets");
         self.engine.reset();
         self.checker.reset();
         self.round(Vec::new())

@@ -15,7 +15,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use zeroize::{Zeroize, Zeroizing};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const TERMINATOR: &str = "aws4_request";
@@ -59,10 +60,24 @@ pub struct KeyCache {
     keys: HashMap<String, CachedKey>,
 }
 
-#[derive(Debug)]
+/// What was derived from which secret; neither is shown, and neither stays in
+/// memory that is used again.
 struct CachedKey {
     secret: String,
     key: [u8; 32],
+}
+
+impl fmt::Debug for CachedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CachedKey(..)")
+    }
+}
+
+impl Drop for CachedKey {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+        self.key.zeroize();
+    }
 }
 
 impl KeyCache {
@@ -516,7 +531,7 @@ fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
 }
 
 fn derive_key(secret: &str, scope: &Scope<'_>) -> [u8; 32] {
-    let start = format!("AWS4{secret}");
+    let start = Zeroizing::new(format!("AWS4{secret}"));
     [scope.date, scope.region, scope.service, TERMINATOR]
         .iter()
         .fold(None, |key: Option<[u8; 32]>, part| {
@@ -548,7 +563,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What a client signs with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Signer<'a> {
     /// Access key id.
     pub access_key_id: &'a str,
@@ -560,6 +575,13 @@ pub struct Signer<'a> {
     pub region: &'a str,
     /// Service of the scope ([`crate::operation::ServiceInfo::signing_name`]).
     pub service: &'a str,
+}
+
+/// Secret and token are not shown.
+impl fmt::Debug for Signer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
 }
 
 impl Signer<'_> {

@@ -4,6 +4,7 @@
 //! does hits both. Nothing is asserted here: a bench that fails on a busy
 //! machine is worth nothing.
 
+mod access;
 mod api;
 mod describe;
 mod fleet;
@@ -54,6 +55,8 @@ enum Name {
     Lb,
     /// Forecasts of predictive scaling on traces (ELASTANE_TRACES), against seasonal-naive and a statistics package.
     Forecast,
+    /// What an authorisation with twenty attached policies costs.
+    Access,
 }
 
 /// What every measurement is told.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
             Name::Fleet => fleet::run(&options),
             Name::Lb => lb::run(&options),
             Name::Forecast => forecast::run(&options),
+            Name::Access => access::run(&options),
         };
         if let Err(problem) = done {
             eprintln!("error: {name:?}: {problem}");

@@ -1,5 +1,6 @@
 //! Generates the wire crate's shapes, its dispatch and the coverage page from
-//! the public service models, for the operations named in one list.
+//! the public service models, for the operations named in one list, and the
+//! page of permissions from the authoriser's table.
 //!
 //! Documentation text of the models is dropped. The result is checked in;
 //! `check` compares it with what would be generated.
@@ -9,6 +10,7 @@ mod dispatch;
 mod list;
 mod model;
 mod names;
+mod permissions;
 mod shapes;
 
 use crate::fetch;
@@ -19,6 +21,7 @@ pub const OPERATIONS: &str = "crates/wire/operations.txt";
 
 const GENERATED: &str = "crates/wire/src/generated";
 const COVERAGE: &str = "docs/coverage.md";
+const PERMISSIONS: &str = "docs/permissions.md";
 
 /// Writes the generated files or, with `check`, compares them.
 ///
@@ -41,6 +44,9 @@ pub fn run(check: bool) -> Result<(), String> {
     }
     files.push((format!("{GENERATED}/operations.rs"), dispatch::emit(&services)?));
     files.push((COVERAGE.to_owned(), coverage::emit(&services)));
+    let table = read(&root.join(permissions::TABLE))?;
+    let page = permissions::emit(&table).map_err(|err| format!("{}: {err}", permissions::TABLE))?;
+    files.push((PERMISSIONS.to_owned(), page));
     let mut stale = Vec::new();
     for (name, text) in files {
         let path = root.join(&name);

@@ -1,14 +1,39 @@
 //! Refusals for want of permission, in the words of each service.
 
 use crate::Caller;
+use elastane_domain::policy::{Decision, Source};
 use elastane_wire::{ApiError, Operation, Service};
 
-/// The refusal of an operation; `why` ends the sentence that AWS writes.
-pub fn refusal(caller: &Caller, operation: Operation, action: &str, why: &str) -> ApiError {
-    let text = format!("User: {} is not authorized to perform: {action} {why}", caller.arn);
+/// Why an operation is refused.
+pub struct Why<'a> {
+    /// The action that is not allowed.
+    pub action: &'a str,
+    /// The ARN of the resource that it is not allowed on; `*` for none.
+    pub resource: &'a str,
+    /// The decision.
+    pub decision: Decision,
+    /// EC2's encoded message.
+    pub encoded: Option<String>,
+}
+
+/// The refusal of an operation (IAM User Guide, "Troubleshoot access denied
+/// error messages").
+pub fn refusal(caller: &Caller, operation: Operation, why: &Why<'_>) -> ApiError {
+    let of_ec2 = operation.service() == Service::Ec2;
+    let mut text = format!("User: {} is not authorized to perform: {}", caller.arn, why.action);
+    if !(of_ec2 && why.resource == "*") {
+        text.push_str(" on resource: ");
+        text.push_str(why.resource);
+    }
+    text.push(' ');
+    text.push_str(&reason(why.action, why.decision));
     match operation.service() {
         Service::Ec2 => {
-            let text = format!("You are not authorized to perform this operation. {text}");
+            let mut text = format!("You are not authorized to perform this operation. {text}");
+            if let Some(encoded) = &why.encoded {
+                text.push_str(". Encoded authorization failure message: ");
+                text.push_str(encoded);
+            }
             ApiError::new("UnauthorizedOperation", text).with_status(403)
         }
         Service::Acm | Service::CloudTrail | Service::Kms | Service::Ssm => {
@@ -17,5 +42,24 @@ pub fn refusal(caller: &Caller, operation: Operation, action: &str, why: &str) -
         Service::AutoScaling | Service::CloudWatch | Service::Elbv2 | Service::Iam | Service::Sts => {
             ApiError::new("AccessDenied", text).with_status(403)
         }
+    }
+}
+
+/// The end of the sentence: which kind of policy it is that denies or does not allow.
+fn reason(action: &str, decision: Decision) -> String {
+    let (explicit, source) = match decision {
+        Decision::Allowed => return String::new(),
+        Decision::ExplicitDeny(source) => (true, source),
+        Decision::ImplicitDeny(source) => (false, source),
+    };
+    let (article, word) = match source {
+        Source::Identity => ("an", "identity-based policy"),
+        Source::Boundary => ("a", "permissions boundary"),
+        Source::Session => ("a", "session policy"),
+        Source::Resource => ("a", "resource-based policy"),
+    };
+    match explicit {
+        true => format!("with an explicit deny in {article} {word}"),
+        false => format!("because no {word} allows the {action} action"),
     }
 }

@@ -33,12 +33,13 @@ pub fn describe_auto_scaling_groups(
     let pager = Pager { token: input.next_token.as_deref(), max, bad_token: "InvalidNextToken" };
     let (rows, next_token) = page(found, pager, |group| group.name.to_string())?;
     let index = lookup::members_by_group(call);
-    let instances = input.include_instances.unwrap_or(true);
+    let with_instances = input.include_instances.unwrap_or(true);
     let auto_scaling_groups = rows
         .into_iter()
         .map(|group| {
-            let members = index.get(&group.name).filter(|_| instances).map_or(&[][..], Vec::as_slice);
-            shown_group(call, group, members)
+            let members = index.get(&group.name).map_or(&[][..], Vec::as_slice);
+            let shown = shown_group(call, group, members);
+            if with_instances { shown } else { wire::AutoScalingGroup { instances: Vec::new(), ..shown } }
         })
         .collect();
     Ok(wire::AutoScalingGroupsType { auto_scaling_groups, next_token })
@@ -69,15 +70,11 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         created_time: Some(Timestamp(group.created_at.millis())),
         default_cooldown: Some(group.default_cooldown.seconds() as i32),
         default_instance_warmup: group.default_warmup.map(|span| span.seconds() as i32),
-        deletion_protection: match group.deletion_protection {
-            DeletionProtection::None => None,
-            kept => Some(kept.name().to_string()),
-        },
+        deletion_protection: (group.named.deletion_protection || group.deletion_protection != DeletionProtection::None)
+            .then(|| group.deletion_protection.name().to_string()),
         desired_capacity: Some(group.desired as i32),
-        desired_capacity_type: match group.capacity_type {
-            CapacityType::Units => None,
-            kept => Some(kept.name().to_string()),
-        },
+        desired_capacity_type: (group.named.capacity_type || group.capacity_type != CapacityType::Units)
+            .then(|| group.capacity_type.name().to_string()),
         enabled_metrics: metrics::shown(group),
         health_check_grace_period: Some(group.grace.seconds() as i32),
         health_check_type: Some(health_check_type(group)),
@@ -86,9 +83,12 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
             .filter(|(_, place)| !place.lifecycle.is_warm())
             .map(|(instance, place)| shown_instance(view, instance, place))
             .collect(),
-        instance_lifecycle_policy: group.retain_on_abandon.then(|| wire::InstanceLifecyclePolicy {
-            retention_triggers: Some(wire::RetentionTriggers { terminate_hook_abandon: Some("retain".to_string()) }),
+        availability_zone_impairment_policy: impairment_policy(group),
+        capacity_reservation_specification: group.named.reservation.then(|| wire::CapacityReservationSpecification {
+            capacity_reservation_preference: Some("default".to_string()),
+            capacity_reservation_target: None,
         }),
+        instance_lifecycle_policy: lifecycle_policy(group),
         instance_maintenance_policy: group.maintenance.map(|policy| wire::InstanceMaintenancePolicy {
             max_healthy_percentage: Some(policy.max_percent as i32),
             min_healthy_percentage: Some(policy.min_percent as i32),
@@ -110,6 +110,21 @@ fn shown_group(view: &View<'_>, group: &Group, members: &[(&Instance, &Membershi
         warm_pool_size: group.warm_pool.map(|_| warm as i32),
         ..launched_from(view, &group.source)
     }
+}
+
+/// What a client has said of zonal shifts: there are none.
+fn impairment_policy(group: &Group) -> Option<wire::AvailabilityZoneImpairmentPolicy> {
+    group.named.impairment_policy.then(|| wire::AvailabilityZoneImpairmentPolicy {
+        impaired_zone_health_check_behavior: group.impaired_zone.clone(),
+        zonal_shift_enabled: Some(false),
+    })
+}
+
+fn lifecycle_policy(group: &Group) -> Option<wire::InstanceLifecyclePolicy> {
+    let word = if group.retain_on_abandon { "retain" } else { "terminate" };
+    (group.retain_on_abandon || group.named.lifecycle_policy).then(|| wire::InstanceLifecyclePolicy {
+        retention_triggers: Some(wire::RetentionTriggers { terminate_hook_abandon: Some(word.to_string()) }),
+    })
 }
 
 /// The role that Auto Scaling acts by, in every account.

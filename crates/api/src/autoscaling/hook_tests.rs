@@ -93,7 +93,8 @@ fn autoscaling_3_put_describe_delete() {
     plane.write(|change| delete_lifecycle_hook(change, &input)).expect("it is there");
     assert_eq!(plane.hooks(&[]).len(), 1);
     let again = plane.write(|change| delete_lifecycle_hook(change, &input)).expect_err("it is gone");
-    assert!(again.to_string().starts_with("ValidationError"), "{again}");
+    // Clients know it by this sentence (terraform-calls.md 4).
+    assert!(again.to_string().starts_with("ValidationError: No Lifecycle Hook found"), "{again}");
 }
 
 type Edit = fn(&mut wire::PutLifecycleHookType);

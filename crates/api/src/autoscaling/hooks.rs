@@ -225,9 +225,9 @@ pub fn delete_lifecycle_hook(
 ) -> Result<wire::DeleteLifecycleHookAnswer, ApiError> {
     let group = lookup::group(&change.view(), input.auto_scaling_group_name.as_deref())?;
     let name = input.lifecycle_hook_name.as_deref().ok_or_else(|| errors::missing("LifecycleHookName"))?;
-    let hook = change
-        .get::<LifecycleHook>(&LifecycleHook::key(&group.name, name))
-        .ok_or_else(|| errors::invalid(format!("Lifecycle hook not found - No lifecycle hook named '{name}'")))?;
+    let hook = change.get::<LifecycleHook>(&LifecycleHook::key(&group.name, name)).ok_or_else(|| {
+        errors::invalid(format!("No Lifecycle Hook found with name '{name}' in Auto Scaling group {}", group.name))
+    })?;
     waiting::remove(change.tx, &hook);
     Ok(wire::DeleteLifecycleHookAnswer {})
 }

@@ -15,6 +15,10 @@ const LIFETIME_SECS: std::ops::RangeInclusive<i32> = 86_400..=31_536_000;
 /// Characters of Context, which AWS reserves (API reference).
 const CONTEXT_MAX: usize = 1_024;
 
+/// Values of ImpairedZoneHealthCheckBehavior, which tells what becomes of
+/// instances of a zone that is shifted away from (API reference).
+const IMPAIRED_ZONE: [&str; 2] = ["ReplaceUnhealthy", "IgnoreUnhealthy"];
+
 /// The members of either call.
 pub struct Options<'a> {
     capacity_rebalance: Option<bool>,
@@ -75,6 +79,7 @@ impl Options<'_> {
         self.apply_health(row)?;
         self.apply_choices(row)?;
         self.apply_replacing(row)?;
+        self.apply_shown(row)?;
         if let Some(name) = self.placement_group {
             row.placement_group = placement_group(view, name)?;
         }
@@ -119,6 +124,7 @@ impl Options<'_> {
         if let Some(name) = self.deletion_protection {
             row.deletion_protection = DeletionProtection::from_name(name)
                 .ok_or_else(|| invalid_value("DeletionProtection", name, names(DeletionProtection::ALL)))?;
+            row.named.deletion_protection = true;
         }
         if let Some(name) = self.capacity_type {
             let kind = CapacityType::from_name(name)
@@ -129,6 +135,7 @@ impl Options<'_> {
                 ));
             }
             row.capacity_type = kind;
+            row.named.capacity_type = true;
         }
         let strategy = self.distribution.and_then(|given| given.capacity_distribution_strategy.as_deref());
         if let Some(name) = strategy {
@@ -163,13 +170,31 @@ impl Options<'_> {
         }
         let triggers = self.lifecycle_policy.map(|policy| policy.retention_triggers.as_ref());
         if let Some(triggers) = triggers {
-            row.retain_on_abandon = match triggers.and_then(|given| given.terminate_hook_abandon.as_deref()) {
+            let word = triggers.and_then(|given| given.terminate_hook_abandon.as_deref());
+            row.named.lifecycle_policy = word.is_some();
+            row.retain_on_abandon = match word {
                 Some("retain") => true,
                 Some("terminate") | None => false,
                 Some(other) => {
                     return Err(invalid_value("TerminateHookAbandon", other, "retain, terminate".to_string()));
                 }
             };
+        }
+        Ok(())
+    }
+
+    /// What says only what happens anyway: kept, as clients look for it.
+    fn apply_shown(&self, row: &mut Group) -> Result<(), ApiError> {
+        if let Some(given) = self.impairment {
+            let behavior = given.impaired_zone_health_check_behavior.as_deref();
+            if let Some(name) = behavior.filter(|name| !IMPAIRED_ZONE.contains(name)) {
+                return Err(invalid_value("ImpairedZoneHealthCheckBehavior", name, IMPAIRED_ZONE.join(", ")));
+            }
+            row.impaired_zone = behavior.map(ToString::to_string);
+            row.named.impairment_policy = true;
+        }
+        if let Some(given) = self.reservation {
+            row.named.reservation = given.capacity_reservation_preference.is_some();
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ fn custom_metric(given: &wire::CustomizedMetricSpecification) -> Result<TrackedM
         dimensions: dimensions(&given.dimensions)?,
         statistic,
         unit: given.unit.clone(),
-        period: period(given.period)?,
+        period: given.period.map(|secs| period(Some(secs))).transpose()?,
     })
 }
 
@@ -222,7 +222,7 @@ pub fn shown(metric: &TrackedMetric) -> ShownMetric {
                 namespace: Some(namespace.clone()),
                 statistic: Some(statistic.clone()),
                 unit: unit.clone(),
-                period: (*period != Span::from_mins(1)).then(|| period.seconds() as i32),
+                period: period.map(|span| span.seconds() as i32),
                 ..Default::default()
             };
             (None, Some(custom))

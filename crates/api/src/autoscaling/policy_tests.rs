@@ -102,6 +102,54 @@ fn autoscaling_7_and_9_put_and_describe() {
     }
 }
 
+/// Period and SchedulingBufferTime have defaults that are shown when a client gives them, and only then.
+#[test]
+fn autoscaling_9_and_10_defaults_are_shown_when_given() {
+    let custom = |period| wire::CustomizedMetricSpecification {
+        metric_name: Some("Orders".to_string()),
+        namespace: Some("Shop".to_string()),
+        statistic: Some("Average".to_string()),
+        period,
+        ..Default::default()
+    };
+    for period in [None, Some(60)] {
+        let mut plane = plane();
+        let configuration = wire::TargetTrackingConfiguration {
+            customized_metric_specification: Some(custom(period)),
+            disable_scale_in: Some(false),
+            target_value: Some(50.0),
+            ..Default::default()
+        };
+        let request = wire::PutScalingPolicyType {
+            target_tracking_configuration: Some(configuration.clone()),
+            ..policy("TargetTrackingScaling")
+        };
+        put(&mut plane, &request).expect("a good policy");
+        assert_eq!(shown(&plane)[0].target_tracking_configuration, Some(configuration));
+    }
+    for buffer in [None, Some(300), Some(0)] {
+        let mut plane = plane();
+        let request = wire::PutScalingPolicyType {
+            predictive_scaling_configuration: Some(wire::PredictiveScalingConfiguration {
+                metric_specifications: vec![wire::PredictiveScalingMetricSpecification {
+                    predefined_metric_pair_specification: Some(wire::PredictiveScalingPredefinedMetricPair {
+                        predefined_metric_type: Some("ASGCPUUtilization".to_string()),
+                        resource_label: None,
+                    }),
+                    target_value: Some(40.0),
+                    ..Default::default()
+                }],
+                scheduling_buffer_time: buffer,
+                ..Default::default()
+            }),
+            ..policy("PredictiveScaling")
+        };
+        put(&mut plane, &request).expect("a good policy");
+        let configuration = shown(&plane)[0].predictive_scaling_configuration.clone();
+        assert_eq!(configuration.and_then(|found| found.scheduling_buffer_time), buffer);
+    }
+}
+
 type Edit = fn(&mut wire::PutScalingPolicyType);
 
 /// What a policy must not ask for.

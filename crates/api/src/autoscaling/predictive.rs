@@ -3,7 +3,7 @@
 
 use super::{errors, lookup, policy_metrics, settings};
 use crate::{Call, Change};
-use elastane_domain::forecast::{BUFFER_DEFAULT, Config, Measure, Mode, OnBreach};
+use elastane_domain::forecast::{Config, Measure, Mode, OnBreach};
 use elastane_domain::time::{Span, Time};
 use elastane_engine::row::{Forecast, Foretold, Group, Policy, PolicyKind};
 use elastane_wire::{ApiError, Timestamp, autoscaling as wire};
@@ -103,7 +103,7 @@ fn config(
         mode,
         on_breach,
         max_buffer: max_buffer.unwrap_or(0),
-        buffer: settings::seconds(given.scheduling_buffer_time, "SchedulingBufferTime")?.unwrap_or(BUFFER_DEFAULT),
+        buffer: settings::seconds(given.scheduling_buffer_time, "SchedulingBufferTime")?,
     })
 }
 
@@ -154,7 +154,7 @@ pub fn shown(config: &Config) -> wire::PredictiveScalingConfiguration {
         max_capacity_buffer: increases.then_some(config.max_buffer as i32),
         metric_specifications: vec![specification(config)],
         mode: Some(config.mode.name().to_string()),
-        scheduling_buffer_time: Some(config.buffer.seconds() as i32),
+        scheduling_buffer_time: config.buffer.map(|span| span.seconds() as i32),
     }
 }
 

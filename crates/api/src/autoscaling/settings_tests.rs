@@ -82,9 +82,47 @@ fn autoscaling_1_settings_are_shown() {
     })
     .expect("a good request");
     let group = plane.group("web");
-    assert_eq!((group.capacity_rebalance, group.context, group.deletion_protection), (Some(false), None, None));
+    assert_eq!((group.capacity_rebalance, group.context), (Some(false), None));
+    assert_eq!(group.deletion_protection.as_deref(), Some("none"), "given, and so shown");
     assert_eq!((group.instance_lifecycle_policy, group.instance_maintenance_policy), (None, None));
     assert_eq!((group.max_instance_lifetime, group.placement_group), (None, None));
+}
+
+fn made(plane: &mut Plane, request: &wire::CreateAutoScalingGroupType) -> wire::AutoScalingGroup {
+    plane.write(|change| create_auto_scaling_group(change, request)).expect("a good request");
+    plane.group(request.auto_scaling_group_name.as_deref().expect("a name"))
+}
+
+/// A default that a client gives is shown back; one that it does not give is not.
+#[test]
+fn autoscaling_1_defaults_are_shown_when_given() {
+    let mut plane = Plane::new();
+    let group = made(&mut plane, &group_request("plain", 0, 1, 0));
+    assert_eq!((group.deletion_protection, group.desired_capacity_type), (None, None));
+    assert_eq!((group.instance_lifecycle_policy, group.capacity_reservation_specification), (None, None));
+    assert_eq!(group.availability_zone_impairment_policy, None);
+    let request = wire::CreateAutoScalingGroupType {
+        deletion_protection: Some("none".to_string()),
+        desired_capacity_type: Some("units".to_string()),
+        instance_lifecycle_policy: Some(wire::InstanceLifecyclePolicy {
+            retention_triggers: Some(wire::RetentionTriggers { terminate_hook_abandon: Some("terminate".to_string()) }),
+        }),
+        capacity_reservation_specification: Some(wire::CapacityReservationSpecification {
+            capacity_reservation_preference: Some("default".to_string()),
+            capacity_reservation_target: None,
+        }),
+        availability_zone_impairment_policy: Some(wire::AvailabilityZoneImpairmentPolicy {
+            impaired_zone_health_check_behavior: Some("IgnoreUnhealthy".to_string()),
+            zonal_shift_enabled: Some(false),
+        }),
+        ..group_request("named", 0, 1, 0)
+    };
+    let group = made(&mut plane, &request);
+    assert_eq!(group.deletion_protection, request.deletion_protection);
+    assert_eq!(group.desired_capacity_type, request.desired_capacity_type);
+    assert_eq!(group.instance_lifecycle_policy, request.instance_lifecycle_policy);
+    assert_eq!(group.capacity_reservation_specification, request.capacity_reservation_specification);
+    assert_eq!(group.availability_zone_impairment_policy, request.availability_zone_impairment_policy);
 }
 
 type UpdateEdit = fn(&mut wire::UpdateAutoScalingGroupType);

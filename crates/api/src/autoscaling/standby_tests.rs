@@ -181,6 +181,10 @@ fn autoscaling_12_pool_calls() {
     let group = plane.group("web");
     assert_eq!((group.instances.len(), group.warm_pool_size), (1, Some(2)));
     assert_eq!(group.warm_pool_configuration, Some(configuration));
+    let bare = wire::AutoScalingGroupNamesType { include_instances: Some(false), ..Default::default() };
+    let bare = plane.read(|call| describe_auto_scaling_groups(call, &bare)).expect("a good request");
+    let bare: Vec<_> = bare.auto_scaling_groups.iter().map(|one| (one.instances.len(), one.warm_pool_size)).collect();
+    assert_eq!(bare, [(0, Some(2))], "instances are left out, not their number");
 
     let reuse = wire::InstanceReusePolicy { reuse_on_scale_in: Some(true) };
     let changed = wire::PutWarmPoolType {
@@ -192,6 +196,11 @@ fn autoscaling_12_pool_calls() {
     plane.pass(Span::from_secs(1));
     let pool = plane.pool();
     assert_eq!(pool.instances.len(), 1);
+    let reuse = wire::InstanceReusePolicy { reuse_on_scale_in: Some(false) };
+    let changed = wire::PutWarmPoolType { instance_reuse_policy: Some(reuse.clone()), ..Default::default() };
+    plane.put_pool(changed).expect("a good change");
+    let shown = plane.pool().warm_pool_configuration.and_then(|one| one.instance_reuse_policy);
+    assert_eq!(shown, Some(reuse), "given, and so shown");
     assert_eq!(pool.warm_pool_configuration.and_then(|one| one.max_group_prepared_capacity), Some(2));
     plane
         .put_pool(wire::PutWarmPoolType { max_group_prepared_capacity: Some(-1), ..Default::default() })

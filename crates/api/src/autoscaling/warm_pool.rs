@@ -38,7 +38,11 @@ pub fn put_warm_pool(
     if let Some(reuse) = input.instance_reuse_policy.as_ref().and_then(|policy| policy.reuse_on_scale_in) {
         pool.reuse_on_scale_in = reuse;
     }
-    change.update(group.name.as_str(), |row: &mut Group| row.warm_pool = Some(pool));
+    let named = input.instance_reuse_policy.is_some();
+    change.update(group.name.as_str(), |row: &mut Group| {
+        row.named.reuse_policy = named || (row.named.reuse_policy && row.warm_pool.is_some());
+        row.warm_pool = Some(pool);
+    });
     Ok(wire::PutWarmPoolAnswer {})
 }
 
@@ -88,9 +92,8 @@ fn members<'a>(call: &Call<'a>, group: &Group) -> Vec<(&'a Instance, &'a Members
 pub fn configuration(group: &Group) -> Option<wire::WarmPoolConfiguration> {
     let pool = group.warm_pool.as_ref()?;
     Some(wire::WarmPoolConfiguration {
-        instance_reuse_policy: pool
-            .reuse_on_scale_in
-            .then_some(wire::InstanceReusePolicy { reuse_on_scale_in: Some(true) }),
+        instance_reuse_policy: (pool.reuse_on_scale_in || group.named.reuse_policy)
+            .then_some(wire::InstanceReusePolicy { reuse_on_scale_in: Some(pool.reuse_on_scale_in) }),
         max_group_prepared_capacity: pool.max_prepared.map(|max| max as i32),
         min_size: Some(pool.min as i32),
         pool_state: Some(pool.state.name().to_string()),

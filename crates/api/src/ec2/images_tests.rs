@@ -38,6 +38,7 @@ fn step(effect: &Effect) -> Option<&'static str> {
         Effect::Terminate { .. } => Some("terminate"),
         Effect::DeleteImage { .. } => Some("delete image"),
         Effect::RunCommand { .. }
+        | Effect::EndSession { .. }
         | Effect::Route(_)
         | Effect::Network(_)
         | Effect::EndNetwork { .. }

@@ -121,6 +121,6 @@ fn done(effect: Effect) -> Option<HostFact> {
         Effect::Terminate { instance } => Some(HostFact::Removed { instance }),
         Effect::Capture { image, .. } => Some(HostFact::Captured { image, bytes: LAYER_BYTES }),
         Effect::DeleteImage { .. } | Effect::RunCommand { .. } | Effect::Route(_) => None,
-        Effect::Network(_) | Effect::EndNetwork { .. } | Effect::Notify(_) => None,
+        Effect::Network(_) | Effect::EndNetwork { .. } | Effect::Notify(_) | Effect::EndSession { .. } => None,
     }
 }

@@ -2,15 +2,16 @@
 
 use super::errors;
 use crate::page;
-use elastane_engine::row::Tags;
+use elastane_domain::policy::{Document, Grammar};
+use elastane_engine::row::{PolicyText, Tags};
 use elastane_wire::{ApiError, iam as wire};
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Tags of one role or profile (IAM User Guide, "IAM and AWS STS quotas").
 const TAGS_MAX: usize = 50;
 
 /// Characters of a trust policy, likewise (the largest that can be asked for).
-const POLICY_MAX: usize = 4096;
+pub const TRUST_POLICY_MAX: usize = 4096;
 
 /// Items of a page when a call says nothing (IAM API Reference, "ListRoles").
 const PAGE: usize = 100;
@@ -42,54 +43,47 @@ pub fn path(text: &Option<String>) -> Result<String, ApiError> {
     }
 }
 
-/// Checks a trust policy: JSON with statements that name principals. What
-/// they mean is looked at when credentials are made.
-pub fn trust_policy(text: &Option<String>, member: &str) -> Result<String, ApiError> {
+/// A policy that follows a grammar.
+///
+/// # Errors
+/// `MalformedPolicyDocument`; `ValidationError` without one.
+pub fn policy(text: &Option<String>, member: &str, grammar: Grammar) -> Result<PolicyText, ApiError> {
     let text = text.as_deref().filter(|text| !text.is_empty()).ok_or_else(|| errors::missing(member))?;
-    if text.chars().count() > POLICY_MAX {
-        return Err(errors::limit(format!("Cannot exceed quota for ACLSizePerRole: {POLICY_MAX}")));
-    }
-    let policy: Value =
-        serde_json::from_str(text).map_err(|_| errors::malformed_policy("This policy contains invalid Json"))?;
-    let statements: Vec<&Value> = match &policy["Statement"] {
-        Value::Array(statements) => statements.iter().collect(),
-        Value::Null => Vec::new(),
-        statement => vec![statement],
-    };
-    if statements.is_empty() {
-        return Err(errors::malformed_policy("Missing required field Statement"));
-    }
-    for statement in statements {
-        if !matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) {
-            return Err(errors::malformed_policy("Missing required field Effect"));
-        }
-        if statement["Action"].is_null() && statement["NotAction"].is_null() {
-            return Err(errors::malformed_policy("Missing required field Action"));
-        }
-        if statement["Principal"].is_null() && statement["NotPrincipal"].is_null() {
-            return Err(errors::malformed_policy("Missing required field Principal"));
-        }
-        if !statement["Resource"].is_null() {
-            return Err(errors::malformed_policy("Has prohibited field Resource"));
-        }
-    }
-    Ok(text.to_string())
+    Document::parse(text, grammar).map_err(errors::malformed)?;
+    Ok(PolicyText::new(text))
 }
 
-/// `tags` on top of what there is, checked.
+/// `tags` on top of what there is, checked. Keys differ regardless of case;
+/// the new spelling stays (IAM User Guide, "Tags for IAM resources").
 pub fn tagged(mut found: Tags, tags: &[wire::Tag]) -> Result<Tags, ApiError> {
+    let mut keys = BTreeSet::new();
     for tag in tags {
         let (key, value) = (tag.key.clone().unwrap_or_default(), tag.value.clone().unwrap_or_default());
         let sizes = (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
         if !sizes || key.to_ascii_lowercase().starts_with("aws:") {
             return Err(errors::invalid(format!("The tag '{key}' is invalid.")));
         }
+        if !keys.insert(key.to_ascii_lowercase()) {
+            let message = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
+            return Err(errors::input(message.to_string()));
+        }
+        found.retain(|old, _| !old.eq_ignore_ascii_case(&key));
         found.insert(key, value);
     }
     if found.len() > TAGS_MAX {
-        return Err(errors::limit(format!("Cannot exceed quota for TagsPerResource: {TAGS_MAX}")));
+        return Err(errors::quota("TagsPerResource", TAGS_MAX));
     }
     Ok(found)
+}
+
+/// Takes tags away, whatever the case of their keys.
+pub fn untag(tags: &mut Tags, keys: &[String]) {
+    tags.retain(|key, _| !keys.iter().any(|gone| gone.eq_ignore_ascii_case(key)));
+}
+
+/// The prefix of paths that a list is about; all without one.
+pub fn path_prefix(prefix: &Option<String>) -> &str {
+    prefix.as_deref().unwrap_or("/")
 }
 
 /// Cuts a page of at most MaxItems; the marker of the next one.
@@ -113,28 +107,31 @@ pub fn id(tx: &mut elastane_engine::Tx<'_>, prefix: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What passes for a trust policy.
+    /// Which paths and names pass.
     #[test]
-    fn trust_policies_are_checked() {
-        let statement = |text: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{text}]}}"#);
-        let good = r#"{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}"#;
-        for (policy, code) in [
-            (statement(good), ""),
-            ("{".to_string(), "MalformedPolicyDocument"),
-            ("{}".to_string(), "MalformedPolicyDocument"),
-            (statement(r#"{"Effect":"Allow","Action":"sts:AssumeRole"}"#), "MalformedPolicyDocument"),
-            (statement(r#"{"Effect":"Maybe","Principal":"*","Action":"*"}"#), "MalformedPolicyDocument"),
-            (statement(r#"{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#), "MalformedPolicyDocument"),
-            (format!("{good}{}", " ".repeat(POLICY_MAX)), "LimitExceeded"),
-            (String::new(), "ValidationError"),
-        ] {
-            let found = trust_policy(&Some(policy.clone()), "AssumeRolePolicyDocument");
-            assert_eq!(found.err().map_or(String::new(), |err| err.code.to_string()), code, "{policy}");
-        }
+    fn names_and_paths() {
         for (text, good) in [("/", true), ("/app/", true), ("app", false), ("/app", false)] {
             assert_eq!(path(&Some(text.to_string())).is_ok(), good, "{text}");
         }
         assert!(name(&Some("a b".to_string()), "RoleName", 64).is_err());
         assert!(name(&Some("a".repeat(65)), "RoleName", 64).is_err());
+    }
+
+    /// Keys are the same whatever their case; the last spelling stays.
+    #[test]
+    fn tags_regardless_of_case() {
+        let tag = |key: &str| wire::Tag { key: Some(key.to_string()), value: Some("1".to_string()) };
+        let found = tagged(Tags::new(), &[tag("team")]).expect("good tags");
+        let mut found = tagged(found, &[tag("Team")]).expect("good tags");
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["Team"]);
+        untag(&mut found, &["TEAM".to_string()]);
+        assert!(found.is_empty());
+        for (tags, code) in [
+            (vec![tag("a"), tag("A")], "InvalidInput"),
+            (vec![tag("aws:x")], "ValidationError"),
+            ((0..51).map(|number| tag(&number.to_string())).collect(), "LimitExceeded"),
+        ] {
+            assert_eq!(tagged(Tags::new(), &tags).expect_err("refused").code, code);
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Instance profiles: what carries a role to an instance.
 
-use super::{errors, names, roles, shape};
+use super::bearers::{find as find_bearer, find_mine};
+use super::{errors, names, shape};
 use crate::{Call, Change};
 use elastane_engine::View;
-use elastane_engine::row::{InstanceProfile, Tags};
+use elastane_engine::row::{InstanceProfile, Role, Tags};
 use elastane_wire::{ApiError, iam as wire};
 use std::sync::Arc;
 
 /// Instance profiles of an account (IAM User Guide, "IAM and AWS STS quotas").
-const PROFILES_MAX: usize = 1000;
+pub(super) const PROFILES_MAX: usize = 1000;
 
 /// Characters of a profile's name, likewise.
 const NAME_MAX: usize = 128;
@@ -37,7 +38,7 @@ pub fn create_instance_profile(
         return Err(errors::exists("Instance Profile", name));
     }
     if change.instance_profiles.len() >= PROFILES_MAX {
-        return Err(errors::limit(format!("Cannot exceed quota for InstanceProfilesPerAccount: {PROFILES_MAX}")));
+        return Err(errors::quota("InstanceProfilesPerAccount", PROFILES_MAX));
     }
     let row = InstanceProfile {
         name: name.to_string(),
@@ -93,7 +94,7 @@ pub fn list_instance_profiles_for_role(
     call: &Call<'_>,
     input: &wire::ListInstanceProfilesForRoleRequest,
 ) -> Result<wire::ListInstanceProfilesForRoleResponse, ApiError> {
-    let role = roles::find(&call.view, &input.role_name)?;
+    let role = find_bearer::<Role>(&call.view, &input.role_name)?;
     let carries = |row: &&Arc<InstanceProfile>| row.role.as_ref() == Some(&role.name);
     let rows: Vec<&Arc<InstanceProfile>> = call.all::<InstanceProfile>().filter(carries).collect();
     let (page, marker) = names::cut(rows, (input.marker.as_deref(), input.max_items), |row| row.name.clone())?;
@@ -111,7 +112,7 @@ pub fn add_role_to_instance_profile(
 ) -> Result<wire::AddRoleToInstanceProfileOutput, ApiError> {
     let view = change.view();
     let profile = find(&view, &input.instance_profile_name)?.clone();
-    let role = roles::find(&view, &input.role_name)?.name.clone();
+    let role = find_mine::<Role>(&view, &input.role_name)?.name.clone();
     if profile.role.is_some() {
         return Err(errors::limit("Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1".to_string()));
     }
@@ -177,6 +178,19 @@ pub fn untag_instance_profile(
     input: &wire::UntagInstanceProfileRequest,
 ) -> Result<wire::UntagInstanceProfileOutput, ApiError> {
     let name = find(&change.view(), &input.instance_profile_name)?.name.clone();
-    change.update(&name, |row: &mut InstanceProfile| row.tags.retain(|key, _| !input.tag_keys.contains(key)));
+    change.update(&name, |row: &mut InstanceProfile| names::untag(&mut row.tags, &input.tag_keys));
     Ok(wire::UntagInstanceProfileOutput {})
+}
+
+/// ListInstanceProfileTags.
+///
+/// # Errors
+/// `NoSuchEntity`, `ValidationError` for a marker of another make.
+pub fn list_instance_profile_tags(
+    call: &Call<'_>,
+    input: &wire::ListInstanceProfileTagsRequest,
+) -> Result<wire::ListInstanceProfileTagsResponse, ApiError> {
+    let row = find(&call.view, &input.instance_profile_name)?;
+    let (tags, marker) = shape::page_of_tags(&row.tags, (input.marker.as_deref(), input.max_items))?;
+    Ok(wire::ListInstanceProfileTagsResponse { is_truncated: Some(marker.is_some()), marker, tags })
 }

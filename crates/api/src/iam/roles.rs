@@ -1,55 +1,40 @@
-//! Roles: who may be assumed by whom. What a role may do is not kept.
+//! Roles: what they are, and who may assume them.
 
-use super::{errors, names, shape};
+use super::bearers::{self, bare, find, find_mine, free};
+use super::{boundaries, errors, names, shape, trust};
 use crate::{Call, Change};
-use elastane_engine::row::{InstanceProfile, Permissions, Role, Tags};
+use elastane_engine::identity;
+use elastane_engine::identity::aws_policies::SERVICE_ROLE_PATH;
+use elastane_engine::row::{Holder, InstanceProfile, Permissions, Role, Tags, TemporaryKey};
 use elastane_wire::{ApiError, iam as wire};
 use std::sync::Arc;
 
 /// Roles of an account (IAM User Guide, "IAM and AWS STS quotas").
-const ROLES_MAX: usize = 1000;
-
-/// Characters of a role's name, likewise.
-const NAME_MAX: usize = 64;
+pub(super) const ROLES_MAX: usize = 1000;
 
 /// MaxSessionDuration's default, in seconds.
 const SESSION_SECS: i32 = 3600;
 
-const KIND: &str = "Role";
-
-fn name(text: &Option<String>) -> Result<&str, ApiError> {
-    names::name(text, "RoleName", NAME_MAX)
-}
-
-/// The role that a call names.
-pub(super) fn find<'a>(view: &elastane_engine::View<'a>, text: &Option<String>) -> Result<&'a Arc<Role>, ApiError> {
-    let name = name(text)?;
-    view.get::<Role>(name).ok_or_else(|| errors::no_such("The role with name", name))
-}
-
 /// CreateRole.
 ///
 /// # Errors
-/// `EntityAlreadyExists`, `MalformedPolicyDocument`, `LimitExceeded`,
-/// `ValidationError` for members that break a rule and for a permissions
-/// boundary, which would have no effect.
+/// `EntityAlreadyExists`, `NoSuchEntity` for the boundary,
+/// `MalformedPolicyDocument`, `LimitExceeded`, `InvalidInput`, `ValidationError`.
 pub fn create_role(
     change: &mut Change<'_, '_>,
     input: &wire::CreateRoleRequest,
 ) -> Result<wire::CreateRoleResponse, ApiError> {
-    let name = name(&input.role_name)?;
-    if input.permissions_boundary.is_some() {
-        return Err(errors::unsupported("PermissionsBoundary"));
-    }
+    let name = bearers::name::<Role>(&input.role_name)?;
     let path = names::path(&input.path)?;
-    let trust_policy = names::trust_policy(&input.assume_role_policy_document, "AssumeRolePolicyDocument")?;
-    let tags = names::tagged(Tags::new(), &input.tags)?;
-    // The path is no part of the name: names are unique regardless of case.
-    if change.all::<Role>().any(|row| row.name.eq_ignore_ascii_case(name)) {
-        return Err(errors::exists(KIND, name));
+    if path.starts_with(SERVICE_ROLE_PATH) {
+        return Err(errors::input(format!("The path {SERVICE_ROLE_PATH} is for service-linked roles only.")));
     }
+    let trust_policy = trust::checked(&change.view(), &input.assume_role_policy_document, "AssumeRolePolicyDocument")?;
+    let tags = names::tagged(Tags::new(), &input.tags)?;
+    free::<Role>(&change.view(), name)?;
+    let boundary = boundaries::named(&change.view(), &input.permissions_boundary)?;
     if change.roles.len() >= ROLES_MAX {
-        return Err(errors::limit(format!("Cannot exceed quota for RolesPerAccount: {ROLES_MAX}")));
+        return Err(errors::quota("RolesPerAccount", ROLES_MAX));
     }
     let row = Role {
         name: name.to_string(),
@@ -61,7 +46,7 @@ pub fn create_role(
         created_at: change.now,
         tags,
         permissions: Permissions::default(),
-        boundary: None,
+        boundary,
     };
     let role = Some(shape::role(&change.view(), &row));
     change.put(row);
@@ -73,7 +58,7 @@ pub fn create_role(
 /// # Errors
 /// `NoSuchEntity`.
 pub fn get_role(call: &Call<'_>, input: &wire::GetRoleRequest) -> Result<wire::GetRoleResponse, ApiError> {
-    let row = find(&call.view, &input.role_name)?;
+    let row = find::<Role>(&call.view, &input.role_name)?;
     Ok(wire::GetRoleResponse { role: Some(shape::role(&call.view, row)) })
 }
 
@@ -85,37 +70,86 @@ pub fn list_roles(call: &Call<'_>, input: &wire::ListRolesRequest) -> Result<wir
     let prefix = input.path_prefix.as_deref().unwrap_or("/");
     let rows: Vec<&Arc<Role>> = call.all::<Role>().filter(|row| row.path.starts_with(prefix)).collect();
     let (page, marker) = names::cut(rows, (input.marker.as_deref(), input.max_items), |row| row.name.clone())?;
-    let roles = page.into_iter().map(|row| wire::Role { tags: Vec::new(), ..shape::role(&call.view, row) }).collect();
+    let roles = page.into_iter().map(|row| shape::listed_role(&call.view, row)).collect();
     Ok(wire::ListRolesResponse { is_truncated: Some(marker.is_some()), marker, roles })
 }
 
 /// UpdateAssumeRolePolicy.
 ///
 /// # Errors
-/// `NoSuchEntity`, `MalformedPolicyDocument`, `LimitExceeded`.
+/// `NoSuchEntity`, `MalformedPolicyDocument`, `LimitExceeded`, `UnmodifiableEntity`.
 pub fn update_assume_role_policy(
     change: &mut Change<'_, '_>,
     input: &wire::UpdateAssumeRolePolicyRequest,
 ) -> Result<wire::UpdateAssumeRolePolicyOutput, ApiError> {
-    let name = find(&change.view(), &input.role_name)?.name.clone();
-    let policy = names::trust_policy(&input.policy_document, "PolicyDocument")?;
+    let name = find_mine::<Role>(&change.view(), &input.role_name)?.name.clone();
+    let policy = trust::checked(&change.view(), &input.policy_document, "PolicyDocument")?;
     change.update(&name, |row: &mut Role| row.trust_policy = policy);
     Ok(wire::UpdateAssumeRolePolicyOutput {})
 }
 
-/// DeleteRole.
+/// UpdateRole: its description and how long its sessions may last.
 ///
 /// # Errors
-/// `NoSuchEntity`, `DeleteConflict` while it is in an instance profile.
+/// `NoSuchEntity`; `UnmodifiableEntity` for the sessions of a service-linked role.
+pub fn update_role(
+    change: &mut Change<'_, '_>,
+    input: &wire::UpdateRoleRequest,
+) -> Result<wire::UpdateRoleResponse, ApiError> {
+    let name = find::<Role>(&change.view(), &input.role_name)?.name.clone();
+    if input.max_session_duration.is_some() {
+        find_mine::<Role>(&change.view(), &input.role_name)?;
+    }
+    change.update(&name, |row: &mut Role| {
+        if input.description.is_some() {
+            row.description = input.description.clone().filter(|text| !text.is_empty());
+        }
+        row.session_secs_max = input.max_session_duration.unwrap_or(row.session_secs_max);
+    });
+    Ok(wire::UpdateRoleResponse {})
+}
+
+/// UpdateRoleDescription: what UpdateRole has replaced.
+///
+/// # Errors
+/// `NoSuchEntity`.
+pub fn update_role_description(
+    change: &mut Change<'_, '_>,
+    input: &wire::UpdateRoleDescriptionRequest,
+) -> Result<wire::UpdateRoleDescriptionResponse, ApiError> {
+    let mut row = Role::clone(find::<Role>(&change.view(), &input.role_name)?);
+    row.description = input.description.clone().filter(|text| !text.is_empty());
+    let role = Some(shape::role(&change.view(), &row));
+    change.put(row);
+    Ok(wire::UpdateRoleDescriptionResponse { role })
+}
+
+/// The ids of temporary keys that stand for sessions of the role of a unique id.
+pub(super) fn sessions_of(change: &Change<'_, '_>, unique_id: &str) -> Vec<String> {
+    let of_role = |key: &&Arc<TemporaryKey>| matches!(&key.holder, Holder::Role { id, .. } if id == unique_id);
+    change.all::<TemporaryKey>().filter(of_role).map(|key| key.id.clone()).collect()
+}
+
+/// DeleteRole. Its sessions end with it.
+///
+/// # Errors
+/// `NoSuchEntity`, `UnmodifiableEntity`; `DeleteConflict` while it has
+/// policies or is in an instance profile.
 pub fn delete_role(
     change: &mut Change<'_, '_>,
     input: &wire::DeleteRoleRequest,
 ) -> Result<wire::DeleteRoleOutput, ApiError> {
-    let name = find(&change.view(), &input.role_name)?.name.clone();
-    if change.all::<InstanceProfile>().any(|row| row.role.as_ref() == Some(&name)) {
+    let row = find_mine::<Role>(&change.view(), &input.role_name)?.clone();
+    if change.all::<InstanceProfile>().any(|profile| profile.role.as_ref() == Some(&row.name)) {
         return Err(errors::conflict("Cannot delete entity, must remove roles from instance profile first."));
     }
-    change.delete::<Role>(&name);
+    bare(&*row)?;
+    for id in sessions_of(change, &row.id) {
+        change.delete::<TemporaryKey>(&id);
+    }
+    change.delete::<Role>(&row.name);
+    let arn = identity::role_arn(&change.scope().account, &row);
+    trust::follow(change, &arn, &row.id);
     Ok(wire::DeleteRoleOutput {})
 }
 
@@ -124,7 +158,7 @@ pub fn delete_role(
 /// # Errors
 /// `NoSuchEntity`, `LimitExceeded`, `ValidationError`.
 pub fn tag_role(change: &mut Change<'_, '_>, input: &wire::TagRoleRequest) -> Result<wire::TagRoleOutput, ApiError> {
-    let row = find(&change.view(), &input.role_name)?.clone();
+    let row = find::<Role>(&change.view(), &input.role_name)?.clone();
     let tags = names::tagged(row.tags.clone(), &input.tags)?;
     change.update(&row.name, |row: &mut Role| row.tags = tags);
     Ok(wire::TagRoleOutput {})
@@ -138,7 +172,20 @@ pub fn untag_role(
     change: &mut Change<'_, '_>,
     input: &wire::UntagRoleRequest,
 ) -> Result<wire::UntagRoleOutput, ApiError> {
-    let name = find(&change.view(), &input.role_name)?.name.clone();
-    change.update(&name, |row: &mut Role| row.tags.retain(|key, _| !input.tag_keys.contains(key)));
+    let name = find::<Role>(&change.view(), &input.role_name)?.name.clone();
+    change.update(&name, |row: &mut Role| names::untag(&mut row.tags, &input.tag_keys));
     Ok(wire::UntagRoleOutput {})
+}
+
+/// ListRoleTags.
+///
+/// # Errors
+/// `NoSuchEntity`, `ValidationError` for a marker of another make.
+pub fn list_role_tags(
+    call: &Call<'_>,
+    input: &wire::ListRoleTagsRequest,
+) -> Result<wire::ListRoleTagsResponse, ApiError> {
+    let row = find::<Role>(&call.view, &input.role_name)?;
+    let (tags, marker) = shape::page_of_tags(&row.tags, (input.marker.as_deref(), input.max_items))?;
+    Ok(wire::ListRoleTagsResponse { is_truncated: Some(marker.is_some()), marker, tags })
 }

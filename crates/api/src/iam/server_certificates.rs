@@ -11,7 +11,7 @@ use elastane_wire::{ApiError, Timestamp, iam as wire};
 use std::sync::Arc;
 
 /// Server certificates of an account (IAM User Guide, "IAM and AWS STS quotas").
-const CERTIFICATES_MAX: usize = 20;
+pub(super) const CERTIFICATES_MAX: usize = 20;
 
 /// Characters of a name (IAM API Reference, "UploadServerCertificate").
 const NAME_MAX: usize = 128;
@@ -205,7 +205,7 @@ pub fn untag_server_certificate(
     input: &wire::UntagServerCertificateRequest,
 ) -> Result<wire::UntagServerCertificateOutput, ApiError> {
     let name = find(&change.view(), &input.server_certificate_name)?.name.clone();
-    change.update(&name, |row: &mut ServerCertificate| row.tags.retain(|key, _| !input.tag_keys.contains(key)));
+    change.update(&name, |row: &mut ServerCertificate| names::untag(&mut row.tags, &input.tag_keys));
     Ok(wire::UntagServerCertificateOutput {})
 }
 

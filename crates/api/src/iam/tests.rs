@@ -172,7 +172,10 @@ fn instances_carry_profiles() {
         Ok(identity::role_of(&change.view(), &row))
     });
     let (profile, role): (InstanceProfile, Role) = found.expect("no error").expect("a role");
-    assert_eq!((profile.name.as_str(), role.name.as_str(), identity::trusts_ec2(&role)), ("site", "web", true));
+    assert_eq!(
+        (profile.name.as_str(), role.name.as_str(), identity::trusts_ec2(&"000000000000".into(), &role)),
+        ("site", "web", true)
+    );
     let associate = wire_ec2::AssociateIamInstanceProfileRequest {
         instance_id: Some(id.clone()),
         iam_instance_profile: launch("site").iam_instance_profile,

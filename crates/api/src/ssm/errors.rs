@@ -75,3 +75,23 @@ pub fn invalid_filter_value(message: impl Into<String>) -> ApiError {
 pub fn parameter_not_found(name: &str) -> ApiError {
     ApiError::new("ParameterNotFound", format!("Parameter {name} not found."))
 }
+
+/// The instance does not run, or does not exist.
+pub fn target_not_connected(target: &str) -> ApiError {
+    ApiError::new("TargetNotConnected", format!("{target} is not connected."))
+}
+
+/// No such document of sessions.
+pub fn invalid_session_document(name: &str) -> ApiError {
+    ApiError::new("InvalidDocument", format!("Document with name {name} does not exist, or is none for sessions."))
+}
+
+/// No such session.
+pub fn session_does_not_exist(id: &str) -> ApiError {
+    ApiError::new("DoesNotExistException", format!("Session {id} does not exist."))
+}
+
+/// Without entropy no token can be made that nobody guesses.
+pub fn no_secrets() -> ApiError {
+    ApiError::new("InternalServerError", "Tokens cannot be made without a source of randomness.").with_status(500)
+}

@@ -27,10 +27,7 @@ pub fn parse<'a>(filters: &'a [wire::CommandFilter], keys: &[&str]) -> Result<Ve
 fn parse_one<'a>(filter: &'a wire::CommandFilter, keys: &[&str]) -> Result<Filter<'a>, ApiError> {
     let key = filter.key.as_deref().unwrap_or_default();
     let value = filter.value.as_deref().unwrap_or_default();
-    let moment = || {
-        let message = || format!("The filter value '{value}' is not a time such as 2026-01-31T00:00:00Z");
-        time(value).ok_or_else(|| errors::invalid_filter_value(message()))
-    };
+    let moment = || moment(value);
     match key {
         _ if !keys.contains(&key) => Err(errors::invalid_filter_key(key)),
         "InvokedAfter" => moment().map(Filter::After),
@@ -44,6 +41,12 @@ fn parse_one<'a>(filter: &'a wire::CommandFilter, keys: &[&str]) -> Result<Filte
         "DocumentName" => Ok(Filter::Document(value)),
         other => Err(errors::invalid_filter_key(other)),
     }
+}
+
+/// A filter's value that is a time.
+pub fn moment(value: &str) -> Result<Time, ApiError> {
+    let message = || format!("The filter value '{value}' is not a time such as 2026-01-31T00:00:00Z");
+    time(value).ok_or_else(|| errors::invalid_filter_value(message()))
 }
 
 /// Whether a command, or one of its invocations, of this status is meant.

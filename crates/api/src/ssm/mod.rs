@@ -1,5 +1,5 @@
 //! Systems Manager: Run Command with the document `AWS-RunShellScript`, the
-//! list of instances that take commands, and the public parameters of images.
+//! list of instances that take commands, sessions, and Parameter Store.
 //!
 //! A command is one row; sending it writes the row, and the engine has the
 //! script run on each instance and writes the outcomes into it. There is no
@@ -11,19 +11,29 @@ mod filters;
 mod instances;
 mod invocations;
 mod parameters;
-mod pending;
 mod public;
 mod send;
+mod sessions;
+mod sessions_describe;
+mod sessions_documents;
+#[cfg(test)]
+mod sessions_tests;
 mod status;
+mod store;
 #[cfg(test)]
 mod tests;
 
 pub use commands::list_commands;
 pub use instances::describe_instance_information;
 pub use invocations::{get_command_invocation, list_command_invocations};
-pub use pending::*;
-pub use public::{get_parameter, get_parameters, get_parameters_by_path};
-pub use send::send_command;
+pub use send::{send_command, targeted};
+pub use sessions::{get_connection_status, resume_session, start_session, terminate_session};
+pub use sessions_describe::describe_sessions;
+pub use store::{
+    add_tags_to_resource, delete_parameter, delete_parameters, describe_parameters, get_parameter,
+    get_parameter_history, get_parameters, get_parameters_by_path, label_parameter_version, list_tags_for_resource,
+    put_parameter, remove_tags_from_resource, unlabel_parameter_version,
+};
 
 /// The one document that can be run.
 const DOCUMENT: &str = "AWS-RunShellScript";

@@ -99,6 +99,12 @@ fn refuse_unsupported(input: &wire::SendCommandRequest) -> Result<(), ApiError> 
     Ok(())
 }
 
+/// The instances that a call means, for whoever asks whether they may be
+/// meant; none while the call cannot be carried out.
+pub fn targeted(view: &View<'_>, input: &wire::SendCommandRequest) -> BTreeSet<InstanceId> {
+    instances(view, input).unwrap_or_default()
+}
+
 /// The instances that the call means: those that it names, which must run,
 /// or those running ones that all of its targets describe.
 fn instances(view: &View<'_>, input: &wire::SendCommandRequest) -> Result<BTreeSet<InstanceId>, ApiError> {

@@ -8,7 +8,7 @@ use crate::data_dir::{DataDir, Problem};
 pub fn run(place: &Where) -> Result<(), Problem> {
     let daemon = Daemon::find(&DataDir::existing(&place.path()?)?)?;
     println!("export AWS_ACCESS_KEY_ID={}", daemon.credentials.access_key);
-    println!("export AWS_SECRET_ACCESS_KEY={}", daemon.credentials.secret_key);
+    println!("export AWS_SECRET_ACCESS_KEY={}", daemon.credentials.secret_key.expose());
     println!("export AWS_DEFAULT_REGION={}", daemon.about.region);
     println!("export AWS_REGION={}", daemon.about.region);
     println!("export AWS_ENDPOINT_URL={}", daemon.about.endpoint);

@@ -1,7 +1,9 @@
 //! The subcommands.
 
+pub mod audit;
 pub mod ca;
 pub mod chaos;
+pub mod credentials;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
@@ -11,6 +13,7 @@ pub mod image;
 pub mod lb;
 pub mod proxy;
 pub mod reset;
+pub mod shell;
 pub mod sim;
 pub mod status;
 pub mod up;

@@ -27,5 +27,6 @@ pub fn run(sim: &Sim) -> Result<(), Problem> {
         total.crashes,
         hours / start.elapsed().as_secs_f64().max(1e-3)
     );
+    println!("met: {}", total.met);
     Ok(())
 }

@@ -1,32 +1,38 @@
 //! `elastane up`: the daemon.
 
 use crate::admin::About;
+use crate::audit::{self, Trail};
 use crate::auth::{Auth, Sessions};
 use crate::authority;
 use crate::cli::{AuthMode, Dns, Driver, Up};
 use crate::client::ABOUT_FILE;
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_ms};
 use crate::credentials::{Credentials, random_bytes};
 use crate::data_dir::{DataDir, Problem};
 use crate::dns::NameServer;
 use crate::instance_credentials::InstanceSecrets;
 use crate::instance_identity::Signer;
+use crate::seal::Sealer;
 use crate::server::{Server, serve};
+use crate::session;
 use crate::shell;
 use crate::store::RedbStore;
 use crate::supervisor::Supervisor;
 use crate::telemetry;
+use crate::throttle::Throttle;
+use crate::tls::Tls;
 use crate::webhook::{Target, Webhook};
 use crate::world::{RealWorld, RowMetadata};
 use elastane_domain::machine::HostFact;
+use elastane_domain::time::Time;
 use elastane_engine::network::AddressPlan;
 use elastane_engine::store::Store;
 use elastane_engine::{Config, Engine, Entropy, Fact};
 use elastane_host::{Entered, Host, HostConfig, Make, enter_best};
 use elastane_proxy::remote::RemoteProxy;
-use std::io::Write;
-use std::sync::Arc;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -119,7 +125,7 @@ fn cores() -> usize {
 
 async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem> {
     let clock = Clock::open(data, up.time_scale)?;
-    let credentials = Credentials::open(data)?;
+    let credentials = administrator(data)?;
     let (mut store, mut seed, mut entropy) = (open_store(data)?, [0; 8], [0; 32]);
     random_bytes(&mut seed)?;
     random_bytes(&mut entropy)?;
@@ -136,7 +142,8 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     if let Some(target) = &up.webhook {
         target.check(up.webhook_anywhere).await?;
     }
-    let world = open_world(data, &entered, metadata, up)?;
+    let trail = Arc::new(Trail::open(data)?);
+    let world = open_world(data, &entered, metadata, up, trail.clone())?;
     let names = name_server(up).await?;
     let supervisor = Arc::new(Supervisor::start(data, entered.make.is_sandbox(), world.proxy.clone())?);
     let about = About {
@@ -152,7 +159,10 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     let server = Arc::new(Server {
         shell: shell.clone(),
         world: world.clone(),
-        auth: auth(up, credentials, Sessions { shell: shell.clone(), secrets }),
+        auth: auth(up, credentials, Sessions { shell: shell.clone(), secrets, uses: world.uses.clone() }),
+        tls: tls(up, data)?,
+        throttle: Throttle::default(),
+        trail: trail.clone(),
         requests: AtomicU64::new(1),
         run_id: u64::from_be_bytes(seed),
         imports: Default::default(),
@@ -172,12 +182,14 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     }
     tokio::spawn(telemetry::run(shell.clone(), world));
     tokio::spawn(serve(server.clone(), listener));
+    tokio::spawn(sync_trail(trail.clone()));
     data.write_passing(ABOUT_FILE, &server.about)?;
-    announce(&server.about);
+    announce(&server.about, up.auth);
     let stopped = wait(&server).await;
     shell.stop();
     // A writer that panicked has said so; the commits before that are on disk.
     let _ = writer.join();
+    trail.sync();
     // A signal may be the first half of a restart: load balancers go on serving.
     let ends = !matches!(stopped, Ok(Stop::Signal)) || !proxy.has_load_balancers();
     supervisor.stop(ends);
@@ -249,7 +261,13 @@ fn host_image_name() -> String {
 }
 
 /// Opens host and data plane; their facts go to the shell.
-fn open_world(data: &DataDir, entered: &Entered, metadata: RowMetadata, up: &Up) -> Result<Arc<RealWorld>, Problem> {
+fn open_world(
+    data: &DataDir,
+    entered: &Entered,
+    metadata: RowMetadata,
+    up: &Up,
+    trail: Arc<Trail>,
+) -> Result<Arc<RealWorld>, Problem> {
     let shell = metadata.shell.clone();
     let source = Arc::new(metadata);
     let facts = shell.facts();
@@ -270,7 +288,10 @@ fn open_world(data: &DataDir, entered: &Entered, metadata: RowMetadata, up: &Up)
     let proxy = Arc::new(RemoteProxy::new(shell.clock().settings(), up.proxies, sink));
     let deliver = |target: &Target| Webhook::start(target.clone(), up.webhook_anywhere, shell.facts());
     let webhook = up.webhook.as_ref().map(deliver);
-    Ok(Arc::new(RealWorld { host, proxy, host_names: Arc::default(), data: data.path().to_path_buf(), webhook }))
+    let (uses, sealer) = (Arc::default(), Sealer::open(data)?);
+    let (host_names, data) = (Arc::default(), data.path().to_path_buf());
+    let sessions = session::Sessions::new(shell.clone(), host.clone(), data.clone());
+    Ok(Arc::new(RealWorld { host, proxy, host_names, data, sessions, webhook, trail, uses, sealer }))
 }
 
 /// A network that is not as planned may let pass what nobody allowed: said aloud at once.
@@ -282,15 +303,57 @@ fn tell_network_problem(fact: &HostFact) {
     }
 }
 
+/// The main port's certificate: the given one, or one of the installation's authority.
+fn tls(up: &Up, data: &DataDir) -> Result<Tls, Problem> {
+    match (&up.tls_certificate, &up.tls_key) {
+        (Some(certificate), Some(key)) => Tls::given(certificate, key),
+        _ => Tls::own(authority::open(data)?, up.listen.ip(), Time(wall_ms())),
+    }
+}
+
+/// Has the disk keep the trail, off the threads that answer.
+async fn sync_trail(trail: Arc<Trail>) {
+    loop {
+        tokio::time::sleep(audit::SYNC_EVERY).await;
+        let trail = trail.clone();
+        // It does not panic, and with the daemon's end there is a last one.
+        let _ = tokio::task::spawn_blocking(move || trail.sync()).await;
+    }
+}
+
 fn auth(up: &Up, credentials: Credentials, sessions: Sessions) -> Auth {
     match up.auth {
-        AuthMode::On => Auth::On { credentials, sessions, cache: Default::default() },
+        AuthMode::On => {
+            let credentials = RwLock::new(credentials);
+            Auth::On { credentials, sessions, cache: Default::default() }
+        }
         AuthMode::Off => Auth::Off { region: up.region.as_str().into() },
     }
 }
 
-fn announce(about: &About) {
+/// The administrator's key. That of a new installation is shown, this once, and
+/// on a terminal alone: what is written to a log stays there.
+fn administrator(data: &DataDir) -> Result<Credentials, Problem> {
+    let (credentials, first) = Credentials::open(data)?;
+    if !first {
+        return Ok(credentials);
+    }
+    let file = Credentials::path(data);
+    println!("A new installation. Its administrator's key is in {} (0600).", file.display());
+    if std::io::stdout().is_terminal() {
+        println!("  access key id      {}", credentials.access_key);
+        println!("  secret access key  {}", credentials.secret_key.expose());
+        println!("  It is not shown again; `elastane env` hands it to a shell, `elastane credentials` makes others.");
+    }
+    Ok(credentials)
+}
+
+fn announce(about: &About, auth: AuthMode) {
     println!("elastane {}: driver {}", about.version, about.driver);
+    if auth == AuthMode::Off {
+        println!("  WARNING: --auth off: nobody's signature is checked. Whoever reaches {} is its", about.endpoint);
+        println!("  administrator: every process and every user of this machine.");
+    }
     for note in &about.driver_notes {
         println!("  note: {note}");
     }

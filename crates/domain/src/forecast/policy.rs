@@ -71,7 +71,7 @@ impl Measure {
     }
 }
 
-/// PredictiveScalingConfiguration, with every default filled in.
+/// PredictiveScalingConfiguration, with every default filled in that answers show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// TargetValue: what one instance bears a minute.
@@ -88,18 +88,24 @@ pub struct Config {
     pub on_breach: OnBreach,
     /// MaxCapacityBuffer, 0 to 100 per cent.
     pub max_buffer: u32,
-    /// SchedulingBufferTime, below an hour.
-    pub buffer: Span,
+    /// SchedulingBufferTime, below an hour; [`BUFFER_DEFAULT`] when it is not given.
+    pub buffer: Option<Span>,
 }
 
 impl Config {
     /// The hour whose capacity the group should have at `now`: the one that
     /// has begun, or the next when that begins within the buffer.
     pub fn hour(&self, now: Time) -> Time {
-        (now + self.buffer).floor(HOUR)
+        (now + self.ahead()).floor(HOUR)
     }
 
-    /// MinSize and MaxSize while so many instances are forecast.
+    /// How long before an hour the group gets its capacity.
+    pub fn ahead(&self) -> Span {
+        self.buffer.unwrap_or(BUFFER_DEFAULT)
+    }
+
+    /// MinSize and MaxSize once so many instances are forecast: the latter may
+    /// be raised, and is not lowered again.
     pub fn bounds(&self, predicted: u32, bounds: Bounds) -> Bounds {
         if self.mode == Mode::ForecastOnly || self.on_breach == OnBreach::HonorMaxCapacity {
             return bounds;
@@ -122,7 +128,7 @@ mod tests {
             mode: Mode::ForecastAndScale,
             on_breach: OnBreach::IncreaseMaxCapacity,
             max_buffer: 10,
-            buffer: BUFFER_DEFAULT,
+            buffer: None,
         }
     }
 

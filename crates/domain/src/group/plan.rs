@@ -12,6 +12,7 @@
 //! being launched, unless they are replaced. A suspended process does nothing
 //! here (autoscaling.md 6).
 
+use super::replace::works;
 use super::victim::{Draw, Victims};
 use super::{Action, Blocked, GroupView, Member, Plan, Process, Why, units};
 use crate::id::Zone;
@@ -121,8 +122,8 @@ impl<'a> Round<'a> {
         let warmup = self.view.refresh.as_ref().map_or(self.warmup(), |refresh| refresh.warmup.max(self.warmup()));
         let ready = units(staying.filter(|member| self.ready(member, warmup)));
         let replaced = units(outgoing.iter().copied());
-        let allowed = surplus.min((ready + replaced).saturating_sub(self.wanted));
-        let chosen = self.choose(outgoing, allowed);
+        let working = units(outgoing.iter().copied().filter(|member| works(member)));
+        let chosen = self.choose_outgoing(outgoing, surplus, (ready + working).saturating_sub(self.wanted));
         if chosen.is_empty() && surplus > replaced {
             return self.scale_in_healthy(surplus - replaced);
         }

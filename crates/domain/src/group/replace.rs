@@ -1,7 +1,7 @@
 //! Replacing instances: the unhealthy, those of an old configuration, spot
 //! instances at risk and those that have lived too long, all by one rule.
 //!
-//! What is replaced counts as working until it goes. Without percentages
+//! What is replaced and in service counts as working until it goes. Without percentages
 //! instances are terminated and launched at the same time, a batch at a time;
 //! with an instance maintenance policy, or a refresh that says so, at least
 //! the minimum stays and at most the maximum exists, and where both cannot be
@@ -10,6 +10,7 @@
 
 use super::plan::{Round, TENTH, serves, terminations};
 use super::{Member, Plan, Process, UnhealthyCause, Why, units};
+use crate::lifecycle::LifecycleState;
 use crate::time::Span;
 
 /// How fast replacing goes.
@@ -100,8 +101,8 @@ impl<'a> Round<'a> {
         (self.wanted / TENTH).max(self.view.heaviest)
     }
 
-    /// Those that do not run, or that a user called unhealthy, go at once and
-    /// are replaced in the same round, as far as the group wants them
+    /// Those that do not run, whatever they were marked for first, or that a
+    /// user called unhealthy, go at once and are replaced in the same round, as far as the group wants them
     /// replaced. The others go a tenth of the group at a time, each batch
     /// after the one before it is ready, and not while launches fail: they may
     /// still do some work. Without ReplaceUnhealthy only a surplus goes.
@@ -121,8 +122,10 @@ impl<'a> Round<'a> {
                 .collect();
             return Plan { actions: terminations(&going, |member| self.unhealthy_why(member)), blocked: None };
         }
-        let at_once =
-            |member: &&Member| matches!(member.marked_unhealthy, Some(UnhealthyCause::Ec2State | UnhealthyCause::User));
+        let at_once = |member: &&Member| {
+            let asked = matches!(member.marked_unhealthy, Some(UnhealthyCause::Ec2State | UnhealthyCause::User));
+            asked || member.ec2.has_left_running()
+        };
         let (dead, outgoing) = unhealthy().partition(at_once);
         let style = self.style(Style::Together { batch: self.tenth() });
         let pace = Pace { style, warmup: self.warmup(), limit: u32::MAX };
@@ -190,12 +193,15 @@ impl<'a> Round<'a> {
             units(self.view.counted().filter(|member| self.ready(member, pace.warmup) && !out(member)))
         };
         let obstacle = self.launch_obstacle();
-        let allowed = (ready + outgoing_units)
-            .saturating_sub(self.floor(pace.style, obstacle.is_some()))
-            .min(outgoing_units)
-            .min(pace.limit);
+        let floor = self.floor(pace.style, obstacle.is_some());
+        let allowed = (ready + outgoing_units).saturating_sub(floor).min(outgoing_units).min(pace.limit);
+        let spare = (ready + units(outgoing.iter().copied().filter(|member| works(member)))).saturating_sub(floor);
         let mut chosen = dead;
-        chosen.extend(if by_policy { self.choose(outgoing, allowed) } else { self.in_order(outgoing, allowed) });
+        chosen.extend(if by_policy {
+            self.choose_outgoing(outgoing, allowed, spare)
+        } else {
+            self.in_order(outgoing, allowed)
+        });
         chosen.truncate(super::TERMINATE_BATCH_MAX as usize);
 
         let mut actions = terminations(&chosen, |member| self.outgoing(member).expect("it is replaced"));
@@ -242,6 +248,17 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Victims of the termination policies among what is to be replaced, that
+    /// weigh at most `allowed` together. Those that do not work yet go first,
+    /// as nobody misses them; of those that do at most `spare` go.
+    pub(super) fn choose_outgoing(&self, outgoing: Vec<&'a Member>, allowed: u32, spare: u32) -> Vec<&'a Member> {
+        let (working, idle): (Vec<&Member>, Vec<&Member>) = outgoing.into_iter().partition(|member| works(member));
+        let mut chosen = self.choose(idle, allowed);
+        let left = allowed - units(chosen.iter().copied());
+        chosen.extend(self.choose(working, left.min(spare)));
+        chosen
+    }
+
     fn in_order(&self, outgoing: Vec<&'a Member>, mut allowed: u32) -> Vec<&'a Member> {
         let fits = |member: &&Member| {
             let goes = member.weight <= allowed;
@@ -250,6 +267,11 @@ impl<'a> Round<'a> {
         };
         outgoing.into_iter().filter(fits).collect()
     }
+}
+
+/// Whether a member has come into service, and may do some work yet.
+pub(super) fn works(member: &Member) -> bool {
+    member.lifecycle == LifecycleState::InService
 }
 
 /// What is left of a group when the chosen have gone, in units.

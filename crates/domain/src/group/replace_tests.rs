@@ -88,6 +88,65 @@ fn autoscaling_4_5_dead_instances_ignore_the_policy() {
     }
 }
 
+/// One that was marked for its checks and does not run any more is as dead as the others.
+#[test]
+fn autoscaling_4_4_dead_whatever_they_were_marked_for() {
+    for cause in [UnhealthyCause::StatusCheck, UnhealthyCause::Elb] {
+        let mut view = spread(4, "abab");
+        view.maintenance = maintenance(100, 110);
+        view.launch_backoff_until = Some(NOW + Span::from_secs(1));
+        view.members[0].marked_unhealthy = Some(cause);
+        view.members[1].marked_unhealthy = Some(cause);
+        view.members[1].ec2 = InstanceState::Stopped;
+        assert_eq!(short(&view), "-i-1", "{cause:?}");
+    }
+}
+
+/// Instances that are still being launched serve nobody: of what a refresh
+/// replaces they go first, and the minimum is kept by those in service.
+#[test]
+fn autoscaling_11_3_the_minimum_is_in_service() {
+    for (pending, min_percent, expected) in [
+        (vec![0, 1], 50, "-i-0 -i-1 +a +a"),
+        (vec![2], 75, "-i-2 +a"),
+        (vec![2], 50, "-i-2 -i-0 +a +a"),
+        (vec![0, 1, 2], 75, "-i-0 +a"),
+        (vec![], 75, "-i-0 +a"),
+    ] {
+        let mut view = spread(4, "aaaa");
+        view.zones = vec!["a".into()];
+        view.termination_policies = vec![TerminationPolicy::OldestInstance];
+        for (age, member) in view.members.iter_mut().enumerate() {
+            member.launched_at = NOW - Span::from_mins(60 - age as i64);
+        }
+        for index in &pending {
+            (view.members[*index].lifecycle, view.members[*index].in_service_since) = (LifecycleState::Pending, None);
+        }
+        refreshing(&mut view, min_percent, None);
+        assert_eq!(short(&view), expected, "{pending:?} {min_percent}");
+    }
+}
+
+/// A scale-in while everything is to be replaced takes those that are being
+/// launched before those that serve, and leaves as many in service as are wanted.
+#[test]
+fn autoscaling_11_3_scale_in_of_a_refresh_keeps_what_serves() {
+    for (desired, expected) in [(3, "-i-0"), (2, "-i-0 -i-1"), (1, "-i-0 -i-1 -i-2")] {
+        let mut view = spread(4, "aaaa");
+        view.zones = vec!["a".into()];
+        view.desired = desired;
+        view.termination_policies = vec![TerminationPolicy::OldestInstance];
+        for (age, member) in view.members.iter_mut().enumerate() {
+            member.launched_at = NOW - Span::from_mins(60 - age as i64);
+        }
+        for index in [0, 1] {
+            (view.members[index].lifecycle, view.members[index].in_service_since) = (LifecycleState::Pending, None);
+        }
+        refreshing(&mut view, 100, None);
+        assert_eq!(short(&view), expected, "{desired}");
+    }
+}
+
 /// When all are unhealthy a tenth at most is marked to go, and the next waits for the new ones' checks.
 #[test]
 fn autoscaling_4_4_all_unhealthy_by_the_load_balancer() {

@@ -20,6 +20,16 @@ impl Context {
 
     /// The values of a key, in any case; `None` when the key is not in the request.
     pub fn values(&self, key: &str) -> Option<&[String]> {
-        self.0.get(&key.to_ascii_lowercase()).map(Vec::as_slice)
+        self.lower(&key.to_ascii_lowercase())
+    }
+
+    /// The values of a key that is already in lower case: no allocation.
+    pub(super) fn lower(&self, key: &str) -> Option<&[String]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+
+    /// All keys, in lower case, with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.0.iter().map(|(key, values)| (key.as_str(), values.as_slice()))
     }
 }

@@ -1,8 +1,54 @@
-//! Policy documents: reading and checking them.
+//! Policy documents, compiled: parsed once, asked often.
 
-/// A parsed policy document.
+use super::condition::Condition;
+use super::grammar;
+use super::index::Index;
+use super::principal::{PrincipalName, Principals};
+use super::resource::Resources;
+use std::collections::BTreeSet;
+
+/// A parsed policy document. It is meant to be kept: parsing compiles its
+/// patterns and an index over its actions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Document {}
+pub struct Document {
+    pub(super) grammar: Grammar,
+    pub(super) statements: Vec<Statement>,
+    pub(super) index: Index,
+    /// The condition keys that it uses, in lower case, sorted.
+    pub(super) keys: Vec<String>,
+}
+
+/// One statement; its actions are in the document's index.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Statement {
+    pub(super) sid: Option<String>,
+    pub(super) effect: Effect,
+    /// None in documents of identities.
+    pub(super) principals: Option<Principals>,
+    /// None in trust documents.
+    pub(super) resources: Option<Resources>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) start: Position,
+    pub(super) end: Position,
+}
+
+/// What a statement does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It grants.
+    Allow,
+    /// It denies.
+    Deny,
+}
+
+/// A place in a document's text, both from one on, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Line.
+    pub line: u32,
+    /// Column.
+    pub column: u32,
+}
 
 /// Which grammar a document must follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +66,53 @@ pub enum Grammar {
 pub struct Malformed(pub String);
 
 impl Document {
-    /// Reads a document.
+    /// Reads and compiles a document (IAM User Guide, "Grammar of the IAM
+    /// JSON policy language"). Quotas of its size are the caller's
+    /// ([`characters`]); here only what no request can carry is refused.
     ///
     /// # Errors
     /// [`Malformed`] says what breaks the grammar.
-    pub fn parse(_text: &str, _grammar: Grammar) -> Result<Document, Malformed> {
-        Err(Malformed("not built yet".to_string()))
+    pub fn parse(text: &str, grammar: Grammar) -> Result<Document, Malformed> {
+        grammar::parse(text, grammar)
     }
+
+    /// The condition keys that it uses, in lower case, each once: whoever makes
+    /// a request's context needs no others for this document.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// The condition keys that it uses, in conditions and as variables, each
+    /// once, as it is first written, in order (`GetContextKeysForCustomPolicy`).
+    pub fn context_keys(&self) -> Vec<String> {
+        let (mut keys, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut add = |key: &str| {
+            if seen.insert(key.to_ascii_lowercase()) {
+                keys.push(key.to_owned());
+            }
+        };
+        for statement in &self.statements {
+            statement.resources.iter().flat_map(Resources::variables).for_each(|variable| add(&variable.shown));
+            for condition in &statement.conditions {
+                add(&condition.shown);
+                condition.variables().for_each(|variable| add(&variable.shown));
+            }
+        }
+        keys
+    }
+
+    /// The principals that its statements name, in order; `*` among them.
+    pub fn principals(&self) -> Vec<PrincipalName> {
+        self.statements
+            .iter()
+            .filter_map(|statement| statement.principals.as_ref())
+            .flat_map(Principals::shown)
+            .collect()
+    }
+}
+
+/// The size of a document as quotas count it: characters that are no white
+/// space (IAM User Guide, "IAM and AWS STS quotas").
+pub fn characters(text: &str) -> usize {
+    text.chars().filter(|c| !c.is_whitespace()).count()
 }

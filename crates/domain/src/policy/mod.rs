@@ -1,10 +1,27 @@
 //! Policies as IAM evaluates them: pure functions of documents, a request and
-//! its context.
+//! its context. A document is compiled when it is read; deciding allocates
+//! next to nothing. Where AWS leaves a choice it is named at the function
+//! that makes it, and in docs/decisions/0026.
 
+mod condition;
 mod context;
 mod decide;
 mod document;
+mod evaluation;
+mod grammar;
+mod index;
+mod json;
+mod pattern;
+mod principal;
+mod resource;
+mod value;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod table;
 
 pub use context::Context;
-pub use decide::{Decision, Policies, Request, Source, decide};
-pub use document::{Document, Grammar, Malformed};
+pub use decide::{Decision, Explanation, Matched, Policies, Request, Source, decide, explain, grant};
+pub use document::{Document, Effect, Grammar, Malformed, Position, characters};
+pub use principal::{Grant, PrincipalKind, PrincipalName};

@@ -3,6 +3,7 @@
 //! chose becomes data to launch.
 
 use super::{DEFAULT_TYPE, Refusal};
+use crate::engine::Plant;
 use crate::groups::launch_data;
 use crate::reconcile::outages;
 use crate::row::*;
@@ -65,7 +66,8 @@ pub fn choose(tx: &Tx<'_>, group: &Group, policy: &Mixed, wanted: Wanted<'_>) ->
             }
         }
     }
-    let shares = shares(group, policy, &members, wanted);
+    let spot_only = tx.config.plant == Some(Plant::SpotOnly);
+    let shares = if spot_only { (0, wanted.units) } else { shares(group, policy, &members, wanted) };
     if shares.1 > 0 {
         afford(policy, &mut pools)?;
     }

@@ -30,7 +30,7 @@ pub fn grant(view: &View<'_>, instance: &Instance) -> Option<Grant> {
     let association = instance.profile.as_ref().filter(|_| may_act(instance))?;
     let (_, role) = identity::role_of(view, instance)?;
     Some(Grant {
-        trusted: identity::trusts_ec2(&role),
+        trusted: identity::trusts_ec2(&view.scope.account, &role),
         role: role.name,
         role_id: role.id,
         association: association.id.clone(),

@@ -3,6 +3,7 @@
 
 use super::policy::{self, Trigger};
 use super::{Memory, groups, wake_at};
+use crate::engine::Plant;
 use crate::row::*;
 use crate::state::{Tx, View};
 use elastane_domain::alarm::{self, AlarmState, Datapoint, INITIAL_REASON, Verdict, action_due};
@@ -100,7 +101,8 @@ fn evaluate(tx: &mut Tx<'_>, alarm: &Alarm, timer: &mut Timer, minute: Time) -> 
             row.remember(now, HistoryKind::StateUpdate, summary);
         });
     }
-    let scaling = verdict.state != AlarmState::InsufficientData;
+    let repeats = tx.config.plant != Some(Plant::AlarmActsOnce);
+    let scaling = verdict.state != AlarmState::InsufficientData && repeats;
     action_due(old, verdict.state, timer.last_action_at, minute, scaling)
 }
 

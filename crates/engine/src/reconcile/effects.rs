@@ -33,6 +33,7 @@ enum Key {
     Network(VpcId, u64),
     Command(CommandId, InstanceId),
     Notify(String),
+    EndSession(String),
 }
 
 /// What the engine remembers besides rows and sights: nothing in it survives
@@ -60,7 +61,12 @@ impl Memory {
     pub fn landed(&mut self, instance: &InstanceId) {
         self.under_way.retain(|key, _| match key {
             Key::Launch(id, _) | Key::Stop(id, _) | Key::Terminate(id) => id != instance,
-            Key::Capture(_) | Key::DeleteImage(_) | Key::Network(..) | Key::Command(..) | Key::Notify(_) => true,
+            Key::Capture(_)
+            | Key::DeleteImage(_)
+            | Key::Network(..)
+            | Key::Command(..)
+            | Key::Notify(_)
+            | Key::EndSession(_) => true,
         });
     }
 
@@ -147,6 +153,10 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
             let instance = instance.clone();
             collector.want(Key::Terminate(instance.clone()), || Some(Effect::Terminate { instance }));
         }
+    }
+    for (id, end) in super::sessions::to_end(state) {
+        let session = id.clone();
+        collector.want(Key::EndSession(id), || Some(Effect::EndSession { session, end }));
     }
     want_layers_gone(&mut collector, state, config);
     let Collector { effects: mut found, wanted, memory, .. } = collector;

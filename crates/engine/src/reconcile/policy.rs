@@ -5,6 +5,7 @@ use super::predictive;
 pub(super) use super::tracking::follow_capacity;
 pub use super::tracking::split_label;
 use super::tracking::{delete_alarms, put_alarms};
+use crate::engine::Plant;
 use crate::row::*;
 use crate::state::Tx;
 
@@ -172,6 +173,10 @@ fn wanted(
         PolicyKind::TargetTracking { target, warmup, alarm_high, alarm_low, .. } => {
             let standing = standing(tx, (group, members), warmup_of(group, *warmup));
             let (count, value) = (standing.count, *trigger.values.last()?);
+            let cools_down = tx.config.plant == Some(Plant::TrackingCoolsDown);
+            if cools_down && gate_of(tx, (group, members), group.default_cooldown) != Gate::Open {
+                return None;
+            }
             if trigger.alarm == *alarm_high {
                 return scaling::target_tracking_out(count.contributing, value, *target, count.desired, count.bounds);
             }
@@ -241,9 +246,9 @@ fn standing(tx: &Tx<'_>, (group, members): (&Group, &Members), warmup: Span) -> 
             with_terminating: counted + terminating,
             counted,
             weighted: heaviest > 1,
-            bounds: predictive::bounds(tx, group),
+            bounds: group.bounds,
         },
-        scale_in_blocked: warming || growing,
+        scale_in_blocked: (warming || growing) && tx.config.plant != Some(Plant::WarmUpIgnored),
         activity_in_progress: moving || growing || shrinking,
     }
 }

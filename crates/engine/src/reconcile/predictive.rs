@@ -1,12 +1,13 @@
 //! Predictive scaling: hours of load are put by, every six hours the next two
 //! days are foretold, and before each hour a group that follows its forecast
-//! gets the capacity that the hour needs (autoscaling.md 10). It never takes
-//! capacity away; while an hour lasts, no policy takes less than it needs.
+//! gets the capacity that the hour needs (autoscaling.md 10), for which its
+//! MaxSize may be raised. It never takes capacity away; while an hour lasts, no
+//! policy takes less than it needs.
 
 use super::{groups, wake_at};
+use crate::engine::Plant;
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::capacity::Bounds;
 use elastane_domain::forecast::{self, Config, HORIZON, HOUR, Measure, Mode, REFRESH};
 use elastane_domain::group::DesiredChange;
 use elastane_domain::id::GroupName;
@@ -42,7 +43,7 @@ fn follow(tx: &mut Tx<'_>, policy: &Policy, config: &Config, wake: &mut Time) {
     }
     wake_at(wake, begun + HOUR);
     if config.mode == Mode::ForecastAndScale && policy.enabled {
-        wake_at(wake, config.hour(now) + HOUR - config.buffer);
+        wake_at(wake, config.hour(now) + HOUR - config.ahead());
         apply(tx, &id, policy, config);
     }
 }
@@ -58,7 +59,7 @@ fn brought_up_to(tx: &Tx<'_>, mut row: Forecast, policy: &Policy, config: &Confi
     let (now, begun) = (tx.now, tx.now.floor(HOUR));
     let from = row.seen_until.max(begun - LOAD_KEPT);
     for (hour, load) in loads(tx, &policy.group, config, from, begun) {
-        row.load.insert(hour, load);
+        row.load.insert(hour, thousandths(load));
     }
     row.seen_until = begun;
     row.load = row.load.split_off(&(begun - LOAD_KEPT));
@@ -77,9 +78,16 @@ fn foretell(row: &mut Forecast, config: &Config, begun: Time) {
         (0..count).map(|hour| row.load.get(&(first + Span(hour * HOUR.0))).copied()).collect();
     let Some(loads) = forecast::forecast(&forecast::fill(&hours), HORIZON) else { return };
     for (hour, load) in (0..).zip(loads) {
+        let load = thousandths(load);
         let foretold = Foretold { load, capacity: forecast::capacity(load, config.target) };
         row.said.insert(begun + Span(hour * HOUR.0), foretold);
     }
+}
+
+/// Rows hold loads as exactly as their text does: more digits would not come
+/// back from the store as they were.
+fn thousandths(load: f64) -> f64 {
+    (load * 1e3).round() / 1e3
 }
 
 /// The mean load of a minute of each hour with data: the sum over the group's instances.
@@ -113,8 +121,13 @@ fn apply(tx: &mut Tx<'_>, id: &str, policy: &Policy, config: &Config) {
     let hour = config.hour(tx.now);
     let Some(foretold) = row.said.get(&hour).filter(|_| row.applied != Some(hour)) else { return };
     let Some(group) = tx.get::<Group>(policy.group.as_str()).filter(|group| !group.deleting) else { return };
-    let wanted = config.bounds(foretold.capacity, group.bounds).clamp(foretold.capacity);
-    if wanted > group.desired {
+    let bounds = config.bounds(foretold.capacity, group.bounds);
+    if bounds != group.bounds {
+        // MaxSize stays raised until a user lowers it (autoscaling.md 10, MaxCapacityBreachBehavior).
+        tx.update(policy.group.as_str(), |row: &mut Group| row.bounds = bounds);
+    }
+    let wanted = bounds.clamp(foretold.capacity);
+    if wanted > group.desired || tx.config.plant == Some(Plant::ForecastScalesIn) {
         groups::set_desired(tx, &policy.group, wanted, &DesiredChange::Predictive { policy: policy.name.clone() });
     }
     tx.update(id, |row: &mut Forecast| row.applied = Some(hour));
@@ -134,26 +147,14 @@ pub(super) fn forget_unless_same(tx: &mut Tx<'_>, old: &Policy, new: &Policy) {
 /// The capacity that the forecasts which the group follows ask for now: no
 /// policy takes the group below it (autoscaling.md 9.3). Zero without one.
 pub fn floor(tx: &Tx<'_>, group: &Group) -> u32 {
-    let asked = followed(tx, group).map(|(config, capacity)| config.bounds(capacity, group.bounds).clamp(capacity));
-    asked.max().unwrap_or(0)
-}
-
-/// MinSize and MaxSize now: a forecast may raise the latter (MaxCapacityBreachBehavior).
-pub fn bounds(tx: &Tx<'_>, group: &Group) -> Bounds {
-    followed(tx, group).fold(group.bounds, |bounds, (config, capacity)| {
-        let raised = config.bounds(capacity, group.bounds);
-        Bounds { min: bounds.min, max: bounds.max.max(raised.max) }
-    })
-}
-
-fn followed<'a>(tx: &'a Tx<'_>, group: &Group) -> impl Iterator<Item = (&'a Config, u32)> + use<'a> {
     let (now, prefix) = (tx.now, Policy::key(&group.name, ""));
-    let range = tx.policies.range(prefix.clone()..).take_while(move |(id, _)| id.starts_with(&prefix));
-    range.filter_map(move |(id, policy)| match &policy.kind {
+    let range = tx.policies.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
+    let asked = range.filter_map(|(id, policy)| match &policy.kind {
         PolicyKind::Predictive { config } if config.mode == Mode::ForecastAndScale && policy.enabled => {
-            let row = tx.forecasts.get(id)?;
-            Some((config, row.said.get(&config.hour(now))?.capacity))
+            let foretold = tx.forecasts.get(id)?.said.get(&config.hour(now))?;
+            Some(group.bounds.clamp(foretold.capacity))
         }
         _ => None,
-    })
+    });
+    asked.max().unwrap_or(0)
 }

@@ -101,7 +101,7 @@ fn tracked(group: &GroupName, metric: &TrackedMetric) -> (Watched, Option<String
         TrackedMetric::Custom { namespace, name, dimensions, statistic, unit, period } => {
             let id = MetricId { namespace: namespace.clone(), name: name.clone(), dimensions: dimensions.clone() };
             let statistic = Statistic::from_name(statistic).unwrap_or(Statistic::Average);
-            (Watched::Metric(id), unit.clone(), Some(statistic), *period)
+            (Watched::Metric(id), unit.clone(), Some(statistic), period.unwrap_or(MINUTE))
         }
         TrackedMetric::Math { queries } => {
             let period = math::period(queries).unwrap_or(MINUTE);

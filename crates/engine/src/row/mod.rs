@@ -6,6 +6,7 @@ mod autoscaling;
 mod certificates;
 mod ec2;
 mod identity;
+mod keys;
 mod load_balancing;
 mod monitoring;
 mod network;
@@ -15,6 +16,7 @@ pub use autoscaling::*;
 pub use certificates::*;
 pub use ec2::*;
 pub use identity::*;
+pub use keys::*;
 pub use load_balancing::*;
 pub use monitoring::*;
 pub use network::*;
@@ -138,6 +140,7 @@ kinds! {
     TargetGroup target_groups "target-group";
     Target targets "target";
     Command commands "command";
+    Session sessions "session";
     InternetGateway internet_gateways "internet-gateway";
     RouteTable route_tables "route-table";
     NetworkInterface interfaces "network-interface";
@@ -170,6 +173,9 @@ kinds! {
     AccessKey access_keys "access-key";
     TemporaryKey temporary_keys "temporary-key";
     AccountAlias account_aliases "account-alias";
+    EncryptionKey encryption_keys "encryption-key";
+    KeyAlias key_aliases "key-alias";
+    Parameter parameters "parameter";
 }
 
 /// Ties a struct to its kind; `$id` is the expression of its name. A kind

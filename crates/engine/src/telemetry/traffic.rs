@@ -1,16 +1,15 @@
 //! The data plane's minute as CloudWatch samples: who counts what is in
 //! [`Traffic`], under which names in [`names`] (alb.md 11 and 13).
 
+use super::hosts::{self, ByZone, Counted, Hosts};
 use super::names::{self, Level};
 use super::publish;
 use crate::reconcile::routing::actions;
-use crate::reconcile::{target_states, targets};
-use crate::row::*;
 use crate::scope::Scope;
 use crate::state::{State, Tables};
 use elastane_domain::capacity_units::{self, Use};
 use elastane_domain::id::{LoadBalancerArn, TargetGroupArn, Zone};
-use elastane_domain::routing::{Family, TargetHealth};
+use elastane_domain::routing::Family;
 use elastane_domain::series::{Distribution, MetricStore, StatisticSet, Unit};
 use elastane_domain::time::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,17 +50,10 @@ impl Counts {
     }
 }
 
-/// Targets of a group in one zone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Hosts {
-    healthy: u32,
-    unhealthy: u32,
-    anomalous: u32,
-    mitigated: u32,
-}
-
 /// Publishes the data plane's minute, and each target group's hosts.
 pub(crate) fn record_traffic(state: &mut State, now: Time, traffic: &Traffic) {
+    hosts::count_changed(state);
+    let counted = state.seen.hosts.take();
     let scopes: Vec<Scope> = state.scopes.keys().cloned().collect();
     for scope in scopes {
         let Some(tables) = state.scopes.get(&scope) else { continue };
@@ -75,9 +67,9 @@ pub(crate) fn record_traffic(state: &mut State, now: Time, traffic: &Traffic) {
             let arns = forwarded.remove(&load_balancer.arn).unwrap_or_default();
             for group in arns.into_iter().filter_map(|arn| tables.target_groups.get(arn.as_str())) {
                 let counts = traffic.target_groups.get(&group.arn);
-                let hosts = count_hosts(state, tables, group);
+                let hosts = hosts::count(state, tables, group);
                 let dimensions = [("LoadBalancer", dimension), ("TargetGroup", group.dimension())];
-                samples.target_group(dimensions, counts, &hosts);
+                samples.target_group(dimensions, counts, &hosts, counted.get(&group.arn));
                 if let Some(&standing) = state.seen.group_health.get(&group.arn) {
                     samples.standing(&dimensions, standing, load_balancer.nodes.len().max(1));
                 }
@@ -95,28 +87,6 @@ fn forwarded(tables: &Tables) -> BTreeMap<&LoadBalancerArn, BTreeSet<&TargetGrou
         forwarded.entry(&listener.load_balancer).or_default().extend(action.target_groups());
     }
     forwarded
-}
-
-/// Hosts of a target group by zone.
-fn count_hosts(state: &State, tables: &Tables, group: &TargetGroup) -> BTreeMap<Zone, Hosts> {
-    let mut hosts: BTreeMap<Zone, Hosts> = BTreeMap::new();
-    let prefix = format!("{}|", group.arn);
-    let of_group = tables.targets.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
-    for target in of_group.map(|(_, target)| target).filter(|target| target.phase == TargetPhase::Registered) {
-        let Some(key) = targets::key(tables, target) else { continue };
-        let zone = target_states::zone(tables, group, target).cloned().unwrap_or_else(|| Zone::from("all"));
-        let hosts = hosts.entry(zone).or_default();
-        match state.seen.health.get(&key) {
-            Some(TargetHealth::Healthy) => hosts.healthy += 1,
-            Some(TargetHealth::Unhealthy(_)) => hosts.unhealthy += 1,
-            Some(TargetHealth::Initial) | None => {}
-        }
-        if let Some(seen) = state.seen.anomalies.get(&key) {
-            hosts.anomalous += u32::from(seen.anomalous);
-            hosts.mitigated += u32::from(seen.mitigated);
-        }
-    }
-    hosts
 }
 
 struct Samples {
@@ -167,25 +137,29 @@ impl Samples {
         self.count("ConsumedLCUs", &whole, units);
     }
 
-    fn target_group(&mut self, both: [(&str, &str); 2], counts: Option<&Counts>, hosts: &BTreeMap<Zone, Hosts>) {
+    fn target_group(
+        &mut self,
+        both: [(&str, &str); 2],
+        counts: Option<&Counts>,
+        hosts: &BTreeMap<Zone, Hosts>,
+        before: Option<&ByZone>,
+    ) {
         let none = Counts::default();
         let counts = counts.unwrap_or(&none);
         self.counts(&both, counts, Level::of_group);
         for (zone, counts) in &counts.zones {
             self.counts(&[both[0], both[1], ("AvailabilityZone", zone.as_str())], counts, Level::of_group);
         }
+        let before = |zone: Option<&Zone>| before.and_then(|zones| zones.get(&zone.cloned()));
         let mut sum = Hosts::default();
         for (zone, hosts) in hosts {
             let dimensions = [both[0], both[1], ("AvailabilityZone", zone.as_str())];
-            self.hosts(&dimensions, hosts);
+            self.hosts(&dimensions, hosts, before(Some(zone)));
             let requests = counts.zones.get(zone).map_or(0, |counts| counts.requests);
             self.per_target(&dimensions, requests, hosts.healthy);
-            sum.healthy += hosts.healthy;
-            sum.unhealthy += hosts.unhealthy;
-            sum.anomalous += hosts.anomalous;
-            sum.mitigated += hosts.mitigated;
+            sum.add(hosts);
         }
-        self.hosts(&both, &sum);
+        self.hosts(&both, &sum, before(None));
         // By the group alone too: this is what target tracking looks at.
         self.per_target(&both, counts.requests, sum.healthy);
         self.per_target(&both[1..], counts.requests, sum.healthy);
@@ -201,9 +175,17 @@ impl Samples {
         }
     }
 
-    fn hosts(&mut self, dimensions: &[(&str, &str)], hosts: &Hosts) {
-        self.count("HealthyHostCount", dimensions, f64::from(hosts.healthy));
-        self.count("UnHealthyHostCount", dimensions, f64::from(hosts.unhealthy));
+    /// As they are, after what was counted before in the minute.
+    fn hosts(&mut self, dimensions: &[(&str, &str)], hosts: &Hosts, before: Option<&Counted>) {
+        let healthy = StatisticSet::of(f64::from(hosts.healthy));
+        let unhealthy = StatisticSet::of(f64::from(hosts.unhealthy));
+        let mut counted = before.copied().unwrap_or(Counted { healthy, unhealthy });
+        if before.is_some() {
+            counted.healthy.merge(&healthy);
+            counted.unhealthy.merge(&unhealthy);
+        }
+        self.put("HealthyHostCount", dimensions, Unit::Count, counted.healthy);
+        self.put("UnHealthyHostCount", dimensions, Unit::Count, counted.unhealthy);
         if self.family == Family::Application {
             self.count("AnomalousHostCount", dimensions, f64::from(hosts.anomalous));
             self.count("MitigatedHostCount", dimensions, f64::from(hosts.mitigated));

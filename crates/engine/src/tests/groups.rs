@@ -1,8 +1,10 @@
 //! The life of a group and of its members.
 
 use super::*;
+use crate::telemetry::Traffic;
 use elastane_domain::group::TerminationPolicy;
 use elastane_domain::lifecycle::LifecycleState;
+use elastane_domain::series::MetricId;
 
 fn web() -> TargetGroupArn {
     TargetGroupArn::from(TARGET_GROUP)
@@ -157,11 +159,56 @@ fn elb_health_counts_after_the_first_success() {
     assert_eq!(ids.len(), 2, "one drains, one is launched");
 }
 
+/// Who falls ill is replaced at once, and yet the minute's metrics tell of it.
+#[test]
+fn who_fell_ill_was_counted() {
+    let mut rig = Rig::new();
+    rig.target_group();
+    load_balancer(&mut rig);
+    rig.group("web", (1, 1), 1, |group| {
+        group.target_groups.push(web());
+        group.checks_elb = true;
+    });
+    rig.pass(Span::ZERO);
+    rig.all_healthy();
+    let count = |rig: &Rig, name: &str| {
+        let row = rig.get::<TargetGroup>(web().as_str()).expect("it was made");
+        let dimensions = [("LoadBalancer", "app/web/1"), ("TargetGroup", row.dimension())];
+        let id = MetricId::new("AWS/ApplicationELB", name, &dimensions);
+        let minute = Span::from_mins(1);
+        let sets = rig.engine.state().metrics[&rig.scope].get(&id, START, rig.now + minute, minute, None);
+        sets.last().map(|(_, set)| (set.min, set.max))
+    };
+    let report = |rig: &mut Rig| rig.tell(vec![Fact::Traffic(Traffic { at: rig.now, ..Traffic::default() })]);
+    report(&mut rig);
+    assert_eq!(count(&rig, "UnHealthyHostCount"), Some((0.0, 0.0)));
+    assert_eq!(count(&rig, "HealthyHostCount"), Some((1.0, 1.0)));
+
+    rig.now += Span::from_mins(1);
+    let reason = elastane_domain::routing::UnhealthyReason::Timeout;
+    rig.tell_targets(|target| ProxyFact::Health { target, health: TargetHealth::Unhealthy(reason) });
+    assert_eq!(rig.members("web").len(), 2, "one drains, one is launched");
+    report(&mut rig);
+    assert_eq!(count(&rig, "UnHealthyHostCount"), Some((0.0, 1.0)));
+
+    rig.now += Span::from_mins(1);
+    report(&mut rig);
+    assert_eq!(count(&rig, "UnHealthyHostCount"), Some((0.0, 0.0)), "each minute begins anew");
+}
+
 /// Targets in a zone that their load balancer is not enabled in take no requests.
 #[test]
 fn zones_that_are_not_enabled() {
     let mut rig = Rig::new();
     rig.target_group();
+    load_balancer(&mut rig);
+    rig.group("web", (0, 6), 2, |group| group.target_groups.push(web()));
+    rig.pass(Span::ZERO);
+    assert_eq!(rig.admissions(), BTreeSet::from(["registered", "unused"]));
+}
+
+/// A load balancer of one zone that forwards to the target group `web`.
+fn load_balancer(rig: &mut Rig) {
     let balancer = LoadBalancerArn::from("arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/1");
     rig.tx(|tx| {
         let subnet = tx.all::<Subnet>().find(|row| row.zone.as_str() == "us-east-1a").expect("it is there").clone();
@@ -191,7 +238,4 @@ fn zones_that_are_not_enabled() {
             elastane_domain::routing::Action::forward_to(web()),
         ));
     });
-    rig.group("web", (0, 6), 2, |group| group.target_groups.push(web()));
-    rig.pass(Span::ZERO);
-    assert_eq!(rig.admissions(), BTreeSet::from(["registered", "unused"]));
 }

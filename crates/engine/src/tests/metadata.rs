@@ -232,7 +232,7 @@ fn roles() {
                 id: "AROA1".to_string(),
                 path: "/".to_string(),
                 description: None,
-                trust_policy: trust.to_string(),
+                trust_policy: PolicyText::new(trust),
                 session_secs_max: 3600,
                 created_at: START,
                 tags: Tags::new(),

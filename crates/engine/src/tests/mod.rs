@@ -175,6 +175,7 @@ fn obey(effect: &Effect) -> Option<Fact> {
         Effect::Capture { image, .. } => HostFact::Captured { image: image.clone(), bytes: 1 },
         Effect::DeleteImage { .. }
         | Effect::RunCommand { .. }
+        | Effect::EndSession { .. }
         | Effect::Route(_)
         | Effect::EndNetwork { .. }
         | Effect::Notify(_) => {

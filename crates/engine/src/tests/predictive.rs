@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy;
-use elastane_domain::forecast::{BUFFER_DEFAULT, Config as Predictive, HOUR, Measure, Mode, OnBreach};
+use elastane_domain::forecast::{Config as Predictive, HOUR, Measure, Mode, OnBreach};
 use elastane_domain::scaling::AdjustmentType;
 use elastane_domain::series::{MetricId, StatisticSet, Unit};
 
@@ -18,7 +18,7 @@ fn config(mode: Mode) -> Predictive {
         mode,
         on_breach: OnBreach::HonorMaxCapacity,
         max_buffer: 0,
-        buffer: BUFFER_DEFAULT,
+        buffer: None,
     }
 }
 
@@ -107,8 +107,12 @@ fn autoscaling_10_maximum() {
     assert_eq!(desired(&rig(config(Mode::ForecastAndScale), 3, 5)), 5);
     let raising =
         Predictive { on_breach: OnBreach::IncreaseMaxCapacity, max_buffer: 25, ..config(Mode::ForecastAndScale) };
-    let rig = rig(raising, 3, 5);
+    let mut rig = rig(raising, 3, 5);
     assert_eq!((desired(&rig), rig.members("web").len()), (8, 8));
+    let bounds = |rig: &Rig| rig.get::<Group>("web").expect("there is one").bounds;
+    assert_eq!(bounds(&rig).max, 10, "a quarter above eight");
+    until(&mut rig, 21, 0);
+    assert_eq!(bounds(&rig).max, 10, "it stays when the hours that needed it are over");
 }
 
 /// What is foretold for the hour holds against a policy that would shrink the group.

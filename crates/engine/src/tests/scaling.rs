@@ -120,7 +120,7 @@ fn target_tracking_out_and_in() {
             dimensions: BTreeMap::new(),
             statistic: "Average".to_string(),
             unit: None,
-            period: Span::from_secs(60),
+            period: None,
         },
         disable_scale_in: false,
         warmup: None,

@@ -8,7 +8,9 @@ use super::boot;
 use super::command::{self, exit_code};
 use super::output::Output;
 use super::report::Ended;
+use super::session;
 use crate::error::{Context, HostError};
+use crate::session::SessionTask;
 use crate::{process, sys};
 use elastane_domain::machine::{CommandEnd, Initialization};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -27,6 +29,8 @@ use std::time::{Duration, Instant};
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Connections at a time; further ones wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 64;
+/// Sessions at a time: more than the daemon allows for one instance.
+const SESSIONS_MAX: usize = 64;
 /// Daemons that wait for the end of the boot work: one, and those before it that died.
 const WAITING_MAX: usize = 8;
 /// Chunks of output that are read in one go; a pipe holds one.
@@ -64,6 +68,8 @@ pub enum Ask {
     Exec(ExecRequest),
     /// How did the boot work end? The answer comes when it has.
     Initialization,
+    /// Begin a session; after the answer the connection carries its frames.
+    Session(SessionTask),
     /// End all processes, by force after the grace, and then yourself.
     Shutdown { grace_ms: u64 },
 }
@@ -74,6 +80,8 @@ pub enum Answer {
     Pong { instance: String, generation: u64 },
     Executed { end: CommandEnd, stdout: String, stderr: String },
     Initialized { generation: u64, initialization: Initialization },
+    SessionStarted,
+    SessionRefused(String),
     ShuttingDown,
     Malformed(String),
 }
@@ -147,6 +155,8 @@ struct Agent<'a> {
     log: Option<OwnedFd>,
     incoming: Vec<Incoming>,
     running: Vec<Running>,
+    /// Keepers of sessions.
+    keepers: Vec<i32>,
     /// The newest answers, oldest first.
     answered: VecDeque<(String, Answer)>,
     /// When the user data wants the instance to go down.
@@ -175,6 +185,7 @@ pub fn serve(spec: &InitSpec, listener: UnixListener) -> Result<(), HostError> {
         log: Some(log),
         incoming: Vec::new(),
         running: Vec::new(),
+        keepers: Vec::new(),
         answered: VecDeque::new(),
         power_off: None,
         shutdown: None,
@@ -320,11 +331,24 @@ impl Agent<'_> {
                     self.waiting.push_back(connection.stream);
                 }
             },
+            Ok(Ask::Session(task)) => self.begin_session(&task, connection.stream),
             Ok(Ask::Shutdown { grace_ms }) => {
                 reply(connection.stream, &Answer::ShuttingDown);
                 self.begin_shutdown(Duration::from_millis(grace_ms));
             }
             Err(err) => reply(connection.stream, &Answer::Malformed(err.to_string())),
+        }
+    }
+
+    fn begin_session(&mut self, task: &SessionTask, stream: UnixStream) {
+        if self.keepers.len() >= SESSIONS_MAX || self.shutdown.is_some() {
+            let why = if self.shutdown.is_some() { "the instance shuts down" } else { "too many sessions are open" };
+            return reply(stream, &Answer::SessionRefused(why.to_owned()));
+        }
+        match sys::fork_single_threaded() {
+            Ok(Some(keeper)) => self.keepers.push(keeper),
+            Ok(None) => session::keep(self.spec, stream, task),
+            Err(err) => reply(stream, &Answer::SessionRefused(format!("no process can be started: {err}"))),
         }
     }
 
@@ -392,6 +416,8 @@ impl Agent<'_> {
                 if let Some(work) = self.work.take() {
                     self.work_ended(work, status);
                 }
+            } else if let Some(at) = self.keepers.iter().position(|keeper| *keeper == pid) {
+                self.keepers.swap_remove(at);
             } else if let Some(at) = self.running.iter().position(|run| run.pid == pid) {
                 let mut run = self.running.swap_remove(at);
                 run.output.drain();

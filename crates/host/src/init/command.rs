@@ -33,6 +33,15 @@ pub fn is_executable(path: &Path) -> bool {
 
 /// A command as all scripts of the instance are run.
 pub fn command(spec: &InitSpec, program: &Path) -> Command {
+    let mut command = command_of_session(spec, program);
+    // A group of its own lets a timeout end all that a script started.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command
+}
+
+/// The same for one that becomes the leader of a session, and so of a group,
+/// by itself.
+pub fn command_of_session(spec: &InitSpec, program: &Path) -> Command {
     let mut command = Command::new(program);
     let root = spec.root();
     command.env_clear().stdin(Stdio::null());
@@ -49,13 +58,12 @@ pub fn command(spec: &InitSpec, program: &Path) -> Command {
         true => command.env("HOME", "/root").current_dir("/"),
         false => command.env("HOME", root.join("root")).env("TMPDIR", root.join("tmp")).current_dir(&root),
     };
+    sys::default_signals(&mut command);
     if !spec.make.is_sandbox() {
         // Each process of the instance by itself: no more can be had without
         // control groups. Not this one, whose allocator reserves more than it uses.
         sys::limit_child(&mut command, Resource::Data, u64::from(spec.memory_mib) << 20);
     }
-    // A group of its own lets a timeout end all that a script started.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
 }
 

@@ -16,6 +16,7 @@ mod config;
 mod output;
 mod report;
 mod root;
+mod session;
 mod userdata;
 
 use crate::error::{Context, HostError};

@@ -5,6 +5,7 @@ use crate::isolated;
 use crate::listeners;
 use crate::metadata;
 use crate::network;
+use crate::sessions;
 use crate::userdata;
 use crate::world::{PATIENCE, Totals, World, spec, until};
 use elastane_domain::id::{ImageId, InstanceId, VpcId};
@@ -47,6 +48,7 @@ pub fn run(make: Make, data: &Path, filter: &str, totals: &mut Totals) {
     let mut world = World::open(make, data);
     for (name, case) in CASES
         .into_iter()
+        .chain(sessions::CASES)
         .chain(userdata::CASES)
         .chain(network::CASES)
         .chain(listeners::CASES)

@@ -8,6 +8,7 @@ mod images;
 mod listeners;
 mod metadata;
 mod network;
+mod sessions;
 mod userdata;
 mod vpc;
 mod world;

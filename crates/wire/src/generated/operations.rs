@@ -317,17 +317,11 @@ macro_rules! for_each_operation {
             (SsmGetParameters, Ssm, ssm, get_parameters, GetParametersRequest, GetParametersResult, read)
             (SsmGetParametersByPath, Ssm, ssm, get_parameters_by_path, GetParametersByPathRequest, GetParametersByPathResult, read)
             (SsmSendCommand, Ssm, ssm, send_command, SendCommandRequest, SendCommandResult, write)
-            (SsmListDocuments, Ssm, ssm, list_documents, ListDocumentsRequest, ListDocumentsResult, read)
-            (SsmDescribeDocument, Ssm, ssm, describe_document, DescribeDocumentRequest, DescribeDocumentResult, read)
-            (SsmGetDocument, Ssm, ssm, get_document, GetDocumentRequest, GetDocumentResult, read)
-            (SsmDescribeDocumentPermission, Ssm, ssm, describe_document_permission, DescribeDocumentPermissionRequest, DescribeDocumentPermissionResponse, read)
-            (SsmListDocumentVersions, Ssm, ssm, list_document_versions, ListDocumentVersionsRequest, ListDocumentVersionsResult, read)
             (SsmGetParameterHistory, Ssm, ssm, get_parameter_history, GetParameterHistoryRequest, GetParameterHistoryResult, read)
             (SsmDescribeParameters, Ssm, ssm, describe_parameters, DescribeParametersRequest, DescribeParametersResult, read)
             (SsmListTagsForResource, Ssm, ssm, list_tags_for_resource, ListTagsForResourceRequest, ListTagsForResourceResult, read)
             (SsmDescribeSessions, Ssm, ssm, describe_sessions, DescribeSessionsRequest, DescribeSessionsResponse, read)
             (SsmGetConnectionStatus, Ssm, ssm, get_connection_status, GetConnectionStatusRequest, GetConnectionStatusResponse, read)
-            (SsmCancelCommand, Ssm, ssm, cancel_command, CancelCommandRequest, CancelCommandResult, write)
             (SsmPutParameter, Ssm, ssm, put_parameter, PutParameterRequest, PutParameterResult, write)
             (SsmDeleteParameter, Ssm, ssm, delete_parameter, DeleteParameterRequest, DeleteParameterResult, write)
             (SsmDeleteParameters, Ssm, ssm, delete_parameters, DeleteParametersRequest, DeleteParametersResult, write)
@@ -335,11 +329,6 @@ macro_rules! for_each_operation {
             (SsmUnlabelParameterVersion, Ssm, ssm, unlabel_parameter_version, UnlabelParameterVersionRequest, UnlabelParameterVersionResult, write)
             (SsmAddTagsToResource, Ssm, ssm, add_tags_to_resource, AddTagsToResourceRequest, AddTagsToResourceResult, write)
             (SsmRemoveTagsFromResource, Ssm, ssm, remove_tags_from_resource, RemoveTagsFromResourceRequest, RemoveTagsFromResourceResult, write)
-            (SsmCreateDocument, Ssm, ssm, create_document, CreateDocumentRequest, CreateDocumentResult, write)
-            (SsmUpdateDocument, Ssm, ssm, update_document, UpdateDocumentRequest, UpdateDocumentResult, write)
-            (SsmUpdateDocumentDefaultVersion, Ssm, ssm, update_document_default_version, UpdateDocumentDefaultVersionRequest, UpdateDocumentDefaultVersionResult, write)
-            (SsmDeleteDocument, Ssm, ssm, delete_document, DeleteDocumentRequest, DeleteDocumentResult, write)
-            (SsmModifyDocumentPermission, Ssm, ssm, modify_document_permission, ModifyDocumentPermissionRequest, ModifyDocumentPermissionResponse, write)
             (SsmStartSession, Ssm, ssm, start_session, StartSessionRequest, StartSessionResponse, write)
             (SsmResumeSession, Ssm, ssm, resume_session, ResumeSessionRequest, ResumeSessionResponse, write)
             (SsmTerminateSession, Ssm, ssm, terminate_session, TerminateSessionRequest, TerminateSessionResponse, write)
@@ -711,16 +700,6 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::SsmGetParameters(Box::new(output)))),
             $crate::Input::SsmGetParametersByPath(input) => Some($handlers::ssm::get_parameters_by_path($view, input)
                 .map(|output| $crate::Output::SsmGetParametersByPath(Box::new(output)))),
-            $crate::Input::SsmListDocuments(input) => Some($handlers::ssm::list_documents($view, input)
-                .map(|output| $crate::Output::SsmListDocuments(Box::new(output)))),
-            $crate::Input::SsmDescribeDocument(input) => Some($handlers::ssm::describe_document($view, input)
-                .map(|output| $crate::Output::SsmDescribeDocument(Box::new(output)))),
-            $crate::Input::SsmGetDocument(input) => Some($handlers::ssm::get_document($view, input)
-                .map(|output| $crate::Output::SsmGetDocument(Box::new(output)))),
-            $crate::Input::SsmDescribeDocumentPermission(input) => Some($handlers::ssm::describe_document_permission($view, input)
-                .map(|output| $crate::Output::SsmDescribeDocumentPermission(Box::new(output)))),
-            $crate::Input::SsmListDocumentVersions(input) => Some($handlers::ssm::list_document_versions($view, input)
-                .map(|output| $crate::Output::SsmListDocumentVersions(Box::new(output)))),
             $crate::Input::SsmGetParameterHistory(input) => Some($handlers::ssm::get_parameter_history($view, input)
                 .map(|output| $crate::Output::SsmGetParameterHistory(Box::new(output)))),
             $crate::Input::SsmDescribeParameters(input) => Some($handlers::ssm::describe_parameters($view, input)
@@ -1246,8 +1225,6 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::StsGetSessionToken(Box::new(output)))),
             $crate::Input::SsmSendCommand(input) => Some($handlers::ssm::send_command($tx, input)
                 .map(|output| $crate::Output::SsmSendCommand(Box::new(output)))),
-            $crate::Input::SsmCancelCommand(input) => Some($handlers::ssm::cancel_command($tx, input)
-                .map(|output| $crate::Output::SsmCancelCommand(Box::new(output)))),
             $crate::Input::SsmPutParameter(input) => Some($handlers::ssm::put_parameter($tx, input)
                 .map(|output| $crate::Output::SsmPutParameter(Box::new(output)))),
             $crate::Input::SsmDeleteParameter(input) => Some($handlers::ssm::delete_parameter($tx, input)
@@ -1262,16 +1239,6 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::SsmAddTagsToResource(Box::new(output)))),
             $crate::Input::SsmRemoveTagsFromResource(input) => Some($handlers::ssm::remove_tags_from_resource($tx, input)
                 .map(|output| $crate::Output::SsmRemoveTagsFromResource(Box::new(output)))),
-            $crate::Input::SsmCreateDocument(input) => Some($handlers::ssm::create_document($tx, input)
-                .map(|output| $crate::Output::SsmCreateDocument(Box::new(output)))),
-            $crate::Input::SsmUpdateDocument(input) => Some($handlers::ssm::update_document($tx, input)
-                .map(|output| $crate::Output::SsmUpdateDocument(Box::new(output)))),
-            $crate::Input::SsmUpdateDocumentDefaultVersion(input) => Some($handlers::ssm::update_document_default_version($tx, input)
-                .map(|output| $crate::Output::SsmUpdateDocumentDefaultVersion(Box::new(output)))),
-            $crate::Input::SsmDeleteDocument(input) => Some($handlers::ssm::delete_document($tx, input)
-                .map(|output| $crate::Output::SsmDeleteDocument(Box::new(output)))),
-            $crate::Input::SsmModifyDocumentPermission(input) => Some($handlers::ssm::modify_document_permission($tx, input)
-                .map(|output| $crate::Output::SsmModifyDocumentPermission(Box::new(output)))),
             $crate::Input::SsmStartSession(input) => Some($handlers::ssm::start_session($tx, input)
                 .map(|output| $crate::Output::SsmStartSession(Box::new(output)))),
             $crate::Input::SsmResumeSession(input) => Some($handlers::ssm::resume_session($tx, input)
@@ -1753,17 +1720,11 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::SsmGetParameters, service: Service::Ssm, name: "GetParameters", read: true, input: &super::ssm::GET_PARAMETERS_REQUEST, output: &super::ssm::GET_PARAMETERS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmGetParametersByPath, service: Service::Ssm, name: "GetParametersByPath", read: true, input: &super::ssm::GET_PARAMETERS_BY_PATH_REQUEST, output: &super::ssm::GET_PARAMETERS_BY_PATH_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmSendCommand, service: Service::Ssm, name: "SendCommand", read: false, input: &super::ssm::SEND_COMMAND_REQUEST, output: &super::ssm::SEND_COMMAND_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmListDocuments, service: Service::Ssm, name: "ListDocuments", read: true, input: &super::ssm::LIST_DOCUMENTS_REQUEST, output: &super::ssm::LIST_DOCUMENTS_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmDescribeDocument, service: Service::Ssm, name: "DescribeDocument", read: true, input: &super::ssm::DESCRIBE_DOCUMENT_REQUEST, output: &super::ssm::DESCRIBE_DOCUMENT_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmGetDocument, service: Service::Ssm, name: "GetDocument", read: true, input: &super::ssm::GET_DOCUMENT_REQUEST, output: &super::ssm::GET_DOCUMENT_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmDescribeDocumentPermission, service: Service::Ssm, name: "DescribeDocumentPermission", read: true, input: &super::ssm::DESCRIBE_DOCUMENT_PERMISSION_REQUEST, output: &super::ssm::DESCRIBE_DOCUMENT_PERMISSION_RESPONSE, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmListDocumentVersions, service: Service::Ssm, name: "ListDocumentVersions", read: true, input: &super::ssm::LIST_DOCUMENT_VERSIONS_REQUEST, output: &super::ssm::LIST_DOCUMENT_VERSIONS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmGetParameterHistory, service: Service::Ssm, name: "GetParameterHistory", read: true, input: &super::ssm::GET_PARAMETER_HISTORY_REQUEST, output: &super::ssm::GET_PARAMETER_HISTORY_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDescribeParameters, service: Service::Ssm, name: "DescribeParameters", read: true, input: &super::ssm::DESCRIBE_PARAMETERS_REQUEST, output: &super::ssm::DESCRIBE_PARAMETERS_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmListTagsForResource, service: Service::Ssm, name: "ListTagsForResource", read: true, input: &super::ssm::LIST_TAGS_FOR_RESOURCE_REQUEST, output: &super::ssm::LIST_TAGS_FOR_RESOURCE_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDescribeSessions, service: Service::Ssm, name: "DescribeSessions", read: true, input: &super::ssm::DESCRIBE_SESSIONS_REQUEST, output: &super::ssm::DESCRIBE_SESSIONS_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmGetConnectionStatus, service: Service::Ssm, name: "GetConnectionStatus", read: true, input: &super::ssm::GET_CONNECTION_STATUS_REQUEST, output: &super::ssm::GET_CONNECTION_STATUS_RESPONSE, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmCancelCommand, service: Service::Ssm, name: "CancelCommand", read: false, input: &super::ssm::CANCEL_COMMAND_REQUEST, output: &super::ssm::CANCEL_COMMAND_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmPutParameter, service: Service::Ssm, name: "PutParameter", read: false, input: &super::ssm::PUT_PARAMETER_REQUEST, output: &super::ssm::PUT_PARAMETER_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDeleteParameter, service: Service::Ssm, name: "DeleteParameter", read: false, input: &super::ssm::DELETE_PARAMETER_REQUEST, output: &super::ssm::DELETE_PARAMETER_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDeleteParameters, service: Service::Ssm, name: "DeleteParameters", read: false, input: &super::ssm::DELETE_PARAMETERS_REQUEST, output: &super::ssm::DELETE_PARAMETERS_RESULT, void: false, result_wrapper: None },
@@ -1771,11 +1732,6 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::SsmUnlabelParameterVersion, service: Service::Ssm, name: "UnlabelParameterVersion", read: false, input: &super::ssm::UNLABEL_PARAMETER_VERSION_REQUEST, output: &super::ssm::UNLABEL_PARAMETER_VERSION_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmAddTagsToResource, service: Service::Ssm, name: "AddTagsToResource", read: false, input: &super::ssm::ADD_TAGS_TO_RESOURCE_REQUEST, output: &super::ssm::ADD_TAGS_TO_RESOURCE_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmRemoveTagsFromResource, service: Service::Ssm, name: "RemoveTagsFromResource", read: false, input: &super::ssm::REMOVE_TAGS_FROM_RESOURCE_REQUEST, output: &super::ssm::REMOVE_TAGS_FROM_RESOURCE_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmCreateDocument, service: Service::Ssm, name: "CreateDocument", read: false, input: &super::ssm::CREATE_DOCUMENT_REQUEST, output: &super::ssm::CREATE_DOCUMENT_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmUpdateDocument, service: Service::Ssm, name: "UpdateDocument", read: false, input: &super::ssm::UPDATE_DOCUMENT_REQUEST, output: &super::ssm::UPDATE_DOCUMENT_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmUpdateDocumentDefaultVersion, service: Service::Ssm, name: "UpdateDocumentDefaultVersion", read: false, input: &super::ssm::UPDATE_DOCUMENT_DEFAULT_VERSION_REQUEST, output: &super::ssm::UPDATE_DOCUMENT_DEFAULT_VERSION_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmDeleteDocument, service: Service::Ssm, name: "DeleteDocument", read: false, input: &super::ssm::DELETE_DOCUMENT_REQUEST, output: &super::ssm::DELETE_DOCUMENT_RESULT, void: false, result_wrapper: None },
-    OperationInfo { operation: Operation::SsmModifyDocumentPermission, service: Service::Ssm, name: "ModifyDocumentPermission", read: false, input: &super::ssm::MODIFY_DOCUMENT_PERMISSION_REQUEST, output: &super::ssm::MODIFY_DOCUMENT_PERMISSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmStartSession, service: Service::Ssm, name: "StartSession", read: false, input: &super::ssm::START_SESSION_REQUEST, output: &super::ssm::START_SESSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmResumeSession, service: Service::Ssm, name: "ResumeSession", read: false, input: &super::ssm::RESUME_SESSION_REQUEST, output: &super::ssm::RESUME_SESSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmTerminateSession, service: Service::Ssm, name: "TerminateSession", read: false, input: &super::ssm::TERMINATE_SESSION_REQUEST, output: &super::ssm::TERMINATE_SESSION_RESPONSE, void: false, result_wrapper: None },

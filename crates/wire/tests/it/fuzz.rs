@@ -9,8 +9,12 @@ use elastane_wire::{
     encode_request, encode_response, identify,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
 
+/// Seeds of the short run, and of the long one, for each kind of input.
 const SEEDS: u64 = 4000;
+const LONG_SEEDS: u64 = 3_500_000;
+
 const PROTOCOLS: &[Protocol] = &[Protocol::Query, Protocol::Json10, Protocol::Cbor];
 
 /// Prints its seed when the test panics while it lives.
@@ -74,9 +78,8 @@ fn serve(http: &HttpRequest<'_>) {
 }
 
 /// Damaged bodies of all operations and protocols.
-#[test]
-fn damaged_bodies() {
-    for seed in 0..SEEDS {
+fn bodies(seeds: Range<u64>) {
+    for seed in seeds {
         let guard = Seed(seed);
         let mut random = Random(seed);
         let (_, mut request) = some_request(&mut random);
@@ -87,11 +90,10 @@ fn damaged_bodies() {
 }
 
 /// Damaged methods, targets and headers, signature included.
-#[test]
-fn damaged_envelopes() {
+fn envelopes(seeds: Range<u64>) {
     let secrets = BTreeMap::from([("AKID".to_owned(), "secret".to_owned())]);
     let mut cache = KeyCache::default();
-    for seed in 0..SEEDS {
+    for seed in seeds {
         let guard = Seed(seed);
         let mut random = Random(seed);
         let (operation, mut request) = some_request(&mut random);
@@ -131,9 +133,8 @@ fn damaged_envelopes() {
 }
 
 /// Damaged answers: our own clients do not fall over either.
-#[test]
-fn damaged_answers() {
-    for seed in 0..SEEDS {
+fn answers(seeds: Range<u64>) {
+    for seed in seeds {
         let guard = Seed(seed);
         let mut random = Random(seed);
         let (operation, _) = some_request(&mut random);
@@ -147,6 +148,26 @@ fn damaged_answers() {
         }
         drop(guard);
     }
+}
+
+/// The short run.
+#[test]
+fn damaged_inputs() {
+    bodies(0..SEEDS);
+    envelopes(0..SEEDS);
+    answers(0..SEEDS);
+}
+
+/// The long run: `cargo xtask fuzz`.
+#[test]
+#[ignore = "ten million inputs take minutes"]
+fn long_fuzz() {
+    let first = std::env::var("ELASTANE_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_u64) << 32;
+    let seeds = || first..first + LONG_SEEDS;
+    bodies(seeds());
+    envelopes(seeds());
+    answers(seeds());
+    println!("{} inputs from seed {first}: no panic, every refusal a 4xx", 3 * LONG_SEEDS);
 }
 
 /// Nesting without end is refused, not followed.

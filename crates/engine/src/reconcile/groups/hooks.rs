@@ -2,6 +2,7 @@
 //! for is in their rows; what a hook says is looked up when it is needed, so
 //! that a hook that is gone never keeps anybody waiting.
 
+use crate::engine::Plant;
 use crate::reconcile::{activity, notifications, wake_at};
 use crate::row::*;
 use crate::state::{Tables, Tx};
@@ -169,14 +170,15 @@ pub(super) fn settle(tx: &mut Tx<'_>, instance: &Instance, wake: &mut Time) -> O
     for action in &mut actions {
         let hook = tx.get::<LifecycleHook>(&LifecycleHook::key(&membership.group, &action.hook));
         let terms = hook.map(|hook| Terms { heartbeat: hook.heartbeat, default_result: hook.default_result });
-        if let Some(result) = hooks::due(action, terms, now) {
+        let due = hooks::due(action, terms, now).filter(|_| tx.config.plant != Some(Plant::HookDefaultIgnored));
+        if let Some(result) = due {
             action.result = Some(result);
             if terms.is_some() {
                 timed_out.push(action.token.clone());
             }
         }
     }
-    if let Some(at) = hooks::next_deadline(&actions) {
+    if let Some(at) = hooks::next_deadline(&actions).filter(|at| *at > now) {
         wake_at(wake, at);
     }
     let outcome = match hooks::verdict(&actions) {

@@ -100,7 +100,8 @@ fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining
     let draw = tx.rng.draw();
     let plan = plan(&view, tx.now, draw);
     tell_protected(tx, &group, &view, plan.blocked);
-    carry_out(tx, &group, &view, plan.actions);
+    let actions = view::planted(tx, &view, plan.actions);
+    carry_out(tx, &group, &view, actions);
     warm_pool::reconcile(tx, name, &members, wake);
     policy::follow_capacity(tx, name);
 }

@@ -3,6 +3,7 @@
 //! plan of the group does the replacing.
 
 use super::{Members, begin_termination};
+use crate::engine::Plant;
 use crate::reconcile::notifications::{self, RefreshEvent};
 use crate::reconcile::wake_at;
 use crate::row::*;
@@ -384,10 +385,11 @@ pub(super) fn refresh_view(tx: &Tx<'_>, group: &Group, members: &Members) -> Opt
         }
         units += place.weight.max(1);
     }
+    let ignored = tx.config.plant == Some(Plant::RefreshMinimumIgnored);
     Some(RefreshView {
         old,
         limit: course(&refresh).limit(&refresh.preferences, units),
-        min_percent: refresh.preferences.min_percent,
+        min_percent: if ignored { 0 } else { refresh.preferences.min_percent },
         max_percent: refresh.preferences.max_percent,
         warmup: refresh.preferences.warmup,
     })

@@ -3,13 +3,16 @@
 use super::{Draining, Members, refresh};
 use crate::engine::Plant;
 use crate::launch::mixed::{self, Fits};
-use crate::reconcile::{outages, predictive, targets};
+use crate::reconcile::{outages, targets};
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::group::{GroupView, Member, UnhealthyCause};
+use elastane_domain::group::{Action, GroupView, Member, UnhealthyCause, Why};
 use elastane_domain::id::*;
+use elastane_domain::lifecycle::{InstanceState, LifecycleState};
 use elastane_domain::routing::TargetHealth;
 use elastane_domain::time::Time;
+use elastane_domain::warm_pool;
+use std::collections::BTreeSet;
 
 /// A target group counts for health once one of the group's instances has
 /// passed a check in it (autoscaling.md 4.2).
@@ -41,7 +44,7 @@ fn health(tx: &Tx<'_>, group: &TargetGroupArn, instance: &Instance) -> Option<Ta
 
 /// The group as the plan sees it.
 pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
-    let mut bounds = predictive::bounds(tx, group);
+    let mut bounds = group.bounds;
     let mut desired = group.desired;
     if tx.config.plant == Some(Plant::CapacityAboveMax) {
         bounds.max = bounds.max.saturating_add(2);
@@ -73,7 +76,11 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
             LaunchSource::Template(_) | LaunchSource::Configuration(_) => None,
         },
         heaviest: heaviest(group, members),
-        suspended: group.suspended.keys().copied().collect(),
+        suspended: if tx.config.plant == Some(Plant::SuspensionIgnored) {
+            BTreeSet::new()
+        } else {
+            group.suspended.keys().copied().collect()
+        },
         maintenance: group.maintenance,
         max_lifetime: group.max_lifetime,
         refresh: refresh::refresh_view(tx, group, members),
@@ -99,6 +106,19 @@ fn heaviest(group: &Group, members: &Members) -> u32 {
     there.max().unwrap_or(1).max(possible)
 }
 
+/// The actions of a plan, as [`Plant::RebalanceTerminatesFirst`] has them:
+/// one goes, and what is lacking then is launched.
+pub(super) fn planted(tx: &Tx<'_>, view: &GroupView, actions: Vec<Action>) -> Vec<Action> {
+    let balances = actions.iter().any(|action| matches!(action, Action::Launch { why: Why::Rebalance, .. }));
+    if !balances || tx.config.plant != Some(Plant::RebalanceTerminatesFirst) {
+        return actions;
+    }
+    let in_zone = |zone: &Zone| view.counted().filter(|member| member.zone == *zone).count();
+    let fullest = view.counted().filter(|member| !member.protected).max_by_key(|member| in_zone(&member.zone));
+    let goes = fullest.map(|member| Action::Terminate { instance: member.instance.clone(), why: Why::RebalanceOut });
+    goes.into_iter().collect()
+}
+
 fn hidden_by_plant(tx: &Tx<'_>, member: &Instance) -> bool {
     tx.config.plant == Some(Plant::PendingNotCounted) && member.phase == Phase::Pending
 }
@@ -109,21 +129,25 @@ fn view_member(tx: &Tx<'_>, (group, fits): (&Group, &Fits), instance: &Instance)
         group.traffic_in_service.iter().filter_map(|arn| health(tx, arn, instance)).collect();
     let made = |name: &String| tx.get::<LaunchConfiguration>(name).map_or(Time(0), |row| row.created_at);
     let elb = reported.iter().any(|health| matches!(health, TargetHealth::Unhealthy(_)));
+    let plant = tx.config.plant;
+    let pool_counts = plant == Some(Plant::WarmPoolCounted) && warm_pool::rests(membership.lifecycle);
+    let in_grace = membership.in_service_since.is_some_and(|since| tx.now < since + group.grace);
+    let spared = plant == Some(Plant::GraceForTheDead) && in_grace;
     Some(Member {
         instance: instance.id.clone(),
         zone: instance.zone.clone(),
-        lifecycle: membership.lifecycle,
+        lifecycle: if pool_counts { LifecycleState::InService } else { membership.lifecycle },
         in_service_since: membership.in_service_since,
         launched_at: instance.launched_at,
-        protected: membership.protected,
+        protected: membership.protected && plant != Some(Plant::ProtectionIgnored),
         marked_unhealthy: membership.unhealthy,
-        ec2: instance.phase.state(),
+        ec2: if spared || pool_counts { InstanceState::Running } else { instance.phase.state() },
         status_impaired: outages::intolerable(&tx.view(), instance),
         elb: (!reported.is_empty()).then_some(!elb),
         checked: !group.checks_elb || reported.iter().all(|health| !matches!(health, TargetHealth::Initial)),
         launch_template_version: instance.launch_template.clone(),
         launch_configuration: membership.launch_configuration.as_ref().map(|name| (name.clone(), made(name))),
-        weight: membership.weight.max(1),
+        weight: if plant == Some(Plant::WeightsIgnored) { 1 } else { membership.weight.max(1) },
         market: mixed::market(instance),
         misfit: fits.misfit(&instance.id),
         at_risk: mixed::at_risk(group, instance),

@@ -95,6 +95,7 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::TargetGroup
         | Kind::Target
         | Kind::Command
+        | Kind::Session
         | Kind::PlacementGroup
         | Kind::SpotRequest
         | Kind::Snapshot
@@ -113,7 +114,10 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::ManagedPolicy
         | Kind::AccessKey
         | Kind::TemporaryKey
-        | Kind::AccountAlias => false,
+        | Kind::AccountAlias
+        | Kind::EncryptionKey
+        | Kind::KeyAlias
+        | Kind::Parameter => false,
     }
 }
 

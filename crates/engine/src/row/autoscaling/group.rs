@@ -103,6 +103,13 @@ pub struct Group {
     /// InstanceLifecyclePolicy: instances of an abandoned terminating hook are retained.
     #[serde(default)]
     pub retain_on_abandon: bool,
+    /// Which settings a client has named: their defaults are shown.
+    #[serde(default)]
+    pub named: NamedSettings,
+    /// ImpairedZoneHealthCheckBehavior, which says something only during a
+    /// zonal shift.
+    #[serde(default)]
+    pub impaired_zone: Option<String>,
     /// The warm pool.
     #[serde(default)]
     pub warm_pool: Option<WarmPool>,
@@ -182,6 +189,8 @@ impl Group {
             placement_group: None,
             context: None,
             retain_on_abandon: false,
+            named: NamedSettings::default(),
+            impaired_zone: None,
             warm_pool: None,
             metrics: BTreeSet::new(),
             notifications: BTreeMap::new(),
@@ -192,6 +201,25 @@ impl Group {
     pub fn suspends(&self, process: Process) -> bool {
         self.suspended.contains_key(&process)
     }
+}
+
+/// Settings whose default an answer has only when a client has given it:
+/// clients that compare find what they sent, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NamedSettings {
+    /// DesiredCapacityType.
+    pub capacity_type: bool,
+    /// DeletionProtection.
+    pub deletion_protection: bool,
+    /// InstanceLifecyclePolicy.
+    pub lifecycle_policy: bool,
+    /// AvailabilityZoneImpairmentPolicy.
+    pub impairment_policy: bool,
+    /// CapacityReservationSpecification.
+    pub reservation: bool,
+    /// InstanceReusePolicy of the warm pool.
+    pub reuse_policy: bool,
 }
 
 /// What a group launches its instances from.

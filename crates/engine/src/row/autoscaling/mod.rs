@@ -14,7 +14,7 @@ mod scheduled;
 pub use activity::{Activity, ActivityStatus};
 pub use configuration::LaunchConfiguration;
 pub use forecast::{Forecast, Foretold};
-pub use group::{Group, LaunchSource};
+pub use group::{Group, LaunchSource, NamedSettings};
 pub use hook::LifecycleHook;
 pub use notification::Notification;
 pub use policy::{Policy, PolicyKind, TrackedMetric};

@@ -108,17 +108,13 @@ pub enum TrackedMetric {
         statistic: String,
         /// Unit.
         unit: Option<String>,
-        /// Period.
-        #[serde(default = "minute")]
-        period: Span,
+        /// Period; a minute when it is not given.
+        #[serde(default)]
+        period: Option<Span>,
     },
     /// A CustomizedMetricSpecification of Metrics: metric math.
     Math {
         /// The queries, one of which is returned.
         queries: Vec<Query>,
     },
-}
-
-fn minute() -> Span {
-    Span::from_mins(1)
 }

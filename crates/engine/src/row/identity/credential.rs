@@ -1,10 +1,12 @@
 //! Credentials that calls make: access keys of users, and temporary ones. The
 //! root's own key is no row; those of instances are derived, not stored.
 
+use super::PolicyText;
 use crate::row::{Tags, row};
 use crate::secret::SecretText;
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A long-term access key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,10 +62,16 @@ pub enum Holder {
         name: String,
         /// RoleSessionName.
         session: String,
-        /// Session policies, inline and managed, as JSON texts.
-        policies: Vec<String>,
+        /// Session policies, inline and managed.
+        policies: Vec<PolicyText>,
         /// Session tags.
         tags: Tags,
+        /// Keys of session tags that a role assumed from this session gets as well.
+        #[serde(default)]
+        transitive: BTreeSet<String>,
+        /// SourceIdentity, which sessions assumed from this one keep.
+        #[serde(default)]
+        source_identity: Option<String>,
         /// Whether the session that assumed it was itself of a role: then an hour at most.
         chained: bool,
     },

@@ -27,8 +27,8 @@ pub struct Role {
     pub path: String,
     /// Its description.
     pub description: Option<String>,
-    /// The trust policy: JSON, as given.
-    pub trust_policy: String,
+    /// The trust policy.
+    pub trust_policy: PolicyText,
     /// MaxSessionDuration in seconds, 3,600 to 43,200.
     pub session_secs_max: i32,
     /// When it was made.

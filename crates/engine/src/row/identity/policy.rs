@@ -2,15 +2,92 @@
 //! versions.
 
 use crate::row::{Tags, row};
+use elastane_domain::policy::{Document, Grammar, characters};
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+/// A policy as it was given, stored as its text. It is parsed when it is first
+/// asked for and the result is kept with it, so that a decision parses nothing.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct PolicyText(Arc<Parsed>);
+
+struct Parsed {
+    text: String,
+    document: OnceLock<Document>,
+}
+
+/// What stands for a text that cannot be read: it denies everything, as
+/// nobody can tell what its author meant to deny.
+static DENIES_ALL: LazyLock<Document> = LazyLock::new(|| {
+    let text = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
+    Document::parse(text, Grammar::Identity).expect("a policy")
+});
+
+impl PolicyText {
+    /// This text, which its maker has checked.
+    pub fn new(text: impl Into<String>) -> PolicyText {
+        PolicyText(Arc::new(Parsed { text: text.into(), document: OnceLock::new() }))
+    }
+
+    /// The text as given.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// What it says. A text is always read by one grammar, that of its place;
+    /// one that breaks it, which none should that was stored, denies everything.
+    pub fn document(&self, grammar: Grammar) -> &Document {
+        let Parsed { text, document } = &*self.0;
+        document.get_or_init(|| Document::parse(text, grammar).unwrap_or_else(|_| DENIES_ALL.clone()))
+    }
+
+    /// What stands for a policy that is missing where one must be.
+    pub fn denying_all() -> &'static Document {
+        &DENIES_ALL
+    }
+
+    /// Its size as quotas count it: without white space (IAM User Guide, "IAM
+    /// and AWS STS quotas").
+    pub fn size(&self) -> usize {
+        characters(self.text())
+    }
+}
+
+impl From<String> for PolicyText {
+    fn from(text: String) -> PolicyText {
+        PolicyText::new(text)
+    }
+}
+
+impl From<PolicyText> for String {
+    fn from(policy: PolicyText) -> String {
+        policy.text().to_string()
+    }
+}
+
+impl PartialEq for PolicyText {
+    fn eq(&self, other: &PolicyText) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for PolicyText {}
+
+impl fmt::Debug for PolicyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.text(), f)
+    }
+}
 
 /// The identity-based policies of a user, a group or a role.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Permissions {
-    /// Inline policies: name to JSON, as given.
-    pub inline: BTreeMap<String, String>,
+    /// Inline policies by name.
+    pub inline: BTreeMap<String, PolicyText>,
     /// ARNs of managed policies, the account's or AWS's.
     pub attached: BTreeSet<String>,
 }
@@ -44,8 +121,8 @@ row!(ManagedPolicy, |row| row.name.clone());
 /// A version of a managed policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PolicyVersion {
-    /// JSON, as given.
-    pub document: String,
+    /// What it says.
+    pub document: PolicyText,
     /// When it was made.
     pub created_at: Time,
 }

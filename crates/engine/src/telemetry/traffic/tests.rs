@@ -93,9 +93,9 @@ fn alb_11_of_target_groups() {
         requests: 6,
         ..counts(&[("HTTPCode_Target_2XX_Count", 6.0), ("UnhealthyRoutingRequestCount", 1.0), ("ProcessedBytes", 9.0)])
     };
-    let hosts = [(Zone::from("a"), Hosts { healthy: 2, unhealthy: 1, anomalous: 1, mitigated: 0 })].into();
+    let hosts = [(Zone::from("a"), Hosts { healthy: 2, unhealthy: 1, anomalous: 1, ..Hosts::default() })].into();
     let both = [("LoadBalancer", LB), ("TargetGroup", GROUP)];
-    samples.target_group(both, Some(&with_zone(counts)), &hosts);
+    samples.target_group(both, Some(&with_zone(counts)), &hosts, None);
     samples.standing(&both, (true, false), 2);
     let want = [
         "AnomalousHostCount a+LB+TG Count 1",
@@ -132,7 +132,7 @@ fn alb_11_of_target_groups() {
 #[test]
 fn alb_11_of_idle_target_groups() {
     let mut samples = samples(Family::Application);
-    samples.target_group([("LoadBalancer", LB), ("TargetGroup", GROUP)], None, &BTreeMap::new());
+    samples.target_group([("LoadBalancer", LB), ("TargetGroup", GROUP)], None, &BTreeMap::new(), None);
     let got = published(&samples);
     assert!(got.contains(&"RequestCountPerTarget TG Count 0".to_owned()), "{got:?}");
     assert!(got.contains(&"HealthyHostCount LB+TG Count 0".to_owned()), "{got:?}");
@@ -152,7 +152,7 @@ fn alb_13_of_network_load_balancers() {
     ]);
     samples.balancer("net/web/1", Some(&counts));
     let hosts = [(Zone::from("a"), Hosts { healthy: 1, ..Hosts::default() })].into();
-    samples.target_group([("LoadBalancer", "net/web/1"), ("TargetGroup", GROUP)], Some(&counts), &hosts);
+    samples.target_group([("LoadBalancer", "net/web/1"), ("TargetGroup", GROUP)], Some(&counts), &hosts, None);
     let want = [
         "ActiveFlowCount LB Count 3",
         "ConsumedLCUs LB Count 2",
