@@ -35,7 +35,7 @@ type OwnChange = Box<dyn FnOnce(&mut Tx<'_>) -> Result<String, ApiError> + Send>
 
 /// What is sent to the writer.
 enum Message {
-    Call { scope: Scope, caller: Caller, input: Input, reply: oneshot::Sender<Result<Output, ApiError>> },
+    Call { scope: Scope, caller: Box<Caller>, input: Input, reply: oneshot::Sender<Result<Output, ApiError>> },
     Change { scope: Scope, change: OwnChange, reply: oneshot::Sender<Result<String, ApiError>> },
     Fact(Fact),
     Chaos { chaos: Chaos, reply: oneshot::Sender<Result<(), ChaosError>> },
@@ -153,7 +153,8 @@ impl Shell {
     async fn write(&self, scope: Scope, caller: Caller, input: Input) -> Result<Output, ApiError> {
         let stopping = || ApiError::new("InternalError", "The daemon is stopping.").with_status(500);
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Message::Call { scope, caller, input, reply }).map_err(|_| stopping())?;
+        let call = Message::Call { scope, caller: Box::new(caller), input, reply };
+        self.queue.send(call).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 

@@ -187,7 +187,7 @@ impl Checker {
 
     /// The calls of a round are through; `calls` says whether there were any.
     pub fn called(&mut self, engine: &Engine, calls: bool, now: Time) -> Checked {
-        self.rounds.called(engine);
+        self.rounds.called(engine, now);
         self.policies.called(engine, now);
         self.watch.called(engine, calls, now)
     }

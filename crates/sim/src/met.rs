@@ -84,10 +84,10 @@ impl Looker {
             }
             for row in tables.instance_refreshes.values() {
                 let status = row.status.name();
-                if self.refreshes.insert(row.id.clone(), status) != Some(status) {
-                    if let Some(what) = refresh_name(status) {
-                        met.add(what);
-                    }
+                if self.refreshes.insert(row.id.clone(), status) != Some(status)
+                    && let Some(what) = refresh_name(status)
+                {
+                    met.add(what);
                 }
             }
             for (row, place) in tables.instances.values().filter_map(|row| Some((row, row.membership.as_ref()?))) {

@@ -50,6 +50,14 @@ pub fn interrupt(world: &mut World) -> Result<(), Violation> {
     }
 }
 
+/// Some security group allows a port that none allowed before.
+pub fn allow_a_port(world: &mut World) {
+    let groups = ids(world, &World::scope(), |tables| tables.security_groups.keys().cloned().collect());
+    if let Some(id) = pick(&mut world.rng, &groups) {
+        world.submit(World::scope(), change_group(&id, true, 9_000));
+    }
+}
+
 /// No more outages: what they did must heal.
 pub fn end_troubles(world: &mut World) -> Result<(), Violation> {
     let cut = world.engine.state().scopes.values().flat_map(|tables| tables.outages.values());

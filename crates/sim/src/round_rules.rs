@@ -5,13 +5,13 @@
 use crate::run::Violation;
 use elastane_domain::group::Process;
 use elastane_domain::hooks::{Arrival, HookResult};
-use elastane_domain::id::InstanceId;
+use elastane_domain::id::{GroupName, InstanceId};
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::refresh::{OnProtected, RefreshStatus};
 use elastane_domain::time::Time;
 use elastane_engine::row::*;
 use elastane_engine::{Engine, Scope, Tables};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 type Checked = Result<(), Violation>;
@@ -26,16 +26,20 @@ struct Before {
     members: BTreeMap<InstanceId, Arc<Instance>>,
     groups: BTreeMap<String, Arc<Group>>,
     refreshes: Vec<Arc<InstanceRefresh>>,
+    /// Groups with a scheduled action that is due: what it sets, an alarm may change in the same round.
+    scheduled: BTreeSet<GroupName>,
 }
 
 impl Before {
-    fn of(tables: &Tables) -> Before {
+    fn of(tables: &Tables, now: Time) -> Before {
+        let due = tables.scheduled_actions.values().filter(|row| row.next.is_some_and(|at| at <= now));
         let members = tables.instances.values().filter(|row| row.membership.is_some());
         let active = tables.instance_refreshes.values().filter(|row| row.status.is_active());
         Before {
             members: members.map(|row| (row.id.clone(), row.clone())).collect(),
             groups: tables.groups.clone(),
             refreshes: active.cloned().collect(),
+            scheduled: due.map(|row| row.group.clone()).collect(),
         }
     }
 }
@@ -47,9 +51,9 @@ impl RoundRules {
     }
 
     /// The calls of a round are through.
-    pub fn called(&mut self, engine: &Engine) {
+    pub fn called(&mut self, engine: &Engine, now: Time) {
         let scopes = engine.state().scopes.iter().filter(|(_, tables)| !tables.groups.is_empty());
-        self.before = scopes.map(|(scope, tables)| (scope.clone(), Before::of(tables))).collect();
+        self.before = scopes.map(|(scope, tables)| (scope.clone(), Before::of(tables, now))).collect();
     }
 
     /// The reconcilers are through. `done`: they have nothing more to do at once.
@@ -111,8 +115,10 @@ impl<'a> Look<'a> {
         let gone = self.departures();
         self.none_is_protected(&gone)?;
         self.terminate_is_not_suspended(&gone)?;
-        self.enough_others_serve(&gone)?;
-        self.refresh_keeps_its_minimum(&gone)?;
+        if !self.before.scheduled.contains(&self.group.name) {
+            self.enough_others_serve(&gone)?;
+            self.refresh_keeps_its_minimum(&gone)?;
+        }
         self.refresh_launches_fit()?;
         self.base_is_bought_on_demand()?;
         self.pool_comes_first()
@@ -372,8 +378,11 @@ impl<'a> Look<'a> {
         let LaunchSource::Mixed(mixed) = &self.group.source else { return Ok(()) };
         let launched = self.launched(|_| true);
         let Some((row, _)) = launched.iter().find(|(row, _)| row.spot_request.is_some()) else { return Ok(()) };
-        let counted = self.members().filter(|(_, place)| place.lifecycle.counts_as_capacity());
-        let on_demand = units(counted.filter(|(row, _)| row.spot_request.is_none()));
+        let counts = |(row, place): &Member<'_>| place.lifecycle.counts_as_capacity() && row.spot_request.is_none();
+        let now = |row: &Instance| self.tables.instances.get(row.id.as_str()).and_then(|row| place(self.group, row));
+        // Who left in the round may have been there when it was decided.
+        let left = self.members_before().filter(counts).filter(|(row, _)| !now(row).is_some_and(|one| counts(&one)));
+        let on_demand = units(self.members().filter(counts).chain(left));
         let base = mixed.distribution.on_demand_base.min(self.wanted());
         if on_demand >= base || self.refused() {
             return Ok(());

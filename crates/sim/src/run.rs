@@ -232,6 +232,12 @@ fn come_to_rest(world: &mut World, calm: Span) -> Result<(), Violation> {
     while world.now < end {
         world.advance(end)?;
     }
+    // The last change of a network must be in force too, although nothing follows it.
+    network_acts::allow_a_port(world);
+    let end = world.now + Span::from_mins(2);
+    while world.now < end {
+        world.advance(end)?;
+    }
     world.checker.converged(&world.engine, &world.host, world.now)
 }
 

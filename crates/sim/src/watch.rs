@@ -3,12 +3,13 @@
 
 use crate::run::Violation;
 use elastane_domain::alarm::{self, AlarmState};
+use elastane_domain::id::InstanceId;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::series::Unit;
 use elastane_domain::time::{Span, Time};
 use elastane_engine::row::*;
 use elastane_engine::{Engine, Scope, Tables};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Samples of a minute arrive within this after its end, so the engine waits so long.
@@ -20,7 +21,8 @@ type Key = (Scope, String);
 #[derive(Clone)]
 struct Before {
     desired: u32,
-    moving: bool,
+    /// Members that are part of a scaling activity.
+    moving: BTreeSet<InstanceId>,
     last_activity_end: Option<Time>,
     /// A scheduled action is due.
     scheduled: bool,
@@ -71,8 +73,7 @@ impl Watch {
                 return Err(Violation::new("desired changes only with a cause", now, what));
             }
             let tables = &engine.state().scopes[&key.0];
-            let mut places = tables.instances.values().filter_map(|row| row.membership.as_ref());
-            let moving = places.any(|one| one.group == group.name && moves(one.lifecycle));
+            let moving = moving(tables, &group);
             let due = |row: &Arc<ScheduledAction>| row.group == group.name && row.next.is_some_and(|at| at <= now);
             let scheduled = tables.scheduled_actions.values().any(due);
             let before = Before {
@@ -140,6 +141,14 @@ fn foretold(tables: &Tables, group: &Group) -> BTreeMap<String, Option<Time>> {
     forecasts.collect()
 }
 
+/// A group's members that are part of a scaling activity.
+fn moving(tables: &Tables, group: &Group) -> BTreeSet<InstanceId> {
+    let moves = |row: &&Arc<Instance>| {
+        row.membership.as_ref().is_some_and(|place| place.group == group.name && moves(place.lifecycle))
+    };
+    tables.instances.values().filter(moves).map(|row| row.id.clone()).collect()
+}
+
 /// Whether a member is part of a scaling activity.
 fn moves(state: LifecycleState) -> bool {
     let leaving = state.is_terminating() && !state.is_warm() && state != LifecycleState::TerminatingRetained;
@@ -184,7 +193,9 @@ fn caused(tables: &Tables, group: &Group, before: &Before, now: Time) -> Result<
         .collect();
     let Some(least) = cooldowns.and_then(|all| all.into_iter().min()) else { return Ok(()) };
     let cooling = before.last_activity_end.is_some_and(|end| now < end + least);
-    if cooling || (before.moving && least > Span::ZERO) {
+    // Who arrived within the round was no activity any more when it was decided.
+    let still = moving(tables, group).intersection(&before.moving).next().is_some();
+    if cooling || (still && least > Span::ZERO) {
         return Err(Violation::new("simple scaling waits for its cooldown", now, what));
     }
     Ok(())

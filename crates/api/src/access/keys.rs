@@ -219,7 +219,7 @@ fn boundary(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut
 }
 
 /// The encryption context of a cryptographic operation.
-fn encryption<'a>(input: &'a Input) -> Option<&'a std::collections::BTreeMap<String, String>> {
+fn encryption(input: &Input) -> Option<&std::collections::BTreeMap<String, String>> {
     match input {
         Input::KmsEncrypt(input) => Some(&input.encryption_context),
         Input::KmsDecrypt(input) => Some(&input.encryption_context),

@@ -183,7 +183,7 @@ fn metadata(asked: &Asked<'_>, resource: &Resource) -> Option<MetadataChoice> {
             hop_limit: Some(row.metadata.hop_limit),
             tags: Some(row.metadata.tags),
         }),
-        None => launched(asked, resource).map(|data| data.metadata.clone()),
+        None => launched(asked, resource).map(|data| data.metadata),
     }
 }
 

@@ -294,7 +294,8 @@ mod tests {
     /// A changed, a removed, a doubled and a swapped line are found, and so is a missing segment.
     #[test]
     fn what_was_tampered_with_is_found() {
-        let cases: [(&str, fn(&mut Vec<String>)); 5] = [
+        type Tamper = fn(&mut Vec<String>);
+        let cases: [(&str, Tamper); 5] = [
             ("changed", |lines| lines[2] = lines[2].replace("\"n\":1", "\"n\":9")),
             ("removed", |lines| drop(lines.remove(2))),
             ("doubled", |lines| lines.insert(2, lines[2].clone())),

@@ -73,9 +73,8 @@ fn structure(shape: &'static Shape, record: &dyn Record, depth: usize) -> Map<St
 }
 
 fn is_secret(structure: &str, member: &Member) -> bool {
-    let listed = |name: &&str| name.eq_ignore_ascii_case(member.name);
     let here = |(prefix, name): &(&str, &str)| structure.starts_with(prefix) && *name == member.name;
-    SECRETS.iter().any(|name| listed(&name)) || SECRETS_OF.iter().any(here)
+    SECRETS.iter().any(|name| name.eq_ignore_ascii_case(member.name)) || SECRETS_OF.iter().any(here)
 }
 
 fn value(shape: &'static Shape, view: View<'_>, depth: usize) -> Value {

@@ -31,6 +31,7 @@ use elastane_engine::{Config, Engine, Entropy, Fact};
 use elastane_host::{Entered, Host, HostConfig, Make, enter_best};
 use elastane_proxy::remote::RemoteProxy;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use tokio::net::TcpListener;
@@ -146,16 +147,7 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     let world = open_world(data, &entered, metadata, up, trail.clone())?;
     let names = name_server(up).await?;
     let supervisor = Arc::new(Supervisor::start(data, entered.make.is_sandbox(), world.proxy.clone())?);
-    let about = About {
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        endpoint: format!("http://{endpoint}"),
-        driver: entered.make.name().to_string(),
-        driver_notes: entered.notes.into_iter().chain(world.host.notes()).collect(),
-        pid: std::process::id(),
-        region: up.region.clone(),
-        time_scale: clock.scale(),
-        dns: names.as_ref().map(|names| names.address.to_string()),
-    };
+    let about = about((up, clock), endpoint, entered, &world, names.as_ref());
     let server = Arc::new(Server {
         shell: shell.clone(),
         world: world.clone(),
@@ -195,6 +187,26 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     supervisor.stop(ends);
     host.leave_networks();
     stopped.map(|_| ())
+}
+
+/// What `elastane status` and its like are told of the daemon.
+fn about(
+    (up, clock): (&Up, Clock),
+    endpoint: SocketAddr,
+    entered: Entered,
+    world: &RealWorld,
+    names: Option<&NameServer>,
+) -> About {
+    About {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        endpoint: format!("http://{endpoint}"),
+        driver: entered.make.name().to_string(),
+        driver_notes: entered.notes.into_iter().chain(world.host.notes()).collect(),
+        pid: std::process::id(),
+        region: up.region.clone(),
+        time_scale: clock.scale(),
+        dns: names.map(|names| names.address.to_string()),
+    }
 }
 
 /// The sockets that load balancers' names are answered on. Only an address

@@ -142,15 +142,15 @@ impl Keeper {
         let ready = self.wait()?;
         self.signals();
         if ready.source {
-            self.from_work();
+            self.take_from_work();
         }
         if ready.daemon_in {
-            self.from_daemon()?;
+            self.take_from_daemon()?;
         } else if ready.daemon_gone {
             self.over = Some(None);
         }
-        self.to_work();
-        self.to_daemon();
+        self.give_to_work();
+        self.give_to_daemon();
         Ok(())
     }
 
@@ -195,14 +195,14 @@ impl Keeper {
             let Work::Program(program) = &self.work else { continue };
             if program.pid() == pid {
                 // What it wrote last is still to be read.
-                self.from_work();
+                self.take_from_work();
                 self.over = Some(Some(super::command::exit_code(status)));
             }
         }
     }
 
     /// Takes what the work has, as far as there is room.
-    fn from_work(&mut self) {
+    fn take_from_work(&mut self) {
         let mut chunk = [0u8; CHUNK_BYTES];
         while self.outgoing.len() < OUTGOING_BYTES_MAX {
             let Some(source) = self.work.source() else { return };
@@ -227,7 +227,7 @@ impl Keeper {
         }
     }
 
-    fn from_daemon(&mut self) -> io::Result<()> {
+    fn take_from_daemon(&mut self) -> io::Result<()> {
         let mut chunk = [0u8; CHUNK_BYTES];
         match rustix::io::read(&self.stream, &mut chunk[..]) {
             Ok(0) => self.over = Some(None),
@@ -265,7 +265,7 @@ impl Keeper {
         }
     }
 
-    fn to_work(&mut self) {
+    fn give_to_work(&mut self) {
         while !self.incoming.is_empty() {
             let Some(sink) = self.work.sink() else { return self.incoming.clear() };
             match rustix::io::write(sink, &self.incoming) {
@@ -280,7 +280,7 @@ impl Keeper {
         }
     }
 
-    fn to_daemon(&mut self) {
+    fn give_to_daemon(&mut self) {
         while !self.outgoing.is_empty() {
             match rustix::io::write(&self.stream, &self.outgoing) {
                 Ok(done) => drop(self.outgoing.drain(..done)),
