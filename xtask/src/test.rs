@@ -19,8 +19,22 @@ const RECORDED_SEEDS: &str = "crates/sim/seeds.txt";
 const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
 
 /// Modules that run beside the others, in a run of their own: they wait for their client most of the time.
-const BESIDE: [&str; 4] =
-    ["tests/test_ansible.py", "tests/test_ansible_lb.py", "tests/test_ansible_asg.py", "tests/test_ansible_iam.py"];
+const BESIDE: [&str; 14] = [
+    "tests/test_ansible.py",
+    "tests/test_ansible_lb.py",
+    "tests/test_ansible_asg.py",
+    "tests/test_ansible_iam.py",
+    "tests/test_access.py",
+    "tests/test_audit.py",
+    "tests/test_autoscaling_groups.py",
+    "tests/test_autoscaling_members.py",
+    "tests/test_iam_policies.py",
+    "tests/test_iam_roles.py",
+    "tests/test_iam_users.py",
+    "tests/test_kms.py",
+    "tests/test_terraform_autoscaling.py",
+    "tests/test_terraform_iam.py",
+];
 
 /// Programs that the tests call, and the Debian package that brings each.
 const PROGRAMS: [(&str, &str); 15] = [

@@ -206,7 +206,8 @@ fn session_forwards_a_port(world: &mut World) -> Result<(), String> {
     tunnel.say("bye")?;
     tunnel.hear("the end", |session| session.exited.is_some())?;
     expect(tunnel.exited == Some(0), || format!("exit {:?}", tunnel.exited))?;
-    let refused = Session::open(world, &id, task(None, port, false)).err().unwrap_or_default();
+    // The server answers nobody any more, and takes a moment to go.
+    let refused = until("the server to go", || Session::open(world, &id, task(None, port, false)).err())?;
     expect(refused.contains("Connection to destination port failed"), || format!("refused: {refused:?}"))?;
     for (host, port) in [(None, port), (Some("169.254.169.254"), 80)] {
         let mut session = Session::open(world, &id, task(host, port, true))?;
