@@ -98,12 +98,12 @@ fn refusals() {
         &["<Code>InvalidAction</Code>", "CreateTransitGateway of Amazon Elastic Compute Cloud is not implemented"],
     );
     assert_has(
-        &refusal(post("Action=ListUsers&Version=2010-05-08")),
+        &refusal(post("Action=ListSAMLProviders&Version=2010-05-08")),
         &[
             "400 ",
             "<ErrorResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><Error><Type>Sender</Type>\
              <Code>InvalidAction</Code>",
-            "ListUsers of AWS Identity and Access Management is not implemented",
+            "ListSAMLProviders of AWS Identity and Access Management is not implemented",
         ],
     );
     assert_has(&refusal(post("Action=X&Version=1999-01-01")), &["<Code>InvalidAction</Code>"]);
@@ -157,7 +157,10 @@ fn refusals_in_json() {
     assert_has(&refusal(json("AmazonSSM.SendCommand", "{")), &["SerializationException", "not valid JSON"]);
     assert_has(&refusal(json("AmazonSSM.SendCommand", "{}")), &["ValidationException", "Value null at 'documentName'"]);
     assert_has(&refusal(json("AmazonSSM.Fly", "{}")), &["UnknownOperationException"]);
-    assert_has(&refusal(json("TrentService.Encrypt", "{}")), &["UnknownOperationException", "KMS is not implemented"]);
+    assert_has(
+        &refusal(json("AWSWAF_20190729.GetWebACL", "{}")),
+        &["UnknownOperationException", "WAFv2 is not implemented"],
+    );
     assert_has(
         &refusal(json(
             "GraniteServiceVersion20100801.SetAlarmState",
