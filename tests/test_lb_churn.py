@@ -173,6 +173,20 @@ def logged(folder):
     return [line for path in folder.rglob("*.log.gz") for line in gzip.decompress(path.read_bytes()).splitlines(True)]
 
 
+def await_logging(web):
+    """Returns once every data thread has learned that the log is on: all requests of one round are in it."""
+    rounds = []
+
+    def all_logged():
+        rounds.append(f"/first-{len(rounds)} HTTP/1.1".encode())
+        with load(f"{web.url}/first-{len(rounds) - 1}", CONNECTIONS, CONNECTIONS) as running:
+            assert running.report()["failed"] == 0
+        written = b"".join(path.read_bytes() for path in (web.daemon.data / "logs").rglob("*.log"))
+        return any(written.count(request) == CONNECTIONS for request in rounds)
+
+    until(all_logged, 30, "every data thread to log")
+
+
 def test_upgrades_lose_no_line_of_the_access_log(web):
     """Every process writes files of its own: lines are whole, and one for each request."""
     settings = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "churn"}
@@ -180,6 +194,7 @@ def test_upgrades_lose_no_line_of_the_access_log(web):
         LoadBalancerArn=web.balancer, Attributes=[{"Key": key, "Value": value} for key, value in pairs.items()]
     )
     set_attributes(settings)
+    await_logging(web)
     with load(web.url + "/logged", REQUESTS, CONNECTIONS) as running:
         upgrades = 0
         while not running.done():

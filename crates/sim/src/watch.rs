@@ -193,8 +193,13 @@ fn caused(tables: &Tables, group: &Group, before: &Before, now: Time) -> Result<
         .collect();
     let Some(least) = cooldowns.and_then(|all| all.into_iter().min()) else { return Ok(()) };
     let cooling = before.last_activity_end.is_some_and(|end| now < end + least);
-    // Who arrived within the round was no activity any more when it was decided.
-    let still = moving(tables, group).intersection(&before.moving).next().is_some();
+    // Who arrived within the round was no activity any more when it was
+    // decided, also if it is the one that leaves now.
+    let arrived = |id: &InstanceId| {
+        let place = tables.instances.get(id.as_str()).and_then(|row| row.membership.as_ref());
+        place.is_some_and(|place| place.in_service_since == Some(now))
+    };
+    let still = moving(tables, group).intersection(&before.moving).any(|id| !arrived(id));
     if cooling || (still && least > Span::ZERO) {
         return Err(Violation::new("simple scaling waits for its cooldown", now, what));
     }

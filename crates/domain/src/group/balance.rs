@@ -112,23 +112,27 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Whether scale-in, which looks at purchase options before zones, will
-    /// take from a zone what a launch elsewhere has made too much. If it did
-    /// not, the group would launch and terminate for ever.
+    /// Whether scale-in, which looks at purchase options before zones and
+    /// takes nothing that weighs more than the surplus, will take from a zone
+    /// what a launch elsewhere has made too much. If it did not, the group
+    /// would launch and terminate for ever.
     fn takes_from(&self, zone: &Zone) -> bool {
         let Some(distribution) = &self.view.distribution else { return true };
+        let fits = |member: &&Member| !member.protected && member.weight <= self.view.lightest;
+        let candidates = || self.view.counted().filter(fits);
+        let has_one = candidates().any(|member| member.zone == *zone);
         if !self.view.zones.contains(zone) {
-            return true;
+            return has_one;
         }
         let on_demand = units(self.view.counted().filter(|member| member.market == Market::OnDemand));
         let launches_on_demand = on_demand < on_demand_units(distribution, self.wanted + 1);
         let then = on_demand + u32::from(launches_on_demand);
         let market = if then > on_demand_units(distribution, self.wanted) { Market::OnDemand } else { Market::Spot };
-        let candidates = self.view.counted().filter(|member| !member.protected && member.market == market);
-        let zones: Vec<&Zone> = candidates.map(|member| &member.zone).collect();
+        let zones: Vec<&Zone> =
+            candidates().filter(|member| member.market == market).map(|member| &member.zone).collect();
         // With no such candidate all are, unless what is launched is one.
         let newcomer = launches_on_demand == (market == Market::OnDemand);
-        (zones.is_empty() && !newcomer) || zones.contains(&zone)
+        (zones.is_empty() && !newcomer && has_one) || zones.contains(&zone)
     }
 
     /// A group whose purchase options have come away from its distribution

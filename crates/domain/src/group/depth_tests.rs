@@ -217,6 +217,26 @@ fn autoscaling_1_1_weights() {
     }
 }
 
+/// A weighted group is balanced only by what scale-in can take back: nothing
+/// that weighs more than the lightest launch, or it would launch and terminate
+/// for ever.
+#[test]
+fn autoscaling_1_5_weights_that_cannot_move() {
+    for (weights, zones, plan) in [
+        ([4, 4, 4, 1], ["a", "b"], ""),
+        ([4, 4, 1, 1], ["a", "b"], "+b"),
+        ([4, 4, 4, 4], ["b", "c"], ""),
+        ([4, 4, 1, 4], ["b", "c"], "+c"),
+    ] {
+        let mut view = spread(weights.iter().sum(), "aaab");
+        view.zones = zones.map(Into::into).to_vec();
+        view.distribution = distribution(0, 100);
+        view.heaviest = 4;
+        view.members.iter_mut().zip(weights).for_each(|(member, weight)| member.weight = weight);
+        assert_eq!(short(&view), plan, "{weights:?} for {zones:?}");
+    }
+}
+
 /// Standby, detaching and warm members are no capacity.
 #[test]
 fn autoscaling_1_2_members_aside() {

@@ -60,6 +60,8 @@ pub struct GroupView {
     pub current_launch_configuration: Option<String>,
     /// How a group with mixed instances buys them.
     pub distribution: Option<Distribution>,
+    /// The smallest weight that an instance may be launched with, at least 1.
+    pub lightest: u32,
     /// The largest weight that an instance of the group has or may have, at least 1.
     pub heaviest: u32,
     /// Suspended processes.

@@ -41,6 +41,7 @@ pub(super) fn group(desired: u32, members: Vec<Member>) -> GroupView {
         current_launch_template: Some("lt-1".into()),
         current_launch_configuration: None,
         distribution: None,
+        lightest: 1,
         heaviest: 1,
         suspended: BTreeSet::new(),
         maintenance: None,

@@ -136,18 +136,19 @@ pub fn every(tx: &Tx<'_>, policy: &Mixed, measure: CapacityType) -> Result<Vec<L
     found.iter().map(|one| data(tx, policy, one, Market::OnDemand).map(|(data, _)| data)).collect()
 }
 
-/// The largest weight that a policy gives an instance, at least 1.
-pub fn heaviest(policy: &Mixed, measure: CapacityType) -> u32 {
+/// The smallest and the largest weight that a policy gives an instance, at least 1.
+pub fn weights(policy: &Mixed, measure: CapacityType) -> (u32, u32) {
     let of = |item: &Override| match &item.requirements {
         Some(requirements) => [Market::OnDemand, Market::Spot]
             .into_iter()
             .flat_map(|market| mixed::matching(Matching { requirements, measure, market }))
             .map(|kind| size(kind, measure))
-            .max()
-            .unwrap_or(1),
-        None => item.weight.unwrap_or(1),
+            .collect(),
+        None => vec![item.weight.unwrap_or(1)],
     };
-    policy.overrides.iter().map(of).max().unwrap_or(1).max(1)
+    let all: Vec<u32> = policy.overrides.iter().flat_map(of).collect();
+    let least = all.iter().min().copied().unwrap_or(1).max(1);
+    (least, all.into_iter().max().unwrap_or(1).max(least))
 }
 
 /// How well a group's members fit its policy.

@@ -51,6 +51,7 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
         desired = desired.saturating_add(if desired == group.bounds.max { 1 } else { 0 });
     }
     let fits = Fits::new(tx, group, members);
+    let (lightest, heaviest) = weights(group, members);
     GroupView {
         name: group.name.clone(),
         desired,
@@ -75,7 +76,8 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
             LaunchSource::Mixed(mixed) => Some(mixed.distribution.clone()),
             LaunchSource::Template(_) | LaunchSource::Configuration(_) => None,
         },
-        heaviest: heaviest(group, members),
+        lightest,
+        heaviest,
         suspended: if tx.config.plant == Some(Plant::SuspensionIgnored) {
             BTreeSet::new()
         } else {
@@ -96,14 +98,15 @@ pub(super) fn checked(tx: &Tx<'_>, group: &Group, instance: &Instance) -> bool {
     reported.all(|health| !matches!(health, TargetHealth::Initial))
 }
 
-/// The largest weight of what the group has or may launch.
-fn heaviest(group: &Group, members: &Members) -> u32 {
-    let possible = match &group.source {
-        LaunchSource::Mixed(policy) => mixed::heaviest(policy, group.capacity_type),
-        LaunchSource::Template(_) | LaunchSource::Configuration(_) => 1,
+/// The smallest weight that the group may launch, and the largest of what it
+/// has or may launch.
+fn weights(group: &Group, members: &Members) -> (u32, u32) {
+    let (lightest, heaviest) = match &group.source {
+        LaunchSource::Mixed(policy) => mixed::weights(policy, group.capacity_type),
+        LaunchSource::Template(_) | LaunchSource::Configuration(_) => (1, 1),
     };
     let there = members.iter().filter_map(|member| member.membership.as_ref()).map(|membership| membership.weight);
-    there.max().unwrap_or(1).max(possible)
+    (lightest, there.max().unwrap_or(1).max(heaviest))
 }
 
 /// The actions of a plan, as [`Plant::RebalanceTerminatesFirst`] has them:
