@@ -2,6 +2,7 @@
 //! when all is calm. Self-healing hides bugs, so they check each rule as well
 //! as the outcome.
 
+use crate::command_rules;
 use crate::group_rules::GroupRules;
 use crate::host::Host;
 use crate::met::{Looker, Met};
@@ -96,6 +97,10 @@ impl Checker {
                         .map_err(|err| Violation::new("a stored row can be read", now, err.to_string()))?;
                     if let AnyRow::Instance(instance) = &row {
                         still_terminated(&mut self.terminated, instance, now)?;
+                    }
+                    if let AnyRow::Command(command) = &row {
+                        let before = tables.commands.get(&key.id).map(AsRef::as_ref);
+                        command_rules::committed(&mut self.met, before, command, now)?;
                     }
                     if let AnyRow::Group(group) = &row
                         && group.deleting
@@ -287,9 +292,10 @@ impl Checker {
                 if called_for { Ok(()) } else { broken("no effect before its commit", now, format!("{effect:?}")) }
             }
             Effect::DeleteImage { image } => self.unused(image, now),
-            Effect::RunCommand { command, .. } => {
+            Effect::RunCommand { command, instance, .. } | Effect::EndCommand { command, instance, .. } => {
                 let row = self.durable.values().find_map(|tables| tables.commands.get(command.as_str()));
-                if row.is_some() { Ok(()) } else { broken("no effect before its commit", now, format!("{effect:?}")) }
+                let out = row.and_then(|row| row.invocations.get(instance)).is_some_and(|one| one.boot().is_some());
+                if out { Ok(()) } else { broken("no effect before its commit", now, format!("{effect:?}")) }
             }
             Effect::EndSession { session, .. } => {
                 let row = self.durable.values().find_map(|tables| tables.sessions.get(session));
@@ -317,7 +323,8 @@ impl Checker {
             }
             for row in tables.targets.values().filter(|row| row.id == instance.as_str()) {
                 let TargetPhase::Draining { until } = row.phase else { continue };
-                if self.removed_by_hand.contains(&(row.group.clone(), row.id.clone())) {
+                let pair = (row.group.clone(), row.id.clone());
+                if self.removed_by_hand.contains(&pair) || self.registered_by_hand.contains(&pair) {
                     continue;
                 }
                 let drained = targets::key(tables, row).is_some_and(|key| self.drained.contains(&key));
@@ -385,9 +392,8 @@ impl Checker {
         if let Some(((instance, generation), count)) = host.boots.iter().find(|(_, count)| **count > 1) {
             return broken("no boot happens twice", now, format!("{instance} {generation:?} {count} times"));
         }
-        if let Some(((command, instance), count)) = host.executions.iter().find(|(_, count)| **count > 1) {
-            return broken("no command runs twice", now, format!("{command} on {instance} {count} times"));
-        }
+        let commands = engine.state().scopes.values().flat_map(|tables| tables.commands.values());
+        command_rules::look(commands.map(AsRef::as_ref), &host.commands, now)?;
         for (instance, scope) in &self.acknowledged {
             let tables = engine.state().scopes.get(scope);
             let known = tables.is_some_and(|tables| tables.instances.contains_key(instance.as_str()));
@@ -423,8 +429,7 @@ impl Checker {
             if let Some(row) = tables.images.values().find(|row| row.phase == ImagePhase::Pending) {
                 return broken("every image ends up available or failed", now, row.id.as_str());
             }
-            let open = |row: &Command| row.invocations.values().any(|one| matches!(one, Invocation::InProgress { .. }));
-            if let Some(row) = tables.commands.values().find(|row| open(row)) {
+            if let Some(row) = tables.commands.values().find(|row| row.is_open()) {
                 return broken("every command ends", now, row.id.as_str());
             }
         }
@@ -565,7 +570,7 @@ fn nothing_leaks(engine: &Engine, host: &Host, now: Time) -> Checked {
     if let Some(vpc) = seen.networks.keys().find(|vpc| !host.networks.contains_key(*vpc)) {
         return broken("nothing is remembered of networks that ended", now, vpc.as_str());
     }
-    if !seen.captures.is_empty() || !seen.commands.is_empty() {
+    if !seen.captures.is_empty() || !seen.commands.is_empty() || !seen.sent.is_empty() {
         return broken("nothing is remembered of what was taken in", now, "captures or commands");
     }
     let known = |id: &ImageId| {

@@ -250,12 +250,18 @@ impl<'a> Round<'a> {
 
     /// Victims of the termination policies among what is to be replaced, that
     /// weigh at most `allowed` together. Those that do not work yet go first,
-    /// as nobody misses them; of those that do at most `spare` go.
+    /// as nobody misses them; of those that do at most `spare` go, the
+    /// unhealthy first.
     pub(super) fn choose_outgoing(&self, outgoing: Vec<&'a Member>, allowed: u32, spare: u32) -> Vec<&'a Member> {
         let (working, idle): (Vec<&Member>, Vec<&Member>) = outgoing.into_iter().partition(|member| works(member));
+        let (healthy, unhealthy) = working.into_iter().partition(|member| serves(member));
         let mut chosen = self.choose(idle, allowed);
-        let left = allowed - units(chosen.iter().copied());
-        chosen.extend(self.choose(working, left.min(spare)));
+        let mut left = (allowed - units(chosen.iter().copied())).min(spare);
+        for candidates in [unhealthy, healthy] {
+            let victims = self.choose(candidates, left);
+            left -= units(victims.iter().copied());
+            chosen.extend(victims);
+        }
         chosen
     }
 

@@ -147,6 +147,19 @@ fn autoscaling_11_3_scale_in_of_a_refresh_keeps_what_serves() {
     }
 }
 
+/// A surplus is the unhealthy one, also while everything is to be replaced.
+#[test]
+fn autoscaling_11_3_scale_in_of_a_refresh_takes_the_unhealthy() {
+    let mut view = spread(4, "aaaa");
+    view.zones = vec!["a".into()];
+    view.desired = 3;
+    view.maintenance = maintenance(100, 110);
+    view.default_instance_warmup = Some(Span::from_mins(60));
+    view.members[2].marked_unhealthy = Some(UnhealthyCause::Elb);
+    refreshing(&mut view, 75, Some(150));
+    assert_eq!(short(&view), "-i-2");
+}
+
 /// When all are unhealthy a tenth at most is marked to go, and the next waits for the new ones' checks.
 #[test]
 fn autoscaling_4_4_all_unhealthy_by_the_load_balancer() {
