@@ -114,7 +114,7 @@ def test_subnets_groups_and_address_types(lb, ec2, subnets, shop):
     assert lb.set_security_groups(LoadBalancerArn=shop, SecurityGroups=groups)["SecurityGroupIds"] == groups
     assert code_of(lb.set_security_groups, LoadBalancerArn=shop, SecurityGroups=["sg-0"]) == "InvalidSecurityGroup"
     assert lb.set_ip_address_type(LoadBalancerArn=shop, IpAddressType="ipv4")["IpAddressType"] == "ipv4"
-    assert code_of(lb.set_ip_address_type, LoadBalancerArn=shop, IpAddressType="dualstack") == "ValidationError"
+    assert code_of(lb.set_ip_address_type, LoadBalancerArn=shop, IpAddressType="ipv6") == "ValidationError"
     lb.modify_ip_pools(LoadBalancerArn=shop, RemoveIpamPools=["ipv4"])
 
 

@@ -1,16 +1,16 @@
 //! A small name server for load balancers: on loopback, over UDP and TCP. A
 //! load balancer's name has the addresses of its nodes whose zones answer, and
-//! `<zone>.<name>` the one of that zone (alb.md 5.3). What could be ours and is not
+//! `<zone>.<name>` those of that zone (alb.md 5.3), of IPv6 too where it has some. What could be ours and is not
 //! does not exist; everything else is refused at once, so that a resolver
 //! that asks here first goes on.
 
 use crate::shell::Shell;
 use crate::world::RealWorld;
-use elastane_domain::routing::{LoadBalancer, Snapshot};
+use elastane_domain::routing::{LoadBalancer, Node, Snapshot};
 use elastane_engine::State;
 use elastane_host::names::{Found, answer};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -146,46 +146,100 @@ impl Names {
 fn find(snapshot: &Snapshot, state: &State, name: &str, turn: usize) -> Found {
     let is_ours = |balancer: &&Arc<LoadBalancer>, name: &str| balancer.host_names.iter().any(|one| one == name);
     if let Some(balancer) = snapshot.load_balancers.iter().find(|one| is_ours(one, name)) {
-        let mut addresses = answering(state, balancer);
-        let first = turn % addresses.len().max(1);
-        addresses.rotate_left(first);
-        return Found::Addresses(addresses);
+        let mut nodes = answering(state, balancer);
+        let first = turn % nodes.len().max(1);
+        nodes.rotate_left(first);
+        return Found::Addresses(nodes.into_iter().flat_map(|node| addresses(state, balancer, node)).collect());
     }
     let of_zone = name.split_once('.').and_then(|(zone, name)| {
         let balancer = snapshot.load_balancers.iter().find(|one| is_ours(one, name))?;
-        balancer.nodes.iter().find(|node| node.zone.as_str() == zone)
+        let node = balancer.nodes.iter().find(|node| node.zone.as_str() == zone)?;
+        Some(addresses(state, balancer, node).collect())
     });
     match of_zone {
-        Some(node) => Found::Addresses(vec![node.address]),
+        Some(addresses) => Found::Addresses(addresses),
         None if name == DOMAIN || name.ends_with(&format!(".{DOMAIN}")) => Found::Nothing,
         None => Found::Elsewhere,
     }
 }
 
-/// The addresses of a load balancer's nodes whose zones answer; all of them
-/// while nothing is known, or when none does.
-fn answering(state: &State, balancer: &LoadBalancer) -> Vec<Ipv4Addr> {
+/// A load balancer's nodes whose zones answer; all of them while nothing is
+/// known, or when none does.
+fn answering<'a>(state: &State, balancer: &'a LoadBalancer) -> Vec<&'a Node> {
     let zones = state.seen.zones_in_dns.get(&balancer.arn);
     let answers = |zone| zones.is_none_or(|zones| zones.contains(zone));
     let away = &balancer.options.shifted_away;
     let nodes = balancer.nodes.iter();
-    let chosen: Vec<Ipv4Addr> =
-        nodes.filter(|node| answers(&node.zone) && !away.contains(&node.zone)).map(|node| node.address).collect();
-    if chosen.is_empty() { balancer.nodes.iter().map(|node| node.address).collect() } else { chosen }
+    let chosen: Vec<&Node> = nodes.filter(|node| answers(&node.zone) && !away.contains(&node.zone)).collect();
+    if chosen.is_empty() { balancer.nodes.iter().collect() } else { chosen }
+}
+
+/// A node's addresses.
+fn addresses(state: &State, balancer: &LoadBalancer, node: &Node) -> impl Iterator<Item = IpAddr> {
+    let six = node.ipv6.filter(|address| leads_here(state, balancer, node, *address));
+    [Some(IpAddr::V4(node.address)), six.map(IpAddr::V6)].into_iter().flatten()
+}
+
+/// Whether the ports that clients know lead to this load balancer at a node's
+/// IPv6 address too: at the address that all share they may be another's.
+fn leads_here(state: &State, balancer: &LoadBalancer, node: &Node, address: Ipv6Addr) -> bool {
+    let port = |arn: &elastane_domain::id::ListenerArn, address: IpAddr| {
+        state.seen.listening.get(&(arn.clone(), address))?.0.map(|bound| bound.port())
+    };
+    let same = |arn| port(arn, IpAddr::V6(address)) == port(arn, IpAddr::V4(node.address));
+    !address.is_loopback() || balancer.listeners.iter().all(|listener| same(&listener.arn))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use elastane_domain::routing::Node;
+    use elastane_domain::routing::{Action, Listener};
+
+    /// The end of an address, after its last dot or colon.
+    fn last(address: &IpAddr) -> String {
+        address.to_string().rsplit(['.', ':']).next().unwrap_or_default().to_string()
+    }
+
+    /// A load balancer at addresses of both families answers with both, and
+    /// with one that all load balancers share only where its ports are its own.
+    #[test]
+    fn names_of_both_families() {
+        let listener = Listener::http("arn:listener".into(), 80, Action::forward_to("arn:group".into()));
+        let address = Ipv4Addr::new(127, 0, 8, 1);
+        let mut balancer = LoadBalancer::application("arn:lb".into(), address, vec![listener]);
+        balancer.host_names = vec!["shop-1.elb.localhost".to_string()];
+        for (six, ports, wanted) in [
+            ("fd65:6c61::a", (None, None), "1 a"),
+            ("::1", (Some(8080), Some(8080)), "1 1"),
+            ("::1", (Some(8080), Some(9)), "1"),
+            ("::1", (Some(8080), None), "1"),
+        ] {
+            let six: Ipv6Addr = six.parse().unwrap();
+            balancer.nodes[0].ipv6 = Some(six);
+            let mut state = State::default();
+            for (address, port) in [(IpAddr::V4(address), ports.0), (IpAddr::V6(six), ports.1)] {
+                let bound = port.map(|port| SocketAddr::new(address, port));
+                state.seen.listening.insert(("arn:listener".into(), address), (bound, String::new()));
+            }
+            let snapshot = Snapshot { load_balancers: vec![Arc::new(balancer.clone())], ..Snapshot::default() };
+            for name in ["shop-1.elb.localhost", "us-east-1a.shop-1.elb.localhost"] {
+                let Found::Addresses(found) = find(&snapshot, &state, name, 0) else { panic!("{name} is not found") };
+                assert_eq!(found.iter().map(last).collect::<Vec<_>>().join(" "), wanted, "{six} {ports:?}");
+            }
+        }
+    }
 
     /// Names of load balancers lead to the nodes whose zones answer, in turns;
     /// names of zones to one; unknown names of ours do not exist, and others
     /// are somebody else's.
     #[test]
     fn names() {
-        let node =
-            |zone: &str, last| Node { zone: zone.into(), address: Ipv4Addr::new(127, 0, 8, last), interface: None };
+        let node = |zone: &str, last| Node {
+            zone: zone.into(),
+            address: Ipv4Addr::new(127, 0, 8, last),
+            ipv6: None,
+            interface: None,
+        };
         let mut balancer = LoadBalancer::application("arn:lb".into(), Ipv4Addr::LOCALHOST, Vec::new());
         balancer.host_names = vec!["shop-1.us-east-1.elb.localhost".to_string()];
         balancer.nodes = vec![node("us-east-1a", 1), node("us-east-1b", 2), node("us-east-1c", 3)];
@@ -193,7 +247,7 @@ mod tests {
         let mut state = State::default();
         let snapshot = Snapshot { load_balancers: vec![Arc::new(balancer)], ..Snapshot::default() };
         let found = |state: &State, name: &str, turn| match find(&snapshot, state, name, turn) {
-            Found::Addresses(all) => all.iter().map(|one| one.octets()[3].to_string()).collect::<Vec<_>>().join(" "),
+            Found::Addresses(all) => all.iter().map(last).collect::<Vec<_>>().join(" "),
             Found::Nothing => "nothing".to_string(),
             Found::Elsewhere => "elsewhere".to_string(),
             Found::Name(name) => name,

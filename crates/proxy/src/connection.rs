@@ -8,6 +8,7 @@ use crate::http::body::Body;
 use crate::http::headers::{ClientInfo, ClientProtocol};
 use crate::http::page::{self, Answer};
 use crate::http::request::{self, Refusal, RequestHead};
+use crate::http::simple::{self, Look};
 use crate::http::{Parsed, REQUEST_HEADER_MAX};
 use crate::local::{ListenerLocal, NodeLocal};
 use crate::prepare::Prepared;
@@ -123,6 +124,16 @@ pub(crate) struct Own<'a> {
     pub(crate) keep: bool,
 }
 
+/// What of an answer a client reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Whole,
+    /// It asked with HEAD.
+    Head,
+    /// It speaks HTTP/0.9.
+    Body,
+}
+
 impl Connection {
     /// A connection; the caller counts it.
     pub(crate) fn new(
@@ -186,7 +197,8 @@ impl Connection {
                 Poll::Pending => {
                     return self.watch.poll(context).map(|interrupt| match interrupt {
                         Interrupt::Timeout if !self.input.is_empty() => {
-                            let exchange = reading.exchange.take().unwrap_or_else(|| Exchange::begin(&self.node));
+                            let exchange =
+                                reading.exchange.take().unwrap_or_else(|| Exchange::begin(&self.node, &self.peer));
                             self.refused(Refusal::status(408), &[], exchange)
                         }
                         Interrupt::Timeout | Interrupt::Closing | Interrupt::Cut => Next::Closed,
@@ -248,17 +260,22 @@ impl Connection {
     pub(crate) async fn answer(&mut self, own: Own<'_>, prepared: &mut Prepared) -> bool {
         self.thread.give_back(std::mem::take(&mut prepared.head));
         let keep = own.keep && prepared.info.keep_alive && prepared.body.is_done() && self.may_stay();
-        self.write_own(&own, keep, prepared.info.is_head, &mut prepared.exchange).await
+        let form = match prepared.info {
+            RequestHead { is_head: true, .. } => Form::Head,
+            RequestHead { is_simple: true, .. } => Form::Body,
+            _ => Form::Whole,
+        };
+        self.write_own(&own, keep, form, &mut prepared.exchange).await
     }
 
     /// Answers a request that is not carried out. The connection ends.
     async fn refuse(&mut self, refusal: Refusal, mut exchange: Exchange) -> bool {
         let body = page::error_page(refusal.status);
         let own = Own { status: refusal.status, content_type: "text/html", body: &body, lines: b"", keep: false };
-        self.write_own(&own, false, false, &mut exchange).await
+        self.write_own(&own, false, Form::Whole, &mut exchange).await
     }
 
-    async fn write_own(&mut self, own: &Own<'_>, keep_alive: bool, head_only: bool, exchange: &mut Exchange) -> bool {
+    async fn write_own(&mut self, own: &Own<'_>, keep_alive: bool, form: Form, exchange: &mut Exchange) -> bool {
         let route = self.listener.route.borrow().clone();
         let mut out = self.thread.buffer();
         let answer = Answer {
@@ -267,11 +284,14 @@ impl Connection {
             body: own.body,
             now: self.thread.service_now(),
             keep_alive,
-            head_only,
+            head_only: form == Form::Head,
             lines: own.lines,
             edits: route.response.as_ref(),
         };
-        page::write(&answer, &mut out);
+        match form {
+            Form::Whole | Form::Head => page::write(&answer, &mut out),
+            Form::Body => out.extend_from_slice(own.body),
+        }
         exchange.answer_begun(own.status);
         exchange.own_answer(self.thread.index, &self.node, own.status);
         exchange.bytes(self.thread.index, &self.node, 0, out.len() as u64);
@@ -350,19 +370,26 @@ impl HeadReader {
 
     /// Parses the whole input; what is not used goes to the connection's.
     fn parse(&mut self, input: &[u8], connection: &mut Connection) -> Option<Next> {
-        let exchange = self.exchange.take().unwrap_or_else(|| Exchange::begin(&connection.node));
+        let exchange = self.exchange.take().unwrap_or_else(|| Exchange::begin(&connection.node, &connection.peer));
         let route = connection.listener.route.borrow().clone();
         let mut table = request::header_table();
         match request::read(input, route.headers.desync, &mut table) {
-            Ok(Parsed::Partial) => {
-                self.parsed_bytes = input.len();
-                self.exchange = Some(exchange);
-                connection.input.extend_from_slice(input);
-                None
-            }
-            Err(refusal) => Some(connection.refused(refusal, input, exchange)),
+            Ok(Parsed::Partial) => self.wait(input, exchange, connection),
             Ok(Parsed::Complete(view)) => Some(connection.prepare(&view, route, input, exchange)),
+            Err(refusal) => match simple::look(input) {
+                Look::Line(length) => Some(connection.prepare_simple(length, route, input, exchange)),
+                Look::Partial => self.wait(input, exchange, connection),
+                Look::Other => Some(connection.refused(refusal, input, exchange)),
+            },
         }
+    }
+
+    /// Keeps what came until there is more.
+    fn wait(&mut self, input: &[u8], exchange: Exchange, connection: &mut Connection) -> Option<Next> {
+        self.parsed_bytes = input.len();
+        self.exchange = Some(exchange);
+        connection.input.extend_from_slice(input);
+        None
     }
 }
 

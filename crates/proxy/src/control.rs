@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::log::LogSink;
 use crate::oidc::Oidc;
 use crate::probe::probe;
-use crate::registry::{Counters, KnownHealth, Opening, Place, Probe, Registry};
+use crate::registry::{Counters, KnownHealth, Opening, Place, Probe, Registry, Side};
 use crate::share::Share;
 use crate::sockets::{self, HeldListener};
 use crate::thread::{self, Command, Handed, Load, Setup};
@@ -16,7 +16,7 @@ use elastane_domain::routing::{ProxyFact, Snapshot};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -188,9 +188,8 @@ impl Proxy {
             let (opened, fact) = match inherited {
                 Some(held) => take_over(held, sockets.len()),
                 None => {
-                    // `TCP_UDP` is one port, also where it is not the one asked for.
-                    let beside = order.held.get(&opening.place.beside()).map(|held| held.bound.port());
-                    open_listener(&opening, beside.unwrap_or(opening.port), sockets.len())
+                    let port = opening.place.examples().find_map(|place| Some(order.held.get(&place)?.bound.port()));
+                    open_listener(&opening, port.unwrap_or(opening.port), sockets.len())
                 }
             };
             order.held.extend(hold(&opening, &opened, &fact).map(|held| (opening.place.clone(), held)));
@@ -207,7 +206,7 @@ impl Proxy {
             }
         }
         // What the predecessor listened on and the snapshot does not name.
-        order.inherited.retain(|place, _| place.inside.is_some());
+        order.inherited.retain(|place, _| place.side.is_inside());
         self.shared.report(facts);
         let table = Arc::new(table);
         for (command, sockets) in self.shared.commands.iter().zip(sockets) {
@@ -321,13 +320,12 @@ impl Proxy {
 /// The sockets of a listener, and what to tell about them.
 fn open_listener(opening: &Opening, port: u16, threads: usize) -> (Vec<OwnedFd>, ProxyFact) {
     let place = &opening.place;
-    let address = place.node;
+    let address = place.address();
     let (sockets, bound, note) = match sockets::open(place.transport, address, port, threads) {
         Ok(bound) => (bound.sockets, Some(bound.address), bound.note),
-        Err(error) => (Vec::new(), None, format!("cannot listen on {address}:{port}: {error}")),
+        Err(error) => (Vec::new(), None, format!("cannot listen on {}: {error}", SocketAddr::new(address, port))),
     };
-    let Place { listener, node, .. } = place.clone();
-    (sockets, ProxyFact::Listening { listener, node, bound, note })
+    (sockets, ProxyFact::Listening { listener: place.listener.clone(), node: address, bound, note })
 }
 
 /// Opens the listeners inside VPCs whose networks are there now and were not
@@ -339,7 +337,7 @@ fn listen_inside(shared: &Shared, order: &mut Sockets) {
     let wanted = shared.registry().inside().clone();
     order.inside.retain(|place, (_, port)| wanted.get(place) == Some(port));
     for (place, port) in wanted {
-        let Some((vpc, address)) = &place.inside else { continue };
+        let Side::Inside(vpc, address) = &place.side else { continue };
         let Some(number) = shared.connector.network_number(vpc) else {
             order.inside.remove(&place);
             continue;
@@ -359,7 +357,8 @@ fn listen_inside(shared: &Shared, order: &mut Sockets) {
             continue;
         }
         order.inside.insert(place.clone(), (number, port));
-        let held = HeldListener::of(place.clone(), port, bound, String::new(), opened.iter().map(AsFd::as_fd));
+        let at = SocketAddr::V4(bound);
+        let held = HeldListener::of(place.clone(), port, at, String::new(), opened.iter().map(AsFd::as_fd));
         order.held.extend(held.map(|held| (place.clone(), held)));
         for (command, socket) in shared.commands.iter().zip(opened) {
             let _ = command.send(Command::Listen(vec![(place.clone(), socket)]));
@@ -369,7 +368,7 @@ fn listen_inside(shared: &Shared, order: &mut Sockets) {
 
 /// A predecessor's sockets of a listener, and what to tell about them.
 fn take_over(held: HeldListener, threads: usize) -> (Vec<OwnedFd>, ProxyFact) {
-    let Place { listener, node, .. } = held.place.clone();
+    let (listener, node) = (held.place.listener.clone(), held.place.address());
     let (bound, note) = (Some(held.bound), held.note.clone());
     (held.spread(threads), ProxyFact::Listening { listener, node, bound, note })
 }

@@ -14,33 +14,13 @@ use std::rc::Rc;
 const TRACE_HEADER: &[u8] = b"X-Amzn-Trace-Id: ";
 
 impl Connection {
-    /// What is known of a client whatever it sends.
-    fn describe_client(&self, entry: &mut Entry, route: &Route) {
-        let ClientInfo { address, port, tls, connection_id, .. } = &*self.peer;
-        entry.client = SocketAddr::new(*address, *port);
-        entry.connection_id = *connection_id;
-        entry.kind = match (self.protocol, route.headers.secure) {
-            (ClientProtocol::Http1, false) => Kind::Http,
-            (ClientProtocol::Http1, true) => Kind::Https,
-            (ClientProtocol::Http2, _) => Kind::H2,
-            (ClientProtocol::Grpc, _) => Kind::Grpcs,
-        };
-        entry.tls = tls.as_ref().map(|tls| {
-            Rc::new(TlsFacts {
-                cipher: tls.cipher.to_owned(),
-                protocol: tls.version.to_owned(),
-                server_name: tls.server_name.clone(),
-                certificate: tls.certificate_arn.clone().unwrap_or_default(),
-            })
-        });
-    }
-
     /// Fills in what the head of a request says, and which rule it hit.
     pub(crate) fn describe(&self, entry: &mut Entry, view: &RequestView<'_, '_>, route: &Route, rule: usize) {
-        self.describe_client(entry, route);
+        describe_client(entry, &self.peer, self.protocol, route.headers.secure);
         let version = match (self.protocol, view.info().is_version_11) {
             (ClientProtocol::Http2 | ClientProtocol::Grpc, _) => "HTTP/2.0",
             (ClientProtocol::Http1, true) => "HTTP/1.1",
+            (ClientProtocol::Http1, false) if view.info().is_simple => "HTTP/0.9",
             (ClientProtocol::Http1, false) => "HTTP/1.0",
         };
         let scheme = if route.headers.secure { "https" } else { "http" };
@@ -62,9 +42,30 @@ impl Connection {
     /// Fills in what is known of a request whose head was refused.
     pub(crate) fn describe_refusal(&self, entry: &mut Entry, refusal: &Refusal) {
         let route = self.listener.route.borrow().clone();
-        self.describe_client(entry, &route);
+        describe_client(entry, &self.peer, self.protocol, route.headers.secure);
         entry.classification = refusal.reason.map(classification);
     }
+}
+
+/// What is known of a client whatever it sends.
+pub(crate) fn describe_client(entry: &mut Entry, client: &ClientInfo, protocol: ClientProtocol, secure: bool) {
+    let ClientInfo { address, port, tls, connection_id, .. } = client;
+    entry.client = SocketAddr::new(*address, *port);
+    entry.connection_id = *connection_id;
+    entry.kind = match (protocol, secure) {
+        (ClientProtocol::Http1, false) => Kind::Http,
+        (ClientProtocol::Http1, true) => Kind::Https,
+        (ClientProtocol::Http2, _) => Kind::H2,
+        (ClientProtocol::Grpc, _) => Kind::Grpcs,
+    };
+    entry.tls = tls.as_ref().map(|tls| {
+        Rc::new(TlsFacts {
+            cipher: tls.cipher.to_owned(),
+            protocol: tls.version.to_owned(),
+            server_name: tls.server_name.clone(),
+            certificate: tls.certificate_arn.clone().unwrap_or_default(),
+        })
+    });
 }
 
 fn classification(reason: Reason) -> (&'static str, &'static str) {

@@ -1,8 +1,9 @@
 //! One request and its answer, as metrics and access logs see it. While the
-//! access log is off an exchange is a null pointer: nothing is allocated,
-//! copied or timed for it, and counting is what remains.
+//! access log is off an exchange has a null pointer for it: nothing is
+//! allocated, copied or timed, and counting is what remains.
 
 use crate::choose::{Choice, GroupLocal};
+use crate::http::headers::ClientInfo;
 use crate::local::{NodeLocal, TargetLocal};
 use crate::log::{Entry, LogLocal};
 use crate::metrics::Count;
@@ -12,12 +13,14 @@ use std::time::{Duration, Instant};
 /// A request under way.
 pub(crate) struct Exchange {
     entry: Option<Box<Entry>>,
+    /// The client came over IPv6.
+    is_ipv6: bool,
 }
 
 impl Exchange {
     /// Begins with the first byte of a request.
-    pub(crate) fn begin(node: &NodeLocal) -> Exchange {
-        Exchange { entry: node.access_log().map(LogLocal::entry) }
+    pub(crate) fn begin(node: &NodeLocal, client: &ClientInfo) -> Exchange {
+        Exchange { entry: node.access_log().map(LogLocal::entry), is_ipv6: client.address.is_ipv6() }
     }
 
     /// What the log's line will say; `None` while the log is off.
@@ -105,6 +108,9 @@ impl Exchange {
     /// Bytes that came from and went to the client.
     pub(crate) fn bytes(&mut self, thread: usize, node: &NodeLocal, received: u64, sent: u64) {
         node.state.ledger.add(thread, Count::ProcessedBytes, received + sent);
+        if self.is_ipv6 {
+            node.state.ledger.add(thread, Count::Ipv6ProcessedBytes, received + sent);
+        }
         if let Some(entry) = self.entry() {
             entry.received += received;
             entry.sent += sent;

@@ -5,11 +5,13 @@
 
 mod connection;
 mod entry;
+mod flow;
 mod line;
 mod writer;
 
 pub(crate) use connection::ConnectionEntry;
 pub(crate) use entry::{ActionTaken, Entry, Kind, TlsFacts};
+pub(crate) use flow::FlowEntry;
 pub(crate) use writer::{LogFile, LogKind};
 
 use crate::clock::Clock;

@@ -8,8 +8,10 @@ use crate::connection::{Connection, Next, rest_of};
 use crate::describe::trace_id;
 use crate::exchange::Exchange;
 use crate::http::body::Body;
+use crate::http::desync::{Reason, Verdict};
 use crate::http::headers::HeaderSink;
-use crate::http::request::{Forwarding, Refusal, RequestHead, RequestView, Rewrites};
+use crate::http::request::{self, Forwarding, Refusal, RequestHead, RequestView, Rewrites};
+use crate::http::{Parsed, simple};
 use crate::log::ActionTaken;
 use crate::metrics::Count;
 use crate::route::{Route, RouteAction, RouteRule};
@@ -142,6 +144,24 @@ impl Connection {
             RouteAction::Broken => {}
         }
         Next::Request(prepared)
+    }
+
+    /// The same for a request of HTTP/0.9: the line of `length` bytes that
+    /// `input` starts with. Its version is not one of HTTP/1, which only the
+    /// strictest mode minds (alb.md 7.2).
+    pub(crate) fn prepare_simple(&mut self, length: usize, route: Rc<Route>, input: &[u8], exchange: Exchange) -> Next {
+        let mode = route.headers.desync;
+        let reason = Reason::NonCompliantVersion;
+        let whole = simple::as_http10(&input[..length]);
+        let mut table = request::header_table();
+        let refusal = match request::read(&whole, mode, &mut table) {
+            Ok(Parsed::Complete(view)) if reason.verdict(mode) != Verdict::Block => {
+                return self.prepare(&view.simple(length), route, input, exchange);
+            }
+            Ok(_) => Refusal { status: 400, reason: Some(reason) },
+            Err(refusal) => refusal,
+        };
+        self.refused(refusal, input, exchange)
     }
 
     fn count(&self, info: &RequestHead, evaluated: u32, drops_invalid: bool) {

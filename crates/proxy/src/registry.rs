@@ -3,6 +3,7 @@
 
 mod anomalies;
 mod collect;
+mod passive;
 mod prometheus;
 mod standing;
 
@@ -21,12 +22,13 @@ use elastane_domain::choice::{Outcomes, SlowStart, enters_slow_start};
 use elastane_domain::health::{CheckResult, TargetHealthState, Thresholds};
 use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn, VpcId, Zone};
 use elastane_domain::routing::{
-    Admission, Family, Listener, LoadBalancer, Protocol, ProxyFact, Snapshot, TargetGroup, TargetHealth, TargetKey,
+    Admission, Family, Listener, LoadBalancer, Node, Protocol, ProxyFact, Snapshot, TargetGroup, TargetHealth,
+    TargetKey,
 };
 use elastane_domain::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::Arc;
 
 /// Checks under way at once: a slow group must not exhaust descriptors.
@@ -158,8 +160,30 @@ pub(crate) struct Place {
     /// [`elastane_domain::routing::Node::address`].
     pub(crate) node: Ipv4Addr,
     pub(crate) transport: Transport,
-    /// Not on the node's own address, but on its interface in the VPC.
-    pub(crate) inside: Option<(VpcId, Ipv4Addr)>,
+    pub(crate) side: Side,
+}
+
+/// Which of a node's addresses a listener is on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Side {
+    /// The node's own.
+    Own,
+    /// Its own of IPv6 ([`elastane_domain::routing::Node::ipv6`]).
+    Ipv6(Ipv6Addr),
+    /// That of its interface in the VPC.
+    Inside(VpcId, Ipv4Addr),
+}
+
+impl Side {
+    fn all(node: &Node) -> impl Iterator<Item = Side> {
+        let inside = node.interface.clone().map(|(vpc, address)| Side::Inside(vpc, address));
+        [Some(Side::Own), node.ipv6.map(Side::Ipv6), inside].into_iter().flatten()
+    }
+
+    /// By the load balancer's address inside the VPC.
+    pub(crate) fn is_inside(&self) -> bool {
+        matches!(self, Side::Inside(..))
+    }
 }
 
 impl Place {
@@ -172,23 +196,36 @@ impl Place {
         };
         balancer.nodes.iter().filter(move |node| share.serves(&node.zone)).flat_map(move |node| {
             transports.iter().flat_map(move |&transport| {
-                [None, node.interface.clone()]
-                    .into_iter()
-                    .enumerate()
-                    .filter(|(at, inside)| *at == 0 || inside.is_some())
-                    .map(move |(_, inside)| Place {
-                        listener: listener.arn.clone(),
-                        node: node.address,
-                        transport,
-                        inside,
-                    })
+                let place = move |side| Place { listener: listener.arn.clone(), node: node.address, transport, side };
+                Side::all(node).map(place)
             })
         })
     }
 
-    /// The TCP place that shares the port with this UDP place.
+    /// Whether the listener is to be there still, on this node.
+    pub(crate) fn is_of(&self, node: &Node) -> bool {
+        node.address == self.node && Side::all(node).any(|side| side == self.side)
+    }
+
+    /// The address that it is on; inside a VPC that of the VPC.
+    pub(crate) fn address(&self) -> IpAddr {
+        match &self.side {
+            Side::Own => IpAddr::V4(self.node),
+            Side::Ipv6(address) => IpAddr::V6(*address),
+            Side::Inside(_, address) => IpAddr::V4(*address),
+        }
+    }
+
+    /// The TCP place that speaks for this UDP place.
     pub(crate) fn beside(&self) -> Place {
         Place { transport: Transport::Stream, ..self.clone() }
+    }
+
+    /// The places whose port it is to have too, those that are opened first:
+    /// a listener is one port, also where it is not the one asked for.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = Place> {
+        let own = |transport| Place { transport, side: Side::Own, ..self.clone() };
+        [own(Transport::Stream), own(Transport::Datagram)].into_iter().filter(move |place| place != self)
     }
 }
 
@@ -337,7 +374,7 @@ impl Registry {
         for balancer in &snapshot.load_balancers {
             for listener in &balancer.listeners {
                 for place in Place::all(balancer, listener, self.share) {
-                    if place.inside.is_some() {
+                    if place.side.is_inside() {
                         self.inside.insert(place, listener.port);
                         continue;
                     }
@@ -482,6 +519,7 @@ impl Registry {
         if now >= self.look_at {
             self.look_through(now, &mut due);
         }
+        self.observe_flows(now, &mut due.facts);
         self.judge(now, &mut due.facts);
         self.settle(&mut due.facts);
         due
@@ -541,11 +579,15 @@ impl Registry {
         }
         let before = target.health.health();
         let health = target.health.observe(result, thresholds)?;
+        Some(self.changed(&probe.key, before, health, now))
+    }
+
+    /// A target's health has changed: everybody is told.
+    fn changed(&mut self, key: &TargetKey, before: TargetHealth, health: TargetHealth, now: Time) -> ProxyFact {
         self.unsettled = true;
-        self.start_slowly(&probe.key, before, health, now);
-        let state = &self.targets[&probe.key].entry.state;
-        state.set_health(health);
-        Some(ProxyFact::Health { target: probe.key.clone(), health })
+        self.start_slowly(key, before, health, now);
+        self.targets[key].entry.state.set_health(health);
+        ProxyFact::Health { target: key.clone(), health }
     }
 
     /// Begins or ends the slow start of a target whose health changes (alb.md 3.3).

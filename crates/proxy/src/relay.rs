@@ -522,6 +522,9 @@ impl<'a> Relay<'a> {
     fn begin(&mut self, mut head: ResponseHead, rest: &[u8]) -> Option<End> {
         let mut body = if head.is_tunnel { Body::UntilClose } else { head.body };
         let out = &mut self.download.bytes;
+        if self.prepared.info.is_simple {
+            out.clear();
+        }
         let fed = match head.unframed {
             true => body.feed_payload(rest, &mut |data| out.extend_from_slice(data)),
             false => body.feed(rest).inspect(|&used| out.extend_from_slice(&rest[..used])),

@@ -11,7 +11,7 @@ use elastane_domain::time::{Span, Time};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// A zone's number in this process.
 pub(crate) type ZoneId = ZoneIndex;
@@ -37,11 +37,18 @@ pub(crate) struct GroupState {
     pub(crate) ledger: Ledger,
     /// Grows when the health, the slow start or the weight of one of its targets changes.
     epoch: AtomicU64,
+    /// One of its targets did not take a flow's connection.
+    flow_failed: AtomicBool,
 }
 
 impl GroupState {
     pub(crate) fn new(threads: usize) -> GroupState {
-        GroupState { ledger: Ledger::new(threads, true), epoch: AtomicU64::new(0) }
+        GroupState { ledger: Ledger::new(threads, true), epoch: AtomicU64::new(0), flow_failed: AtomicBool::new(false) }
+    }
+
+    /// Whether a target of it did not take a flow's connection since the last call.
+    pub(crate) fn take_flow_failure(&self) -> bool {
+        self.flow_failed.load(Ordering::Relaxed) && self.flow_failed.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn health_epoch(&self) -> u64 {
@@ -81,6 +88,8 @@ pub(crate) struct TargetState {
     weight: AtomicU32,
     /// The address that connections to it come from, as bits; 0 for any.
     source: AtomicU32,
+    /// Connections of flows that it did not take, since it took one.
+    flow_failures: AtomicU32,
 }
 
 impl TargetState {
@@ -102,7 +111,27 @@ impl TargetState {
             slow_ms: AtomicI64::new(0),
             weight: AtomicU32::new(WEIGHT_FULL),
             source: AtomicU32::new(0),
+            flow_failures: AtomicU32::new(0),
         }
+    }
+
+    /// It took a flow's connection.
+    pub(crate) fn flow_taken(&self) {
+        // Nearly always there is nothing to write.
+        if self.flow_failures() > 0 {
+            self.flow_failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It did not take a flow's connection.
+    pub(crate) fn flow_failed(&self) {
+        self.flow_failures.fetch_add(1, Ordering::Relaxed);
+        self.group.flow_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Connections of flows in a row that it did not take.
+    pub(crate) fn flow_failures(&self) -> u32 {
+        self.flow_failures.load(Ordering::Relaxed)
     }
 
     /// Where connections to it come from; `None` leaves it to the network.

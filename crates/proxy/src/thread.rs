@@ -235,11 +235,7 @@ impl Thread {
     /// Stops accepting where load balancers are no more.
     fn leave_nodes(&self, table: &Table) {
         for balancer in &table.balancers {
-            let is_there = |place: &Place| {
-                balancer.config.nodes.iter().any(|node| {
-                    node.address == place.node && (place.inside.is_none() || place.inside == node.interface)
-                })
-            };
+            let is_there = |place: &Place| balancer.config.nodes.iter().any(|node| place.is_of(node));
             for listener in &balancer.config.listeners {
                 let Some(local) = self.local.borrow().listeners.get(&listener.arn).cloned() else { continue };
                 local.accepting.borrow_mut().retain(|place, end| {
@@ -281,7 +277,7 @@ impl Thread {
             before.notify_one();
         }
         let thread = self.clone();
-        let door = Door { listener, node: place.node, is_inside: place.inside.is_some() };
+        let door = Door { listener, node: place.node, is_inside: place.side.is_inside() };
         // The control side made it non-blocking; registering fails only
         // without descriptors for epoll, and then nothing works.
         match place.transport {

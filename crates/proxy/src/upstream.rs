@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Waker};
 use tokio::net::{TcpSocket, TcpStream};
@@ -115,7 +115,7 @@ impl Connector for HostConnector {
 /// Connects a new socket to a target. Not limited in time.
 pub(crate) async fn connect(connector: &dyn Connector, way: Way<'_>) -> io::Result<TcpStream> {
     let socket = connector.socket(way)?;
-    send_unpaced(&socket, *way.address.ip());
+    send_unpaced(&socket, IpAddr::V4(*way.address.ip()));
     let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
     let stream = socket.connect(SocketAddr::V4(way.address)).await?;
     stream.set_nodelay(true)?;

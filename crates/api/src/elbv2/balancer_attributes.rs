@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 /// While it is `true`, the load balancer is not deleted.
 pub const DELETION_PROTECTION: &str = "deletion_protection.enabled";
 
-/// IPv6 is not there, so this one's value means nothing; its default depends
-/// on the scheme.
+/// What comes by IPv6 never comes through an internet gateway here, so both
+/// values mean the same; its default depends on the scheme.
 const DENY_GATEWAY: &str = "ipv6.deny_all_igw_traffic";
 
 const OFF: Honoured = Honoured::Only(&["false"]);

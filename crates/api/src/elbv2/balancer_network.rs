@@ -5,11 +5,15 @@ use super::{errors, interfaces, load_balancers, names};
 use crate::Change;
 use elastane_domain::id::{SecurityGroupId, SubnetId, VpcId, Zone};
 use elastane_domain::routing::Family;
+use elastane_engine::View;
+use elastane_engine::network::{self, Ipv6Plan};
 use elastane_engine::row::{LoadBalancer, SecurityGroup, Subnet};
-use elastane_engine::{View, network};
 use elastane_wire::{ApiError, elbv2 as wire};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+
+/// The `IpAddressType` of a load balancer for which none was named.
+pub const IPV4: &str = "ipv4";
 
 /// A subnet of a load balancer, and the addresses that were asked for there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +89,7 @@ pub fn mappings(view: &View<'_>, given: Given<'_>) -> Result<(VpcId, Vec<Mapping
 
 fn mapping(given: Given<'_>, row: &Subnet, asked: &wire::SubnetMapping) -> Result<Mapping, ApiError> {
     if asked.i_pv6_address.is_some() || asked.source_nat_ipv6_prefix.is_some() {
-        return Err(errors::unsupported("IPv6 in SubnetMappings"));
+        return Err(errors::unsupported("An IPv6 address in SubnetMappings"));
     }
     let private = asked.private_i_pv4_address.as_deref().filter(|text| !text.is_empty());
     let allocation = asked.allocation_id.clone().filter(|text| !text.is_empty());
@@ -124,11 +128,22 @@ pub fn security_groups(
     Ok(groups.into_iter().collect())
 }
 
-/// Refuses what needs IPv6.
-pub fn refuse_ipv6(kind: Option<&str>, source_nat: Option<&str>) -> Result<(), ApiError> {
+/// The `IpAddressType` of a call that names one. `dualstack` needs no IPv6
+/// range of the subnets, because no subnet here has one; it needs a machine
+/// that has IPv6.
+///
+/// # Errors
+/// `ValidationError`; `InvalidConfigurationRequest` on a machine without IPv6.
+pub fn ip_address_type(plan: Ipv6Plan, kind: Option<&str>) -> Result<Option<String>, ApiError> {
     match kind {
-        None | Some("ipv4") => {}
-        Some(known @ ("dualstack" | "dualstack-without-public-ipv4")) => {
+        None | Some(IPV4) => {}
+        Some(LoadBalancer::DUAL_STACK) if plan == Ipv6Plan::Missing => {
+            let message = "The IP address type 'dualstack' cannot be used: this machine has no IPv6 \
+                           (`elastane doctor` says why)";
+            return Err(errors::invalid_configuration(message));
+        }
+        Some(LoadBalancer::DUAL_STACK) => {}
+        Some(known @ "dualstack-without-public-ipv4") => {
             return Err(errors::unsupported(&format!("The IP address type '{known}'")));
         }
         Some(other) => {
@@ -136,6 +151,12 @@ pub fn refuse_ipv6(kind: Option<&str>, source_nat: Option<&str>) -> Result<(), A
             return Err(errors::validation(format!("IP address type '{other}' must be one of '[{known}]'")));
         }
     }
+    Ok(kind.map(str::to_string))
+}
+
+/// Refuses what would have clients of UDP seen under IPv6 addresses: targets
+/// have IPv4 addresses only.
+pub fn refuse_source_nat(source_nat: Option<&str>) -> Result<(), ApiError> {
     match source_nat {
         None | Some("off") => Ok(()),
         Some(_) => Err(errors::unsupported("EnablePrefixForIpv6SourceNat")),
@@ -146,7 +167,8 @@ pub fn refuse_ipv6(kind: Option<&str>, source_nat: Option<&str>) -> Result<(), A
 /// that stay keep their address.
 pub fn set_subnets(tx: &mut Change<'_, '_>, input: &wire::SetSubnetsInput) -> Result<wire::SetSubnetsOutput, ApiError> {
     let before = names::load_balancer(tx.tables(), input.load_balancer_arn.as_deref())?.clone();
-    refuse_ipv6(input.ip_address_type.as_deref(), input.enable_prefix_for_ipv6_source_nat.as_deref())?;
+    let kind = ip_address_type(tx.config.ipv6, input.ip_address_type.as_deref())?;
+    refuse_source_nat(input.enable_prefix_for_ipv6_source_nat.as_deref())?;
     let given = Given {
         family: before.family,
         scheme: &before.scheme,
@@ -168,6 +190,7 @@ pub fn set_subnets(tx: &mut Change<'_, '_>, input: &wire::SetSubnetsInput) -> Re
     row.private_addresses.retain(|zone, _| wanted.iter().any(|one| one.zone == *zone && old.contains(&one.subnet)));
     row.private_addresses.extend(wanted.iter().filter_map(|one| Some((one.zone.clone(), one.private?))));
     row.nodes = nodes(tx, &before, &wanted)?;
+    row.ip_address_type = kind.unwrap_or(row.ip_address_type);
     let kept: Vec<SubnetId> = wanted.iter().map(|one| one.subnet.clone()).collect();
     interfaces::delete(tx, row.arn.as_str(), &kept);
     interfaces::put(tx, &row, places);
@@ -243,13 +266,16 @@ pub fn set_security_groups(
     Ok(output)
 }
 
-/// SetIpAddressType: `ipv4`, which all have.
+/// SetIpAddressType: `ipv4` or `dualstack`. Addresses of IPv6 come and go with
+/// it; connections to those of IPv4 notice nothing.
 pub fn set_ip_address_type(
     tx: &mut Change<'_, '_>,
     input: &wire::SetIpAddressTypeInput,
 ) -> Result<wire::SetIpAddressTypeOutput, ApiError> {
     let kind = input.ip_address_type.as_deref().ok_or_else(|| errors::missing("IpAddressType"))?;
-    let row = names::load_balancer(tx.tables(), input.load_balancer_arn.as_deref())?;
-    refuse_ipv6(Some(kind), None)?;
-    Ok(wire::SetIpAddressTypeOutput { ip_address_type: Some(row.ip_address_type.clone()) })
+    let mut row = LoadBalancer::clone(names::load_balancer(tx.tables(), input.load_balancer_arn.as_deref())?);
+    let kind = ip_address_type(tx.config.ipv6, Some(kind))?;
+    row.ip_address_type = kind.clone().unwrap_or(row.ip_address_type);
+    tx.put(row);
+    Ok(wire::SetIpAddressTypeOutput { ip_address_type: kind })
 }

@@ -2,6 +2,8 @@
 
 use super::tests::*;
 use crate::testing::{Lab, ask};
+use elastane_engine::Config;
+use elastane_engine::network::Ipv6Plan;
 use elastane_engine::row::{Address, InterfaceOwner, LoadBalancer, NetworkInterface, Subnet, Tags};
 use elastane_wire::elbv2 as wire;
 use std::net::Ipv4Addr;
@@ -158,16 +160,77 @@ fn security_groups_are_replaced() {
     assert_eq!(shown.enforce_security_group_inbound_rules_on_private_link_traffic.as_deref(), Some("off"));
 }
 
-/// Only IPv4 is there, and no address pools.
+/// Load balancers of both families become `dualstack` and `ipv4` again on a
+/// machine that has IPv6; on one that has not, the call says so.
 #[test]
-fn ip_address_types_and_pools() {
-    let mut lab = Lab::new();
-    let load_balancer_arn = balancer(&mut lab, "shop").load_balancer_arn;
-    for (kind, good) in [("ipv4", true), ("dualstack", false), ("ipv6", false)] {
-        let input =
-            wire::SetIpAddressTypeInput { load_balancer_arn: load_balancer_arn.clone(), ip_address_type: text(kind) };
-        assert_eq!(ask!(lab, Elbv2SetIpAddressType, input).is_ok(), good, "{kind}");
+fn ip_address_types() {
+    let (shared, missing) = (Ipv6Plan::Shared, Ipv6Plan::Missing);
+    for (plan, kind, code) in [
+        (shared, "dualstack", ""),
+        (shared, "ipv4", ""),
+        (missing, "ipv4", ""),
+        (missing, "dualstack", "InvalidConfigurationRequest"),
+        (shared, "dualstack-without-public-ipv4", "ValidationError"),
+        (shared, "ipv6", "ValidationError"),
+    ] {
+        for family in ["application", "network"] {
+            let mut lab = Lab::with(Config { ipv6: plan, ..Config::default() });
+            let input = |name: &str, lab: &Lab| wire::CreateLoadBalancerInput {
+                r#type: text(family),
+                ..balancer_input(lab, name)
+            };
+            let plain = input("shop", &lab);
+            let made = ask!(lab, Elbv2CreateLoadBalancer, plain).expect("made").load_balancers.remove(0);
+            assert_eq!(made.ip_address_type.as_deref(), Some("ipv4"));
+            let load_balancer_arn = made.load_balancer_arn;
+            let set = wire::SetIpAddressTypeInput {
+                load_balancer_arn: load_balancer_arn.clone(),
+                ip_address_type: text(kind),
+            };
+            let set = ask!(lab, Elbv2SetIpAddressType, set);
+            let subnets = wire::SetSubnetsInput {
+                load_balancer_arn: load_balancer_arn.clone(),
+                subnets: subnets(&lab, 2),
+                ip_address_type: text(kind),
+                ..Default::default()
+            };
+            let moved = ask!(lab, Elbv2SetSubnets, subnets);
+            let asked = wire::CreateLoadBalancerInput { ip_address_type: text(kind), ..input("other", &lab) };
+            let created = ask!(lab, Elbv2CreateLoadBalancer, asked.clone());
+            let shown = if code.is_empty() { kind } else { "ipv4" };
+            let names = vec!["shop".to_string()];
+            let listed = wire::DescribeLoadBalancersInput { names, ..Default::default() };
+            let listed = ask!(lab, Elbv2DescribeLoadBalancers, listed).expect("it is there").load_balancers.remove(0);
+            assert_eq!(listed.ip_address_type.as_deref(), Some(shown), "{plan:?} {kind}");
+            if code.is_empty() {
+                assert_eq!(set.expect("set").ip_address_type.as_deref(), Some(kind));
+                assert_eq!(moved.expect("set").ip_address_type.as_deref(), Some(kind));
+                assert_eq!(created.expect("made").load_balancers[0].ip_address_type.as_deref(), Some(kind));
+                // The same again is the same; another type is another load balancer.
+                assert!(ask!(lab, Elbv2CreateLoadBalancer, asked.clone()).is_ok());
+                let turned = if kind == "ipv4" { "dualstack" } else { "ipv4" };
+                let turned = wire::CreateLoadBalancerInput { ip_address_type: text(turned), ..asked };
+                assert!(ask!(lab, Elbv2CreateLoadBalancer, turned).is_err(), "{plan:?} {kind}");
+            } else {
+                for refused in [set.map(drop), moved.map(drop), created.map(drop)] {
+                    assert_eq!(refused.expect_err("refused").code, code, "{plan:?} {kind}");
+                }
+            }
+        }
     }
+}
+
+/// There are no address pools, and no addresses of IPv6 in front of targets.
+#[test]
+fn address_pools() {
+    let mut lab = Lab::with(Config { ipv6: Ipv6Plan::Shared, ..Config::default() });
+    let nat = wire::CreateLoadBalancerInput {
+        r#type: text("network"),
+        enable_prefix_for_ipv6_source_nat: text("on"),
+        ..balancer_input(&lab, "flows")
+    };
+    assert_eq!(ask!(lab, Elbv2CreateLoadBalancer, nat).expect_err("no prefix").code, "ValidationError");
+    let load_balancer_arn = balancer(&mut lab, "shop").load_balancer_arn;
     let pool = Some(wire::IpamPools { ipv4_ipam_pool_id: text("ipam-pool-1") });
     let modify = |ipam_pools, remove: &[&str]| wire::ModifyIpPoolsInput {
         load_balancer_arn: load_balancer_arn.clone(),

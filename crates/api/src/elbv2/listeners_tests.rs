@@ -3,7 +3,7 @@
 use super::tests::*;
 use crate::testing::{Lab, ask};
 use elastane_domain::id::CertificateArn;
-use elastane_domain::routing::Secret;
+use elastane_domain::secret::SecretText;
 use elastane_domain::time::Time;
 use elastane_engine::row::{Certificate, CertificateMaterial, CertificateOrigin, Listener, Tags};
 use elastane_wire::{ApiError, elbv2 as wire};
@@ -15,7 +15,7 @@ fn certificate(lab: &mut Lab, id: &str) -> String {
     let material = CertificateMaterial {
         body_pem: "body".to_string(),
         chain_pem: None,
-        key_pem: Secret("key".to_string()),
+        key_pem: SecretText::new("key".to_string()),
         not_before: Time(0),
         not_after: Time(i64::MAX),
         serial: "01".to_string(),
@@ -287,7 +287,7 @@ fn alb_2_authentication() {
         wire::ModifyListenerInput { listener_arn: made.listener_arn, default_actions: keep, ..Default::default() };
     ask!(lab, Elbv2ModifyListener, modify).expect("it keeps its secret");
     let row = &lab.rows::<Listener>()[0];
-    assert_eq!(row.authenticate.as_ref().expect("still there").client_secret, Secret("hush".to_string()));
+    assert_eq!(row.authenticate.as_ref().expect("still there").client_secret, SecretText::new("hush".to_string()));
 }
 
 /// Attributes of a listener's protocol with their defaults and ranges.

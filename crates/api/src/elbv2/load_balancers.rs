@@ -8,8 +8,9 @@ use crate::page::page;
 use crate::{Call, Change};
 use elastane_domain::id::{ListenerArn, LoadBalancerArn, SecurityGroupId, VpcId, Zone};
 use elastane_domain::routing::Family;
+use elastane_engine::View;
+use elastane_engine::network::{self, Ipv6Plan};
 use elastane_engine::row::{Listener, LoadBalancer, Tags};
-use elastane_engine::{View, network};
 use elastane_wire::{ApiError, elbv2 as wire};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -24,6 +25,7 @@ struct Wanted {
     vpc: VpcId,
     mappings: Vec<Mapping>,
     security_groups: Vec<SecurityGroupId>,
+    ip_address_type: String,
     tags: Tags,
 }
 
@@ -35,7 +37,7 @@ pub fn create_load_balancer(
 ) -> Result<wire::CreateLoadBalancerOutput, ApiError> {
     let name = input.name.as_deref().ok_or_else(|| errors::missing("Name"))?;
     names::check_load_balancer_name(name)?;
-    let wanted = wanted(&tx.view(), input)?;
+    let wanted = wanted(&tx.view(), tx.config.ipv6, input)?;
     if let Some(row) = tx.all::<LoadBalancer>().find(|row| row.name == name) {
         if !same(&tx.view(), row, &wanted) {
             return Err(errors::duplicate_load_balancer(name));
@@ -61,7 +63,7 @@ pub fn too_many() -> ApiError {
     errors::too_many("TooManyLoadBalancers", LOAD_BALANCERS_MAX, "load balancers")
 }
 
-fn wanted(view: &View<'_>, input: &wire::CreateLoadBalancerInput) -> Result<Wanted, ApiError> {
+fn wanted(view: &View<'_>, ipv6: Ipv6Plan, input: &wire::CreateLoadBalancerInput) -> Result<Wanted, ApiError> {
     let family = match input.r#type.as_deref().unwrap_or("application") {
         "application" => Family::Application,
         "network" => Family::Network,
@@ -75,10 +77,8 @@ fn wanted(view: &View<'_>, input: &wire::CreateLoadBalancerInput) -> Result<Want
     if !matches!(scheme, "internet-facing" | "internal") {
         return Err(errors::invalid_scheme(scheme));
     }
-    balancer_network::refuse_ipv6(
-        input.ip_address_type.as_deref(),
-        input.enable_prefix_for_ipv6_source_nat.as_deref(),
-    )?;
+    let ip_address_type = balancer_network::ip_address_type(ipv6, input.ip_address_type.as_deref())?;
+    balancer_network::refuse_source_nat(input.enable_prefix_for_ipv6_source_nat.as_deref())?;
     if input.customer_owned_ipv4_pool.as_deref().is_some_and(|pool| !pool.is_empty()) {
         return Err(errors::unsupported("CustomerOwnedIpv4Pool"));
     }
@@ -89,7 +89,8 @@ fn wanted(view: &View<'_>, input: &wire::CreateLoadBalancerInput) -> Result<Want
     let (vpc, mappings) = balancer_network::mappings(view, given)?;
     let security_groups = balancer_network::security_groups(view, family, &vpc, &input.security_groups)?;
     let tags = tags::given(&input.tags)?;
-    Ok(Wanted { family, scheme: scheme.to_string(), vpc, mappings, security_groups, tags })
+    let ip_address_type = ip_address_type.unwrap_or_else(|| balancer_network::IPV4.to_string());
+    Ok(Wanted { family, scheme: scheme.to_string(), vpc, mappings, security_groups, ip_address_type, tags })
 }
 
 fn same(view: &View<'_>, row: &LoadBalancer, wanted: &Wanted) -> bool {
@@ -103,6 +104,7 @@ fn same(view: &View<'_>, row: &LoadBalancer, wanted: &Wanted) -> bool {
         && row.subnets.iter().map(|(subnet, zone)| (subnet, zone)).eq(subnets)
         && wanted.mappings.iter().all(place)
         && row.security_groups == wanted.security_groups
+        && row.ip_address_type == wanted.ip_address_type
         && row.tags == wanted.tags
 }
 
@@ -135,7 +137,7 @@ fn new_row(tx: &mut Change<'_, '_>, name: &str, wanted: Wanted, nodes: BTreeMap<
         nodes,
         private_addresses: wanted.mappings.iter().filter_map(|one| Some((one.zone.clone(), one.private?))).collect(),
         private_link_rules: None,
-        ip_address_type: "ipv4".to_string(),
+        ip_address_type: wanted.ip_address_type,
         capacity: None,
         shifted_away: Vec::new(),
         attributes: BTreeMap::new(),
@@ -258,8 +260,7 @@ fn hosted_zone(family: Family) -> &'static str {
 fn reason(view: &View<'_>, row: &LoadBalancer) -> Option<String> {
     let listeners = view.all::<Listener>().filter(|listener| listener.load_balancer == row.arn);
     let notes: Vec<String> = listeners
-        .flat_map(|listener| row.nodes.values().map(|node| (listener.arn.clone(), *node)))
-        .filter_map(|key| view.state.seen.listening.get(&key))
+        .flat_map(|listener| view.state.seen.heard(&listener.arn))
         .filter(|(_, note)| !note.is_empty())
         .map(|(bound, note)| match bound {
             Some(bound) => format!("{note} (listening on {bound})"),

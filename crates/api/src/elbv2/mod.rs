@@ -3,8 +3,8 @@
 //!
 //! Handlers only read and write rows; the engine compiles the routing
 //! snapshot from them and reports health back into `Seen`. What AWS has and
-//! the data plane has not (gateway load balancers, IPv6, targets that are
-//! functions or load balancers) is refused with `ValidationError`.
+//! the data plane has not (gateway load balancers, targets with IPv6
+//! addresses, targets that are functions or load balancers) is refused with `ValidationError`.
 
 mod actions;
 mod attributes;

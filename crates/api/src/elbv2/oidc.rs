@@ -2,7 +2,8 @@
 //! secret is kept and never shown.
 
 use super::errors;
-use elastane_domain::routing::{OidcAction, OnUnauthenticated, Secret};
+use elastane_domain::routing::{OidcAction, OnUnauthenticated};
+use elastane_domain::secret::SecretText;
 use elastane_wire::{ApiError, elbv2 as wire};
 
 /// `SessionCookieName` when none is named (API, AuthenticateOidcActionConfig).
@@ -59,13 +60,13 @@ pub fn checked(
     })
 }
 
-fn secret(config: &wire::AuthenticateOidcActionConfig, before: Option<&OidcAction>) -> Result<Secret, ApiError> {
+fn secret(config: &wire::AuthenticateOidcActionConfig, before: Option<&OidcAction>) -> Result<SecretText, ApiError> {
     let existing = config.use_existing_client_secret == Some(true);
     match (config.client_secret.as_deref().filter(|text| !text.is_empty()), existing) {
         (Some(_), true) => {
             Err(errors::validation("ClientSecret cannot be specified when UseExistingClientSecret is true"))
         }
-        (Some(text), false) => Ok(Secret(text.to_string())),
+        (Some(text), false) => Ok(SecretText::new(text.to_string())),
         (None, true) => before
             .map(|action| action.client_secret.clone())
             .ok_or_else(|| errors::validation("UseExistingClientSecret needs an action that has a client secret")),

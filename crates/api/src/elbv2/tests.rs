@@ -160,7 +160,7 @@ fn bad_load_balancers_are_refused() {
         ("ValidationError", wire::CreateLoadBalancerInput { r#type: text("gateway"), ..good() }),
         ("ValidationError", wire::CreateLoadBalancerInput { r#type: text("classic"), ..good() }),
         ("InvalidScheme", wire::CreateLoadBalancerInput { scheme: text("public"), ..good() }),
-        ("ValidationError", wire::CreateLoadBalancerInput { ip_address_type: text("dualstack"), ..good() }),
+        ("InvalidConfigurationRequest", wire::CreateLoadBalancerInput { ip_address_type: text("dualstack"), ..good() }),
         ("ValidationError", wire::CreateLoadBalancerInput { subnets: subnets(&lab, 1), ..good() }),
         ("SubnetNotFound", wire::CreateLoadBalancerInput { subnets: vec!["subnet-0".to_string()], ..good() }),
         ("InvalidSecurityGroup", wire::CreateLoadBalancerInput { security_groups: vec!["sg-0".to_string()], ..good() }),

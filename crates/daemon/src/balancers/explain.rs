@@ -8,7 +8,7 @@ use elastane_domain::rules::{self, RedirectTemplate, RequestParts, RuleSet};
 use elastane_engine::State;
 use elastane_proxy::http::request::normalised_path;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 
 /// A request that nobody sends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,8 +69,10 @@ fn parse(url: &str) -> Result<Url<'_>, String> {
     let rest = rest.split('#').next().unwrap_or_default();
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) => (host, Some(port.parse().map_err(|_| format!("{port:?} is not a port"))?)),
-        None => (authority, None),
+        Some((host, port)) if !port.ends_with(']') => {
+            (host, Some(port.parse().map_err(|_| format!("{port:?} is not a port"))?))
+        }
+        Some(_) | None => (authority, None),
     };
     if host.is_empty() || !matches!(scheme, "http" | "https") {
         return Err("the URL must name a host, with http:// or https:// before it".to_string());
@@ -132,7 +134,7 @@ pub(super) fn explain(server: &Server, question: &Question) -> Result<Explanatio
     }
     // A Host header decides instead of the URL's host, as it does on the wire.
     let given = question.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
-    let host = given.map_or(url.host, |(_, value)| value.split(':').next().unwrap_or(value));
+    let host = given.map_or(url.host, |(_, value)| without_port(value));
     let set = RuleSet::compile(&listener.rules).map_err(|err| format!("the rules cannot be compiled: {err:?}"))?;
     let asked = Asked { question, url: &url, host, path: normalised_path(url.path.as_bytes()) };
     let mut outcome = Vec::new();
@@ -154,6 +156,14 @@ pub(super) fn explain(server: &Server, question: &Question) -> Result<Explanatio
     Ok(Explanation { load_balancer, port: listener.port, found_by, rules, outcome })
 }
 
+/// A `Host` header's value without the port.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        Some(_) | None => host,
+    }
+}
+
 /// The listener that a URL leads to, and how it was found.
 fn find<'a>(
     snapshot: &'a Snapshot,
@@ -163,14 +173,13 @@ fn find<'a>(
     main_port: Option<u16>,
 ) -> Result<(&'a LoadBalancer, &'a Listener, String), String> {
     let host = url.host.to_ascii_lowercase();
-    let address: Option<Ipv4Addr> = host.parse().ok();
+    let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
     let named = question.load_balancer.as_deref();
     let all = &snapshot.load_balancers;
     let wanted = |one: &&std::sync::Arc<LoadBalancer>| match named {
         Some(name) => name_in(&one.dimension) == name,
         None => {
-            one.host_names.contains(&host)
-                || address.is_some_and(|address| one.nodes.iter().any(|node| node.address == address))
+            one.host_names.contains(&host) || address.is_some_and(|address| one.addresses().any(|one| one == address))
         }
     };
     let balancer = match (all.iter().find(wanted), all.as_slice()) {
@@ -187,10 +196,7 @@ fn find<'a>(
     };
     let port = url.port.unwrap_or(if url.scheme == "https" { 443 } else { 80 });
     let is_bound = |listener: &&Listener| {
-        balancer.nodes.iter().any(|node| {
-            let heard = state.seen.listening.get(&(listener.arn.clone(), node.address));
-            heard.and_then(|(bound, _)| *bound).as_ref().map(SocketAddrV4::port) == Some(port)
-        })
+        state.seen.heard(&listener.arn).any(|(bound, _)| bound.map(|bound| bound.port()) == Some(port))
     };
     if let Some(listener) = balancer.listeners.iter().find(|listener| listener.port == port) {
         return Ok((balancer, listener, format!("it listens on port {port}")));
@@ -281,7 +287,7 @@ mod tests {
                 url: url.to_string(),
                 method: "GET".to_string(),
                 headers: Vec::new(),
-                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                source: [127, 0, 0, 1].into(),
                 load_balancer: None,
             };
             let parsed = parse(url).unwrap();
@@ -298,9 +304,14 @@ mod tests {
             ("http://shop.test", "shop.test", None, "/", None),
             ("https://shop.test:8443/a/b?x=1&y#part", "shop.test", Some(8443), "/a/b", Some("x=1&y")),
             ("http://127.0.0.1?x", "127.0.0.1", None, "/", Some("x")),
+            ("http://[fd65::1]:8080/", "[fd65::1]", Some(8080), "/", None),
+            ("http://[fd65::1]/a", "[fd65::1]", None, "/a", None),
         ] {
             let url = parse(text).unwrap();
             assert_eq!((url.host, url.port, url.path, url.query), (host, port, path, query), "{text}");
+        }
+        for (host, name) in [("a.test:80", "a.test"), ("a.test", "a.test"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]")] {
+            assert_eq!(without_port(host), name);
         }
         for text in ["shop.test/", "ftp://shop.test/", "http:///path", "http://shop.test:port/"] {
             assert!(parse(text).is_err(), "{text}");

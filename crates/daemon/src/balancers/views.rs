@@ -32,6 +32,8 @@ pub struct NodeView {
     pub zone: String,
     /// Its loopback address.
     pub address: String,
+    /// Its IPv6 address on this machine; empty without one.
+    pub ipv6_address: String,
     /// Its address inside the VPC; empty where there are no networks.
     pub private_address: String,
     /// Whether the load balancer's name leads to it.
@@ -122,6 +124,7 @@ fn balancer(state: &State, processes: &[Process], one: &LoadBalancer) -> Balance
     let node = |node: &elastane_domain::routing::Node| NodeView {
         zone: node.zone.to_string(),
         address: node.address.to_string(),
+        ipv6_address: node.ipv6.map(|address| address.to_string()).unwrap_or_default(),
         private_address: node.interface.as_ref().map(|(_, address)| address.to_string()).unwrap_or_default(),
         in_dns: zones.is_none_or(|zones| zones.contains(&node.zone)),
         shifted_away: one.options.shifted_away.contains(&node.zone),
@@ -139,17 +142,12 @@ fn balancer(state: &State, processes: &[Process], one: &LoadBalancer) -> Balance
         },
         dns_name: one.host_names.first().cloned().unwrap_or_default(),
         nodes: one.nodes.iter().map(node).collect(),
-        listeners: one.listeners.iter().map(|listener| listener_view(state, one, listener)).collect(),
+        listeners: one.listeners.iter().map(|listener| listener_view(state, listener)).collect(),
     }
 }
 
-fn listener_view(
-    state: &State,
-    balancer: &LoadBalancer,
-    listener: &elastane_domain::routing::Listener,
-) -> ListenerView {
-    let places = balancer.nodes.iter().map(|node| (listener.arn.clone(), node.address));
-    let heard: Vec<_> = places.filter_map(|place| state.seen.listening.get(&place)).collect();
+fn listener_view(state: &State, listener: &elastane_domain::routing::Listener) -> ListenerView {
+    let heard: Vec<_> = state.seen.heard(&listener.arn).collect();
     ListenerView {
         port: listener.port,
         protocol: protocol(listener.protocol).to_string(),

@@ -3,7 +3,7 @@
 use super::rule::{Action, Rule};
 use crate::id::{CertificateArn, ListenerArn, LoadBalancerArn, RuleArn, TrustStoreArn, VpcId, Zone};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What kind of load balancer it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,10 +43,15 @@ impl LoadBalancer {
             dimension: name,
             family: Family::Application,
             host_names: Vec::new(),
-            nodes: vec![Node { zone: Zone::from("us-east-1a"), address, interface: None }],
+            nodes: vec![Node { zone: Zone::from("us-east-1a"), address, ipv6: None, interface: None }],
             listeners,
             options: Options::default(),
         }
+    }
+
+    /// The addresses on the host of all its nodes, of both families.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.nodes.iter().flat_map(|node| [Some(IpAddr::V4(node.address)), node.ipv6.map(IpAddr::V6)]).flatten()
     }
 }
 
@@ -57,6 +62,9 @@ pub struct Node {
     pub zone: Zone,
     /// The loopback address of its listeners on the host.
     pub address: Ipv4Addr,
+    /// The IPv6 address of its listeners on the host, besides; `None` for a
+    /// load balancer that is not `dualstack`, and for nodes without one.
+    pub ipv6: Option<Ipv6Addr>,
     /// Its interface in the VPC; `None` where there are no networks.
     pub interface: Option<(VpcId, Ipv4Addr)>,
 }

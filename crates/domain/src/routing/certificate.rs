@@ -1,18 +1,8 @@
 //! Certificates and trust stores as the data plane needs them.
 
 use crate::id::{CertificateArn, TrustStoreArn};
+use crate::secret::SecretText;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// A text that is never shown: its `Debug` form hides it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 /// A certificate with its private key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +12,7 @@ pub struct Certificate {
     /// The certificate, then its chain, as PEM.
     pub chain_pem: String,
     /// The private key as PEM.
-    pub key_pem: Secret,
+    pub key_pem: SecretText,
     /// Lower-case names that it is for; `*.` stands for one label.
     pub names: Vec<String>,
 }

@@ -13,7 +13,7 @@ pub use balancer::{
     ClientAuth, Desync, Family, ForwardedFor, HeaderSettings, Listener, LoadBalancer, LogPlace, Node, Options,
     Protocol, TlsSettings,
 };
-pub use certificate::{Certificate, Secret, TrustStore};
+pub use certificate::{Certificate, TrustStore};
 pub use group::{
     Admission, Algorithm, CheckProtocol, HealthCheck, Minimum, ProtocolVersion, Stickiness, StickinessKind, Target,
     TargetGroup, TargetHealth, TargetKey, UnhealthyReason,
@@ -25,7 +25,7 @@ pub use rule::{
 
 use crate::id::{ListenerArn, LoadBalancerArn, TargetGroupArn, Zone};
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// One generation of routing state.
@@ -77,10 +77,10 @@ pub enum ProxyFact {
     Listening {
         /// The listener.
         listener: ListenerArn,
-        /// The node's address ([`Node::address`]).
-        node: Ipv4Addr,
+        /// The address of the node that this is about ([`Node::address`], [`Node::ipv6`]).
+        node: IpAddr,
         /// Where it accepts connections; `None` when it does not.
-        bound: Option<SocketAddrV4>,
+        bound: Option<SocketAddr>,
         /// Why it is not on the port asked for; empty when it is.
         note: String,
     },

@@ -1,8 +1,8 @@
 //! Rules of listeners: conditions, transforms and actions (alb.md 2). What
 //! they mean is in [`crate::rules`].
 
-use super::certificate::Secret;
 use crate::id::{RuleArn, TargetGroupArn};
+use crate::secret::SecretText;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -169,7 +169,7 @@ pub struct OidcAction {
     /// Our client id there.
     pub client_id: String,
     /// Our client's secret there.
-    pub client_secret: Secret,
+    pub client_secret: SecretText,
     /// The session cookie's name.
     pub session_cookie: String,
     /// Scopes asked for.

@@ -7,7 +7,7 @@
 use super::Network;
 use crate::host::Addresses;
 use elastane_domain::id::VpcId;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -19,8 +19,9 @@ const MESSAGE_BYTES_MAX: usize = 512;
 const FORWARDED_BYTES_MAX: usize = 4096;
 /// Seconds that an answer may be kept.
 const ANSWER_SECONDS: u32 = 60;
-/// Addresses in one answer: what fits a message with a long name.
+/// Addresses in one answer, of IPv4 and of IPv6: what fits a message with a long name.
 const ANSWERS_MAX: usize = 14;
+const ANSWERS6_MAX: usize = 8;
 /// Queries that wait for the host's name servers at a time; further ones are refused.
 const FORWARDED_MAX: usize = 64;
 /// How long each of the host's name servers may take.
@@ -28,6 +29,7 @@ const FORWARD_LIMIT: Duration = Duration::from_secs(2);
 const HEADER: usize = 12;
 const TYPE_A: u16 = 1;
 const TYPE_PTR: u16 = 12;
+const TYPE_AAAA: u16 = 28;
 const CLASS_IN: u16 = 1;
 const REFUSED: u8 = 5;
 const NO_SUCH_NAME: u8 = 3;
@@ -35,8 +37,8 @@ const NO_SUCH_NAME: u8 = 3;
 /// What is known of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It has these addresses.
-    Addresses(Vec<Ipv4Addr>),
+    /// It has these addresses, of either family.
+    Addresses(Vec<IpAddr>),
     /// An address has this name.
     Name(String),
     /// It would be ours and does not exist.
@@ -67,7 +69,7 @@ impl Zone {
         };
         plan.resolver?;
         if let Some(addresses) = plan.names.get(name) {
-            return Some(Found::Addresses(addresses.clone()));
+            return Some(Found::Addresses(addresses.iter().copied().map(IpAddr::V4).collect()));
         }
         let known = |address: Ipv4Addr| plan.interfaces.iter().any(|interface| interface.addresses.contains(&address));
         if let Some(address) = reverse_address(name) {
@@ -93,7 +95,7 @@ impl Zone {
 
 fn by_address(name: &str, known: impl Fn(Ipv4Addr) -> bool) -> Found {
     match instance_address(name) {
-        Some(address) if known(address) => Found::Addresses(vec![address]),
+        Some(address) if known(address) => Found::Addresses(vec![IpAddr::V4(address)]),
         Some(_) => Found::Nothing,
         // No authority over other names; a single label is ours to deny.
         None if !name.contains('.') => Found::Nothing,
@@ -164,16 +166,24 @@ pub fn answer(query: &[u8], find: impl Fn(&str) -> Option<Found>) -> Option<(Vec
     let tail = query.get(end..end + 4)?;
     let (kind, class) = (u16::from_be_bytes([tail[0], tail[1]]), u16::from_be_bytes([tail[2], tail[3]]));
     let found = find(&name)?;
-    let (code, kind_found, records) = match &found {
-        Found::Addresses(addresses) => {
-            (0, TYPE_A, addresses.iter().take(ANSWERS_MAX).map(|one| one.octets().to_vec()).collect())
-        }
-        Found::Name(name) => (0, TYPE_PTR, vec![encode(name)?]),
-        Found::Nothing => (NO_SUCH_NAME, kind, Vec::new()),
-        Found::Elsewhere => (REFUSED, kind, Vec::new()),
+    let code = match &found {
+        Found::Addresses(_) | Found::Name(_) => 0,
+        Found::Nothing => NO_SUCH_NAME,
+        Found::Elsewhere => REFUSED,
     };
-    let asked = kind == kind_found && class == CLASS_IN;
-    let records: Vec<Vec<u8>> = if asked { records } else { Vec::new() };
+    let records: Vec<Vec<u8>> = match (&found, kind) {
+        _ if class != CLASS_IN => Vec::new(),
+        (Found::Addresses(all), TYPE_A) => {
+            let octets = |one: &IpAddr| if let IpAddr::V4(one) = one { Some(one.octets().to_vec()) } else { None };
+            all.iter().filter_map(octets).take(ANSWERS_MAX).collect()
+        }
+        (Found::Addresses(all), TYPE_AAAA) => {
+            let octets = |one: &IpAddr| if let IpAddr::V6(one) = one { Some(one.octets().to_vec()) } else { None };
+            all.iter().filter_map(octets).take(ANSWERS6_MAX).collect()
+        }
+        (Found::Name(name), TYPE_PTR) => vec![encode(name)?],
+        _ => Vec::new(),
+    };
     let mut reply = query[..end + 4].to_vec();
     reply[2] = 0x84 | query[2] & 1;
     // Where other names are passed on, recursion is to be had.
@@ -273,9 +283,17 @@ mod tests {
     /// written out, and a VPC without a resolver is silent.
     #[test]
     fn kinds_of_answers() {
-        let many: Vec<Ipv4Addr> = (0..100).map(|last| Ipv4Addr::new(10, 0, 0, last)).collect();
-        let (reply, _) = answer(&query("lb.example", 1), |_| Some(Found::Addresses(many.clone()))).unwrap();
-        assert!(reply.len() <= MESSAGE_BYTES_MAX && usize::from(reply[7]) == ANSWERS_MAX);
+        let many: Vec<IpAddr> = (0..100)
+            .flat_map(|last| [IpAddr::from([10, 0, 0, last]), IpAddr::from([0xfd65, 0, 0, 0, 0, 0, 0, last.into()])])
+            .collect();
+        let long = ["a".repeat(60).as_str(); 4].join(".");
+        for (kind, most) in [(1, ANSWERS_MAX), (28, ANSWERS6_MAX), (16, 0)] {
+            let (reply, _) = answer(&query(&long, kind), |_| Some(Found::Addresses(many.clone()))).unwrap();
+            assert!(reply.len() <= MESSAGE_BYTES_MAX && usize::from(reply[7]) == most, "{kind}");
+        }
+        let six = IpAddr::from([0xfd65, 0x6c61, 0, 0, 0, 0, 0, 9]);
+        let (reply, _) = answer(&query("lb.example", 28), |_| Some(Found::Addresses(vec![six]))).unwrap();
+        assert!(reply.ends_with(&[&[0, 16, 0xfd, 0x65, 0x6c, 0x61][..], &[0; 11], &[9]].concat()), "{reply:?}");
         let name = Found::Name("ip-10-0-1-2.ec2.internal".to_owned());
         let (reply, _) = answer(&query("2.1.0.10.in-addr.arpa", 12), |_| Some(name.clone())).unwrap();
         assert!(reply[7] == 1 && reply.ends_with(&encode("ip-10-0-1-2.ec2.internal").unwrap()));

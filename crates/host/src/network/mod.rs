@@ -17,6 +17,7 @@ pub mod dns;
 mod edge;
 mod flows;
 mod internet;
+pub mod ipv6;
 pub mod netlink;
 mod nft;
 pub mod router;

@@ -5,7 +5,7 @@
 use crate::sys;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
 const REQUEST_ACK: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
@@ -414,6 +414,29 @@ impl Netlink {
                 }
             }
         }
+        message
+    }
+
+    /// Makes all IPv6 addresses of a range this machine's own.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where they are, by whomever.
+    pub fn add_local_range(&self, index: u32, first: Ipv6Addr, bits: u8) -> io::Result<()> {
+        self.request(&mut Netlink::local_range(libc::RTM_NEWROUTE, CREATE_EXCLUSIVE, index, first, bits))
+    }
+
+    /// Takes back what [`Netlink::add_local_range`] did, if it is there.
+    pub fn remove_local_range(&self, index: u32, first: Ipv6Addr, bits: u8) -> io::Result<()> {
+        absent_is_fine(self.request(&mut Netlink::local_range(libc::RTM_DELROUTE, 0, index, first, bits)))
+    }
+
+    fn local_range(kind: u16, flags: u16, index: u32, first: Ipv6Addr, bits: u8) -> Message {
+        let (family, table) = (libc::AF_INET6 as u8, libc::RT_TABLE_LOCAL);
+        let mut fixed = vec![family, bits, 0, 0, table, ROUTE_PROTOCOL, libc::RT_SCOPE_UNIVERSE, libc::RTN_LOCAL];
+        fixed.extend_from_slice(&[0; 4]);
+        let mut message = Message::new(kind, flags, &fixed);
+        message.attribute(RTA_TABLE, &u32::from(table).to_ne_bytes());
+        message.attribute(RTA_DST, &first.octets()).attribute(RTA_OIF, &index.to_ne_bytes());
         message
     }
 

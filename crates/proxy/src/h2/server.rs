@@ -4,9 +4,11 @@
 use super::client::ClientStream;
 use super::workers::{Job, Watched};
 use super::{CONNECTION_WINDOW, HEADER_LIST_MAX, STREAM_WINDOW};
+use crate::describe::describe_client;
 use crate::exchange::ClientConnection;
-use crate::http::headers::ClientInfo;
+use crate::http::headers::{ClientInfo, ClientProtocol};
 use crate::local::{ListenerLocal, NodeLocal};
+use crate::log::LogLocal;
 use crate::route::Route;
 use crate::stream::Stream;
 use crate::thread::Thread;
@@ -186,6 +188,7 @@ impl Server {
         self.accepted += 1;
         if self.accepted == REQUESTS_MAX {
             self.leave();
+            self.log_goodbye();
         }
         let tally = &self.tally;
         tally.active.set(tally.active.get() + 1);
@@ -197,6 +200,16 @@ impl Server {
         let ticket = Ticket { tally: tally.clone(), thread: thread.clone() };
         let stream = Box::new(ClientStream::new(request, respond, thread.workers.text()));
         thread.workers.serve(Job { client: self.client.clone(), stream, ticket });
+    }
+
+    /// A line of its own for a connection that ends because it had all the
+    /// requests that it may have: it has the status 000 (alb.md 9).
+    fn log_goodbye(&self) {
+        let Client { node, peer, .. } = &*self.client;
+        if let Some(mut entry) = node.access_log().map(LogLocal::entry) {
+            describe_client(&mut entry, peer, ClientProtocol::Http2, true);
+            LogLocal::finish(entry);
+        }
     }
 
     /// Looks at a deadline that passed; `true` if the connection ends at once.

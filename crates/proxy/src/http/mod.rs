@@ -11,6 +11,7 @@ pub mod headers;
 pub mod page;
 pub mod request;
 pub mod response;
+pub mod simple;
 
 /// Longest request line (alb.md 6); beyond it 414.
 pub const REQUEST_LINE_MAX: usize = 16 * 1024;

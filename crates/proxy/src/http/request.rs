@@ -89,6 +89,8 @@ pub struct RequestHead {
     pub reason: Option<Reason>,
     /// A header's name is not one that the load balancer takes for valid.
     pub invalid_names: bool,
+    /// HTTP/0.9: the client reads the body alone, up to the connection's end.
+    pub is_simple: bool,
 }
 
 /// Memory for the headers of one head. Most of it is not initialised, so a
@@ -400,6 +402,7 @@ impl<'b> Reading<'b> {
             upgrade: self.upgrade.is_some() && options.upgrade && self.is_version_11 && body.is_done(),
             reason: self.reason,
             invalid_names: self.invalid_names,
+            is_simple: false,
         })
     }
 
@@ -473,6 +476,13 @@ impl<'b> RequestView<'_, 'b> {
     /// What must be known of it to carry it out.
     pub fn info(&self) -> &RequestHead {
         &self.info
+    }
+
+    /// The same as a request of HTTP/0.9, of whose input it took `length` bytes.
+    pub fn simple(mut self, length: usize) -> Self {
+        let reason = Some(Reason::NonCompliantVersion);
+        self.info = RequestHead { length, reason, keep_alive: false, is_simple: true, ..self.info };
+        self
     }
 
     /// The method, as sent.

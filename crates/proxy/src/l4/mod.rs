@@ -18,8 +18,20 @@ use crate::local::{ListenerLocal, NodeLocal, TargetLocal};
 use crate::metrics::Count;
 use crate::thread::Thread;
 use elastane_domain::routing::{Admission, TargetGroup, TargetHealth};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
+
+/// An end of a flow as flows are told apart by it: an IPv6 address is folded.
+fn flow_end(address: SocketAddr) -> SocketAddrV4 {
+    match address {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(address) => {
+            let bits = address.ip().to_bits();
+            let folded = bits as u64 ^ (bits >> 64) as u64;
+            SocketAddrV4::new(Ipv4Addr::from_bits((folded ^ (folded >> 32)) as u32), address.port())
+        }
+    }
+}
 
 /// Where clients come in.
 #[derive(Clone)]

@@ -6,6 +6,7 @@ use crate::state::{GroupState, GroupTable, Table, ZoneId};
 use crate::tls::ListenerTls;
 use elastane_domain::choice::{self, Candidates, TargetView};
 use elastane_domain::flow;
+use elastane_domain::id::ListenerArn;
 use elastane_domain::routing::{
     Admission, Listener, LoadBalancer, Protocol, StickinessKind, TargetGroup, TargetHealth,
 };
@@ -20,6 +21,7 @@ const STALE: u64 = u64::MAX;
 
 /// A listener's part of the table.
 pub(crate) struct FlowRoute {
+    pub(crate) listener: ListenerArn,
     pub(crate) protocol: Protocol,
     /// `tcp.idle_timeout.seconds`.
     pub(crate) idle_ms: u64,
@@ -43,6 +45,7 @@ impl FlowRoute {
         }
         let group = listener.target_groups().next().and_then(|arn| table.groups.get(arn));
         Some(FlowRoute {
+            listener: listener.arn.clone(),
             protocol: listener.protocol,
             idle_ms: u64::from(listener.tcp_idle_secs) * 1000,
             group: group.map(|group| FlowGroup::new(group, balancer, targets)),

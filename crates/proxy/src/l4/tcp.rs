@@ -4,8 +4,9 @@
 use super::header::{self, Carries};
 use super::pump::{Broken, Half};
 use super::route::FlowGroup;
-use super::{Counted, Door, Fate, FlowRoute, Kind, fate};
+use super::{Counted, Door, Fate, FlowRoute, Kind, fate, flow_end};
 use crate::local::TargetLocal;
+use crate::log::FlowEntry;
 use crate::metrics::Count;
 use crate::stream::Stream;
 use crate::thread::Thread;
@@ -17,7 +18,7 @@ use elastane_domain::routing::{Protocol, TargetGroup};
 use rustix::net::sockopt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,7 +39,7 @@ pub(crate) fn spawn(thread: Rc<Thread>, route: Rc<FlowRoute>, door: Door, client
     let counted = Counted::new(thread.clone(), door.node(), kind);
     let (slot, watch) = thread.watches.add(door.listener.serial, thread.deadline_in(route.idle_ms));
     watch.set_doing(Doing::Talking);
-    let flow = Flow { thread, route, door, peer: canonical(peer), watch, counted };
+    let flow = Flow { thread, route, door, peer: canonical(peer), watch, counted, entry: None };
     tokio::task::spawn_local(async move {
         let thread = flow.thread.clone();
         flow.run(client).await;
@@ -51,17 +52,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// The IPv4 end that flows are told apart by; a hash of other addresses.
-fn v4(address: SocketAddr) -> SocketAddrV4 {
-    match address {
-        SocketAddr::V4(address) => address,
-        SocketAddr::V6(address) => {
-            let folded = address.ip().to_bits() as u64 ^ (address.ip().to_bits() >> 64) as u64;
-            SocketAddrV4::new(Ipv4Addr::from_bits((folded ^ (folded >> 32)) as u32), address.port())
-        }
-    }
-}
-
 struct Flow {
     thread: Rc<Thread>,
     route: Rc<FlowRoute>,
@@ -69,6 +59,8 @@ struct Flow {
     peer: SocketAddr,
     watch: Rc<Watch>,
     counted: Counted,
+    /// What the access log will say; only of TLS, and only while it is on.
+    entry: Option<Box<FlowEntry>>,
 }
 
 /// How a flow ended that was not completed.
@@ -84,10 +76,13 @@ impl Flow {
     async fn run(mut self, client: TcpStream) {
         let Ok(local) = client.local_addr().map(canonical) else { return };
         let (thread, route) = (self.thread.clone(), self.route.clone());
+        if let Some(log) = self.counted.node.access_log().filter(|_| route.protocol == Protocol::Tls) {
+            self.entry = Some(Box::new(FlowEntry::new(log, &route.listener, self.peer, local)));
+        }
         let key = FlowKey {
             protocol: TCP,
-            source: v4(self.peer),
-            destination: v4(local),
+            source: flow_end(self.peer),
+            destination: flow_end(local),
             seed: thread.random.borrow_mut().draw(),
         };
         let zone = self.counted.node.state.zone_id;
@@ -104,14 +99,23 @@ impl Flow {
         self.watch.set_doing(Doing::Target(target.state.id));
         self.watch.set_deadline(thread.deadline_in(CONNECT_TIMEOUT_MS));
         let server = match self.watch.clone().guard(self.connect(group, &target)).await {
-            Ok(Ok(server)) => server,
+            Ok(Ok(server)) => {
+                target.state.flow_taken();
+                server
+            }
             Ok(Err(error)) => {
                 let refused = error.kind() == io::ErrorKind::ConnectionRefused || is_reset(&error);
+                if refused || error.kind() == io::ErrorKind::HostUnreachable {
+                    target.state.flow_failed();
+                }
                 self.counted.add(if refused { Count::TargetResets } else { Count::ElbResets }, 1);
                 target.state.ledger.add(thread.index, Count::TargetConnectionErrors, 1);
                 return reset(&client);
             }
-            Err(_) => {
+            Err(interrupt) => {
+                if interrupt == Interrupt::Timeout {
+                    target.state.flow_failed();
+                }
                 self.counted.add(Count::ElbResets, 1);
                 return reset(&client);
             }
@@ -134,7 +138,12 @@ impl Flow {
             return None;
         };
         match self.watch.clone().guard(tls::handshake(&settings, client)).await {
-            Ok(Ok(shaken)) => Some(shaken.stream),
+            Ok(Ok(shaken)) => {
+                if let Some(entry) = &mut self.entry {
+                    entry.agreed(shaken.client, shaken.facts);
+                }
+                Some(shaken.stream)
+            }
             Ok(Err(_)) => {
                 self.counted.add(Count::ClientTlsErrors, 1);
                 None
@@ -217,6 +226,9 @@ impl Flow {
         let downward = down.poll(&self.thread, server, client, &mut received, context);
         if sent + received > 0 {
             self.counted.bytes(sent + received);
+            if let Some(entry) = &mut self.entry {
+                entry.moved(sent, received);
+            }
             self.touch();
         }
         if let Poll::Ready(Err(broken)) = upward {

@@ -4,7 +4,7 @@
 
 use super::header::{self, Carries};
 use super::route::FlowGroup;
-use super::{Counted, Door, Fate, Kind, fate};
+use super::{Counted, Door, Fate, Kind, fate, flow_end};
 use crate::local::TargetLocal;
 use crate::metrics::Count;
 use crate::thread::Thread;
@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -41,7 +41,7 @@ struct Listening {
     door: Door,
     socket: UdpSocket,
     local: SocketAddr,
-    flows: RefCell<HashMap<SocketAddrV4, Rc<Flow>>>,
+    flows: RefCell<HashMap<SocketAddr, Rc<Flow>>>,
 }
 
 /// One client's flow.
@@ -76,11 +76,7 @@ impl Listening {
             let received = self.thread.with_whole_scratch(|scratch| {
                 let mut datagram = ReadBuf::new(scratch);
                 let polled = self.socket.poll_recv_from(context, &mut datagram);
-                polled.map_ok(|client| {
-                    if let SocketAddr::V4(client) = client {
-                        self.take(client, datagram.filled());
-                    }
-                })
+                polled.map_ok(|client| self.take(client, datagram.filled()))
             });
             // Errors are about datagrams sent earlier, to clients that are gone.
             let _ = ready!(received);
@@ -89,7 +85,7 @@ impl Listening {
         Poll::Pending
     }
 
-    fn take(self: &Rc<Self>, client: SocketAddrV4, bytes: &[u8]) {
+    fn take(self: &Rc<Self>, client: SocketAddr, bytes: &[u8]) {
         let known = self.flows.borrow().get(&client).cloned();
         if let Some(flow) = known.or_else(|| self.begin(client)) {
             flow.forward(&self.thread, bytes);
@@ -97,7 +93,7 @@ impl Listening {
     }
 
     /// A flow for a client that has none; `None` when it cannot have one.
-    fn begin(self: &Rc<Self>, client: SocketAddrV4) -> Option<Rc<Flow>> {
+    fn begin(self: &Rc<Self>, client: SocketAddr) -> Option<Rc<Flow>> {
         let node = self.door.node();
         if self.flows.borrow().len() >= FLOWS_MAX || self.thread.is_full() {
             node.state.ledger.add(self.thread.index, Count::RejectedFlows, 1);
@@ -105,9 +101,8 @@ impl Listening {
         }
         let route = self.door.listener.flow()?;
         let group = route.group.as_ref()?;
-        let SocketAddr::V4(local) = self.local else { return None };
-        let key = FlowKey { protocol: UDP, source: client, destination: local, seed: 0 };
-        let target = group.choose(node.state.zone_id, key.number(), *client.ip())?;
+        let key = FlowKey { protocol: UDP, source: flow_end(client), destination: flow_end(self.local), seed: 0 };
+        let target = group.choose(node.state.zone_id, key.number(), *key.source.ip())?;
         let Ok(socket) = self.socket_to(group, &target, client) else {
             target.state.ledger.add(self.thread.index, Count::TargetConnectionErrors, 1);
             return None;
@@ -118,7 +113,7 @@ impl Listening {
         counted.has_target(&target);
         let mut header = Vec::new();
         if group.config.proxy_protocol {
-            header::write(SocketAddr::V4(client), self.local, Carries::Datagrams, &mut header);
+            header::write(client, self.local, Carries::Datagrams, &mut header);
         }
         let group = group.config.clone();
         let flow = Rc::new(Flow { socket, target, watch, counted: RefCell::new(counted), header, group });
@@ -132,13 +127,16 @@ impl Listening {
         Some(flow)
     }
 
-    fn socket_to(&self, group: &FlowGroup, target: &TargetLocal, client: SocketAddrV4) -> io::Result<UdpSocket> {
+    fn socket_to(&self, group: &FlowGroup, target: &TargetLocal, client: SocketAddr) -> io::Result<UdpSocket> {
         let key = &target.state.key;
         let way = Way { vpc: key.vpc.as_ref(), address: key.address, source: target.state.source() };
         let connector = &self.thread.connector;
-        let spoken = (group.config.preserve_client_ip && self.door.is_inside)
-            .then(|| connector.datagram_socket(way, Some(client)).ok())
-            .flatten();
+        let spoken = match client {
+            SocketAddr::V4(client) if group.config.preserve_client_ip && self.door.is_inside => {
+                connector.datagram_socket(way, Some(client)).ok()
+            }
+            SocketAddr::V4(_) | SocketAddr::V6(_) => None,
+        };
         let socket = match spoken {
             Some(socket) => socket,
             None => connector.datagram_socket(way, None)?,
@@ -170,7 +168,7 @@ impl Flow {
     }
 
     /// Passes the target's answers on; ready when the flow ends.
-    fn poll_answers(&self, listening: &Listening, client: SocketAddrV4, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_answers(&self, listening: &Listening, client: SocketAddr, context: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.watch.poll(context) {
                 Poll::Pending => break,

@@ -175,6 +175,12 @@ pub(super) fn push_micros(micros: i64, out: &mut Vec<u8>) {
     out.push(b'Z');
 }
 
+/// `2018-07-02T22:23:00`.
+pub(super) fn push_second(micros: i64, out: &mut Vec<u8>) {
+    let text = second(micros.div_euclid(1_000_000));
+    out.extend_from_slice(&text[..text.len() - 1]);
+}
+
 fn second(seconds: i64) -> Second {
     let civil = Civil::from(Time(seconds * 1000));
     let parts = [

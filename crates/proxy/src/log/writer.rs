@@ -84,8 +84,10 @@ impl LogFile {
             LogKind::Access => "",
             LogKind::Connection => "conn_log.",
         };
+        // Names of files of network load balancers do not tell the node.
+        let node = if self.dimension.starts_with("net/") { String::new() } else { format!("{}_", self.address) };
         format!(
-            "{kind}{}_elasticloadbalancing_{}_{}_{:04}{:02}{:02}T{:02}{:02}Z_{}_{random:08x}.log",
+            "{kind}{}_elasticloadbalancing_{}_{}_{:04}{:02}{:02}T{:02}{:02}Z_{node}{random:08x}.log",
             self.account,
             self.region,
             component(&self.dimension.replace('/', ".")),
@@ -94,7 +96,6 @@ impl LogFile {
             civil.day,
             civil.hour,
             civil.minute,
-            self.address
         )
     }
 }
@@ -229,7 +230,11 @@ impl WriteAtEnd for File {
 /// When a plain file's time is over, by its name.
 fn end_of(path: &Path) -> Option<Time> {
     let name = path.file_name()?.to_str()?.strip_suffix(".log")?;
-    let text = name.rsplit('_').nth(2)?;
+    // The time, a node's address unless it is left out, a random number.
+    name.rsplit('_').take(3).skip(1).find_map(time_of)
+}
+
+fn time_of(text: &str) -> Option<Time> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u32>().ok();
     let civil = Civil {
         year: i64::from(number(0..4)?),

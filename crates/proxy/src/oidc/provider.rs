@@ -161,11 +161,11 @@ async fn tokens(client: &Client, action: &OidcAction, grant: &Grant<'_>) -> Resu
         Grant::Refresh(token) => vec![("grant_type", "refresh_token"), ("refresh_token", *token)],
     };
     let bare = form(&fields);
-    fields.extend([("client_id", action.client_id.as_str()), ("client_secret", action.client_secret.0.as_str())]);
+    fields.extend([("client_id", action.client_id.as_str()), ("client_secret", action.client_secret.expose())]);
     let mut question = Question { endpoint: &action.token_endpoint, authorization: None, form: Some(form(&fields)) };
     let mut response = client.ask(&question).await.map_err(LoginError::TokenRequest)?;
     if response.status == 401 {
-        let credentials = format!("{}:{}", encode(&action.client_id), encode(&action.client_secret.0));
+        let credentials = format!("{}:{}", encode(&action.client_id), encode(action.client_secret.expose()));
         question.authorization = Some(format!("Basic {}", STANDARD.encode(credentials)));
         question.form = Some(bare);
         response = client.ask(&question).await.map_err(LoginError::TokenRequest)?;

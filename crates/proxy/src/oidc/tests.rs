@@ -1,7 +1,7 @@
 //! The flow against a provider that is played by a socket on loopback.
 
 use super::*;
-use elastane_domain::routing::Secret;
+use elastane_domain::secret::SecretText;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ fn action(address: SocketAddr) -> OidcAction {
         token_endpoint: format!("http://{address}/token"),
         user_info_endpoint: format!("http://{address}/me"),
         client_id: "shop".to_owned(),
-        client_secret: Secret("s&cret".to_owned()),
+        client_secret: SecretText::new("s&cret".to_owned()),
         session_cookie: "AWSELBAuthSessionCookie".to_owned(),
         scope: "openid email".to_owned(),
         session_timeout_secs: 1000,

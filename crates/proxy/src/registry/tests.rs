@@ -31,7 +31,12 @@ impl Rig {
         let mut group = TargetGroup::http("arn:group".into(), zones.chars().enumerate().map(target).collect());
         let listener = Listener::http("arn:listener".into(), 80, Action::forward_to(group.arn.clone()));
         let mut balancer = LoadBalancer::application("arn:lb".into(), [127, 0, 0, 1].into(), vec![listener]);
-        let node = |zone: &str, last| Node { zone: zone.into(), address: [127, 0, 0, last].into(), interface: None };
+        let node = |zone: &str, last| Node {
+            zone: zone.into(),
+            address: [127, 0, 0, last].into(),
+            ipv6: None,
+            interface: None,
+        };
         balancer.nodes = vec![node("a", 1), node("b", 2)];
         configure(&mut balancer, &mut group);
         let mut rig = Rig { registry: Registry::new(1), balancer, group, facts: Vec::new(), table: Table::default() };
@@ -305,4 +310,30 @@ fn prometheus_text() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
+}
+
+/// Flows that a target does not take make it unhealthy as so many failed
+/// checks would, if it took none between them; checks make it healthy again.
+#[test]
+fn alb_13_passive_checks() {
+    let mut rig = Rig::new("aa", |_, group| group.protocol = elastane_domain::routing::Protocol::Tcp);
+    let failed = TargetHealth::Unhealthy(UnhealthyReason::FailedHealthChecks);
+    // Before the first check nothing is known that flows could speak against.
+    rig.state(0).flow_failed();
+    rig.state(0).flow_failed();
+    assert!(rig.due(NOW).0.iter().all(|fact| *fact != rig.health(0, failed)));
+    rig.all_healthy(NOW);
+    rig.state(0).flow_taken();
+    for taken in [true, false] {
+        rig.state(0).flow_failed();
+        assert!(rig.due(NOW).0.iter().all(|fact| *fact != rig.health(0, failed)));
+        if taken {
+            rig.state(0).flow_taken();
+        }
+    }
+    rig.state(0).flow_failed();
+    assert!(rig.due(NOW).0.contains(&rig.health(0, failed)));
+    assert_eq!((rig.state(0).health(), rig.state(1).health()), (failed, TargetHealth::Healthy));
+    let successes: Vec<bool> = (0..5).map(|_| rig.check(0, Ok(()), NOW).is_some()).collect();
+    assert_eq!(successes, [false, false, false, false, true]);
 }

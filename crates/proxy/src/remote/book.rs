@@ -5,7 +5,7 @@
 use elastane_domain::id::{ListenerArn, LoadBalancerArn, TargetGroupArn};
 use elastane_domain::routing::{Admission, ProxyFact, Snapshot, TargetGroup, TargetKey};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a fact is about: a newer one about the same replaces it.
@@ -14,7 +14,7 @@ pub(super) enum Subject {
     Health(TargetKey),
     Anomaly(TargetKey),
     Drained(TargetKey),
-    Listening(ListenerArn, Ipv4Addr),
+    Listening(ListenerArn, IpAddr),
     ZonesInDns(LoadBalancerArn),
     GroupHealth(TargetGroupArn),
     Applied,
@@ -137,7 +137,7 @@ mod tests {
         TargetKey {
             group: "arn:group".into(),
             vpc: None,
-            address: std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            address: std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port),
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Grows when a message or a snapshot changes so that an older process would
 /// misunderstand it. Processes of different numbers do not hand over to each
 /// other: the older one is ended, and listeners come back from the snapshot.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Service time at one moment of wall time, and how fast it runs from there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -39,6 +39,12 @@ pub(crate) struct HandshakeFacts {
     pub(crate) took: Duration,
     /// The named group of the key exchange.
     pub(crate) key_exchange: Option<String>,
+    /// The certificate that the client was to be shown.
+    pub(crate) certificate: String,
+    /// What was agreed on to be spoken inside TLS (ALPN).
+    pub(crate) protocol: Option<Vec<u8>>,
+    /// What the client offered to speak.
+    pub(crate) protocols_offered: Vec<Vec<u8>>,
     /// The certificate that the client showed.
     pub(crate) client_certificate: Option<ClientCertificate>,
     /// Whether a certificate was asked of the client, and how that ended: `Success` or
@@ -97,6 +103,7 @@ async fn shake(tls: &ListenerTls, stream: TcpStream, started: Instant) -> Result
     let hello = start.client_hello();
     let place = tls.by_name.choose(hello.server_name(), hello.signature_schemes());
     let server_name = hello.server_name().map(str::to_owned);
+    let protocols_offered = hello.alpn().map(|names| names.map(<[u8]>::to_vec).collect()).unwrap_or_default();
     let served = place.map(|place| &tls.certificates[place]).ok_or(HandshakeError::NoCertificate)?;
     let stream = start.into_stream(served.config.clone()).await.map_err(HandshakeError::Broken)?;
     let (_, connection) = stream.get_ref();
@@ -108,6 +115,9 @@ async fn shake(tls: &ListenerTls, stream: TcpStream, started: Instant) -> Result
         key_exchange: connection
             .negotiated_key_exchange_group()
             .map(|group| format!("{:?}", group.name()).to_ascii_lowercase()),
+        certificate: served.arn.as_str().to_owned(),
+        protocol: connection.alpn_protocol().map(<[u8]>::to_vec),
+        protocols_offered,
         verify_status: client_certificate.is_some().then_some("Success"),
         client_certificate,
     };

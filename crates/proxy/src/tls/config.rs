@@ -202,7 +202,8 @@ fn fill(
 fn certified_key(certificate: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes()).collect();
     let chain = chain.map_err(|error| error.to_string())?;
-    let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.0.as_bytes()).map_err(|error| error.to_string())?;
+    let key =
+        PrivateKeyDer::from_pem_slice(certificate.key_pem.expose().as_bytes()).map_err(|error| error.to_string())?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| error.to_string())
 }
 

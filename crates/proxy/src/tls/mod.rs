@@ -10,7 +10,7 @@ mod open;
 mod target;
 mod x509;
 
-pub(crate) use accept::handshake;
+pub(crate) use accept::{HandshakeFacts, handshake};
 pub(crate) use config::{Book, ListenerTls};
 pub(crate) use open::open;
 pub(crate) use target::{Inside, connect};

@@ -1,7 +1,8 @@
 //! Certificates made for one test, and clients and servers that speak TLS.
 
 use crate::support::*;
-use elastane_domain::routing::{Certificate, ClientAuth, Listener, Protocol, Secret, TlsSettings};
+use elastane_domain::routing::{Certificate, ClientAuth, Listener, Protocol, TlsSettings};
+use elastane_domain::secret::SecretText;
 use elastane_proxy::Count;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyPair,
@@ -40,7 +41,7 @@ impl Identity {
         Certificate {
             arn: arn.into(),
             chain_pem: self.chain_pem.clone(),
-            key_pem: Secret(self.key_pem.clone()),
+            key_pem: SecretText::new(self.key_pem.clone()),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
         }
     }

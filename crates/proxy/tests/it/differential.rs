@@ -280,7 +280,11 @@ fn play(bytes: &[u8], front: SocketAddrV4, recorder: &Recorder, patience: u32) -
     }
     let text = String::from_utf8_lossy(&answer);
     let statuses = text.split("HTTP/1.").skip(1).filter_map(|rest| rest.get(2..5)?.parse().ok());
-    let statuses = statuses.filter(|status| *status != 100).collect();
+    let mut statuses: Vec<u16> = statuses.filter(|status| *status != 100).collect();
+    // HTTP/0.9 has no statuses: what a client of it gets is taken for the answer.
+    if statuses.is_empty() && !answer.is_empty() {
+        statuses.push(200);
+    }
     let seen = std::mem::take(&mut *recorder.seen.lock().unwrap());
     Outcome { statuses, seen }
 }

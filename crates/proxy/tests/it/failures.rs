@@ -153,7 +153,6 @@ fn refused_requests() {
         (400, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\n\n"),
         (400, "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n"),
         (400, "GET / HTTP/1.1\nHost: x\n\n"),
-        (400, "GET /\r\n"),
         (405, "TRACE / HTTP/1.1\r\nHost: x\r\n\r\n"),
         (505, "GET / HTTP/3.0\r\nHost: x\r\n\r\n"),
     ] {

@@ -1,9 +1,10 @@
 //! Network load balancers: TCP and UDP flows over loopback.
 
 use crate::certificates;
+use crate::logs::{Folder, fields};
 use crate::support::{GROUP, PATIENCE, World};
 use elastane_domain::routing::{
-    Admission, CheckProtocol, Family, HealthCheck, Protocol, Stickiness, StickinessKind, TargetHealth,
+    Admission, CheckProtocol, Family, HealthCheck, LogPlace, Protocol, Stickiness, StickinessKind, TargetHealth,
 };
 use elastane_domain::routing::{Node, ProxyFact};
 use elastane_domain::time::Span;
@@ -75,7 +76,10 @@ impl Drop for Raw {
 
 /// A world with a network load balancer in one zone.
 fn world(threads: usize, protocol: Protocol) -> World {
-    let mut world = World::new(threads);
+    network(World::new(threads), protocol)
+}
+
+fn network(mut world: World, protocol: Protocol) -> World {
     world.balancer.family = Family::Network;
     world.balancer.options.cross_zone = false;
     world.balancer.listeners[0].arn = "arn:flows".into();
@@ -228,6 +232,35 @@ fn alb_13_no_target_is_a_reset() {
     wait_report(&world, |report| report.count(Count::ElbResets) == 1);
 }
 
+/// A target that takes no connections is found out by those of clients, long
+/// before its next check: none goes there any more.
+#[test]
+fn alb_13_passive_checks() {
+    let mut targets = [Raw::start(), Raw::start()];
+    let mut world = world(1, Protocol::Tcp);
+    world.group.check.interval = Span::from_secs(10_000_000);
+    targets.iter().for_each(|target| world.add(target.address));
+    world.apply();
+    targets.iter().for_each(|target| world.wait_healthy(target.address));
+    targets[0].refuse();
+    for _ in 0..64 {
+        // Some go to the target that refuses, and are reset.
+        let _ = TcpStream::connect(address(&world)).unwrap().write_all(b"!");
+    }
+    let refuses = targets[0].address;
+    world.wait(|fact| {
+        matches!(fact, ProxyFact::Health { target, health: TargetHealth::Unhealthy(_) } if target.address == refuses)
+    });
+    for number in 0..20 {
+        client(&world).write_all(&[number]).unwrap();
+        // Those before it may come late.
+        let mut said = [0; 2];
+        while said != [b'!', number] {
+            let _ = targets[1].next().read_exact(&mut said);
+        }
+    }
+}
+
 /// The PROXY header names both ends of the client's connection, before its first byte.
 #[test]
 fn alb_13_proxy_protocol_reaches_the_target() {
@@ -377,6 +410,7 @@ fn alb_13_cross_zone() {
     world.balancer.nodes.push(Node {
         zone: "us-east-1b".into(),
         address: Ipv4Addr::new(127, 0, 0, 2),
+        ipv6: None,
         interface: None,
     });
     for (target, zone) in targets.iter().zip(["us-east-1a", "us-east-1b"]) {
@@ -503,13 +537,14 @@ fn udp_world(threads: usize, targets: &[&Echo]) -> World {
 }
 
 /// Asks until there is an answer: datagrams may be lost.
-fn ask(socket: &UdpSocket, to: SocketAddrV4, question: &[u8]) -> Vec<u8> {
+fn ask(socket: &UdpSocket, to: impl Into<SocketAddr>, question: &[u8]) -> Vec<u8> {
+    let to = to.into();
     socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let mut answer = [0; 65_535];
     for _ in 0..30 {
         socket.send_to(question, to).unwrap();
         while let Ok((length, from)) = socket.recv_from(&mut answer) {
-            assert_eq!(from, SocketAddr::V4(to));
+            assert_eq!(from, to);
             if answer[..length].ends_with(question) {
                 return answer[..length].to_vec();
             }
@@ -556,6 +591,52 @@ fn alb_13_udp_proxy_protocol() {
     assert_eq!(heard.len(), 28 + 8);
     assert_eq!(heard[12..16], [0x21, 0x12, 0, 12]);
     assert_eq!(heard[24..26], ours);
+}
+
+/// Over IPv6 clients come to the same targets; the PROXY header names both
+/// ends as they are.
+#[test]
+fn alb_13_flows_over_ipv6() {
+    let target = Raw::start();
+    let mut world = with(1, &[&target]);
+    let Some(address) = world.listen_over_ipv6() else { return };
+    world.group.proxy_protocol = true;
+    world.apply();
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(b"!").unwrap();
+    let octets = |address: SocketAddr| if let SocketAddr::V6(six) = address { six.ip().octets() } else { panic!() };
+    let ours = client.local_addr().unwrap();
+    let mut want = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24".to_vec();
+    want.extend([octets(ours), octets(address)].concat());
+    want.extend([ours.port().to_be_bytes(), address.port().to_be_bytes()].concat());
+    want.push(b'!');
+    // Health checks begin with a header as well, that of no client.
+    let server = std::iter::repeat_with(|| target.next()).find_map(|mut server| {
+        let mut first = [0; 16];
+        server.read_exact(&mut first).unwrap();
+        (first[12] != 0x20).then_some((server, first))
+    });
+    let (mut server, first) = server.unwrap();
+    let mut rest = vec![0; want.len() - 16];
+    server.read_exact(&mut rest).unwrap();
+    assert_eq!([&first[..], &rest].concat(), want);
+    both_talk(&client, &server);
+}
+
+/// Datagrams over IPv6 find the same targets, and answers come from where they were sent to.
+#[test]
+fn alb_13_udp_over_ipv6() {
+    let targets = [Echo::start("a"), Echo::start("b")];
+    let mut world = udp_world(2, &targets.each_ref());
+    let Some(address) = world.listen_over_ipv6() else { return };
+    for number in 0..8 {
+        let client = UdpSocket::bind("[::1]:0").unwrap();
+        let first = ask(&client, address, format!("{number}").as_bytes());
+        let again = ask(&client, address, format!("{number}-again").as_bytes());
+        assert_eq!(again[0], first[0], "a flow stays on its target");
+    }
+    let counts = wait_report(&world, |report| report.count(Count::ProcessedPackets) >= 8 * 2 * 2);
+    assert_eq!(counts.active_flows[2], 8);
 }
 
 /// A client whose target's instance stops goes to another one with its next datagram.
@@ -617,4 +698,42 @@ fn alb_13_tls_listener() {
     drop(client);
     let counts = wait_report(&world, |report| report.active_connections == 0);
     assert_eq!((counts.count(Count::NewFlowsTls), counts.count(Count::ProcessedBytesTls)), (1, 13));
+}
+
+/// Each TLS connection has a line in the access log when it is over, also one
+/// whose handshake failed.
+#[test]
+fn alb_13_access_log_of_tls() {
+    let folder = Folder::new();
+    let target = Raw::start();
+    let mut world = network(World::start(1, Some(folder.0.clone())), Protocol::Tcp);
+    world.add(target.address);
+    certificates::secure(&mut world);
+    world.balancer.dimension = "net/flows/1".to_owned();
+    world.balancer.options.access_log = Some(LogPlace { bucket: "bucket".to_owned(), prefix: String::new() });
+    let listener = &mut world.balancer.listeners[0];
+    (listener.arn, listener.protocol) = ("arn:listener/net/flows/1/2".into(), Protocol::Tls);
+    world.apply();
+    world.wait_healthy(target.address);
+    let address = world.bound["arn:listener/net/flows/1/2"];
+    TcpStream::connect(address).unwrap().write_all(b"no handshake at all").unwrap();
+    let failed = fields(&folder.wait_lines(1)[0]);
+    assert_eq!(failed[..5], ["tls", "2.0", &failed[2], "net/flows/1", "2"]);
+    assert!(failed[8..21].iter().all(|field| field == "-" || field == "0"), "{failed:?}");
+    let config = certificates::Offer { alpn: &[b"x", b"y"], ..certificates::Offer::default() }.config();
+    let mut client = certificates::tls(address, &config, "a.test");
+    client.write_all(b"!inside").unwrap();
+    let mut server = target.next();
+    server.read_exact(&mut [0; 7]).unwrap();
+    server.write_all(b"answer").unwrap();
+    drop(server);
+    client.read_exact(&mut [0; 6]).unwrap();
+    drop(client);
+    let lines = folder.wait_lines(2);
+    let line = fields(lines.iter().find(|line| line.contains("a.test")).unwrap());
+    assert_eq!(line.len(), 22, "{line:?}");
+    assert_eq!(line[6], address.to_string());
+    assert_eq!(line[9..12], ["7", "6", "-"]);
+    assert_eq!((line[12].as_str(), line[15].as_str(), line[17].as_str()), ("arn:certificate/a", "tlsv13", "a.test"));
+    assert_eq!(line[20], "x,y");
 }

@@ -2,9 +2,10 @@
 
 use crate::certificates::*;
 use crate::http2_client::*;
+use crate::logs::{Folder, fields};
 use crate::support::*;
 use bytes::Bytes;
-use elastane_domain::routing::Listener;
+use elastane_domain::routing::{Listener, LogPlace};
 use elastane_proxy::Count;
 use http::{Request, StatusCode};
 use std::future::poll_fn;
@@ -250,11 +251,13 @@ fn cancellation_reaches_the_target() {
     assert_eq!(counted(&world, Count::Elb460, 1), 1);
 }
 
-/// After 10,000 requests the connection says goodbye (alb.md 6), and the next
-/// one works.
+/// After 10,000 requests the connection says goodbye (alb.md 6), which the log
+/// tells as the status 000, and the next one works.
 #[test]
 fn alb_6_goodbye_after_ten_thousand() {
-    let mut world = World::new(1);
+    let folder = Folder::new();
+    let mut world = World::start(1, Some(folder.0.clone()));
+    world.balancer.options.access_log = Some(LogPlace { bucket: "bucket".to_owned(), prefix: String::new() });
     world.balancer.listeners = vec![Listener {
         rules: vec![elastane_domain::routing::Rule { priority: None, ..rule(1, fixed(200, "x")) }],
         ..https(&["arn:certificate/a"])
@@ -280,6 +283,11 @@ fn alb_6_goodbye_after_ten_thousand() {
         assert!(served >= 10_000, "{served}");
         assert_eq!(Client::connect(&world).await.ask(Request::get("https://a.test/"), b"").await.status, 200);
     });
+    let lines = folder.wait_lines(10_002);
+    let goodbyes: Vec<Vec<String>> = lines.iter().map(|line| fields(line)).filter(|line| line[8] == "000").collect();
+    assert_eq!(goodbyes.len(), 1);
+    let told = [0, 4, 5, 9, 12].map(|field| goodbyes[0][field].as_str());
+    assert_eq!(told, ["h2", "-", "-1", "-", "- - -"]);
 }
 
 /// A client that opens and resets streams without end is cut off (CVE-2023-44487).

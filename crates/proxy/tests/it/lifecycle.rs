@@ -4,7 +4,7 @@ use crate::support::*;
 use elastane_domain::routing::{Admission, Algorithm, ProxyFact};
 use elastane_domain::time::Span;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -230,4 +230,19 @@ fn taken_ports() {
     assert!(world.seen.iter().any(|fact| listening(&fact)), "{:?}", world.seen);
     assert_ne!(world.address(), address);
     assert_eq!(get(world.address(), "/").status, 503);
+}
+
+/// A listener that gets another port is there, and at the old one no more.
+#[test]
+fn another_port() {
+    let mut world = World::new(2);
+    let old = world.address();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    world.balancer.listeners[0].port = free;
+    world.apply();
+    assert_eq!(world.address().port(), free);
+    assert_eq!(get(world.address(), "/").status, 503);
+    while TcpStream::connect(old).is_ok() {
+        std::thread::yield_now();
+    }
 }

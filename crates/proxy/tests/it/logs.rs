@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// A folder that is removed with the test.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub fn new() -> Folder {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
         let path = std::env::temp_dir().join(format!("elastane-it-logs-{}-{number}", std::process::id()));
@@ -50,7 +50,7 @@ impl Folder {
     }
 
     /// Waits until there are so many lines.
-    fn wait_lines(&self, count: usize) -> Vec<String> {
+    pub fn wait_lines(&self, count: usize) -> Vec<String> {
         let began = Instant::now();
         loop {
             let lines = self.lines();
@@ -70,7 +70,7 @@ impl Drop for Folder {
 }
 
 /// The fields of a line, without quotes.
-fn fields(line: &str) -> Vec<String> {
+pub fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     for letter in line.chars() {

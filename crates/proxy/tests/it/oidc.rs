@@ -3,7 +3,8 @@
 
 use crate::certificates::*;
 use crate::support::*;
-use elastane_domain::routing::{Condition, OidcAction, OnUnauthenticated, Pattern, Secret};
+use elastane_domain::routing::{Condition, OidcAction, OnUnauthenticated, Pattern};
+use elastane_domain::secret::SecretText;
 use elastane_proxy::{Count, oidc_public_key};
 
 const HOST: &str = "a.test";
@@ -40,7 +41,7 @@ fn action(provider: &Server) -> OidcAction {
         token_endpoint: format!("http://{}/token", provider.address),
         user_info_endpoint: format!("http://{}/me", provider.address),
         client_id: "shop".to_owned(),
-        client_secret: Secret("s3cret".to_owned()),
+        client_secret: SecretText::new("s3cret".to_owned()),
         session_cookie: "AWSELBAuthSessionCookie".to_owned(),
         scope: "openid".to_owned(),
         session_timeout_secs: 600,

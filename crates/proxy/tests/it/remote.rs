@@ -5,7 +5,7 @@ use elastane_domain::routing::{Admission, LoadBalancer, Node, ProxyFact, Snapsho
 use elastane_proxy::remote::{self, ClockSettings, Link, LinkEvents, Parts, RemoteProxy, Role, Service, Share};
 use elastane_proxy::{Count, Counters};
 use std::io::Write;
-use std::net::{SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -163,7 +163,7 @@ impl Daemon {
 
     fn wait_bound(&mut self) -> SocketAddrV4 {
         let fact = self.wait(|fact| matches!(fact, ProxyFact::Listening { bound: Some(_), .. }));
-        let ProxyFact::Listening { bound: Some(bound), .. } = fact else { panic!() };
+        let ProxyFact::Listening { bound: Some(SocketAddr::V4(bound)), .. } = fact else { panic!() };
         bound
     }
 
@@ -429,6 +429,7 @@ fn in_two_zones(server: &Server) -> Arc<Snapshot> {
     let node = |zone: &str, last| Node {
         zone: zone.into(),
         address: std::net::Ipv4Addr::new(127, 0, 0, last),
+        ipv6: None,
         interface: None,
     };
     let mut routing = (*snapshot(5, &[(server.address, Admission::Registered)])).clone();

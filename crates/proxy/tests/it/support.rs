@@ -8,7 +8,7 @@ use elastane_domain::time::{Span, Time};
 use elastane_proxy::{Clock, Connector, FactSink, HostConnector, Proxy, ProxyConfig};
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -178,7 +178,7 @@ impl Response {
     }
 }
 
-pub fn connect(address: SocketAddrV4) -> TcpStream {
+pub fn connect(address: impl ToSocketAddrs) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -201,7 +201,7 @@ pub fn send(stream: &mut TcpStream, request: &str) -> Response {
     receive(stream)
 }
 
-pub fn get(address: SocketAddrV4, path: &str) -> Response {
+pub fn get(address: impl ToSocketAddrs, path: &str) -> Response {
     send(&mut connect(address), &format!("GET {path} HTTP/1.1\r\nHost: x.test\r\n\r\n"))
 }
 
@@ -317,7 +317,7 @@ impl World {
     pub fn wait(&mut self, wanted: impl Fn(&ProxyFact) -> bool) -> ProxyFact {
         loop {
             let fact = self.facts.recv_timeout(PATIENCE).expect("the fact comes");
-            if let ProxyFact::Listening { listener, bound: Some(bound), .. } = &fact {
+            if let ProxyFact::Listening { listener, bound: Some(SocketAddr::V4(bound)), .. } = &fact {
                 self.bound.insert(listener.as_str().to_owned(), *bound);
             }
             self.seen.push(fact.clone());
@@ -344,6 +344,22 @@ impl World {
 
     pub fn address(&self) -> SocketAddrV4 {
         self.bound["arn:listener"]
+    }
+
+    /// Has the first listener listen at `::1` besides; its address there, or
+    /// `None` on a machine without IPv6.
+    pub fn listen_over_ipv6(&mut self) -> Option<SocketAddr> {
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+            eprintln!("skipped: no IPv6 here");
+            return None;
+        }
+        self.balancer.nodes[0].ipv6 = Some(Ipv6Addr::LOCALHOST);
+        self.apply();
+        let bound = self.seen.iter().rev().find_map(|fact| match fact {
+            ProxyFact::Listening { node, bound, .. } if node.is_ipv6() => *bound,
+            _ => None,
+        });
+        Some(bound.expect("it listens there"))
     }
 
     pub fn key(&self, address: SocketAddrV4) -> TargetKey {

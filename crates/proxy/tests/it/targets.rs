@@ -116,7 +116,12 @@ fn alb_4_5_clients_stay_with_their_group() {
 fn alb_3_2_nodes_and_zones() {
     let servers = [Server::named("one"), Server::named("two")];
     let mut world = World::new(1);
-    let node = |zone: &str, last| Node { zone: zone.into(), address: Ipv4Addr::new(127, 0, 0, last), interface: None };
+    let node = |zone: &str, last| Node {
+        zone: zone.into(),
+        address: Ipv4Addr::new(127, 0, 0, last),
+        ipv6: None,
+        interface: None,
+    };
     world.balancer.nodes = vec![node("us-east-1a", 1), node("us-east-1b", 2)];
     world.group.cross_zone = false;
     world.add(servers[0].address);
@@ -127,7 +132,7 @@ fn alb_3_2_nodes_and_zones() {
     world.wait_healthy(servers[1].address);
     let of_node = |world: &World, last| {
         let bound = world.seen.iter().rev().find_map(|fact| match fact {
-            ProxyFact::Listening { node, bound, .. } if node.octets()[3] == last => *bound,
+            ProxyFact::Listening { node, bound, .. } if *node == Ipv4Addr::new(127, 0, 0, last) => *bound,
             _ => None,
         });
         bound.unwrap()
