@@ -10,7 +10,7 @@
 use crate::row::CertificateMaterial;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use elastane_domain::routing::Secret;
+use elastane_domain::secret::SecretText;
 use elastane_domain::time::{Span, Time};
 use p256::ecdsa::signature::Signer;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
@@ -51,7 +51,7 @@ pub struct Authority {
     /// Its certificate as PEM: what clients are to trust.
     pub certificate_pem: String,
     /// Its private key as PEM.
-    pub key_pem: Secret,
+    pub key_pem: SecretText,
 }
 
 /// Why nothing was issued: a key that cannot be read, or a name that does not
@@ -183,7 +183,7 @@ impl Authority {
     pub fn make(secret: [u8; 32], now: Time) -> Result<Authority, IssueError> {
         let mut random = ChaCha20Rng::from_seed(secret);
         let key = p256::SecretKey::random(&mut random);
-        let key_pem = Secret(key.to_pkcs8_pem(LineEnding::LF).map_err(failed)?.to_string());
+        let key_pem = SecretText::new(key.to_pkcs8_pem(LineEnding::LF).map_err(failed)?.to_string());
         let name = format!("Elastane local authority {:08x}", random.next_u32());
         // Clocks of clients may be a little behind.
         let not_before = now.floor(Span::from_secs(86_400));
@@ -234,7 +234,7 @@ impl Authority {
     ) -> Result<CertificateMaterial, IssueError> {
         let mut random = ChaCha20Rng::from_seed(secret);
         let made = make_key(kind, &mut random)?;
-        let key = p256::SecretKey::from_pkcs8_pem(&self.key_pem.0).map_err(failed)?;
+        let key = p256::SecretKey::from_pkcs8_pem(self.key_pem.expose()).map_err(failed)?;
         let key = AuthorityKey::of(key);
         let not_after = (now + CERTIFICATE_LIFE).min(self.not_after);
         let subject = names.first().map(String::as_str).unwrap_or_default();
@@ -265,7 +265,7 @@ impl Authority {
         Ok(CertificateMaterial {
             body_pem: pem("CERTIFICATE", certificate.der()),
             chain_pem: Some(self.certificate_pem.clone()),
-            key_pem: Secret(made.private_pem),
+            key_pem: SecretText::new(made.private_pem),
             not_before: self.not_before,
             not_after: Time(not_after.seconds() * 1000),
             serial: shown,
@@ -337,7 +337,7 @@ mod tests {
             assert_eq!(first, issue(2).expect("issued"));
             assert_ne!(first.body_pem, issue(3).expect("issued").body_pem);
             assert_eq!(first.not_after.seconds(), (NOW + CERTIFICATE_LIFE).seconds());
-            assert!(first.key_pem.0.starts_with("-----BEGIN PRIVATE KEY-----"), "{kind:?}");
+            assert!(first.key_pem.expose().starts_with("-----BEGIN PRIVATE KEY-----"), "{kind:?}");
         }
     }
 

@@ -2,18 +2,18 @@
 
 use crate::authority::Authority;
 use crate::chaos;
-use crate::network::{self, AddressPlan};
+use crate::network::{self, AddressPlan, Ipv6Plan};
 use crate::reconcile::{self, Memory, News, Touched};
 use crate::rng::Rng;
-use crate::row::{Command, ImagePhase, Instance, Invocation, Kind, Notification, Phase, SessionEnd};
+use crate::row::{Command, ImagePhase, Instance, Kind, Notification, Phase, SessionEnd};
 use crate::scope::Scope;
 use crate::secret::Entropy;
-use crate::state::{Change, SeenAnomaly, SeenMachine, SeenSession, State, Tx, View};
+use crate::state::{Change, Seen, SeenAnomaly, SeenCommand, SeenMachine, SeenPing, SeenSession, State, Tx, View};
 use crate::store::{RowError, StoreKey, StoreWrite, read};
 use crate::telemetry::{self, ByteSample, CpuSample, Traffic};
 use crate::upgrade;
 use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
-use elastane_domain::machine::{Generation, HostFact, LaunchSpec, Machine, MachineState};
+use elastane_domain::machine::{CommandOutcome, CommandStep, Generation, HostFact, LaunchSpec, Machine, MachineState};
 use elastane_domain::routing::{ProxyFact, Snapshot, TargetHealth};
 use elastane_domain::time::{Span, Time};
 use elastane_domain::vpc::NetworkPlan;
@@ -37,6 +37,8 @@ pub struct Config {
     /// Tells the installations of one machine apart: their loopback addresses
     /// begin at different places.
     pub installation: u32,
+    /// What load balancers have of IPv6.
+    pub ipv6: Ipv6Plan,
     /// Name of the built-in image.
     pub host_image_name: String,
     /// A type's vCPU in thousandths of a core.
@@ -57,6 +59,7 @@ impl Default for Config {
         Config {
             addresses: AddressPlan::Vpc,
             installation: 0,
+            ipv6: Ipv6Plan::Missing,
             host_image_name: "host".to_string(),
             vcpu_millicores: 50,
             entropy: None,
@@ -134,6 +137,10 @@ pub enum Plant {
     SpotOnly,
     /// Each instance counts for one, whatever its weight.
     WeightsIgnored,
+    /// Commands go to all of their instances at once.
+    ConcurrencyIgnored,
+    /// Commands go on although too many have failed.
+    ErrorsIgnored,
 }
 
 /// What the world reports.
@@ -203,18 +210,27 @@ pub enum Effect {
         /// The image.
         image: ImageId,
     },
-    /// Run a script in an instance.
+    /// Run the scripts of a command in an instance, once in this boot: one
+    /// that was run is not run again, and its outcome is told again.
     RunCommand {
         /// The command.
         command: CommandId,
         /// The instance.
         instance: InstanceId,
-        /// The script.
-        script: String,
-        /// Working directory; empty for the default.
-        directory: String,
-        /// Limit in wall time.
-        timeout_secs: u32,
+        /// The boot that it is for.
+        boot: Generation,
+        /// Its steps.
+        steps: Vec<CommandStep>,
+    },
+    /// Take a command back that may not run yet, or end it with all that it
+    /// has started.
+    EndCommand {
+        /// The command.
+        command: CommandId,
+        /// The instance.
+        instance: InstanceId,
+        /// Whether it goes on when it runs.
+        unless_running: bool,
     },
     /// A session is over: close its channel and end its processes.
     EndSession {
@@ -302,7 +318,10 @@ fn concerns_routing(kind: Kind) -> bool {
         | Kind::AccountAlias
         | Kind::EncryptionKey
         | Kind::KeyAlias
-        | Kind::Parameter => false,
+        | Kind::Parameter
+        | Kind::CommandOutput
+        | Kind::Document
+        | Kind::DocumentVersion => false,
     }
 }
 
@@ -460,7 +479,7 @@ impl Engine {
 
     fn observe(&mut self, now: Time, fact: Fact) {
         match fact {
-            Fact::Host(fact) => self.observe_host(fact),
+            Fact::Host(fact) => self.observe_host(now, fact),
             Fact::Proxy(fact) => self.observe_proxy(fact),
             Fact::Cpu { at, samples } => telemetry::record_cpu(&mut self.state, now, at, &samples),
             Fact::Traffic(traffic) => telemetry::record_traffic(&mut self.state, now, &traffic),
@@ -483,7 +502,7 @@ impl Engine {
         }
     }
 
-    fn observe_host(&mut self, fact: HostFact) {
+    fn observe_host(&mut self, now: Time, fact: HostFact) {
         let seen = &mut self.state.seen;
         match fact {
             HostFact::Inventory(machines) => {
@@ -496,6 +515,7 @@ impl Engine {
                     .collect();
             }
             HostFact::Booted { instance, generation } => {
+                seen.pings.insert(instance.clone(), SeenPing { at: Some(now), answers: true });
                 self.observe_machine(instance, generation, MachineState::Running);
             }
             HostFact::Exited { instance, generation } => {
@@ -507,20 +527,20 @@ impl Engine {
                 seen.machines.remove(&instance);
                 seen.launch_failures.remove(&instance);
                 seen.initialized.remove(&instance);
+                seen.pings.remove(&instance);
                 if self.state.instance(&instance).is_some_and(|row| row.phase == Phase::ShuttingDown) {
                     self.memory.removed.insert(instance);
                 }
             }
             HostFact::Captured { image, bytes } => self.captured(image, Ok(bytes)),
             HostFact::CaptureFailed { image, reason } => self.captured(image, Err(reason)),
-            HostFact::CommandDone { command, instance, outcome } => {
-                let waits =
-                    |row: &Command| matches!(row.invocations.get(&instance), Some(Invocation::InProgress { .. }));
-                let mut rows = self.state.scopes.values().filter_map(|tables| tables.commands.get(command.as_str()));
-                if rows.any(|row| waits(row)) {
-                    self.state.seen.commands.insert((command, instance), outcome);
-                }
+            HostFact::CommandStarted { command, instance } => {
+                self.command_seen(command, instance, None);
             }
+            HostFact::CommandDone { command, instance, outcome } => {
+                self.command_seen(command, instance, Some(outcome));
+            }
+            HostFact::Pinged { answered, silent } => self.pinged(now, answered, silent),
             HostFact::Initialized { instance, generation, initialization } => {
                 // One that is on its way out may be gone already.
                 let stays = |row: &Instance| !matches!(row.phase, Phase::ShuttingDown | Phase::Terminated { .. });
@@ -537,6 +557,30 @@ impl Engine {
                 }
             }
             HostFact::Layers(images) => self.memory.layers.extend(images),
+        }
+    }
+
+    /// News of a command matter while it is out: that it began, without an
+    /// outcome, and its first outcome.
+    fn command_seen(&mut self, command: CommandId, instance: InstanceId, outcome: Option<CommandOutcome>) {
+        let out = |row: &Command| row.invocations.get(&instance).is_some_and(|one| one.boot().is_some());
+        let mut rows = self.state.scopes.values().filter_map(|tables| tables.commands.get(command.as_str()));
+        if rows.any(|row| out(row)) {
+            let seen: &mut SeenCommand = self.state.seen.commands.entry((command, instance)).or_default();
+            seen.started |= outcome.is_none();
+            seen.ended = seen.ended.take().or(outcome);
+        }
+    }
+
+    /// Who answered keeps the time; of who did not, the last time stays.
+    fn pinged(&mut self, now: Time, answered: Vec<InstanceId>, silent: Vec<InstanceId>) {
+        let Seen { pings, machines, .. } = &mut self.state.seen;
+        // One may have been removed since it was asked.
+        let held = |instance: &InstanceId| machines.contains_key(instance);
+        let heard = |instance| (instance, SeenPing { at: Some(now), answers: true });
+        pings.extend(answered.into_iter().filter(held).map(heard));
+        for instance in silent.into_iter().filter(held) {
+            pings.entry(instance).or_insert(SeenPing { at: None, answers: false }).answers = false;
         }
     }
 

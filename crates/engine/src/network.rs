@@ -8,7 +8,7 @@ use crate::state::{Tx, View};
 use elastane_domain::id::*;
 use elastane_domain::network::Cidr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// Letters of the zones that every region has.
@@ -39,6 +39,30 @@ pub enum AddressPlan {
     /// 127.x.0.0/16, another for each account and region: instances share the
     /// host's loopback network and must not collide.
     Loopback,
+}
+
+/// What load balancers have of IPv6 on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv6Plan {
+    /// Nothing: no load balancer can be `dualstack`.
+    Missing,
+    /// `::1`, which all share: they are told apart by their ports.
+    Shared,
+    /// Addresses of their own, below this prefix of 64 bits.
+    Own(Ipv6Addr),
+}
+
+impl Ipv6Plan {
+    /// The IPv6 address of a load balancer's node. Below a prefix it is made
+    /// of the node's IPv4 address, so no two nodes have the same; the shared
+    /// address belongs to the `first` node.
+    pub fn of_node(self, first: bool, address: Ipv4Addr) -> Option<Ipv6Addr> {
+        match self {
+            Ipv6Plan::Missing => None,
+            Ipv6Plan::Shared => first.then_some(Ipv6Addr::LOCALHOST),
+            Ipv6Plan::Own(prefix) => Some(Ipv6Addr::from(u128::from(prefix) | u128::from(u32::from(address)))),
+        }
+    }
 }
 
 /// The zones of a region, in order.

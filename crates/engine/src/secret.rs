@@ -5,7 +5,6 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use std::fmt;
-use zeroize::Zeroize;
 
 /// 256 random bits from outside. A daemon takes them from the operating
 /// system at every start; the simulator derives them from its seed.
@@ -23,36 +22,6 @@ impl Entropy {
 impl fmt::Debug for Entropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Entropy(..)")
-    }
-}
-
-/// A secret as text: stored, and never shown in logs.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct SecretText(String);
-
-impl SecretText {
-    /// This secret.
-    pub fn new(text: String) -> SecretText {
-        SecretText(text)
-    }
-
-    /// The secret itself, for its owner or a signature.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The text does not stay in memory that is used again.
-impl Drop for SecretText {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(..)")
     }
 }
 
@@ -95,6 +64,5 @@ mod tests {
     #[test]
     fn entropy_is_not_shown() {
         assert_eq!(format!("{:?}", Entropy::new([7; 32])), "Entropy(..)");
-        assert_eq!(format!("{:?}", SecretText::new("abc".to_string())), "SecretText(..)");
     }
 }

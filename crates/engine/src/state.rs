@@ -12,7 +12,7 @@ use elastane_domain::routing::{self, Admission, TargetHealth, TargetKey};
 use elastane_domain::series::MetricStore;
 use elastane_domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -92,8 +92,14 @@ pub struct Tables {
     pub target_groups: Table<TargetGroup>,
     /// Targets by `group ARN|id|port`.
     pub targets: Table<Target>,
-    /// Run Command invocations.
+    /// Commands, those that are over for a while.
     pub commands: Table<Command>,
+    /// What commands printed, by `command/instance`.
+    pub command_outputs: Table<CommandOutput>,
+    /// Documents of the account by name.
+    pub documents: Table<Document>,
+    /// Their versions by `name/number`.
+    pub document_versions: Table<DocumentVersion>,
     /// Sessions, ended ones for a while.
     pub sessions: Table<Session>,
     /// Internet gateways.
@@ -157,6 +163,24 @@ pub enum SeenSession {
     Ended(SessionEnd),
 }
 
+/// News of a command on an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenCommand {
+    /// Whether it has begun to run.
+    pub started: bool,
+    /// How it ended, if it has.
+    pub ended: Option<CommandOutcome>,
+}
+
+/// The last that was heard of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenPing {
+    /// When it answered last; `None` when it has not since this daemon began.
+    pub at: Option<Time>,
+    /// Whether it did when it was asked last.
+    pub answers: bool,
+}
+
 /// What the world said. Kept in memory only and rebuilt from inventories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
@@ -174,8 +198,12 @@ pub struct Seen {
     pub networks: BTreeMap<VpcId, (u64, String)>,
     /// Images whose capture ended: their size, or why there is none.
     pub captures: BTreeMap<ImageId, Result<u64, String>>,
-    /// Run Command scripts that ended.
-    pub commands: BTreeMap<(CommandId, InstanceId), CommandOutcome>,
+    /// News of commands on instances.
+    pub commands: BTreeMap<(CommandId, InstanceId), SeenCommand>,
+    /// Invocations that were sent since this daemon began.
+    pub sent: BTreeSet<(CommandId, InstanceId)>,
+    /// When instances were last heard of.
+    pub pings: BTreeMap<InstanceId, SeenPing>,
     /// Sessions whose channel has been opened, until they are known to have ended.
     pub sessions: BTreeMap<String, SeenSession>,
     /// Health of targets.
@@ -189,7 +217,7 @@ pub struct Seen {
     /// Targets that behave unlike their peers, or did and still get less because of it.
     pub anomalies: BTreeMap<TargetKey, SeenAnomaly>,
     /// Where listeners accept connections on each node's address, or why they do not.
-    pub listening: BTreeMap<(ListenerArn, Ipv4Addr), (Option<SocketAddrV4>, String)>,
+    pub listening: BTreeMap<(ListenerArn, IpAddr), (Option<SocketAddr>, String)>,
     /// Zones that load balancers answer in.
     pub zones_in_dns: BTreeMap<LoadBalancerArn, Vec<Zone>>,
     /// Target groups as a whole: healthy for routing, and for DNS.
@@ -217,6 +245,14 @@ impl State {
 }
 
 impl Seen {
+    /// Where a listener accepts connections on each address of its load
+    /// balancer's nodes, or why it does not; those of IPv4 first.
+    pub fn heard(&self, listener: &ListenerArn) -> impl Iterator<Item = &(Option<SocketAddr>, String)> {
+        let lowest = (listener.clone(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let range = self.listening.range(lowest..).take_while(move |((arn, _), _)| arn == listener);
+        range.map(|(_, heard)| heard)
+    }
+
     /// Drops what was seen of targets and listeners that are no more.
     pub(crate) fn forget_unrouted(&mut self, snapshot: &routing::Snapshot) {
         let mut targets = BTreeSet::new();
@@ -229,9 +265,13 @@ impl Seen {
         }
         self.health.retain(|key, _| targets.contains(key));
         self.drained.retain(|key| targets.contains(key));
-        let listeners = snapshot.load_balancers.iter().flat_map(|balancer| &balancer.listeners);
-        let listeners: BTreeSet<&ListenerArn> = listeners.map(|listener| &listener.arn).collect();
-        self.listening.retain(|(arn, _), _| listeners.contains(arn));
+        let mut places: BTreeSet<(ListenerArn, IpAddr)> = BTreeSet::new();
+        for balancer in &snapshot.load_balancers {
+            for listener in &balancer.listeners {
+                places.extend(balancer.addresses().map(|address| (listener.arn.clone(), address)));
+            }
+        }
+        self.listening.retain(|place, _| places.contains(place));
         self.anomalies.retain(|key, _| targets.contains(key));
         let balancers = &snapshot.load_balancers;
         self.zones_in_dns.retain(|arn, _| balancers.iter().any(|balancer| balancer.arn == *arn));
@@ -244,6 +284,7 @@ impl Seen {
         self.launch_failures.clear();
         self.captures.clear();
         self.commands.clear();
+        self.sent.clear();
     }
 }
 

@@ -11,8 +11,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Longest answer: both outputs of Run Command, every byte escaped.
-pub const ANSWER_BYTES_MAX: u64 = 512 << 10;
+/// Longest answer: the output of four steps of Run Command, every byte escaped.
+pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
 const SOCKET: &str = "agent.sock";
 
 /// A short path to the socket, valid while the returned file is open.

@@ -4,13 +4,14 @@
 
 use crate::agent_client;
 use crate::cgroup::{Groups, Hierarchy};
+use crate::commands::{self, Commands};
 use crate::error::{Context, HostError};
 use crate::image::import::Imported;
 use crate::image::owners::Owners;
 use crate::image::unpack::Progress;
 use crate::imds::MetadataSource;
 use crate::imds::server::{self, Service};
-use crate::init::{Answer, Ask, ExecRequest};
+use crate::init::{Answer, Ask};
 use crate::jobs::Jobs;
 use crate::launch::Base;
 use crate::layout::{Layout, is_safe_name};
@@ -21,10 +22,8 @@ use crate::router::Router;
 use crate::session::{self, SessionReader, SessionTask, SessionWriter};
 use crate::sockets::SocketMaker;
 use crate::{image, launch, make, process, recovery, sys};
-use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
-use elastane_domain::machine::{
-    CommandEnd, CommandOutcome, Generation, HostFact, Initialization, LaunchSpec, Machine, MachineState,
-};
+use elastane_domain::id::{ImageId, InstanceId, VpcId};
+use elastane_domain::machine::{Generation, HostFact, Initialization, LaunchSpec, Machine, MachineState};
 use elastane_domain::vpc::NetworkPlan;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -36,7 +35,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 /// Where facts go. Called from several threads; must not block.
@@ -57,8 +55,6 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(60);
 /// A killed daemon may hold its lock a little longer: its memory is freed
 /// first, and a child that it was starting has the lock until it notices.
 const LOCK_LIMIT: Duration = Duration::from_secs(3);
-/// Run Command scripts at a time on this host.
-const COMMANDS_MAX: usize = 1_000;
 
 /// What a host needs.
 pub struct HostConfig {
@@ -115,7 +111,7 @@ pub(crate) struct Inner {
     machines: Mutex<BTreeMap<InstanceId, Entry>>,
     pub networks: Networks,
     jobs: Jobs,
-    commands: Arc<Semaphore>,
+    pub commands: Commands,
     _lock: File,
 }
 
@@ -202,7 +198,7 @@ impl Host {
             machines: Mutex::default(),
             networks,
             jobs: Jobs::default(),
-            commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
+            commands: Commands::default(),
             _lock: lock,
         });
         let host = Host { inner, io_thread: Some(io_thread), io_stop: Some(io_stop) };
@@ -213,6 +209,7 @@ impl Host {
         host.inner.jobs.submit("base", move || drop(launch::base(&inner)));
         (host.inner.facts)(HostFact::Inventory(host.inventory()));
         (host.inner.facts)(HostFact::Layers(image::all(&host.inner.layout)?));
+        host.inner.io.spawn(commands::ping(Arc::downgrade(&host.inner)));
         Ok(host)
     }
 
@@ -290,32 +287,6 @@ impl Host {
             {
                 inner.note(format!("an image was not removed entirely: {}", err.sentence()));
             }
-        });
-    }
-
-    /// Runs a shell script as root in an instance. `CommandDone` follows. A
-    /// command that was run already is not run again: its outcome is told again.
-    /// After `timeout` the script and what it started in its process group is killed.
-    pub fn run_command(
-        &self,
-        command: &CommandId,
-        instance: &InstanceId,
-        script: String,
-        working_directory: Option<String>,
-        timeout: Duration,
-    ) {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let request =
-            Ask::Exec(ExecRequest { command: command.to_string(), script, directory: working_directory, timeout_ms });
-        let directory = self.inner.layout.instance(instance.as_str());
-        let (facts, slots) = (self.inner.facts.clone(), self.inner.commands.clone());
-        let (command, instance) = (command.clone(), instance.clone());
-        self.inner.io.spawn(async move {
-            let outcome = match slots.try_acquire() {
-                Ok(_slot) => execute(directory, request, timeout + STOP_GRACE).await,
-                Err(_) => undeliverable("too many commands run on this host"),
-            };
-            facts(HostFact::CommandDone { command, instance, outcome });
         });
     }
 
@@ -428,6 +399,7 @@ impl Host {
     /// What is enforced, and what is not possible here, for the log and `elastane doctor`.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.inner.network_notes();
+        notes.push(crate::ipv6::find(self.inner.layout.data()).sentence());
         notes.extend(self.inner.notes.lock().expect("no code panics under this lock").iter().cloned());
         notes
     }
@@ -448,6 +420,10 @@ impl Host {
             hierarchy.retire();
         }
         done
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     fn submit(&self, key: &str, job: impl FnOnce(&Arc<Inner>) + Send + 'static) {
@@ -537,10 +513,6 @@ pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-fn undeliverable(why: &str) -> CommandOutcome {
-    CommandOutcome { end: CommandEnd::Undeliverable, stdout: String::new(), stderr: why.to_owned() }
-}
-
 /// Asks an instance's agent and waits for its answer.
 async fn talk(directory: &Path, request: &Ask) -> std::io::Result<Answer> {
     let (_open, path) = agent_client::socket_path(directory)?;
@@ -549,15 +521,6 @@ async fn talk(directory: &Path, request: &Ask) -> std::io::Result<Answer> {
     let mut answer = String::new();
     BufReader::new(stream.take(agent_client::ANSWER_BYTES_MAX)).read_line(&mut answer).await?;
     agent_client::parse(&answer)
-}
-
-async fn execute(directory: PathBuf, request: Ask, limit: Duration) -> CommandOutcome {
-    match tokio::time::timeout(limit, talk(&directory, &request)).await {
-        Ok(Ok(Answer::Executed { end, stdout, stderr })) => CommandOutcome { end, stdout, stderr },
-        Ok(Ok(_)) => undeliverable("the instance gave an unexpected answer"),
-        Ok(Err(err)) => undeliverable(&format!("the instance does not answer: {err}")),
-        Err(_) => undeliverable("the instance does not answer in time"),
-    }
 }
 
 impl Inner {

@@ -11,6 +11,7 @@
 
 mod agent_client;
 mod cgroup;
+mod commands;
 mod error;
 mod host;
 mod image;
@@ -50,6 +51,11 @@ pub use sockets::{SocketMaker, Transport, datagram_here, listening_here, speak_a
 /// Messages of the domain name system, for name servers of other kinds than a VPC's.
 pub mod names {
     pub use crate::network::dns::{Found, answer};
+}
+
+/// IPv6 addresses for what listens on this machine.
+pub mod ipv6 {
+    pub use crate::network::ipv6::{Ability, find, keep};
 }
 
 /// The `nft` program that networks are driven with; `None` when it is not installed.

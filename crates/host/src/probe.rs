@@ -6,7 +6,7 @@ use crate::imds::{MetadataDocument, MetadataSource};
 use crate::make::{Make, enter_private_namespaces};
 use crate::{init, tree};
 use elastane_domain::id::{AccountId, CommandId, InstanceId, Region, VpcId};
-use elastane_domain::machine::{CommandEnd, Generation, HostFact, LaunchSpec};
+use elastane_domain::machine::{CommandEnd, CommandStep, Generation, HostFact, LaunchSpec};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -149,12 +149,13 @@ fn boot_and_run(host: &Host, facts: &mpsc::Receiver<HostFact>) -> Result<(), Hos
         match facts.recv_timeout(PROBE_LIMIT) {
             Ok(HostFact::Booted { .. }) => {
                 let command = CommandId::from("probe");
-                host.run_command(&command, &id, "true".to_owned(), None, Duration::from_secs(10));
+                let step = CommandStep { script: "true".to_owned(), timeout_secs: 10, ..CommandStep::default() };
+                host.run_command(&command, &id, Generation(1), vec![step]);
             }
             Ok(HostFact::LaunchFailed { reason, .. }) => return Err(HostError::Refused(reason)),
             Ok(HostFact::CommandDone { outcome, .. }) if outcome.end == CommandEnd::Exited(0) => return Ok(()),
             Ok(HostFact::CommandDone { outcome, .. }) => {
-                return Err(HostError::Refused(format!("a command in the instance failed: {}", outcome.stderr)));
+                return Err(HostError::Refused(format!("a command in the instance failed: {}", outcome.note)));
             }
             Ok(HostFact::Exited { .. }) => return Err(HostError::Refused("the instance ended".to_owned())),
             Ok(_) => {}

@@ -145,6 +145,8 @@ pub fn sweep(data_dir: &std::path::Path) {
     let used = running.map(|record| layout.vpc(record.spec.vpc.as_str())).collect();
     let make = if sys::effective_user() == 0 { Make::Root } else { Make::Rootless };
     end_networks_but(&layout, used, &Networks::new(make, &layout, false));
+    // Without the right to remove it there was none to make it.
+    let _ = network::ipv6::keep(data_dir, false);
 }
 
 /// Ends all networks but those whose record is named. Returns what failed.

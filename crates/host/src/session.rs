@@ -186,7 +186,10 @@ pub(crate) async fn open(directory: &Path, task: &SessionTask) -> Result<(Sessio
         }
         Answer::SessionRefused(why) => Err(HostError::Refused(why)),
         Answer::Pong { .. }
-        | Answer::Executed { .. }
+        | Answer::Started
+        | Answer::Executed(_)
+        | Answer::Withdrawn
+        | Answer::Busy
         | Answer::Initialized { .. }
         | Answer::ShuttingDown
         | Answer::Malformed(_) => Err(HostError::Refused("the instance's agent knows no sessions".to_owned())),

@@ -2,6 +2,7 @@
 
 use crate::balancer_acts;
 use crate::client;
+use crate::command_acts;
 use crate::focus::Focus;
 use crate::focus_acts;
 use crate::group_acts;
@@ -43,6 +44,10 @@ pub fn draw_faults(rng: &mut Rng) -> Faults {
 
 /// One thing that a client or fate does now.
 pub fn act(world: &mut World) -> Result<(), Violation> {
+    // Commands last for a minute or two, so that something else happens meanwhile.
+    if world.rng.below(2) == 0 {
+        command_acts::act(world);
+    }
     if world.focus != Focus::Everything && world.rng.below(100) < FOCUSED {
         return focus_acts::act(world);
     }
@@ -102,7 +107,6 @@ fn call_someone(world: &mut World) {
     let members = ids(world, &scope, members);
     let loose: Vec<String> = all.iter().filter(|id| !members.contains(id)).cloned().collect();
     let images = ids(world, &scope, images);
-    let commands = ids(world, &scope, |tables| tables.commands.keys().cloned().collect());
     let rng = &mut world.rng;
     let (any, member, free) = (pick(rng, &all), pick(rng, &members), pick(rng, &loose));
     let image = pick(rng, &images);
@@ -125,7 +129,7 @@ fn call_someone(world: &mut World) {
         9 => any.map(|id| client::reboot(&id)),
         10 if images.len() < 6 => any.map(|id| client::create_image(&id, rng)),
         11 => image.map(|id| client::deregister_image(&id)),
-        12 if commands.len() < 50 => any.map(|id| client::send_command(&id)),
+        12 => return command_acts::act(world),
         _ => free.map(|id| client::terminate(&id)),
     };
     if let Some(input) = input {

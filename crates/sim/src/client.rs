@@ -1,7 +1,7 @@
 //! Simulated clients: what people and tools do with the API, as typed calls.
 
 use elastane_engine::Rng;
-use elastane_wire::{Input, autoscaling, cloudwatch, ec2, elbv2, ssm};
+use elastane_wire::{Input, autoscaling, cloudwatch, ec2, elbv2};
 
 /// The name of everything that the set-up makes.
 pub const NAME: &str = "web";
@@ -58,16 +58,6 @@ pub fn create_image(instance: &str, rng: &mut Rng) -> Input {
 /// DeregisterImage.
 pub fn deregister_image(image: &str) -> Input {
     Input::Ec2DeregisterImage(Box::new(ec2::DeregisterImageRequest { image_id: text(image), ..Default::default() }))
-}
-
-/// SendCommand.
-pub fn send_command(instance: &str) -> Input {
-    Input::SsmSendCommand(Box::new(ssm::SendCommandRequest {
-        document_name: text("AWS-RunShellScript"),
-        instance_ids: vec![instance.to_string()],
-        parameters: [("commands".to_string(), vec!["true".to_string()])].into(),
-        ..Default::default()
-    }))
 }
 
 /// DescribeSubnets, for the set-up.

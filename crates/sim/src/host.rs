@@ -1,10 +1,9 @@
 //! A simulated host: machines that take time to boot, fail to, die, and
 //! outlive the daemon. Facts on their way to a daemon that crashes are lost.
 
-use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
-use elastane_domain::machine::{
-    CommandEnd, CommandOutcome, Generation, HostFact, Initialization, LaunchSpec, Machine, MachineState,
-};
+use crate::commands::Commands;
+use elastane_domain::id::{ImageId, InstanceId, VpcId};
+use elastane_domain::machine::{Generation, HostFact, Initialization, LaunchSpec, Machine, MachineState};
 use elastane_domain::time::{Span, Time};
 use elastane_domain::vpc::NetworkPlan;
 use elastane_engine::Rng;
@@ -38,7 +37,6 @@ enum Job {
     Stop(InstanceId, Generation),
     Remove(InstanceId),
     Capture(ImageId, InstanceId),
-    Command(CommandId, InstanceId),
     Initialize(InstanceId, Generation),
     Network(Arc<NetworkPlan>),
     EndNetwork(VpcId),
@@ -72,10 +70,8 @@ pub struct Host {
     pub networks: BTreeMap<VpcId, Arc<NetworkPlan>>,
     /// VPCs that the daemon wants a network for; it forgets them when it dies.
     planned: BTreeSet<VpcId>,
-    /// How often a command was run on an instance, to find what runs twice.
-    pub executions: BTreeMap<(CommandId, InstanceId), u32>,
-    /// Outcomes that machines remember, `None` while the command runs.
-    outcomes: BTreeMap<(CommandId, InstanceId), Option<CommandOutcome>>,
+    /// Run Command.
+    pub commands: Commands,
     jobs: BTreeMap<(Time, u64), Job>,
     /// Boots that take minutes.
     pub slow_boots: u64,
@@ -91,7 +87,8 @@ impl Host {
 
     /// When it next does something of its own.
     pub fn next(&self) -> Option<Time> {
-        self.jobs.keys().next().map(|(at, _)| *at)
+        let job = self.jobs.keys().next().map(|(at, _)| *at);
+        job.into_iter().chain(self.commands.next()).min()
     }
 
     /// Accepts a launch. One that is under way is not doubled; of a boot that
@@ -145,24 +142,6 @@ impl Host {
         self.plan(now + Span::from_secs(3), Job::Capture(image, instance));
     }
 
-    /// Accepts a command. One that was run is not run again: its outcome is told again.
-    pub fn run_command(&mut self, command: CommandId, instance: InstanceId, now: Time) {
-        let key = (command.clone(), instance.clone());
-        match self.outcomes.get(&key) {
-            Some(Some(outcome)) => {
-                let outcome = outcome.clone();
-                self.facts.push(HostFact::CommandDone { command, instance, outcome });
-            }
-            Some(None) => {}
-            None => {
-                let alive = self.machines.get(&instance).is_some_and(|held| held.state == MachineState::Running);
-                *self.executions.entry(key.clone()).or_default() += u32::from(alive);
-                self.outcomes.insert(key, None);
-                self.plan(now + Span::from_secs(2), Job::Command(command, instance));
-            }
-        }
-    }
-
     /// Does what is due.
     pub fn advance(&mut self, now: Time, rng: &mut Rng, faults: &HostFaults) {
         while let Some((at, sequence)) = self.jobs.keys().next().copied().filter(|(at, _)| *at <= now) {
@@ -175,6 +154,8 @@ impl Host {
                 self.facts.push(fact);
             }
         }
+        let news = self.commands.advance(&self.machines, now, rng);
+        self.facts.extend(news);
     }
 
     fn carry_out(&mut self, job: Job, now: Time, rng: &mut Rng, faults: &HostFaults) -> Option<HostFact> {
@@ -213,13 +194,6 @@ impl Host {
                 }
                 self.layers.insert(image.clone());
                 Some(HostFact::Captured { image, bytes: 4096 })
-            }
-            Job::Command(command, instance) => {
-                let alive = self.machines.get(&instance).is_some_and(|held| held.state == MachineState::Running);
-                let end = if alive { CommandEnd::Exited(0) } else { CommandEnd::Undeliverable };
-                let outcome = CommandOutcome { end, stdout: "done".to_string(), stderr: String::new() };
-                self.outcomes.insert((command.clone(), instance.clone()), Some(outcome.clone()));
-                Some(HostFact::CommandDone { command, instance, outcome })
             }
         }
     }
@@ -285,7 +259,8 @@ impl Host {
     /// as they run in the machines. Networks in which nothing runs end.
     pub fn restart(&mut self) -> Vec<HostFact> {
         self.facts.clear();
-        self.jobs.retain(|_, job| matches!(job, Job::Command(..) | Job::Initialize(..)));
+        self.commands.restart();
+        self.jobs.retain(|_, job| matches!(job, Job::Initialize(..)));
         self.planned.clear();
         let runs = |vpc: &VpcId| {
             self.machines.values().any(|held| held.state == MachineState::Running && held.spec.vpc == *vpc)
@@ -301,11 +276,6 @@ impl Host {
         self.networks.clear();
         for held in self.machines.values_mut() {
             held.state = MachineState::Stopped;
-        }
-        for (key, outcome) in &mut self.outcomes {
-            let end = CommandEnd::Undeliverable;
-            let lost = || CommandOutcome { end, stdout: String::new(), stderr: key.1.to_string() };
-            outcome.get_or_insert_with(lost);
         }
     }
 

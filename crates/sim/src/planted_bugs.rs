@@ -7,7 +7,7 @@ use elastane_domain::time::Span;
 use elastane_engine::Plant;
 
 /// Bugs that show in any world, each with the rules that find it.
-const ANYWHERE: [(Plant, &[&str]); 19] = [
+const ANYWHERE: [(Plant, &[&str]); 21] = [
     (
         Plant::EffectBeforeCommit,
         &["no effect before its commit", "no plan has an interface that is gone", "a listener that answers has a row"],
@@ -32,6 +32,8 @@ const ANYWHERE: [(Plant, &[&str]); 19] = [
     (Plant::AddressKept, &["released addresses come free"]),
     (Plant::InterfaceKept, &["no attachment names a terminated instance"]),
     (Plant::PrivateAddressMoved, &["an instance keeps its private address"]),
+    (Plant::ConcurrencyIgnored, &["no more run at a time than MaxConcurrency"]),
+    (Plant::ErrorsIgnored, &["too many errors end the sending"]),
     (Plant::LayerDropped, &["no layer goes that an instance stands on", "no layer goes that a snapshot holds"]),
 ];
 

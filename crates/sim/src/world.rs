@@ -267,7 +267,12 @@ impl World {
                 Effect::Terminate { instance } => self.host.terminate(instance, now),
                 Effect::Capture { image, instance } => self.host.capture(image, instance, now),
                 Effect::DeleteImage { image } => self.host.delete_image(&image),
-                Effect::RunCommand { command, instance, .. } => self.host.run_command(command, instance, now),
+                Effect::RunCommand { command, instance, boot, .. } => {
+                    self.host.commands.run((command, instance), boot, now, &mut self.rng);
+                }
+                Effect::EndCommand { command, instance, unless_running } => {
+                    self.host.commands.end((command, instance), unless_running, now);
+                }
                 Effect::Route(snapshot) => {
                     let order = Order { snapshot, expected: Arc::new(Expected::new(self.checker.durable())) };
                     self.route = Some(order.clone());

@@ -15,7 +15,7 @@ pub fn list_commands(call: &Call<'_>, input: &wire::ListCommandsRequest) -> Resu
     let asked = |row: &&Arc<Command>| {
         input.command_id.as_deref().is_none_or(|id| id == row.id.as_str())
             && input.instance_id.as_deref().is_none_or(|id| row.invocations.contains_key(id))
-            && filters::matches(&filters, row, status::of_command(row).status.name)
+            && filters::matches(&filters, row, status::of_command(row).status, row.is_open())
     };
     let mut rows: Vec<&Arc<Command>> = call.all::<Command>().filter(asked).collect();
     rows.sort_by_cached_key(|row| newest_first(row));
@@ -24,15 +24,10 @@ pub fn list_commands(call: &Call<'_>, input: &wire::ListCommandsRequest) -> Resu
     Ok(wire::ListCommandsResult { commands: rows.into_iter().map(|row| shown(row)).collect(), next_token })
 }
 
-/// A command as SendCommand answers: nothing of it has begun.
-pub fn sent(row: &Command) -> wire::Command {
-    let pending = || Some("Pending".to_string());
-    wire::Command { status: pending(), status_details: pending(), ..shown(row) }
-}
-
-fn shown(row: &Command) -> wire::Command {
+/// A command.
+pub fn shown(row: &Command) -> wire::Command {
     let summary = status::of_command(row);
-    let lifetime = Span::from_secs(i64::from(row.delivery_timeout_secs) + i64::from(row.execution_timeout_secs));
+    let lifetime = Span::from_secs(i64::from(row.delivery_timeout_secs) + row.execution_timeout_secs());
     let named =
         if row.targets.is_empty() { row.invocations.keys().map(ToString::to_string).collect() } else { Vec::new() };
     let targets =
@@ -41,13 +36,13 @@ fn shown(row: &Command) -> wire::Command {
         command_id: Some(row.id.to_string()),
         comment: Some(row.comment.clone()),
         completed_count: Some(summary.completed as i32),
-        delivery_timed_out_count: Some(0),
+        delivery_timed_out_count: Some(summary.delivery_timed_out as i32),
         document_name: Some(row.document.clone()),
-        document_version: Some("$DEFAULT".to_string()),
+        document_version: Some(row.document_version.clone()),
         error_count: Some(summary.errors as i32),
         expires_after: Some((row.requested_at + lifetime).millis().into()),
         instance_ids: named,
-        max_concurrency: Some("50".to_string()),
+        max_concurrency: Some(row.max_concurrency.clone()),
         max_errors: Some(row.max_errors.clone()),
         output_s3_bucket_name: Some(String::new()),
         output_s3_key_prefix: Some(String::new()),

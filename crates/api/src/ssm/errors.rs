@@ -30,13 +30,33 @@ pub fn duplicate_instance(id: &str) -> ApiError {
 
 /// No such document.
 pub fn invalid_document(name: &str) -> ApiError {
-    let message = format!("Document with name {name} does not exist. Elastane runs {} only", super::DOCUMENT);
-    ApiError::new("InvalidDocument", message)
+    ApiError::new("InvalidDocument", format!("Document with name {name} does not exist."))
 }
 
 /// No such version of the document.
 pub fn invalid_document_version(version: &str) -> ApiError {
     ApiError::new("InvalidDocumentVersion", format!("The document version '{version}' is not valid"))
+}
+
+/// A content that cannot be understood, or says what is not there.
+pub fn invalid_content(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidDocumentContent", message)
+}
+
+/// A schema that documents of the type do not have, or that cannot be updated.
+pub fn invalid_schema(version: &str) -> ApiError {
+    let message = format!("The schema version '{version}' is not supported for this.");
+    ApiError::new("InvalidDocumentSchemaVersion", message)
+}
+
+/// What cannot be done with the document as it is.
+pub fn invalid_document_operation(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidDocumentOperation", message)
+}
+
+/// No such command.
+pub fn invalid_command(id: &str) -> ApiError {
+    ApiError::new("InvalidCommandId", format!("The command {id} does not exist."))
 }
 
 /// Parameters that the document does not take.

@@ -1,9 +1,30 @@
 //! Filters of lists of commands and invocations.
 
 use super::errors;
+use super::status::Status;
 use elastane_domain::time::{Civil, Time};
 use elastane_engine::row::Command;
 use elastane_wire::{ApiError, ssm as wire};
+
+/// What the filter `Status` takes: statuses and their details (API reference, CommandFilter).
+const STATUSES: [&str; 16] = [
+    "Pending",
+    "InProgress",
+    "Delayed",
+    "Success",
+    "Cancelled",
+    "Cancelling",
+    "Failed",
+    "TimedOut",
+    "DeliveryTimedOut",
+    "ExecutionTimedOut",
+    "Undeliverable",
+    "Terminated",
+    "Incomplete",
+    "NoInstancesInTag",
+    "AccessDenied",
+    "LimitExceeded",
+];
 
 /// A filter, read.
 pub enum Filter<'a> {
@@ -32,7 +53,8 @@ fn parse_one<'a>(filter: &'a wire::CommandFilter, keys: &[&str]) -> Result<Filte
         _ if !keys.contains(&key) => Err(errors::invalid_filter_key(key)),
         "InvokedAfter" => moment().map(Filter::After),
         "InvokedBefore" => moment().map(Filter::Before),
-        "Status" => Ok(Filter::Status(value)),
+        "Status" if STATUSES.contains(&value) => Ok(Filter::Status(value)),
+        "Status" => Err(errors::invalid_filter_value(format!("The status '{value}' is not valid"))),
         "ExecutionStage" => match value {
             "Executing" => Ok(Filter::Executing(true)),
             "Complete" => Ok(Filter::Executing(false)),
@@ -50,12 +72,12 @@ pub fn moment(value: &str) -> Result<Time, ApiError> {
 }
 
 /// Whether a command, or one of its invocations, of this status is meant.
-pub fn matches(filters: &[Filter<'_>], command: &Command, status: &str) -> bool {
+pub fn matches(filters: &[Filter<'_>], command: &Command, status: Status, open: bool) -> bool {
     filters.iter().all(|filter| match filter {
         Filter::After(time) => command.requested_at > *time,
         Filter::Before(time) => command.requested_at < *time,
-        Filter::Status(wanted) => status == *wanted,
-        Filter::Executing(wanted) => (status == "InProgress") == *wanted,
+        Filter::Status(wanted) => status.is(wanted),
+        Filter::Executing(wanted) => open == *wanted,
         Filter::Document(name) => command.document == *name,
     })
 }

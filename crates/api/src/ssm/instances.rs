@@ -3,6 +3,8 @@
 use super::{computer_name, errors};
 use crate::Call;
 use crate::page::{Pager, page};
+use elastane_domain::machine::MachineState;
+use elastane_engine::SeenMachine;
 use elastane_engine::row::{Instance, Phase};
 use elastane_wire::{ApiError, ssm as wire};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ pub fn describe_instance_information(
         return Err(errors::invalid_filter_key(key));
     }
     let asked = |row: &&Arc<Instance>| {
-        row.phase == Phase::Running && filters.iter().all(|(key, values)| matches(row, key, values))
+        row.phase == Phase::Running && filters.iter().all(|(key, values)| matches(call, row, key, values))
     };
     let rows: Vec<&Arc<Instance>> = call.all::<Instance>().filter(asked).collect();
     let max = input.max_results.and_then(|max| usize::try_from(max).ok()).unwrap_or(PAGE_SIZE);
@@ -61,14 +63,28 @@ fn is_known(key: &str) -> bool {
     KEYS.contains(&key) || key.starts_with("tag:")
 }
 
+/// Whether an instance answers: its machine lives in the boot that it should
+/// be in, and it answered when it was asked last.
+pub fn is_online(call: &Call<'_>, row: &Instance) -> bool {
+    let seen = &call.state.seen;
+    let boot = |seen: &SeenMachine| seen.state == MachineState::Running && seen.generation == row.generation;
+    let lives = seen.machines.get(&row.id).is_some_and(boot);
+    row.phase == Phase::Running && lives && seen.pings.get(&row.id).is_some_and(|ping| ping.answers)
+}
+
+/// `PingStatus`. `Inactive` is not said any more (API reference, InstanceInformation).
+fn ping_status(call: &Call<'_>, row: &Instance) -> &'static str {
+    if is_online(call, row) { "Online" } else { "ConnectionLost" }
+}
+
 /// Whether one of the filter's values is the instance's. Activations, roles
 /// and associations do not exist, so no instance has one.
-fn matches(row: &Instance, key: &str, values: &[String]) -> bool {
+fn matches(call: &Call<'_>, row: &Instance, key: &str, values: &[String]) -> bool {
     let is = |own: &str| values.iter().any(|value| value == own);
     match key {
         "InstanceIds" | "SourceIds" => is(row.id.as_str()),
         "AgentVersion" => is(AGENT_VERSION),
-        "PingStatus" => is("Online"),
+        "PingStatus" => is(ping_status(call, row)),
         "PlatformTypes" => is("Linux"),
         "ResourceType" => is("EC2Instance"),
         "SourceTypes" => is("AWS::EC2::Instance"),
@@ -79,14 +95,15 @@ fn matches(row: &Instance, key: &str, values: &[String]) -> bool {
 
 fn shown(call: &Call<'_>, row: &Instance) -> wire::InstanceInformation {
     let text = |text: &str| Some(text.to_string());
+    let pinged = call.state.seen.pings.get(&row.id);
     wire::InstanceInformation {
         agent_version: text(AGENT_VERSION),
         computer_name: Some(computer_name(call.scope, row)),
         ip_address: Some(row.private_ip.to_string()),
         instance_id: Some(row.id.to_string()),
         is_latest_version: Some(true),
-        last_ping_date_time: Some(call.now.millis().into()),
-        ping_status: text("Online"),
+        last_ping_date_time: pinged.and_then(|ping| ping.at).map(|at| at.millis().into()),
+        ping_status: text(ping_status(call, row)),
         platform_name: text("Linux"),
         platform_type: text("Linux"),
         resource_type: text("EC2Instance"),

@@ -1,15 +1,18 @@
-//! Systems Manager: Run Command with the document `AWS-RunShellScript`, the
-//! list of instances that take commands, sessions, and Parameter Store.
+//! Systems Manager: Run Command and its documents, the list of instances that
+//! take commands, sessions, and Parameter Store.
 //!
 //! A command is one row; sending it writes the row, and the engine has the
 //! script run on each instance and writes the outcomes into it. There is no
 //! agent to wait for: an instance that runs takes commands.
 
+mod cancel;
 mod commands;
+mod documents;
 mod errors;
 mod filters;
 mod instances;
 mod invocations;
+mod outputs;
 mod parameters;
 mod public;
 mod send;
@@ -23,7 +26,13 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use cancel::cancel_command;
 pub use commands::list_commands;
+pub use documents::{
+    create_document, delete_document, describe_document, describe_document_permission, get_document,
+    list_document_versions, list_documents, modify_document_permission, update_document,
+    update_document_default_version,
+};
 pub use instances::describe_instance_information;
 pub use invocations::{get_command_invocation, list_command_invocations};
 pub use send::{send_command, targeted};
@@ -35,10 +44,10 @@ pub use store::{
     put_parameter, remove_tags_from_resource, unlabel_parameter_version,
 };
 
-/// The one document that can be run.
+/// AWS's own document that runs a script.
 const DOCUMENT: &str = "AWS-RunShellScript";
 
-/// The one step of that document.
+/// What a step of a document may do, and the name of that document's.
 const PLUGIN: &str = "aws:runShellScript";
 
 /// Commands and invocations of a page when the client names no MaxResults:

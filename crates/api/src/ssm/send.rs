@@ -1,15 +1,19 @@
 //! SendCommand: writes the command's row, after making room for it.
 
-use super::{DOCUMENT, commands, errors, parameters};
+use super::documents::{self, Arguments, Body};
+use super::{commands, errors, parameters};
 use crate::Change;
 use elastane_domain::id::{CommandId, InstanceId};
+use elastane_domain::machine::CommandStep;
 use elastane_engine::View;
+use elastane_engine::commands::delete as delete_command;
 use elastane_engine::row::{Command, Instance, Invocation, Phase};
 use elastane_wire::{ApiError, ssm as wire};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-/// Invocations that are kept, of all commands together. Each may hold 32 KB
-/// of output, so this bounds the rows at 64 MB an account and region; the
+/// Invocations that are kept, of all commands together, each counted once for
+/// every step whose output is kept. That may be 32 KB, so this bounds the rows at 64 MB an account and region; the
 /// oldest commands that have ended make room. AWS keeps them for 30 days.
 pub const INVOCATIONS_MAX: usize = 2000;
 
@@ -26,14 +30,20 @@ const DELIVERY_TIMEOUT: i32 = 3600;
 /// Longest comment, in characters.
 const COMMENT_MAX: usize = 100;
 
+/// Longest time for delivery, in seconds, and the shortest (the model's).
+const DELIVERY_TIMEOUT_MAX: i32 = 2_592_000;
+const DELIVERY_TIMEOUT_MIN: i32 = 30;
+
+/// Steps whose output one invocation may keep in full.
+const OUTPUT_STEPS_MAX: usize = 4;
+
 /// SendCommand.
 pub fn send_command(
     tx: &mut Change<'_, '_>,
     input: &wire::SendCommandRequest,
 ) -> Result<wire::SendCommandResult, ApiError> {
-    check_document(input)?;
     refuse_unsupported(input)?;
-    let script = parameters::script(&input.parameters)?;
+    let steps = steps(&tx.view(), input)?;
     let instances = instances(&tx.view(), input)?;
     if instances.len() > TARGETS_MAX {
         return Err(errors::throttled(format!(
@@ -41,41 +51,52 @@ pub fn send_command(
             instances.len()
         )));
     }
-    parameters::check_concurrency(input, instances.len())?;
-    make_room(tx, instances.len().max(1))?;
-    let since = tx.now;
+    let delivery_timeout_secs = input.timeout_seconds.unwrap_or(DELIVERY_TIMEOUT);
+    if !(DELIVERY_TIMEOUT_MIN..=DELIVERY_TIMEOUT_MAX).contains(&delivery_timeout_secs) {
+        let text = format!("TimeoutSeconds must be from {DELIVERY_TIMEOUT_MIN} to {DELIVERY_TIMEOUT_MAX}");
+        return Err(errors::validation(text));
+    }
     let row = Command {
         id: CommandId::from(tx.rng.uuid()),
-        document: DOCUMENT.to_string(),
+        document: input.document_name.clone().unwrap_or_default(),
+        document_version: input.document_version.clone().filter(|text| !text.is_empty()).unwrap_or(DEFAULT.to_string()),
+        steps,
         parameters: input.parameters.clone(),
         comment: input.comment.clone().unwrap_or_default(),
-        requested_at: since,
-        delivery_timeout_secs: input.timeout_seconds.unwrap_or(DELIVERY_TIMEOUT),
-        execution_timeout_secs: script.timeout_secs,
-        script: script.text,
-        working_directory: script.directory,
+        requested_at: tx.now,
+        delivery_timeout_secs,
+        max_concurrency: parameters::max_concurrency(input)?,
         max_errors: parameters::max_errors(input)?,
         targets: input.targets.iter().map(|t| (t.key.clone().unwrap_or_default(), t.values.clone())).collect(),
-        invocations: instances.into_iter().map(|id| (id, Invocation::InProgress { since })).collect(),
+        cancelled: false,
+        invocations: instances.into_iter().map(|id| (id, Invocation::Waiting)).collect(),
     };
-    let command = commands::sent(&row);
+    make_room(tx, size(&row))?;
+    let command = commands::shown(&row);
     tx.put(row);
     Ok(wire::SendCommandResult { command: Some(command) })
 }
 
-fn check_document(input: &wire::SendCommandRequest) -> Result<(), ApiError> {
+/// The version of a document that is meant when none is named.
+const DEFAULT: &str = "$DEFAULT";
+
+/// What the document makes of the parameters.
+fn steps(view: &View<'_>, input: &wire::SendCommandRequest) -> Result<Vec<CommandStep>, ApiError> {
     let name = input.document_name.as_deref().ok_or_else(|| errors::missing("DocumentName"))?;
-    if name != DOCUMENT {
-        return Err(errors::invalid_document(name));
+    let found = documents::find(view, name, input.document_version.as_deref(), None)?;
+    if let Some(hash) = input.document_hash.as_deref().filter(|hash| !hash.is_empty()) {
+        if input.document_hash_type.as_deref().is_some_and(|kind| kind != "Sha256") {
+            return Err(errors::unsupported("A DocumentHashType other than Sha256"));
+        }
+        if !documents::hash(&found.version.content).eq_ignore_ascii_case(hash) {
+            return Err(ApiError::new("InvalidDocument", "The document does not have the hash that is given."));
+        }
     }
-    match input.document_version.as_deref() {
-        None | Some("" | "1" | "$DEFAULT" | "$LATEST") => {}
-        Some(other) => return Err(errors::invalid_document_version(other)),
-    }
-    if input.document_hash.is_some() {
-        return Err(errors::unsupported("DocumentHash"));
-    }
-    Ok(())
+    let content = documents::content_of(&found)?;
+    let Body::Command(steps) = &content.body else {
+        return Err(ApiError::new("InvalidDocument", format!("Document {name} is not of the type Command.")));
+    };
+    documents::compile(steps, &Arguments::of(&content.parameters, &input.parameters)?)
 }
 
 fn refuse_unsupported(input: &wire::SendCommandRequest) -> Result<(), ApiError> {
@@ -166,25 +187,28 @@ fn describes(target: &wire::Target, row: &Instance) -> bool {
     }
 }
 
+/// How much of what is kept a command takes.
+fn size(row: &Command) -> usize {
+    row.invocations.len().max(1) * row.steps.len().clamp(1, OUTPUT_STEPS_MAX)
+}
+
 /// Deletes the oldest commands that have ended until `more` invocations fit.
 fn make_room(tx: &mut Change<'_, '_>, more: usize) -> Result<(), ApiError> {
-    let size = |row: &Command| row.invocations.len().max(1);
     let mut kept: usize = tx.all::<Command>().map(|row| size(row)).sum();
     if kept + more <= INVOCATIONS_MAX {
         return Ok(());
     }
-    let ended = |row: &Command| row.invocations.values().all(|i| matches!(i, Invocation::Done { .. }));
-    let oldest: BTreeMap<_, usize> = tx
+    let oldest: BTreeMap<_, Arc<Command>> = tx
         .all::<Command>()
-        .filter(|row| ended(row))
-        .map(|row| ((row.requested_at, row.id.clone()), size(row)))
+        .filter(|row| !row.is_open())
+        .map(|row| ((row.requested_at, row.id.clone()), row.clone()))
         .collect();
-    for ((_, id), size) in oldest {
+    for row in oldest.into_values() {
         if kept + more <= INVOCATIONS_MAX {
             break;
         }
-        tx.delete::<Command>(id.as_str());
-        kept -= size;
+        kept -= size(&row);
+        delete_command(tx, &row);
     }
     if kept + more > INVOCATIONS_MAX {
         let message =

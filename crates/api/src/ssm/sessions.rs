@@ -3,11 +3,13 @@
 //! which opens it for whoever brings the token that was given out here. Only
 //! the token's digest is kept.
 
+use super::documents::{self, Arguments, Body, Preferences};
 use super::{errors, sessions_documents};
 use crate::{Call, Caller, Change, Principal};
 use base64::Engine as _;
 use elastane_domain::time::Span;
-use elastane_engine::row::{Instance, Phase, Session, SessionEnd, SessionPhase};
+use elastane_engine::View;
+use elastane_engine::row::{Instance, Phase, Session, SessionEnd, SessionPhase, SessionWork};
 use elastane_wire::{ApiError, ssm as wire};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -51,7 +53,7 @@ pub fn start_session(
     if reason.chars().count() > REASON_CHARACTERS_MAX {
         return Err(errors::validation(format!("Reason is longer than {REASON_CHARACTERS_MAX} characters")));
     }
-    let (document, work) = sessions_documents::work(input.document_name.as_deref(), &input.parameters)?;
+    let (document, work, preferences) = wanted(&tx.view(), input)?;
     let instance = tx.get::<Instance>(target).filter(|row| row.phase == Phase::Running);
     let instance = instance.ok_or_else(|| errors::target_not_connected(target))?;
     make_room(tx, target)?;
@@ -61,12 +63,12 @@ pub fn start_session(
         owner: tx.caller.arn.clone(),
         target: instance.id.clone(),
         generation: instance.generation,
-        document: document.to_string(),
+        document,
         work,
         reason,
         started_at: tx.now,
-        idle_limit: IDLE_LIMIT,
-        duration_max: DURATION_MAX,
+        idle_limit: preferences.idle_limit.unwrap_or(IDLE_LIMIT),
+        duration_max: preferences.duration_max.unwrap_or(DURATION_MAX),
         token_digest,
         phase: SessionPhase::Connecting { since: tx.now },
     };
@@ -77,6 +79,21 @@ pub fn start_session(
     };
     tx.put(row);
     Ok(answer)
+}
+
+/// The document, what it starts, and what it prefers: one that the account
+/// has made, also in place of the default one, or one of AWS's own.
+fn wanted(view: &View<'_>, input: &wire::StartSessionRequest) -> Result<(String, SessionWork, Preferences), ApiError> {
+    let name = input.document_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(sessions_documents::DEFAULT);
+    let found = documents::find(view, name, None, None).ok().filter(|found| found.row.is_some());
+    let Some(found) = found else {
+        let (document, work) = sessions_documents::work(Some(name), &input.parameters)?;
+        return Ok((document.to_string(), work, Preferences::default()));
+    };
+    let content = documents::content_of(&found)?;
+    let Body::Session(preferences) = content.body else { return Err(errors::invalid_session_document(name)) };
+    Arguments::of(&content.parameters, &input.parameters)?;
+    Ok((name.to_string(), SessionWork::Shell, preferences))
 }
 
 /// ResumeSession: a new token, which makes the old one useless; none when the

@@ -3,8 +3,9 @@
 use super::send::INVOCATIONS_MAX;
 use crate::testing::{Lab, ask};
 use elastane_domain::id::{CommandId, InstanceId};
-use elastane_domain::machine::{CommandEnd, CommandOutcome, HostFact};
-use elastane_engine::row::{Command, Instance};
+use elastane_domain::machine::{CommandEnd, CommandOutcome, CommandStep, Generation, HostFact, StepEnd, StepOutcome};
+use elastane_domain::time::Time;
+use elastane_engine::row::{Command, Instance, Phase};
 use elastane_engine::{Effect, Fact};
 use elastane_wire::ssm as wire;
 use std::collections::BTreeMap;
@@ -23,10 +24,47 @@ fn send(lab: &mut Lab, ids: &[InstanceId], script: &str) -> wire::Command {
     ask!(lab, SsmSendCommand, input).expect("instances that run").command.expect("a command")
 }
 
-fn end(lab: &mut Lab, command: &wire::Command, instance: &InstanceId, end: CommandEnd) {
-    let command = CommandId::from(command.command_id.as_deref().expect("an id"));
-    let outcome = CommandOutcome { end, stdout: "out\n".to_string(), stderr: "err".to_string() };
+/// The host says how the script ended.
+fn end(lab: &mut Lab, command: &wire::Command, instance: &InstanceId, end: StepEnd) {
+    let step = StepOutcome { end, stdout: "out\n".to_string(), stderr: "err".to_string(), elapsed_ms: 5 };
+    done(lab, command, instance, CommandOutcome::of_step(step));
+}
+
+/// The host says that it never ran, or that nobody knows.
+fn done(lab: &mut Lab, command: &wire::Command, instance: &InstanceId, outcome: CommandOutcome) {
+    // What is heard of it before it is sent is of no interest.
+    lab.facts(Vec::new());
+    let command = id_of(command);
     lab.facts(vec![Fact::Host(HostFact::CommandDone { command, instance: instance.clone(), outcome })]);
+}
+
+fn started(lab: &mut Lab, command: &wire::Command, instance: &InstanceId) {
+    let command = id_of(command);
+    lab.facts(vec![Fact::Host(HostFact::CommandStarted { command, instance: instance.clone() })]);
+}
+
+fn id_of(command: &wire::Command) -> CommandId {
+    CommandId::from(command.command_id.as_deref().expect("an id"))
+}
+
+/// Status and detail on each instance.
+fn statuses(lab: &mut Lab, command: &wire::Command, ids: &[InstanceId]) -> Vec<String> {
+    ids.iter().map(|id| invocation(lab, command, id).status_details.expect("a detail")).collect()
+}
+
+/// The command as it is listed.
+fn listed(lab: &mut Lab, command: &wire::Command) -> wire::Command {
+    let input = wire::ListCommandsRequest { command_id: command.command_id.clone(), ..Default::default() };
+    ask!(lab, SsmListCommands, input).expect("an id").commands.remove(0)
+}
+
+/// On which instances the host is told to run something, of these effects.
+fn told(effects: &[Effect]) -> Vec<InstanceId> {
+    let runs = effects.iter().filter_map(|effect| match effect {
+        Effect::RunCommand { instance, .. } => Some(instance.clone()),
+        _ => None,
+    });
+    runs.collect()
 }
 
 fn invocation(lab: &mut Lab, command: &wire::Command, instance: &InstanceId) -> wire::GetCommandInvocationResult {
@@ -47,28 +85,30 @@ fn list(lab: &mut Lab, filters: &[(&str, &str)]) -> Vec<wire::Command> {
     ask!(lab, SsmListCommands, input).expect("good filters").commands
 }
 
-/// A command is run by the host and its outcome shown: pending when sent, in
-/// progress until the host reports, then by the exit code.
+/// A command is run by the host and its outcome shown: pending until the
+/// host says that it runs, then in progress, then by the exit code.
 #[test]
 fn a_command_from_sending_to_its_end() {
     for (how, status, details, code, last) in [
-        (CommandEnd::Exited(0), "Success", "Success", 0, "err"),
-        (CommandEnd::Exited(3), "Failed", "Failed", 3, "err\nfailed to run commands: exit status 3"),
+        (StepEnd::Exited(0), "Success", "Success", 0, "err"),
+        (StepEnd::Exited(3), "Failed", "Failed", 3, "err\nfailed to run commands: exit status 3"),
         (
-            CommandEnd::TimedOut,
+            StepEnd::TimedOut,
             "TimedOut",
             "ExecutionTimedOut",
             -1,
             "err\nfailed to run commands: the execution timeout has passed",
         ),
-        (CommandEnd::Undeliverable, "Failed", "Undeliverable", -1, "err"),
     ] {
         let mut lab = Lab::new();
         let ids = lab.running(1);
         let command = send(&mut lab, &ids, "date");
         assert_eq!(command.status.as_deref(), Some("Pending"));
-        let runs = |effect: &Effect| matches!(effect, Effect::RunCommand { script, .. } if script == "date");
+        let script = |step: &CommandStep| step.script == "date" && step.timeout_secs == 3600;
+        let runs = |effect: &Effect| matches!(effect, Effect::RunCommand { steps, .. } if steps.iter().all(script));
         assert!(lab.facts(Vec::new()).iter().any(runs));
+        assert_eq!(statuses(&mut lab, &command, &ids), ["Pending"]);
+        started(&mut lab, &command, &ids[0]);
         let got = invocation(&mut lab, &command, &ids[0]);
         assert_eq!((got.status.as_deref(), got.response_code), (Some("InProgress"), Some(-1)));
         assert_eq!(got.standard_output_content.as_deref(), Some(""));
@@ -81,28 +121,181 @@ fn a_command_from_sending_to_its_end() {
         assert_eq!(got.standard_output_content.as_deref(), Some("out\n"));
         assert_eq!(got.standard_error_content.as_deref(), Some(last));
         assert_eq!(got.execution_elapsed_time.as_deref(), Some("PT2S"));
+        assert_eq!(got.plugin_name.as_deref(), Some("aws:runShellScript"));
     }
 }
 
-/// A command succeeds when no more invocations fail than MaxErrors allows.
+/// No more are told to run than MaxConcurrency allows; one that ends makes room for the next.
 #[test]
-fn max_errors_decides() {
-    for (max_errors, status) in [("0", "Failed"), ("1", "Success"), ("49%", "Failed"), ("50%", "Success")] {
+fn max_concurrency_holds_back() {
+    for (max_concurrency, at_once) in [("1", 1), ("2", 2), ("50%", 2), ("10%", 1), ("100%", 4), ("50", 4)] {
         let mut lab = Lab::new();
-        let ids = lab.running(2);
+        let ids = lab.running(4);
         let instance_ids = ids.iter().map(ToString::to_string).collect();
-        let input =
-            wire::SendCommandRequest { instance_ids, max_errors: Some(max_errors.to_string()), ..shell("date") };
+        let max_concurrency = Some(max_concurrency.to_string());
+        let input = wire::SendCommandRequest { instance_ids, max_concurrency, ..shell("date") };
         let command = ask!(lab, SsmSendCommand, input).expect("they run").command.expect("a command");
-        end(&mut lab, &command, &ids[0], CommandEnd::Exited(0));
-        assert_eq!(list(&mut lab, &[])[0].status.as_deref(), Some("InProgress"));
-        end(&mut lab, &command, &ids[1], CommandEnd::Exited(1));
-        let shown = &list(&mut lab, &[])[0];
-        assert_eq!(
-            (shown.status.as_deref(), shown.error_count, shown.completed_count),
-            (Some(status), Some(1), Some(2))
-        );
+        let first = told(&lab.facts(Vec::new()));
+        assert_eq!(first.len(), at_once, "{:?}", command.max_concurrency);
+        let outcome = CommandOutcome::without_steps(CommandEnd::Exited(0), "");
+        let fact = HostFact::CommandDone { command: id_of(&command), instance: first[0].clone(), outcome };
+        let next = told(&lab.facts(vec![Fact::Host(fact)]));
+        assert_eq!(next.len(), usize::from(at_once < 4), "{:?}", command.max_concurrency);
     }
+}
+
+/// More errors than MaxErrors end the sending: what is out goes on, the others are terminated.
+#[test]
+fn max_errors_end_the_sending() {
+    let mut lab = Lab::new();
+    let mut ids = lab.running(4);
+    ids.sort();
+    let instance_ids = ids.iter().map(ToString::to_string).collect();
+    let input = wire::SendCommandRequest {
+        instance_ids,
+        max_concurrency: Some("2".to_string()),
+        max_errors: Some("1".to_string()),
+        ..shell("date")
+    };
+    let command = ask!(lab, SsmSendCommand, input).expect("they run").command.expect("a command");
+    lab.facts(Vec::new());
+    end(&mut lab, &command, &ids[0], StepEnd::Exited(1));
+    assert_eq!(statuses(&mut lab, &command, &ids), ["Failed", "Pending", "Pending", "Pending"]);
+    end(&mut lab, &command, &ids[1], StepEnd::TimedOut);
+    assert_eq!(statuses(&mut lab, &command, &ids), ["Failed", "ExecutionTimedOut", "Pending", "Terminated"]);
+    end(&mut lab, &command, &ids[2], StepEnd::Exited(0));
+    let shown = listed(&mut lab, &command);
+    assert_eq!(shown.status_details.as_deref(), Some("Failed"));
+    assert_eq!((shown.target_count, shown.completed_count, shown.error_count), (Some(4), Some(4), Some(2)));
+}
+
+/// A command that no instance takes in time is not delivered: one whose
+/// instance is away never was, and one that was sent is taken back first.
+#[test]
+fn delivery_times_out() {
+    let mut lab = Lab::new();
+    let mut ids = lab.running(2);
+    ids.sort();
+    let away = HostFact::Exited { instance: ids[1].clone(), generation: Generation(1) };
+    lab.facts(vec![Fact::Host(away)]);
+    lab.change(|tx| tx.update(ids[1].as_str(), |row: &mut Instance| row.phase = Phase::Running));
+    let instance_ids = ids.iter().map(ToString::to_string).collect();
+    let input = wire::SendCommandRequest { instance_ids, timeout_seconds: Some(30), ..shell("date") };
+    let command = ask!(lab, SsmSendCommand, input).expect("rows that run").command.expect("a command");
+    let expires = command.expires_after.expect("a time").0 - command.requested_date_time.expect("a time").0;
+    assert_eq!(expires, 3_630_000);
+    lab.facts(Vec::new());
+    lab.pass(29);
+    assert_eq!(statuses(&mut lab, &command, &ids)[0], "Pending");
+    let effects = lab.pass(1);
+    let takes_back = |effect: &Effect| matches!(effect, Effect::EndCommand { unless_running: true, .. });
+    assert!(effects.iter().any(takes_back), "{effects:?}");
+    done(&mut lab, &command, &ids[0], CommandOutcome::without_steps(CommandEnd::Withdrawn, ""));
+    assert_eq!(statuses(&mut lab, &command, &ids[..1]), ["DeliveryTimedOut"]);
+    lab.pass(60);
+    let shown = listed(&mut lab, &command);
+    assert_eq!(shown.status.as_deref(), Some("TimedOut"), "{shown:?}");
+    assert_eq!(shown.status_details.as_deref(), Some("DeliveryTimedOut"));
+    assert_eq!((shown.delivery_timed_out_count, shown.completed_count), (Some(2), Some(2)));
+}
+
+/// What waits is cancelled at once, what runs when the host has ended it, and what is over stays.
+#[test]
+fn commands_are_cancelled() {
+    let mut lab = Lab::new();
+    let mut ids = lab.running(3);
+    ids.sort();
+    let instance_ids = ids.iter().map(ToString::to_string).collect();
+    let max_concurrency = Some("2".to_string());
+    let input = wire::SendCommandRequest { instance_ids, max_concurrency, ..shell("sleep 60") };
+    let command = ask!(lab, SsmSendCommand, input).expect("they run").command.expect("a command");
+    lab.facts(Vec::new());
+    end(&mut lab, &command, &ids[0], StepEnd::Exited(0));
+    started(&mut lab, &command, &ids[1]);
+    let cancel = |command: &wire::Command, instance_ids: Vec<String>| wire::CancelCommandRequest {
+        command_id: command.command_id.clone(),
+        instance_ids,
+    };
+    let some = cancel(&command, vec![ids[2].to_string()]);
+    ask!(lab, SsmCancelCommand, some).expect("one of them");
+    ask!(lab, SsmCancelCommand, cancel(&command, Vec::new())).expect("all of them");
+    assert_eq!(statuses(&mut lab, &command, &ids), ["Success", "Cancelling", "Cancelling"]);
+    assert_eq!(listed(&mut lab, &command).status.as_deref(), Some("Cancelling"));
+    let effects = lab.facts(Vec::new());
+    let ends = |effect: &&Effect| matches!(effect, Effect::EndCommand { unless_running: false, .. });
+    assert_eq!(effects.iter().filter(ends).count(), 2);
+    end(&mut lab, &command, &ids[1], StepEnd::Cancelled);
+    done(&mut lab, &command, &ids[2], CommandOutcome::without_steps(CommandEnd::Withdrawn, ""));
+    assert_eq!(statuses(&mut lab, &command, &ids), ["Success", "Cancelled", "Cancelled"]);
+    assert_eq!(listed(&mut lab, &command).status.as_deref(), Some("Cancelled"));
+    let got = invocation(&mut lab, &command, &ids[1]);
+    assert_eq!((got.response_code, got.standard_output_content.as_deref()), (Some(-1), Some("out\n")));
+    for (code, input) in [
+        (
+            "InvalidCommandId",
+            wire::CancelCommandRequest { command_id: Some("x".to_string()), instance_ids: Vec::new() },
+        ),
+        ("InvalidInstanceId", cancel(&command, vec!["i-00000000".to_string()])),
+        ("DuplicateInstanceId", cancel(&command, vec![ids[0].to_string(), ids[0].to_string()])),
+    ] {
+        assert_eq!(ask!(lab, SsmCancelCommand, input).expect_err(code).code, code);
+    }
+}
+
+/// What never arrived goes to the next boot of the instance.
+#[test]
+fn what_never_arrived_is_sent_again() {
+    let mut lab = Lab::new();
+    let ids = lab.running(1);
+    let command = send(&mut lab, &ids, "date");
+    lab.facts(Vec::new());
+    let away = HostFact::Exited { instance: ids[0].clone(), generation: Generation(1) };
+    let outcome = CommandOutcome::without_steps(CommandEnd::Unreached, "");
+    let unreached = HostFact::CommandDone { command: id_of(&command), instance: ids[0].clone(), outcome };
+    lab.facts(vec![Fact::Host(away), Fact::Host(unreached)]);
+    assert_eq!(statuses(&mut lab, &command, &ids), ["Delayed"]);
+    lab.change(|tx| {
+        tx.update(ids[0].as_str(), |row: &mut Instance| {
+            row.phase = Phase::Running;
+            row.generation = Generation(2);
+        });
+    });
+    let booted = HostFact::Booted { instance: ids[0].clone(), generation: Generation(2) };
+    let effects = lab.facts(vec![Fact::Host(booted)]);
+    let second = |effect: &Effect| matches!(effect, Effect::RunCommand { boot: Generation(2), .. });
+    assert!(effects.iter().any(second), "{effects:?}");
+}
+
+/// An instance is online while it answers, and its last answer's time stays.
+#[test]
+fn ping_status_is_what_was_heard() {
+    let mut lab = Lab::new();
+    let mut ids = lab.running(2);
+    ids.sort();
+    let at = lab.now;
+    let information = |lab: &mut Lab, status: Option<&str>| {
+        let filter = |status: &str| wire::InstanceInformationStringFilter {
+            key: Some("PingStatus".to_string()),
+            values: vec![status.to_string()],
+        };
+        let filters = status.map(filter).into_iter().collect();
+        let input = wire::DescribeInstanceInformationRequest { filters, ..Default::default() };
+        let found = ask!(lab, SsmDescribeInstanceInformation, input).expect("a good filter");
+        let shown = found.instance_information_list.into_iter();
+        shown
+            .map(|one| (one.ping_status.expect("a status"), one.last_ping_date_time.map(|at| at.0)))
+            .collect::<Vec<_>>()
+    };
+    let online = |at: Time| ("Online".to_string(), Some(at.millis()));
+    assert_eq!(information(&mut lab, None), [online(at), online(at)]);
+    lab.pass(60);
+    let pinged = HostFact::Pinged { answered: vec![ids[0].clone()], silent: vec![ids[1].clone()] };
+    lab.facts(vec![Fact::Host(pinged)]);
+    let lost = ("ConnectionLost".to_string(), Some(at.millis()));
+    let now = lab.now;
+    assert_eq!(information(&mut lab, None), [online(now), lost.clone()]);
+    assert_eq!(information(&mut lab, Some("ConnectionLost")), [lost]);
+    assert_eq!(information(&mut lab, Some("Online")), [online(now)]);
 }
 
 /// Targets mean the running instances that all of them describe.
@@ -122,10 +315,10 @@ fn targets_describe_instances() {
         values: values.iter().map(|value| value.to_string()).collect(),
     };
     for (targets, count, status) in [
-        (vec![target("tag:role", &["web"])], 2, "InProgress"),
-        (vec![target("tag:role", &["web", "db"])], 3, "InProgress"),
-        (vec![target("tag:role", &["web"]), target("InstanceIds", &[ids[0].as_str()])], 1, "InProgress"),
-        (vec![target("tag-key", &["role"])], 3, "InProgress"),
+        (vec![target("tag:role", &["web"])], 2, "Pending"),
+        (vec![target("tag:role", &["web", "db"])], 3, "Pending"),
+        (vec![target("tag:role", &["web"]), target("InstanceIds", &[ids[0].as_str()])], 1, "Pending"),
+        (vec![target("tag-key", &["role"])], 3, "Pending"),
         (vec![target("tag:role", &["cache"])], 0, "Failed"),
     ] {
         let input = wire::SendCommandRequest { targets, ..shell("date") };
@@ -152,7 +345,10 @@ fn bad_commands_are_refused() {
         ("InvalidParameters", wire::SendCommandRequest { parameters: BTreeMap::new(), ..good() }),
         ("ValidationException", wire::SendCommandRequest { instance_ids: Vec::new(), ..good() }),
         ("ValidationException", wire::SendCommandRequest { max_errors: text("-1"), ..good() }),
-        ("ValidationException", wire::SendCommandRequest { max_concurrency: text("50%"), ..good() }),
+        ("ValidationException", wire::SendCommandRequest { max_concurrency: text("0"), ..good() }),
+        ("ValidationException", wire::SendCommandRequest { timeout_seconds: Some(29), ..good() }),
+        ("InvalidDocument", wire::SendCommandRequest { document_name: text("AWS-StartSSHSession"), ..good() }),
+        ("InvalidDocument", wire::SendCommandRequest { document_hash: text("00"), ..good() }),
         ("ValidationException", wire::SendCommandRequest { output_s3_bucket_name: text("logs"), ..good() }),
     ] {
         let shown = format!("{input:?}");
@@ -169,7 +365,7 @@ fn lists_of_commands_and_invocations() {
     let mut lab = Lab::new();
     let ids = lab.running(1);
     let first = send(&mut lab, &ids, "date");
-    end(&mut lab, &first, &ids[0], CommandEnd::Exited(0));
+    end(&mut lab, &first, &ids[0], StepEnd::Exited(0));
     lab.pass(60);
     let second = send(&mut lab, &ids, "date");
     let listed = |commands: Vec<wire::Command>| commands.into_iter().map(|c| c.command_id).collect::<Vec<_>>();
@@ -191,7 +387,7 @@ fn kept_commands_are_bounded() {
     let mut lab = Lab::new();
     let ids = lab.running(1);
     let ended = send(&mut lab, &ids, "date");
-    end(&mut lab, &ended, &ids[0], CommandEnd::Exited(0));
+    end(&mut lab, &ended, &ids[0], StepEnd::Exited(0));
     for _ in 0..INVOCATIONS_MAX {
         send(&mut lab, &ids, "date");
     }

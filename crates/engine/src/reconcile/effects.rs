@@ -31,7 +31,8 @@ enum Key {
     Capture(ImageId),
     DeleteImage(ImageId),
     Network(VpcId, u64),
-    Command(CommandId, InstanceId),
+    Command(CommandId, InstanceId, Generation),
+    EndCommand { command: CommandId, instance: InstanceId, unless_running: bool },
     Notify(String),
     EndSession(String),
 }
@@ -65,6 +66,7 @@ impl Memory {
             | Key::DeleteImage(_)
             | Key::Network(..)
             | Key::Command(..)
+            | Key::EndCommand { .. }
             | Key::Notify(_)
             | Key::EndSession(_) => true,
         });
@@ -249,19 +251,25 @@ fn want_layers_gone(collector: &mut Collector<'_>, state: &State, config: &Confi
 }
 
 fn want_of_command(collector: &mut Collector<'_>, command: &Command) {
-    for (instance, invocation) in &command.invocations {
-        if let Invocation::InProgress { .. } = invocation {
-            collector.want(Key::Command(command.id.clone(), instance.clone()), || {
-                Some(Effect::RunCommand {
-                    command: command.id.clone(),
-                    instance: instance.clone(),
-                    script: command.script.clone(),
-                    directory: command.working_directory.clone(),
-                    timeout_secs: u32::try_from(command.execution_timeout_secs).unwrap_or_default(),
-                })
-            });
+    for (instance, invocation) in command.invocations.iter().filter(|(_, invocation)| !invocation.is_over()) {
+        let id = || (command.id.clone(), instance.clone());
+        match *invocation {
+            Invocation::Sent { boot, .. } | Invocation::InProgress { boot, .. } => {
+                let (id, instance) = id();
+                collector.want(Key::Command(id.clone(), instance.clone(), boot), || {
+                    Some(Effect::RunCommand { command: id, instance, boot, steps: command.steps.clone() })
+                });
+            }
+            Invocation::Withdrawing { .. } => end_command(collector, id(), true),
+            Invocation::Cancelling { .. } => end_command(collector, id(), false),
+            Invocation::Waiting | Invocation::NotRun { .. } | Invocation::Done { .. } => {}
         }
     }
+}
+
+fn end_command(collector: &mut Collector<'_>, (command, instance): (CommandId, InstanceId), unless_running: bool) {
+    let key = Key::EndCommand { command: command.clone(), instance: instance.clone(), unless_running };
+    collector.want(key, || Some(Effect::EndCommand { command, instance, unless_running }));
 }
 
 /// The new routing snapshot, if it differs from the last one.

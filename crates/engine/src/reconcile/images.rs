@@ -1,10 +1,8 @@
-//! Images and Run Command: rows that wait for one answer of the host.
+//! Images: rows that wait for one answer of the host.
 
 use crate::row::*;
 use crate::state::Tx;
-use elastane_domain::id::{CommandId, ImageId, InstanceId};
-use elastane_domain::machine::{CommandEnd, CommandOutcome};
-use elastane_domain::time::Time;
+use elastane_domain::id::ImageId;
 use std::sync::Arc;
 
 pub(super) fn reconcile(tx: &mut Tx<'_>) {
@@ -42,31 +40,4 @@ fn pending(tx: &mut Tx<'_>, image: &Image) {
         None => return,
     };
     tx.update(image.id.as_str(), |row: &mut Image| row.phase = phase);
-}
-
-pub(super) fn reconcile_commands(tx: &mut Tx<'_>) {
-    let open = |command: &Command| command.invocations.values().any(|i| matches!(i, Invocation::InProgress { .. }));
-    let commands: Vec<Arc<Command>> = tx.all::<Command>().filter(|command| open(command)).cloned().collect();
-    for command in commands {
-        for (instance, invocation) in &command.invocations {
-            if let Invocation::InProgress { since } = invocation {
-                invoked(tx, &command.id, instance, *since);
-            }
-        }
-    }
-}
-
-fn invoked(tx: &mut Tx<'_>, command: &CommandId, instance: &InstanceId, since: Time) {
-    let gone = tx.get::<Instance>(instance.as_str()).is_none_or(|row| row.phase != Phase::Running);
-    let reported = tx.state.seen.commands.remove(&(command.clone(), instance.clone()));
-    let undeliverable = || CommandOutcome {
-        end: CommandEnd::Undeliverable,
-        stdout: String::new(),
-        stderr: "The instance stopped before the command ended.".to_string(),
-    };
-    let Some(outcome) = reported.or_else(|| gone.then(undeliverable)) else { return };
-    let at = tx.now;
-    tx.update(command.as_str(), |row: &mut Command| {
-        row.invocations.insert(instance.clone(), Invocation::Done { since, at, outcome });
-    });
 }

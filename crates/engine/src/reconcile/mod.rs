@@ -7,6 +7,7 @@ mod activity;
 pub mod alarms;
 mod balancers;
 pub mod certificates;
+pub mod commands;
 mod effects;
 pub mod groups;
 mod images;
@@ -47,7 +48,7 @@ pub(crate) fn scope(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
     spot::reconcile(tx, wake);
     nat_gateways::reconcile(tx, memory, wake);
     images::reconcile(tx);
-    images::reconcile_commands(tx);
+    commands::reconcile(tx, wake);
     sessions::reconcile(tx, wake);
     targets::reconcile(tx, wake);
     certificates::reconcile(tx, wake);

@@ -49,7 +49,8 @@ pub(super) fn compile(state: &State, config: &Config, generation: u64) -> Snapsh
                 let rules = rules.remove(&listener.arn).unwrap_or_default();
                 compile_listener(listener, rules, plant)
             });
-            snapshot.load_balancers.push(Arc::new(load_balancer(row, listeners.collect(), &fronts)));
+            let nodes = nodes(row, &fronts, config);
+            snapshot.load_balancers.push(Arc::new(load_balancer(row, listeners.collect(), nodes)));
         }
     }
     certify(state, &mut snapshot);
@@ -199,27 +200,29 @@ fn number<T: FromStr>(attributes: &BTreeMap<String, String>, key: &str) -> Optio
     attributes.get(key)?.parse().ok()
 }
 
-fn load_balancer(
-    row: &LoadBalancer,
-    mut listeners: Vec<routing::Listener>,
-    fronts: &Fronts<'_>,
-) -> routing::LoadBalancer {
-    listeners.sort_by_key(|listener| listener.port);
+/// Where a load balancer is reached, zone by zone.
+fn nodes(row: &LoadBalancer, fronts: &Fronts<'_>, config: &Config) -> Vec<Node> {
     let interface = |zone: &Zone| {
         let here = fronts.interfaces.get(&row.arn)?.iter().find(|interface| interface.zone == *zone)?;
         Some((here.vpc.clone(), here.primary()))
     };
-    let nodes = row.nodes.iter().map(|(zone, address)| Node {
+    let node = |(place, (zone, address)): (usize, (&Zone, &Ipv4Addr))| Node {
         zone: zone.clone(),
         address: *address,
+        ipv6: row.is_dual_stack().then(|| config.ipv6.of_node(place == 0, *address)).flatten(),
         interface: interface(zone),
-    });
+    };
+    row.nodes.iter().enumerate().map(node).collect()
+}
+
+fn load_balancer(row: &LoadBalancer, mut listeners: Vec<routing::Listener>, nodes: Vec<Node>) -> routing::LoadBalancer {
+    listeners.sort_by_key(|listener| listener.port);
     routing::LoadBalancer {
         arn: row.arn.clone(),
         dimension: row.dimension().to_string(),
         family: row.family,
         host_names: vec![row.dns_name.to_ascii_lowercase(), format!("{}.elb.localhost", row.name.to_ascii_lowercase())],
-        nodes: nodes.collect(),
+        nodes,
         listeners,
         options: options(row),
     }

@@ -3,7 +3,7 @@
 
 use super::{Tags, row};
 use elastane_domain::id::{AccountId, CertificateArn};
-use elastane_domain::routing::Secret;
+use elastane_domain::secret::SecretText;
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ pub struct CertificateMaterial {
     /// The chain as PEM, if there is one.
     pub chain_pem: Option<String>,
     /// The private key as PEM.
-    pub key_pem: Secret,
+    pub key_pem: SecretText,
     /// Start of its validity.
     pub not_before: Time,
     /// End of its validity.

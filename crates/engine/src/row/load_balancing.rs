@@ -41,7 +41,7 @@ pub struct LoadBalancer {
     /// `EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic` of a network load
     /// balancer; `None` when it was never set.
     pub private_link_rules: Option<bool>,
-    /// `IpAddressType`: `ipv4`.
+    /// `IpAddressType`: `ipv4` or [`LoadBalancer::DUAL_STACK`].
     pub ip_address_type: String,
     /// What ModifyCapacityReservation asked for, if it ever was called.
     pub capacity: Option<CapacityReservation>,
@@ -70,6 +70,14 @@ fn upgrade_load_balancer(from: u32, mut row: Value) -> Option<Value> {
 }
 
 impl LoadBalancer {
+    /// The `IpAddressType` of one that clients reach over IPv6 as well.
+    pub const DUAL_STACK: &str = "dualstack";
+
+    /// Whether clients reach it over IPv6 as well.
+    pub fn is_dual_stack(&self) -> bool {
+        self.ip_address_type == LoadBalancer::DUAL_STACK
+    }
+
     /// Metric dimension: `app/<name>/<id>` or `net/<name>/<id>`.
     pub fn dimension(&self) -> &str {
         self.arn.as_str().split_once(":loadbalancer/").map_or("", |(_, rest)| rest)

@@ -176,6 +176,9 @@ kinds! {
     EncryptionKey encryption_keys "encryption-key";
     KeyAlias key_aliases "key-alias";
     Parameter parameters "parameter";
+    CommandOutput command_outputs "command-output";
+    Document documents "document";
+    DocumentVersion document_versions "document-version";
 }
 
 /// Ties a struct to its kind; `$id` is the expression of its name. A kind

@@ -94,3 +94,46 @@ fn sources_of_connections() {
         assert_eq!(target.source, Some(here.unwrap_or(first)), "{:?}", target.zone);
     }
 }
+
+/// A load balancer that is `dualstack` has an IPv6 address a node where the
+/// machine has addresses for it, and one in all where they share the only
+/// one; what was heard of an address goes with it.
+#[test]
+fn addresses_of_both_families() {
+    use crate::network::Ipv6Plan;
+    use elastane_domain::routing::ProxyFact;
+    use std::net::IpAddr;
+    let prefix = "fd65:6c61:1:2::".parse().expect("an address");
+    for (plan, kind, wanted) in [
+        (Ipv6Plan::Own(prefix), "dualstack", &["fd65:6c61:1:2::7f40:1", "fd65:6c61:1:2::7f40:2"][..]),
+        (Ipv6Plan::Shared, "dualstack", &["::1"]),
+        (Ipv6Plan::Missing, "dualstack", &[]),
+        (Ipv6Plan::Own(prefix), "ipv4", &[]),
+    ] {
+        let mut rig = Rig::with(Config { ipv6: plan, ..Config::default() });
+        rig.target_group();
+        rig.tx(|tx| {
+            put(tx, &["us-east-1a", "us-east-1b"]);
+            tx.update(BALANCER, |row: &mut LoadBalancer| {
+                row.ip_address_type = kind.to_string();
+                row.nodes.insert(Zone::from("us-east-1b"), [127, 64, 0, 2].into());
+            });
+        });
+        rig.pass(Span::ZERO);
+        let snapshot = rig.routes.last().expect("there was a snapshot").clone();
+        let balancer = &snapshot.load_balancers[0];
+        let found: Vec<String> =
+            balancer.nodes.iter().filter_map(|node| node.ipv6).map(|address| address.to_string()).collect();
+        assert_eq!(found, wanted, "{plan:?} {kind}");
+        assert_eq!(balancer.addresses().count(), 2 + wanted.len());
+
+        let listener = ListenerArn::from("listener");
+        for node in balancer.addresses().chain(["fd65:6c61:9::1".parse::<IpAddr>().expect("an address")]) {
+            let (listener, note) = (listener.clone(), String::new());
+            rig.tell(vec![Fact::Proxy(ProxyFact::Listening { listener, node, bound: None, note })]);
+        }
+        rig.tell(vec![Fact::Proxy(ProxyFact::Applied { generation: snapshot.generation })]);
+        let heard = &rig.engine.state().seen.listening;
+        assert_eq!(heard.len(), 2 + wanted.len(), "{heard:?}");
+    }
+}

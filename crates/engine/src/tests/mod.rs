@@ -1,6 +1,7 @@
 //! Tests of the engine as a whole, on a host that does everything at once.
 
 mod balancers;
+mod commands;
 mod credits;
 mod groups;
 mod hooks;
@@ -175,6 +176,7 @@ fn obey(effect: &Effect) -> Option<Fact> {
         Effect::Capture { image, .. } => HostFact::Captured { image: image.clone(), bytes: 1 },
         Effect::DeleteImage { .. }
         | Effect::RunCommand { .. }
+        | Effect::EndCommand { .. }
         | Effect::EndSession { .. }
         | Effect::Route(_)
         | Effect::EndNetwork { .. }

@@ -118,7 +118,7 @@ fn effects_are_repeated_after_a_while() {
 fn facts_of_nobody_are_not_kept() {
     let mut rig = Rig::new();
     let id = InstanceId::from("i-00000000000000001");
-    let outcome = CommandOutcome { end: CommandEnd::Exited(0), stdout: String::new(), stderr: String::new() };
+    let outcome = CommandOutcome::without_steps(CommandEnd::Exited(0), String::new());
     let facts = [
         HostFact::LaunchFailed { instance: id.clone(), generation: Generation(1), reason: String::new() },
         HostFact::Captured { image: ImageId::from("ami-00000000000000001"), bytes: 1 },

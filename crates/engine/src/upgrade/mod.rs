@@ -16,6 +16,7 @@ use crate::scope::Scope;
 use crate::state::{Change, State, Tx};
 use crate::store::StoreKey;
 use elastane_domain::id::SecurityGroupId;
+use elastane_domain::machine::{CommandEnd, StepEnd, StepOutcome};
 use elastane_domain::time::Time;
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,6 +51,7 @@ pub(crate) fn complete(state: &mut State, rng: &mut Rng, config: &Config, rows: 
         interfaces(&mut tx, &stored);
         snapshots(&mut tx, &stored);
         templates(&mut tx, &stored);
+        command_outputs(&mut tx, &stored);
         changes.append(&mut tx.changes);
     }
     changes
@@ -137,6 +139,34 @@ fn snapshots(tx: &mut Tx<'_>, stored: &Stored<'_>) {
             started_at: row.created_at,
             tags,
         });
+    }
+}
+
+/// What commands printed whose rows kept it themselves.
+fn command_outputs(tx: &mut Tx<'_>, stored: &Stored<'_>) {
+    let all: Vec<Arc<Command>> = tx.all::<Command>().cloned().collect();
+    for command in all {
+        let Some(bytes) = stored.get(&(Kind::Command, command.id.to_string())) else { continue };
+        let form: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        for (instance, invocation) in &command.invocations {
+            let Invocation::Done { end, .. } = *invocation else { continue };
+            let outcome = &form["row"]["invocations"][instance.as_str()]["Done"]["outcome"];
+            let (Some(stdout), Some(stderr)) = (outcome["stdout"].as_str(), outcome["stderr"].as_str()) else {
+                continue;
+            };
+            let end = match end {
+                CommandEnd::Exited(code) => StepEnd::Exited(code),
+                CommandEnd::TimedOut => StepEnd::TimedOut,
+                CommandEnd::Cancelled
+                | CommandEnd::Withdrawn
+                | CommandEnd::Undeliverable
+                | CommandEnd::Unreached
+                | CommandEnd::Lost => StepEnd::Skipped,
+            };
+            let step = StepOutcome { end, stdout: stdout.to_string(), stderr: stderr.to_string(), elapsed_ms: 0 };
+            let (command, instance) = (command.id.clone(), instance.clone());
+            tx.put(CommandOutput { command, instance, note: String::new(), steps: vec![step] });
+        }
     }
 }
 

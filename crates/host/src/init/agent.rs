@@ -5,14 +5,15 @@
 
 use super::InitSpec;
 use super::boot;
-use super::command::{self, exit_code};
+use super::command::exit_code;
 use super::output::Output;
 use super::report::Ended;
+use super::scripts::{RunRequest, Scripts};
 use super::session;
 use crate::error::{Context, HostError};
 use crate::session::SessionTask;
 use crate::{process, sys};
-use elastane_domain::machine::{CommandEnd, Initialization};
+use elastane_domain::machine::{CommandOutcome, Initialization};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,6 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Longest request: a Run Command script is at most 100 KiB before JSON quoting.
@@ -37,35 +36,20 @@ const WAITING_MAX: usize = 8;
 const LOG_READS_MAX: usize = 16;
 /// Longest result of the boot work; it fits into a pipe.
 const RESULT_BYTES_MAX: u64 = 16 << 10;
-/// Standard output of Run Command (SSM GetCommandInvocation).
-const STDOUT_BYTES_MAX: usize = 24_000;
-/// Standard error of Run Command, likewise.
-const STDERR_BYTES_MAX: usize = 8_000;
-/// Answers kept for a daemon that asks again; each is at most 32 KB.
-const ANSWERS_KEPT: usize = 64;
 /// How long a slow reader of an answer is waited for.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// While shutting down, how often the remaining processes are counted.
 const SHUTDOWN_CHECK: Duration = Duration::from_millis(20);
-
-/// A Run Command script. One that was asked for before is not run again: who
-/// asks gets the first run's answer. So a daemon that was killed in between
-/// can ask again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ExecRequest {
-    pub command: String,
-    pub script: String,
-    pub directory: Option<String>,
-    pub timeout_ms: u64,
-}
 
 /// What the daemon asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Ask {
     /// Who are you?
     Ping,
-    /// Run a script; the answer comes when it has ended.
-    Exec(ExecRequest),
+    /// Run a command; one answer comes when it begins and one when it has ended.
+    Run(RunRequest),
+    /// Take a command back, or end it if it runs and may not go on; the answer comes when that is so.
+    EndRun { command: String, unless_running: bool },
     /// How did the boot work end? The answer comes when it has.
     Initialization,
     /// Begin a session; after the answer the connection carries its frames.
@@ -77,9 +61,22 @@ pub enum Ask {
 /// The answer to each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
-    Pong { instance: String, generation: u64 },
-    Executed { end: CommandEnd, stdout: String, stderr: String },
-    Initialized { generation: u64, initialization: Initialization },
+    Pong {
+        instance: String,
+        generation: u64,
+    },
+    /// The command runs.
+    Started,
+    /// It has ended.
+    Executed(CommandOutcome),
+    /// It was taken back, and will not be run.
+    Withdrawn,
+    /// Too many run: ask again.
+    Busy,
+    Initialized {
+        generation: u64,
+        initialization: Initialization,
+    },
     SessionStarted,
     SessionRefused(String),
     ShuttingDown,
@@ -90,48 +87,6 @@ pub enum Answer {
 struct Incoming {
     stream: UnixStream,
     request: Vec<u8>,
-}
-
-/// One captured stream of a running script.
-struct Captured {
-    pipe: Option<OwnedFd>,
-    bytes: Vec<u8>,
-    bytes_max: usize,
-}
-
-impl Captured {
-    /// Takes what is there; keeps the first bytes and drops the rest.
-    fn drain(&mut self) {
-        let mut chunk = [0u8; 16 << 10];
-        while let Some(pipe) = &self.pipe {
-            match rustix::io::read(pipe, &mut chunk[..]) {
-                Ok(0) => self.pipe = None,
-                Ok(got) => {
-                    let room = self.bytes_max - self.bytes.len();
-                    self.bytes.extend_from_slice(&chunk[..got.min(room)]);
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return,
-                Err(_) => self.pipe = None,
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-}
-
-/// A running Run Command script.
-struct Running {
-    pid: i32,
-    deadline: Instant,
-    timed_out: bool,
-    output: Captured,
-    errors: Captured,
-    command: String,
-    /// Who waits for its end.
-    streams: Vec<UnixStream>,
 }
 
 /// The child that does the boot work.
@@ -154,11 +109,9 @@ struct Agent<'a> {
     /// Output of the boot work and of what it left running.
     log: Option<OwnedFd>,
     incoming: Vec<Incoming>,
-    running: Vec<Running>,
+    scripts: Scripts,
     /// Keepers of sessions.
     keepers: Vec<i32>,
-    /// The newest answers, oldest first.
-    answered: VecDeque<(String, Answer)>,
     /// When the user data wants the instance to go down.
     power_off: Option<Instant>,
     shutdown: Option<Instant>,
@@ -184,9 +137,8 @@ pub fn serve(spec: &InitSpec, listener: UnixListener) -> Result<(), HostError> {
         waiting: VecDeque::new(),
         log: Some(log),
         incoming: Vec::new(),
-        running: Vec::new(),
+        scripts: Scripts::default(),
         keepers: Vec::new(),
-        answered: VecDeque::new(),
         power_off: None,
         shutdown: None,
     };
@@ -231,18 +183,18 @@ impl Agent<'_> {
     fn wait(&mut self) -> rustix::io::Result<()> {
         let now = Instant::now();
         let mut until: Vec<Duration> =
-            self.running.iter().map(|run| run.deadline.saturating_duration_since(now)).collect();
+            self.scripts.deadlines().map(|deadline| deadline.saturating_duration_since(now)).collect();
         until.extend(self.shutdown.map(|_| SHUTDOWN_CHECK));
         until.extend(self.power_off.map(|at| at.saturating_duration_since(now)));
         let timeout = until.into_iter().min().map(|left| left + Duration::from_millis(1));
         let timeout = timeout.and_then(|left| rustix::event::Timespec::try_from(left).ok());
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
-        if self.incoming.len() + self.running.len() < CONNECTIONS_MAX {
+        if self.incoming.len() < CONNECTIONS_MAX {
             fds.push(self.listener.as_fd());
         }
         fds.extend(self.log.iter().map(AsFd::as_fd));
         fds.extend(self.incoming.iter().map(|connection| connection.stream.as_fd()));
-        fds.extend(self.running.iter().flat_map(|run| [&run.output.pipe, &run.errors.pipe]).flatten().map(AsFd::as_fd));
+        fds.extend(self.scripts.sources());
         let mut polled: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match poll(&mut polled, timeout.as_ref()) {
@@ -254,12 +206,9 @@ impl Agent<'_> {
         self.read_logs();
         self.accept();
         self.read_requests();
-        self.running.iter_mut().for_each(|run| {
-            run.output.drain();
-            run.errors.drain();
-        });
+        self.scripts.drain();
         self.reap();
-        self.enforce_timeouts();
+        self.scripts.enforce_timeouts();
         if self.power_off.is_some_and(|at| at <= Instant::now()) {
             self.power_off = None;
             self.begin_shutdown(Duration::from_secs(5));
@@ -293,7 +242,7 @@ impl Agent<'_> {
     }
 
     fn accept(&mut self) {
-        while self.incoming.len() + self.running.len() < CONNECTIONS_MAX {
+        while self.incoming.len() < CONNECTIONS_MAX {
             let Ok((stream, _)) = self.listener.accept() else { return };
             if stream.set_nonblocking(true).is_ok() {
                 self.incoming.push(Incoming { stream, request: Vec::new() });
@@ -321,7 +270,10 @@ impl Agent<'_> {
                 let answer = Answer::Pong { instance: self.spec.instance.clone(), generation: self.spec.generation };
                 reply(connection.stream, &answer);
             }
-            Ok(Ask::Exec(request)) => self.execute_once(request, connection.stream),
+            Ok(Ask::Run(request)) => self.scripts.run(self.spec, request, connection.stream),
+            Ok(Ask::EndRun { command, unless_running }) => {
+                self.scripts.end(command, unless_running, connection.stream);
+            }
             Ok(Ask::Initialization) => match &self.initialization {
                 Some(_) => reply(connection.stream, &self.initialized()),
                 None => {
@@ -352,63 +304,6 @@ impl Agent<'_> {
         }
     }
 
-    fn execute_once(&mut self, request: ExecRequest, stream: UnixStream) {
-        if let Some((_, answer)) = self.answered.iter().find(|(command, _)| *command == request.command) {
-            return reply(stream, answer);
-        }
-        match self.running.iter_mut().find(|run| run.command == request.command) {
-            Some(run) => run.streams.push(stream),
-            None => self.execute(request, stream),
-        }
-    }
-
-    fn execute(&mut self, request: ExecRequest, stream: UnixStream) {
-        let mut command = command::command(self.spec, Path::new("/bin/sh"));
-        command.arg("-c").arg(&request.script).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if let Some(directory) = request.directory.as_deref().filter(|directory| !directory.is_empty()) {
-            command.current_dir(directory);
-        }
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(err) => {
-                let stderr = format!("cannot start the script: {err}\n");
-                let answer = Answer::Executed { end: CommandEnd::Exited(127), stdout: String::new(), stderr };
-                reply(stream, &answer);
-                return self.remember(request.command, answer);
-            }
-        };
-        let captured = |pipe: Option<OwnedFd>, bytes_max| {
-            let pipe = pipe.filter(|pipe| rustix::io::ioctl_fionbio(pipe, true).is_ok());
-            Captured { pipe, bytes: Vec::new(), bytes_max }
-        };
-        self.running.push(Running {
-            pid: child.id() as i32,
-            deadline: Instant::now() + Duration::from_millis(request.timeout_ms),
-            timed_out: false,
-            output: captured(child.stdout.take().map(OwnedFd::from), STDOUT_BYTES_MAX),
-            errors: captured(child.stderr.take().map(OwnedFd::from), STDERR_BYTES_MAX),
-            command: request.command,
-            streams: vec![stream],
-        });
-    }
-
-    fn remember(&mut self, command: String, answer: Answer) {
-        if self.answered.len() >= ANSWERS_KEPT {
-            self.answered.pop_front();
-        }
-        self.answered.push_back((command, answer));
-    }
-
-    fn enforce_timeouts(&mut self) {
-        let now = Instant::now();
-        for run in self.running.iter_mut().filter(|run| !run.timed_out && run.deadline <= now) {
-            run.timed_out = true;
-            // It is reaped, and answered, when it has ended. Until then it has no deadline.
-            run.deadline = now + Duration::from_secs(3600);
-            let _ = sys::kill(-run.pid, libc::SIGKILL);
-        }
-    }
-
     fn reap(&mut self) {
         while let Some((pid, status)) = sys::next_ended_child() {
             if self.work.as_ref().is_some_and(|work| work.pid == pid) {
@@ -418,14 +313,9 @@ impl Agent<'_> {
                 }
             } else if let Some(at) = self.keepers.iter().position(|keeper| *keeper == pid) {
                 self.keepers.swap_remove(at);
-            } else if let Some(at) = self.running.iter().position(|run| run.pid == pid) {
-                let mut run = self.running.swap_remove(at);
-                run.output.drain();
-                run.errors.drain();
-                let end = if run.timed_out { CommandEnd::TimedOut } else { CommandEnd::Exited(exit_code(status)) };
-                let answer = Answer::Executed { end, stdout: run.output.text(), stderr: run.errors.text() };
-                run.streams.into_iter().for_each(|stream| reply(stream, &answer));
-                self.remember(run.command, answer);
+            } else {
+                // What scripts and sessions leave behind is reaped and forgotten.
+                self.scripts.reaped(self.spec, pid, status);
             }
         }
     }
@@ -525,11 +415,16 @@ fn read_line(connection: &mut Incoming) -> Reading {
     }
 }
 
-fn reply(mut stream: UnixStream, answer: &Answer) {
+/// Says something to a daemon that stays; false when it has gone away or does not read.
+pub(super) fn say(mut stream: &UnixStream, answer: &Answer) -> bool {
     let mut line = serde_json::to_vec(answer).expect("answers are plain data");
     line.push(b'\n');
-    // A daemon that has gone away or does not read loses its answer.
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_write_timeout(Some(ANSWER_LIMIT));
-    let _ = stream.write_all(&line);
+    stream.write_all(&line).is_ok()
+}
+
+/// Says the last thing to a daemon. One that has gone away or does not read loses it.
+pub(super) fn reply(stream: UnixStream, answer: &Answer) {
+    say(&stream, answer);
 }

@@ -16,6 +16,7 @@ mod config;
 mod output;
 mod report;
 mod root;
+mod scripts;
 mod session;
 mod userdata;
 
@@ -31,7 +32,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
-pub(crate) use agent::{Answer, Ask, ExecRequest};
+pub(crate) use agent::{Answer, Ask};
+pub(crate) use scripts::RunRequest;
 
 /// First argument of an instance's first process.
 pub(crate) const INIT_ARGUMENT: &str = "instance-init";

@@ -7,9 +7,11 @@ use crate::metadata;
 use crate::network;
 use crate::sessions;
 use crate::userdata;
-use crate::world::{PATIENCE, Totals, World, spec, until};
-use elastane_domain::id::{ImageId, InstanceId, VpcId};
-use elastane_domain::machine::{CommandEnd, Generation, HostFact, LaunchSpec, MachineState};
+use crate::world::{ANY_BOOT, PATIENCE, Totals, World, spec, until};
+use elastane_domain::id::{CommandId, ImageId, InstanceId, VpcId};
+use elastane_domain::machine::{
+    CommandEnd, CommandStep, Generation, HostFact, LaunchSpec, MachineState, OnFailure, StepEnd,
+};
 use elastane_host::Make;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// One case.
 pub type Case = fn(&mut World) -> Result<(), String>;
 
-const CASES: [(&str, Case); 21] = [
+const CASES: [(&str, Case); 23] = [
     ("user_data_runs_once", user_data_runs_once),
     ("failing_and_foreign_user_data", failing_and_foreign_user_data),
     ("own_identity", own_identity),
@@ -29,6 +31,8 @@ const CASES: [(&str, Case); 21] = [
     ("foreign_addresses_hear_nothing", metadata::foreign_addresses_hear_nothing),
     ("asking_too_much", metadata::asking_too_much),
     ("run_command", run_command),
+    ("end_command", end_command),
+    ("steps", steps),
     ("neighbours_meet", neighbours_meet),
     ("networks_are_apart", networks_are_apart),
     ("images_carry_changes", images_carry_changes),
@@ -157,25 +161,26 @@ fn metadata_from_inside(world: &mut World) -> Result<(), String> {
 fn run_command(world: &mut World) -> Result<(), String> {
     let id = world.boot(spec(""))?;
     let ok = world.command(&id, "echo out; echo err >&2", None, PATIENCE)?;
-    expect((ok.end, ok.stdout.as_str(), ok.stderr.as_str()) == (CommandEnd::Exited(0), "out\n", "err\n"), || {
-        format!("{ok:?}")
-    })?;
+    expect(
+        (ok.end, ok.steps[0].stdout.as_str(), ok.steps[0].stderr.as_str()) == (CommandEnd::Exited(0), "out\n", "err\n"),
+        || format!("{ok:?}"),
+    )?;
     let fails = world.command(&id, "exit 3", None, PATIENCE)?;
     expect(fails.end == CommandEnd::Exited(3), || format!("{fails:?}"))?;
     let killed = world.command(&id, "kill -9 $$", None, PATIENCE)?;
     expect(killed.end == CommandEnd::Exited(137), || format!("{killed:?}"))?;
     // How long a shell takes to say something is the machine's affair.
-    let mut limits = [300, 3_000, 30_000].into_iter().map(Duration::from_millis);
+    let mut limits = [1, 4, 30].into_iter().map(Duration::from_secs);
     let slow = loop {
         let limit = limits.next().ok_or("nothing was said before any limit")?;
         let slow = world.command(&id, "echo before; sleep 3600", None, limit)?;
-        if slow.end != CommandEnd::TimedOut || !slow.stdout.is_empty() {
+        if slow.end != CommandEnd::TimedOut || !slow.steps[0].stdout.is_empty() {
             break slow;
         }
     };
-    expect((slow.end, slow.stdout.as_str()) == (CommandEnd::TimedOut, "before\n"), || format!("{slow:?}"))?;
+    expect((slow.end, slow.steps[0].stdout.as_str()) == (CommandEnd::TimedOut, "before\n"), || format!("{slow:?}"))?;
     let inside = world.command(&id, "pwd", Some("/usr/bin"), PATIENCE)?;
-    expect(inside.stdout == "/usr/bin\n", || format!("{inside:?}"))?;
+    expect(inside.steps[0].stdout == "/usr/bin\n", || format!("{inside:?}"))?;
     let nowhere = world.command(&id, "pwd", Some("/no/such/place"), PATIENCE)?;
     expect(nowhere.end == CommandEnd::Exited(127), || format!("{nowhere:?}"))?;
     let long = world.command(
@@ -184,17 +189,82 @@ fn run_command(world: &mut World) -> Result<(), String> {
         None,
         PATIENCE,
     )?;
-    expect((long.stdout.len(), long.stderr.len()) == (24_000, 8_000), || "limits of output".to_owned())?;
+    let lengths = (long.steps[0].stdout.len(), long.steps[0].stderr.len());
+    expect(lengths == (24_000, 8_000), || "limits of output".to_owned())?;
     let count = "echo run >> /tmp/count-$ELASTANE_INSTANCE_ID; wc -l < /tmp/count-$ELASTANE_INSTANCE_ID";
     let first = world.command_named("once", &id, count, None, PATIENCE)?;
     let again = world.command_named("once", &id, count, None, PATIENCE)?;
     world.command(&id, "rm /tmp/count-$ELASTANE_INSTANCE_ID", None, PATIENCE)?;
-    expect(first == again && first.stdout.trim() == "1", || format!("run once: {first:?} {again:?}"))?;
+    expect(first == again && first.steps[0].stdout.trim() == "1", || format!("run once: {first:?} {again:?}"))?;
     let background = world.command(&id, "sleep 3600 & echo done", None, PATIENCE)?;
-    expect(background.stdout == "done\n", || format!("{background:?}"))?;
+    expect(background.steps[0].stdout == "done\n", || format!("{background:?}"))?;
     world.remove(&id)?;
     let gone = world.command(&id, "true", None, PATIENCE)?;
-    expect(gone.end == CommandEnd::Undeliverable, || format!("{gone:?}"))
+    expect(gone.end == CommandEnd::Unreached, || format!("{gone:?}"))
+}
+
+/// A script that says that it runs, and then stays with what it has started
+/// in a session and process group of its own.
+fn stays(mark: &str) -> CommandStep {
+    let script = format!("setsid sh -c 'sleep 987{mark}' & sleep 987{mark} & echo $$ > /tmp/{mark}.pid; wait");
+    CommandStep { script, timeout_secs: 3600, ..CommandStep::default() }
+}
+
+/// Ending a command ends all that it has started; one that was taken back is never run.
+fn end_command(world: &mut World) -> Result<(), String> {
+    let id = world.boot(spec(""))?;
+    let mark = format!("{:06}", std::process::id() % 1_000_000);
+    let command = CommandId::from("stays");
+    world.host().run_command(&command, &id, ANY_BOOT, vec![stays(&mark)]);
+    world.wait("CommandStarted", |fact| match fact {
+        HostFact::CommandStarted { command: begun, .. } if *begun == command => Some(()),
+        _ => None,
+    })?;
+    let count = format!("pgrep -cf '[s]leep 987{mark}'; true");
+    // Two sleep, and the shell of one of them has it in its arguments too.
+    let sleeping = || world.output(&id, &count).ok().filter(|count| count.parse::<u32>().is_ok_and(|count| count >= 2));
+    until("the processes of the command", sleeping)?;
+    world.host().end_command(&command, &id, true);
+    world.wait("CommandStarted", |fact| match fact {
+        HostFact::CommandStarted { command: begun, .. } if *begun == command => Some(()),
+        _ => None,
+    })?;
+    world.host().end_command(&command, &id, false);
+    let ended = world.ended(&command)?;
+    expect(ended.end == CommandEnd::Cancelled, || format!("{ended:?}"))?;
+    let left = world.output(&id, &format!("{count}; rm -f /tmp/{mark}.pid"))?;
+    expect(left == "0", || format!("{left} processes are left"))?;
+    let back = CommandId::from("taken-back");
+    world.host().end_command(&back, &id, true);
+    let withdrawn = world.ended(&back)?;
+    expect(withdrawn.end == CommandEnd::Withdrawn, || format!("{withdrawn:?}"))?;
+    let refused = world.command_named("taken-back", &id, "true", None, PATIENCE)?;
+    expect(refused.end == CommandEnd::Withdrawn, || format!("{refused:?}"))?;
+    world.remove(&id)
+}
+
+/// Steps run one after the other; a failure ends the command where it says so, but for the last step.
+fn steps(world: &mut World) -> Result<(), String> {
+    let id = world.boot(spec(""))?;
+    let step = |script: &str| CommandStep { script: script.to_owned(), timeout_secs: 60, ..CommandStep::default() };
+    let steps = vec![
+        CommandStep { skipped: true, ..step("echo elsewhere") },
+        step("echo one; exit 4"),
+        CommandStep { on_failure: OnFailure::Exit, ..step("echo two; exit 5") },
+        step("echo three"),
+        CommandStep { runs_anyway: true, ..step("echo last") },
+    ];
+    let outcome = world.steps_named("steps", &id, steps)?;
+    let ends: Vec<_> = outcome.steps.iter().map(|step| (step.end, step.stdout.trim())).collect();
+    let want = [
+        (StepEnd::Skipped, ""),
+        (StepEnd::Exited(4), "one"),
+        (StepEnd::Exited(5), "two"),
+        (StepEnd::Skipped, ""),
+        (StepEnd::Exited(0), "last"),
+    ];
+    expect(ends == want && outcome.end == CommandEnd::Exited(4), || format!("{outcome:?}"))?;
+    world.remove(&id)
 }
 
 /// A web server as user data starts one.
@@ -341,7 +411,7 @@ fn killed_first_process_is_an_exit(world: &mut World) -> Result<(), String> {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).map_err(|err| err.to_string())?;
     world.exited(&id, 1)?;
     let gone = world.command(&id, "true", None, PATIENCE)?;
-    expect(gone.end == CommandEnd::Undeliverable, || format!("{gone:?}"))?;
+    expect(gone.end == CommandEnd::Unreached, || format!("{gone:?}"))?;
     let sleeping = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         line == b"sleep\x003601\0" || line == b"sleep\x003602\0"
@@ -396,12 +466,12 @@ fn limits_are_enforced(world: &mut World) -> Result<(), String> {
     if world.make == Make::Root {
         expect(share < 0.4, || format!("used {share} of a core"))?;
         let outcome = world.command(&id, "/usr/bin/python3 -c 'x = bytearray(200 << 20)'; echo $?", None, PATIENCE)?;
-        expect(outcome.stdout == "137\n", || format!("{outcome:?}"))?;
+        expect(outcome.steps[0].stdout == "137\n", || format!("{outcome:?}"))?;
         world.console_with(&id, "Out of memory")?;
     }
     if world.make == Make::Process {
         let outcome = world.command(&id, "/usr/bin/python3 -c 'x = bytearray(200 << 20)' 2>&1", None, PATIENCE)?;
-        expect(outcome.stdout.contains("MemoryError"), || format!("{outcome:?}"))?;
+        expect(outcome.steps[0].stdout.contains("MemoryError"), || format!("{outcome:?}"))?;
     }
     world.remove(&id)
 }

@@ -518,7 +518,7 @@ fn names_and_resolver(world: &mut World) -> Result<(), String> {
     let got = world.output(&id, read)?;
     expect(got == "nameserver 169.254.169.253", || got.clone())?;
     let got = world.command(&id, "tail -n 1 /etc/hosts", None, PATIENCE)?;
-    expect(got.stdout == "192.0.2.9 mine\n", || format!("{got:?}"))?;
+    expect(got.steps[0].stdout == "192.0.2.9 mine\n", || format!("{got:?}"))?;
     world.remove(&id)
 }
 
@@ -573,7 +573,7 @@ fn login_over_ssh(world: &mut World) -> Result<(), String> {
     }
     for user in ["ec2-user", "root"] {
         let refused = world.command(&client, &format!("{} 2>&1", ssh("wrong", user, "true")), None, PATIENCE)?;
-        expect(refused.stdout.contains("Permission denied (publickey,password"), || format!("{refused:?}"))?;
+        expect(refused.steps[0].stdout.contains("Permission denied (publickey,password"), || format!("{refused:?}"))?;
     }
     let allowed = world.output(&id, "/usr/sbin/sshd -T | grep -E '^(passwordauthentication|permitrootlogin)'")?;
     expect(allowed == "permitrootlogin without-password\npasswordauthentication yes", || allowed.clone())?;

@@ -2,7 +2,7 @@
 
 use crate::metadata;
 use elastane_domain::id::{AccountId, CommandId, ImageId, InstanceId, Region, VpcId};
-use elastane_domain::machine::{CommandEnd, CommandOutcome, Generation, HostFact, LaunchSpec};
+use elastane_domain::machine::{CommandEnd, CommandOutcome, CommandStep, Generation, HostFact, LaunchSpec};
 use elastane_host::{Facts, Host, HostConfig, Make, MetadataDocument, MetadataOptions, MetadataSource};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -102,6 +102,9 @@ pub fn open(make: Make, data: &Path, facts: Facts, internet: bool) -> Host {
     let config = HostConfig { data_dir: data.to_owned(), make, source: Arc::new(Source), facts, internet };
     Host::open(config).unwrap_or_else(|err| panic!("{}", err.sentence()))
 }
+
+/// Whichever boot the instance is in.
+pub const ANY_BOOT: Generation = Generation(0);
 
 impl World {
     pub fn open(make: Make, data: &Path) -> World {
@@ -214,10 +217,26 @@ impl World {
         directory: Option<&str>,
         timeout: Duration,
     ) -> Result<CommandOutcome, String> {
+        let step = CommandStep {
+            script: script.to_owned(),
+            directory: directory.unwrap_or_default().to_owned(),
+            timeout_secs: u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX),
+            ..CommandStep::default()
+        };
+        self.steps_named(name, id, vec![step])
+    }
+
+    /// Runs a command of several steps.
+    pub fn steps_named(&self, name: &str, id: &InstanceId, steps: Vec<CommandStep>) -> Result<CommandOutcome, String> {
         let command = CommandId::from(name);
-        self.host().run_command(&command, id, script.to_owned(), directory.map(str::to_owned), timeout);
+        self.host().run_command(&command, id, ANY_BOOT, steps);
+        self.ended(&command)
+    }
+
+    /// Waits for a command's end.
+    pub fn ended(&self, command: &CommandId) -> Result<CommandOutcome, String> {
         self.wait("CommandDone", |fact| match fact {
-            HostFact::CommandDone { command: done, outcome, .. } if *done == command => Some(outcome.clone()),
+            HostFact::CommandDone { command: done, outcome, .. } if done == command => Some(outcome.clone()),
             _ => None,
         })
     }
@@ -226,7 +245,7 @@ impl World {
     pub fn output(&self, id: &InstanceId, script: &str) -> Result<String, String> {
         let outcome = self.command(id, script, None, PATIENCE)?;
         match outcome.end {
-            CommandEnd::Exited(0) => Ok(outcome.stdout.trim_end().to_owned()),
+            CommandEnd::Exited(0) => Ok(outcome.steps[0].stdout.trim_end().to_owned()),
             _ => Err(format!("{script:?} failed: {outcome:?}; console: {}", self.console(id))),
         }
     }

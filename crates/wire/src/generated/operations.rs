@@ -322,6 +322,11 @@ macro_rules! for_each_operation {
             (SsmListTagsForResource, Ssm, ssm, list_tags_for_resource, ListTagsForResourceRequest, ListTagsForResourceResult, read)
             (SsmDescribeSessions, Ssm, ssm, describe_sessions, DescribeSessionsRequest, DescribeSessionsResponse, read)
             (SsmGetConnectionStatus, Ssm, ssm, get_connection_status, GetConnectionStatusRequest, GetConnectionStatusResponse, read)
+            (SsmDescribeDocument, Ssm, ssm, describe_document, DescribeDocumentRequest, DescribeDocumentResult, read)
+            (SsmGetDocument, Ssm, ssm, get_document, GetDocumentRequest, GetDocumentResult, read)
+            (SsmListDocuments, Ssm, ssm, list_documents, ListDocumentsRequest, ListDocumentsResult, read)
+            (SsmListDocumentVersions, Ssm, ssm, list_document_versions, ListDocumentVersionsRequest, ListDocumentVersionsResult, read)
+            (SsmDescribeDocumentPermission, Ssm, ssm, describe_document_permission, DescribeDocumentPermissionRequest, DescribeDocumentPermissionResponse, read)
             (SsmPutParameter, Ssm, ssm, put_parameter, PutParameterRequest, PutParameterResult, write)
             (SsmDeleteParameter, Ssm, ssm, delete_parameter, DeleteParameterRequest, DeleteParameterResult, write)
             (SsmDeleteParameters, Ssm, ssm, delete_parameters, DeleteParametersRequest, DeleteParametersResult, write)
@@ -332,6 +337,12 @@ macro_rules! for_each_operation {
             (SsmStartSession, Ssm, ssm, start_session, StartSessionRequest, StartSessionResponse, write)
             (SsmResumeSession, Ssm, ssm, resume_session, ResumeSessionRequest, ResumeSessionResponse, write)
             (SsmTerminateSession, Ssm, ssm, terminate_session, TerminateSessionRequest, TerminateSessionResponse, write)
+            (SsmCancelCommand, Ssm, ssm, cancel_command, CancelCommandRequest, CancelCommandResult, write)
+            (SsmCreateDocument, Ssm, ssm, create_document, CreateDocumentRequest, CreateDocumentResult, write)
+            (SsmUpdateDocument, Ssm, ssm, update_document, UpdateDocumentRequest, UpdateDocumentResult, write)
+            (SsmUpdateDocumentDefaultVersion, Ssm, ssm, update_document_default_version, UpdateDocumentDefaultVersionRequest, UpdateDocumentDefaultVersionResult, write)
+            (SsmDeleteDocument, Ssm, ssm, delete_document, DeleteDocumentRequest, DeleteDocumentResult, write)
+            (SsmModifyDocumentPermission, Ssm, ssm, modify_document_permission, ModifyDocumentPermissionRequest, ModifyDocumentPermissionResponse, write)
             (IamGetRole, Iam, iam, get_role, GetRoleRequest, GetRoleResponse, read)
             (IamListRoles, Iam, iam, list_roles, ListRolesRequest, ListRolesResponse, read)
             (IamGetInstanceProfile, Iam, iam, get_instance_profile, GetInstanceProfileRequest, GetInstanceProfileResponse, read)
@@ -710,6 +721,16 @@ macro_rules! dispatch_read {
                 .map(|output| $crate::Output::SsmDescribeSessions(Box::new(output)))),
             $crate::Input::SsmGetConnectionStatus(input) => Some($handlers::ssm::get_connection_status($view, input)
                 .map(|output| $crate::Output::SsmGetConnectionStatus(Box::new(output)))),
+            $crate::Input::SsmDescribeDocument(input) => Some($handlers::ssm::describe_document($view, input)
+                .map(|output| $crate::Output::SsmDescribeDocument(Box::new(output)))),
+            $crate::Input::SsmGetDocument(input) => Some($handlers::ssm::get_document($view, input)
+                .map(|output| $crate::Output::SsmGetDocument(Box::new(output)))),
+            $crate::Input::SsmListDocuments(input) => Some($handlers::ssm::list_documents($view, input)
+                .map(|output| $crate::Output::SsmListDocuments(Box::new(output)))),
+            $crate::Input::SsmListDocumentVersions(input) => Some($handlers::ssm::list_document_versions($view, input)
+                .map(|output| $crate::Output::SsmListDocumentVersions(Box::new(output)))),
+            $crate::Input::SsmDescribeDocumentPermission(input) => Some($handlers::ssm::describe_document_permission($view, input)
+                .map(|output| $crate::Output::SsmDescribeDocumentPermission(Box::new(output)))),
             $crate::Input::IamGetRole(input) => Some($handlers::iam::get_role($view, input)
                 .map(|output| $crate::Output::IamGetRole(Box::new(output)))),
             $crate::Input::IamListRoles(input) => Some($handlers::iam::list_roles($view, input)
@@ -1245,6 +1266,18 @@ macro_rules! dispatch_write {
                 .map(|output| $crate::Output::SsmResumeSession(Box::new(output)))),
             $crate::Input::SsmTerminateSession(input) => Some($handlers::ssm::terminate_session($tx, input)
                 .map(|output| $crate::Output::SsmTerminateSession(Box::new(output)))),
+            $crate::Input::SsmCancelCommand(input) => Some($handlers::ssm::cancel_command($tx, input)
+                .map(|output| $crate::Output::SsmCancelCommand(Box::new(output)))),
+            $crate::Input::SsmCreateDocument(input) => Some($handlers::ssm::create_document($tx, input)
+                .map(|output| $crate::Output::SsmCreateDocument(Box::new(output)))),
+            $crate::Input::SsmUpdateDocument(input) => Some($handlers::ssm::update_document($tx, input)
+                .map(|output| $crate::Output::SsmUpdateDocument(Box::new(output)))),
+            $crate::Input::SsmUpdateDocumentDefaultVersion(input) => Some($handlers::ssm::update_document_default_version($tx, input)
+                .map(|output| $crate::Output::SsmUpdateDocumentDefaultVersion(Box::new(output)))),
+            $crate::Input::SsmDeleteDocument(input) => Some($handlers::ssm::delete_document($tx, input)
+                .map(|output| $crate::Output::SsmDeleteDocument(Box::new(output)))),
+            $crate::Input::SsmModifyDocumentPermission(input) => Some($handlers::ssm::modify_document_permission($tx, input)
+                .map(|output| $crate::Output::SsmModifyDocumentPermission(Box::new(output)))),
             $crate::Input::IamCreateRole(input) => Some($handlers::iam::create_role($tx, input)
                 .map(|output| $crate::Output::IamCreateRole(Box::new(output)))),
             $crate::Input::IamDeleteRole(input) => Some($handlers::iam::delete_role($tx, input)
@@ -1725,6 +1758,11 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::SsmListTagsForResource, service: Service::Ssm, name: "ListTagsForResource", read: true, input: &super::ssm::LIST_TAGS_FOR_RESOURCE_REQUEST, output: &super::ssm::LIST_TAGS_FOR_RESOURCE_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDescribeSessions, service: Service::Ssm, name: "DescribeSessions", read: true, input: &super::ssm::DESCRIBE_SESSIONS_REQUEST, output: &super::ssm::DESCRIBE_SESSIONS_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmGetConnectionStatus, service: Service::Ssm, name: "GetConnectionStatus", read: true, input: &super::ssm::GET_CONNECTION_STATUS_REQUEST, output: &super::ssm::GET_CONNECTION_STATUS_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDescribeDocument, service: Service::Ssm, name: "DescribeDocument", read: true, input: &super::ssm::DESCRIBE_DOCUMENT_REQUEST, output: &super::ssm::DESCRIBE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmGetDocument, service: Service::Ssm, name: "GetDocument", read: true, input: &super::ssm::GET_DOCUMENT_REQUEST, output: &super::ssm::GET_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmListDocuments, service: Service::Ssm, name: "ListDocuments", read: true, input: &super::ssm::LIST_DOCUMENTS_REQUEST, output: &super::ssm::LIST_DOCUMENTS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmListDocumentVersions, service: Service::Ssm, name: "ListDocumentVersions", read: true, input: &super::ssm::LIST_DOCUMENT_VERSIONS_REQUEST, output: &super::ssm::LIST_DOCUMENT_VERSIONS_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDescribeDocumentPermission, service: Service::Ssm, name: "DescribeDocumentPermission", read: true, input: &super::ssm::DESCRIBE_DOCUMENT_PERMISSION_REQUEST, output: &super::ssm::DESCRIBE_DOCUMENT_PERMISSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmPutParameter, service: Service::Ssm, name: "PutParameter", read: false, input: &super::ssm::PUT_PARAMETER_REQUEST, output: &super::ssm::PUT_PARAMETER_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDeleteParameter, service: Service::Ssm, name: "DeleteParameter", read: false, input: &super::ssm::DELETE_PARAMETER_REQUEST, output: &super::ssm::DELETE_PARAMETER_RESULT, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmDeleteParameters, service: Service::Ssm, name: "DeleteParameters", read: false, input: &super::ssm::DELETE_PARAMETERS_REQUEST, output: &super::ssm::DELETE_PARAMETERS_RESULT, void: false, result_wrapper: None },
@@ -1735,6 +1773,12 @@ pub static OPERATIONS: &[OperationInfo] = &[
     OperationInfo { operation: Operation::SsmStartSession, service: Service::Ssm, name: "StartSession", read: false, input: &super::ssm::START_SESSION_REQUEST, output: &super::ssm::START_SESSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmResumeSession, service: Service::Ssm, name: "ResumeSession", read: false, input: &super::ssm::RESUME_SESSION_REQUEST, output: &super::ssm::RESUME_SESSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::SsmTerminateSession, service: Service::Ssm, name: "TerminateSession", read: false, input: &super::ssm::TERMINATE_SESSION_REQUEST, output: &super::ssm::TERMINATE_SESSION_RESPONSE, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmCancelCommand, service: Service::Ssm, name: "CancelCommand", read: false, input: &super::ssm::CANCEL_COMMAND_REQUEST, output: &super::ssm::CANCEL_COMMAND_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmCreateDocument, service: Service::Ssm, name: "CreateDocument", read: false, input: &super::ssm::CREATE_DOCUMENT_REQUEST, output: &super::ssm::CREATE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmUpdateDocument, service: Service::Ssm, name: "UpdateDocument", read: false, input: &super::ssm::UPDATE_DOCUMENT_REQUEST, output: &super::ssm::UPDATE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmUpdateDocumentDefaultVersion, service: Service::Ssm, name: "UpdateDocumentDefaultVersion", read: false, input: &super::ssm::UPDATE_DOCUMENT_DEFAULT_VERSION_REQUEST, output: &super::ssm::UPDATE_DOCUMENT_DEFAULT_VERSION_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmDeleteDocument, service: Service::Ssm, name: "DeleteDocument", read: false, input: &super::ssm::DELETE_DOCUMENT_REQUEST, output: &super::ssm::DELETE_DOCUMENT_RESULT, void: false, result_wrapper: None },
+    OperationInfo { operation: Operation::SsmModifyDocumentPermission, service: Service::Ssm, name: "ModifyDocumentPermission", read: false, input: &super::ssm::MODIFY_DOCUMENT_PERMISSION_REQUEST, output: &super::ssm::MODIFY_DOCUMENT_PERMISSION_RESPONSE, void: false, result_wrapper: None },
     OperationInfo { operation: Operation::IamGetRole, service: Service::Iam, name: "GetRole", read: true, input: &super::iam::GET_ROLE_REQUEST, output: &super::iam::GET_ROLE_RESPONSE, void: false, result_wrapper: Some("GetRoleResult") },
     OperationInfo { operation: Operation::IamListRoles, service: Service::Iam, name: "ListRoles", read: true, input: &super::iam::LIST_ROLES_REQUEST, output: &super::iam::LIST_ROLES_RESPONSE, void: false, result_wrapper: Some("ListRolesResult") },
     OperationInfo { operation: Operation::IamGetInstanceProfile, service: Service::Iam, name: "GetInstanceProfile", read: true, input: &super::iam::GET_INSTANCE_PROFILE_REQUEST, output: &super::iam::GET_INSTANCE_PROFILE_RESPONSE, void: false, result_wrapper: Some("GetInstanceProfileResult") },

@@ -8,6 +8,47 @@ use std::collections::BTreeMap;
 
 pub static ACCESS_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Standard", "JustInTime"] });
 
+pub static ACCOUNT_ID_LIST: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length { min: None, max: Some(20) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccountSharingInfo {
+    pub account_id: Option<String>,
+    pub shared_document_version: Option<String>,
+}
+
+impl Record for AccountSharingInfo {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_id,
+            1 => &self.shared_document_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_id,
+            1 => &mut self.shared_document_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AccountSharingInfo {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ACCOUNT_SHARING_INFO: Shape = Shape::Struct(Struct { name: "AccountSharingInfo", members: &[
+    Member { name: "AccountId", query: "AccountId", xml: "AccountId", required: false, shape: &ANY_STRING },
+    Member { name: "SharedDocumentVersion", query: "SharedDocumentVersion", xml: "SharedDocumentVersion", required: false, shape: &SHARED_DOCUMENT_VERSION },
+] });
+
+pub static ACCOUNT_SHARING_INFO_LIST: Shape = Shape::List(List { member: &ACCOUNT_SHARING_INFO, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AddTagsToResourceRequest {
     pub resource_id: Option<String>,
@@ -192,6 +233,217 @@ pub static ALARM_STATE_INFORMATION: Shape = Shape::Struct(Struct { name: "AlarmS
 pub static ALARM_STATE_INFORMATION_LIST: Shape = Shape::List(List { member: &ALARM_STATE_INFORMATION, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: Some(1) } });
 
 pub static ALLOWED_PATTERN: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(1024) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachmentContent {
+    pub hash: Option<String>,
+    pub hash_type: Option<String>,
+    pub name: Option<String>,
+    pub size: Option<i64>,
+    pub url: Option<String>,
+}
+
+impl Record for AttachmentContent {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.hash,
+            1 => &self.hash_type,
+            2 => &self.name,
+            3 => &self.size,
+            4 => &self.url,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.hash,
+            1 => &mut self.hash_type,
+            2 => &mut self.name,
+            3 => &mut self.size,
+            4 => &mut self.url,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachmentContent {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACHMENT_CONTENT: Shape = Shape::Struct(Struct { name: "AttachmentContent", members: &[
+    Member { name: "Hash", query: "Hash", xml: "Hash", required: false, shape: &ATTACHMENT_HASH },
+    Member { name: "HashType", query: "HashType", xml: "HashType", required: false, shape: &ATTACHMENT_HASH_TYPE },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "Size", query: "Size", xml: "Size", required: false, shape: &ANY_LONG },
+    Member { name: "Url", query: "Url", xml: "Url", required: false, shape: &ANY_STRING },
+] });
+
+pub static ATTACHMENT_CONTENT_LIST: Shape = Shape::List(List { member: &ATTACHMENT_CONTENT, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static ATTACHMENT_HASH: Shape = Shape::String(Text { length: Length { min: None, max: Some(256) }, allowed: &[] });
+
+pub static ATTACHMENT_HASH_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Sha256"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachmentInformation {
+    pub name: Option<String>,
+}
+
+impl Record for AttachmentInformation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachmentInformation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACHMENT_INFORMATION: Shape = Shape::Struct(Struct { name: "AttachmentInformation", members: &[
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+] });
+
+pub static ATTACHMENT_INFORMATION_LIST: Shape = Shape::List(List { member: &ATTACHMENT_INFORMATION, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachmentsSource {
+    pub key: Option<String>,
+    pub name: Option<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for AttachmentsSource {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.name,
+            2 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.name,
+            2 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for AttachmentsSource {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static ATTACHMENTS_SOURCE: Shape = Shape::Struct(Struct { name: "AttachmentsSource", members: &[
+    Member { name: "Key", query: "Key", xml: "Key", required: false, shape: &ATTACHMENTS_SOURCE_KEY },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &ATTACHMENTS_SOURCE_VALUES },
+] });
+
+pub static ATTACHMENTS_SOURCE_KEY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["SourceUrl", "S3FileUrl", "AttachmentReference"] });
+
+pub static ATTACHMENTS_SOURCE_LIST: Shape = Shape::List(List { member: &ATTACHMENTS_SOURCE, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(0), max: Some(20) } });
+
+pub static ATTACHMENTS_SOURCE_VALUE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(1024) }, allowed: &[] });
+
+pub static ATTACHMENTS_SOURCE_VALUES: Shape = Shape::List(List { member: &ATTACHMENTS_SOURCE_VALUE, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: Some(1) } });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CancelCommandRequest {
+    pub command_id: Option<String>,
+    pub instance_ids: Vec<String>,
+}
+
+impl Record for CancelCommandRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.command_id,
+            1 => &self.instance_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.command_id,
+            1 => &mut self.instance_ids,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CancelCommandRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CANCEL_COMMAND_REQUEST: Shape = Shape::Struct(Struct { name: "CancelCommandRequest", members: &[
+    Member { name: "CommandId", query: "CommandId", xml: "CommandId", required: true, shape: &COMMAND_ID },
+    Member { name: "InstanceIds", query: "InstanceIds", xml: "InstanceIds", required: false, shape: &INSTANCE_ID_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CancelCommandResult {
+}
+
+impl Record for CancelCommandResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CancelCommandResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CANCEL_COMMAND_RESULT: Shape = Shape::Struct(Struct { name: "CancelCommandResult", members: &[
+] });
+
+pub static CATEGORY: Shape = Shape::String(Text { length: Length { min: None, max: Some(128) }, allowed: &[] });
+
+pub static CATEGORY_ENUM_LIST: Shape = Shape::List(List { member: &CATEGORY, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(0), max: Some(3) } });
+
+pub static CATEGORY_LIST: Shape = Shape::List(List { member: &CATEGORY, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(0), max: Some(3) } });
 
 pub static CLOUD_WATCH_LOG_GROUP_NAME: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(512) }, allowed: &[] });
 
@@ -605,6 +857,182 @@ pub static COMPUTER_NAME: Shape = Shape::String(Text { length: Length { min: Som
 pub static CONNECTION_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["connected", "notconnected"] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDocumentRequest {
+    pub attachments: Vec<AttachmentsSource>,
+    pub content: Option<String>,
+    pub display_name: Option<String>,
+    pub document_format: Option<String>,
+    pub document_type: Option<String>,
+    pub name: Option<String>,
+    pub requires: Vec<DocumentRequires>,
+    pub tags: Vec<Tag>,
+    pub target_type: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for CreateDocumentRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachments,
+            1 => &self.content,
+            2 => &self.display_name,
+            3 => &self.document_format,
+            4 => &self.document_type,
+            5 => &self.name,
+            6 => &self.requires,
+            7 => &self.tags,
+            8 => &self.target_type,
+            9 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachments,
+            1 => &mut self.content,
+            2 => &mut self.display_name,
+            3 => &mut self.document_format,
+            4 => &mut self.document_type,
+            5 => &mut self.name,
+            6 => &mut self.requires,
+            7 => &mut self.tags,
+            8 => &mut self.target_type,
+            9 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDocumentRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DOCUMENT_REQUEST: Shape = Shape::Struct(Struct { name: "CreateDocumentRequest", members: &[
+    Member { name: "Attachments", query: "Attachments", xml: "Attachments", required: false, shape: &ATTACHMENTS_SOURCE_LIST },
+    Member { name: "Content", query: "Content", xml: "Content", required: true, shape: &DOCUMENT_CONTENT },
+    Member { name: "DisplayName", query: "DisplayName", xml: "DisplayName", required: false, shape: &DOCUMENT_DISPLAY_NAME },
+    Member { name: "DocumentFormat", query: "DocumentFormat", xml: "DocumentFormat", required: false, shape: &DOCUMENT_FORMAT },
+    Member { name: "DocumentType", query: "DocumentType", xml: "DocumentType", required: false, shape: &DOCUMENT_TYPE },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "Requires", query: "Requires", xml: "Requires", required: false, shape: &DOCUMENT_REQUIRES_LIST },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST },
+    Member { name: "TargetType", query: "TargetType", xml: "TargetType", required: false, shape: &TARGET_TYPE },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDocumentResult {
+    pub document_description: Option<DocumentDescription>,
+}
+
+impl Record for CreateDocumentResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for CreateDocumentResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static CREATE_DOCUMENT_RESULT: Shape = Shape::Struct(Struct { name: "CreateDocumentResult", members: &[
+    Member { name: "DocumentDescription", query: "DocumentDescription", xml: "DocumentDescription", required: false, shape: &DOCUMENT_DESCRIPTION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteDocumentRequest {
+    pub document_version: Option<String>,
+    pub force: Option<bool>,
+    pub name: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for DeleteDocumentRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_version,
+            1 => &self.force,
+            2 => &self.name,
+            3 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_version,
+            1 => &mut self.force,
+            2 => &mut self.name,
+            3 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteDocumentRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_DOCUMENT_REQUEST: Shape = Shape::Struct(Struct { name: "DeleteDocumentRequest", members: &[
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Force", query: "Force", xml: "Force", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteDocumentResult {
+}
+
+impl Record for DeleteDocumentResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DeleteDocumentResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DELETE_DOCUMENT_RESULT: Shape = Shape::Struct(Struct { name: "DeleteDocumentResult", members: &[
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteParameterRequest {
     pub name: Option<String>,
 }
@@ -734,6 +1162,166 @@ impl Value for DeleteParametersResult {
 pub static DELETE_PARAMETERS_RESULT: Shape = Shape::Struct(Struct { name: "DeleteParametersResult", members: &[
     Member { name: "DeletedParameters", query: "DeletedParameters", xml: "DeletedParameters", required: false, shape: &PARAMETER_NAME_LIST },
     Member { name: "InvalidParameters", query: "InvalidParameters", xml: "InvalidParameters", required: false, shape: &PARAMETER_NAME_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeDocumentPermissionRequest {
+    pub max_results: Option<i32>,
+    pub name: Option<String>,
+    pub next_token: Option<String>,
+    pub permission_type: Option<String>,
+}
+
+impl Record for DescribeDocumentPermissionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.max_results,
+            1 => &self.name,
+            2 => &self.next_token,
+            3 => &self.permission_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.max_results,
+            1 => &mut self.name,
+            2 => &mut self.next_token,
+            3 => &mut self.permission_type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeDocumentPermissionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_DOCUMENT_PERMISSION_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeDocumentPermissionRequest", members: &[
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &DOCUMENT_PERMISSION_MAX_RESULTS },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+    Member { name: "PermissionType", query: "PermissionType", xml: "PermissionType", required: true, shape: &DOCUMENT_PERMISSION_TYPE },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeDocumentPermissionResponse {
+    pub account_ids: Vec<String>,
+    pub account_sharing_info_list: Vec<AccountSharingInfo>,
+    pub next_token: Option<String>,
+}
+
+impl Record for DescribeDocumentPermissionResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_ids,
+            1 => &self.account_sharing_info_list,
+            2 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_ids,
+            1 => &mut self.account_sharing_info_list,
+            2 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeDocumentPermissionResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_DOCUMENT_PERMISSION_RESPONSE: Shape = Shape::Struct(Struct { name: "DescribeDocumentPermissionResponse", members: &[
+    Member { name: "AccountIds", query: "AccountIds", xml: "AccountIds", required: false, shape: &ACCOUNT_ID_LIST },
+    Member { name: "AccountSharingInfoList", query: "AccountSharingInfoList", xml: "AccountSharingInfoList", required: false, shape: &ACCOUNT_SHARING_INFO_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeDocumentRequest {
+    pub document_version: Option<String>,
+    pub name: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for DescribeDocumentRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_version,
+            1 => &self.name,
+            2 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_version,
+            1 => &mut self.name,
+            2 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeDocumentRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_DOCUMENT_REQUEST: Shape = Shape::Struct(Struct { name: "DescribeDocumentRequest", members: &[
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeDocumentResult {
+    pub document: Option<DocumentDescription>,
+}
+
+impl Record for DescribeDocumentResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DescribeDocumentResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DESCRIBE_DOCUMENT_RESULT: Shape = Shape::Struct(Struct { name: "DescribeDocumentResult", members: &[
+    Member { name: "Document", query: "Document", xml: "Document", required: false, shape: &DOCUMENT_DESCRIPTION },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -986,9 +1574,559 @@ pub static DESCRIBE_SESSIONS_RESPONSE: Shape = Shape::Struct(Struct { name: "Des
     Member { name: "Sessions", query: "Sessions", xml: "Sessions", required: false, shape: &SESSION_LIST },
 ] });
 
+pub static DOCUMENT_CONTENT: Shape = Shape::String(Text { length: Length { min: Some(1), max: None }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentDefaultVersionDescription {
+    pub default_version: Option<String>,
+    pub default_version_name: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Record for DocumentDefaultVersionDescription {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.default_version,
+            1 => &self.default_version_name,
+            2 => &self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.default_version,
+            1 => &mut self.default_version_name,
+            2 => &mut self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentDefaultVersionDescription {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_DEFAULT_VERSION_DESCRIPTION: Shape = Shape::Struct(Struct { name: "DocumentDefaultVersionDescription", members: &[
+    Member { name: "DefaultVersion", query: "DefaultVersion", xml: "DefaultVersion", required: false, shape: &ANY_STRING },
+    Member { name: "DefaultVersionName", query: "DefaultVersionName", xml: "DefaultVersionName", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentDescription {
+    pub approved_version: Option<String>,
+    pub attachments_information: Vec<AttachmentInformation>,
+    pub author: Option<String>,
+    pub category: Vec<String>,
+    pub category_enum: Vec<String>,
+    pub created_date: Option<Timestamp>,
+    pub default_version: Option<String>,
+    pub description: Option<String>,
+    pub display_name: Option<String>,
+    pub document_format: Option<String>,
+    pub document_type: Option<String>,
+    pub document_version: Option<String>,
+    pub hash: Option<String>,
+    pub hash_type: Option<String>,
+    pub latest_version: Option<String>,
+    pub name: Option<String>,
+    pub owner: Option<String>,
+    pub parameters: Vec<DocumentParameter>,
+    pub pending_review_version: Option<String>,
+    pub platform_types: Vec<String>,
+    pub requires: Vec<DocumentRequires>,
+    pub review_information: Vec<ReviewInformation>,
+    pub review_status: Option<String>,
+    pub schema_version: Option<String>,
+    pub sha1: Option<String>,
+    pub status: Option<String>,
+    pub status_information: Option<String>,
+    pub tags: Vec<Tag>,
+    pub target_type: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for DocumentDescription {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.approved_version,
+            1 => &self.attachments_information,
+            2 => &self.author,
+            3 => &self.category,
+            4 => &self.category_enum,
+            5 => &self.created_date,
+            6 => &self.default_version,
+            7 => &self.description,
+            8 => &self.display_name,
+            9 => &self.document_format,
+            10 => &self.document_type,
+            11 => &self.document_version,
+            12 => &self.hash,
+            13 => &self.hash_type,
+            14 => &self.latest_version,
+            15 => &self.name,
+            16 => &self.owner,
+            17 => &self.parameters,
+            18 => &self.pending_review_version,
+            19 => &self.platform_types,
+            20 => &self.requires,
+            21 => &self.review_information,
+            22 => &self.review_status,
+            23 => &self.schema_version,
+            24 => &self.sha1,
+            25 => &self.status,
+            26 => &self.status_information,
+            27 => &self.tags,
+            28 => &self.target_type,
+            29 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.approved_version,
+            1 => &mut self.attachments_information,
+            2 => &mut self.author,
+            3 => &mut self.category,
+            4 => &mut self.category_enum,
+            5 => &mut self.created_date,
+            6 => &mut self.default_version,
+            7 => &mut self.description,
+            8 => &mut self.display_name,
+            9 => &mut self.document_format,
+            10 => &mut self.document_type,
+            11 => &mut self.document_version,
+            12 => &mut self.hash,
+            13 => &mut self.hash_type,
+            14 => &mut self.latest_version,
+            15 => &mut self.name,
+            16 => &mut self.owner,
+            17 => &mut self.parameters,
+            18 => &mut self.pending_review_version,
+            19 => &mut self.platform_types,
+            20 => &mut self.requires,
+            21 => &mut self.review_information,
+            22 => &mut self.review_status,
+            23 => &mut self.schema_version,
+            24 => &mut self.sha1,
+            25 => &mut self.status,
+            26 => &mut self.status_information,
+            27 => &mut self.tags,
+            28 => &mut self.target_type,
+            29 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentDescription {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_DESCRIPTION: Shape = Shape::Struct(Struct { name: "DocumentDescription", members: &[
+    Member { name: "ApprovedVersion", query: "ApprovedVersion", xml: "ApprovedVersion", required: false, shape: &ANY_STRING },
+    Member { name: "AttachmentsInformation", query: "AttachmentsInformation", xml: "AttachmentsInformation", required: false, shape: &ATTACHMENT_INFORMATION_LIST },
+    Member { name: "Author", query: "Author", xml: "Author", required: false, shape: &ANY_STRING },
+    Member { name: "Category", query: "Category", xml: "Category", required: false, shape: &CATEGORY_LIST },
+    Member { name: "CategoryEnum", query: "CategoryEnum", xml: "CategoryEnum", required: false, shape: &CATEGORY_ENUM_LIST },
+    Member { name: "CreatedDate", query: "CreatedDate", xml: "CreatedDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DefaultVersion", query: "DefaultVersion", xml: "DefaultVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ANY_STRING },
+    Member { name: "DisplayName", query: "DisplayName", xml: "DisplayName", required: false, shape: &DOCUMENT_DISPLAY_NAME },
+    Member { name: "DocumentFormat", query: "DocumentFormat", xml: "DocumentFormat", required: false, shape: &DOCUMENT_FORMAT },
+    Member { name: "DocumentType", query: "DocumentType", xml: "DocumentType", required: false, shape: &DOCUMENT_TYPE },
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Hash", query: "Hash", xml: "Hash", required: false, shape: &DOCUMENT_HASH },
+    Member { name: "HashType", query: "HashType", xml: "HashType", required: false, shape: &DOCUMENT_HASH_TYPE },
+    Member { name: "LatestVersion", query: "LatestVersion", xml: "LatestVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "Owner", query: "Owner", xml: "Owner", required: false, shape: &ANY_STRING },
+    Member { name: "Parameters", query: "Parameters", xml: "Parameters", required: false, shape: &DOCUMENT_PARAMETER_LIST },
+    Member { name: "PendingReviewVersion", query: "PendingReviewVersion", xml: "PendingReviewVersion", required: false, shape: &ANY_STRING },
+    Member { name: "PlatformTypes", query: "PlatformTypes", xml: "PlatformTypes", required: false, shape: &PLATFORM_TYPE_LIST },
+    Member { name: "Requires", query: "Requires", xml: "Requires", required: false, shape: &DOCUMENT_REQUIRES_LIST },
+    Member { name: "ReviewInformation", query: "ReviewInformation", xml: "ReviewInformation", required: false, shape: &REVIEW_INFORMATION_LIST },
+    Member { name: "ReviewStatus", query: "ReviewStatus", xml: "ReviewStatus", required: false, shape: &REVIEW_STATUS },
+    Member { name: "SchemaVersion", query: "SchemaVersion", xml: "SchemaVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Sha1", query: "Sha1", xml: "Sha1", required: false, shape: &ANY_STRING },
+    Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &DOCUMENT_STATUS },
+    Member { name: "StatusInformation", query: "StatusInformation", xml: "StatusInformation", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST },
+    Member { name: "TargetType", query: "TargetType", xml: "TargetType", required: false, shape: &TARGET_TYPE },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+pub static DOCUMENT_DISPLAY_NAME: Shape = Shape::String(Text { length: Length { min: None, max: Some(1024) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentFilter {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Record for DocumentFilter {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.value,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentFilter {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_FILTER: Shape = Shape::Struct(Struct { name: "DocumentFilter", members: &[
+    Member { name: "key", query: "key", xml: "key", required: true, shape: &DOCUMENT_FILTER_KEY },
+    Member { name: "value", query: "value", xml: "value", required: true, shape: &DOCUMENT_FILTER_VALUE },
+] });
+
+pub static DOCUMENT_FILTER_KEY: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Name", "Owner", "PlatformTypes", "DocumentType"] });
+
+pub static DOCUMENT_FILTER_LIST: Shape = Shape::List(List { member: &DOCUMENT_FILTER, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: None } });
+
+pub static DOCUMENT_FILTER_VALUE: Shape = Shape::String(Text { length: Length { min: Some(1), max: None }, allowed: &[] });
+
+pub static DOCUMENT_FORMAT: Shape = Shape::String(Text { length: Length::ANY, allowed: &["YAML", "JSON", "TEXT"] });
+
 pub static DOCUMENT_HASH: Shape = Shape::String(Text { length: Length { min: None, max: Some(256) }, allowed: &[] });
 
 pub static DOCUMENT_HASH_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Sha256", "Sha1"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentIdentifier {
+    pub author: Option<String>,
+    pub created_date: Option<Timestamp>,
+    pub display_name: Option<String>,
+    pub document_format: Option<String>,
+    pub document_type: Option<String>,
+    pub document_version: Option<String>,
+    pub name: Option<String>,
+    pub owner: Option<String>,
+    pub platform_types: Vec<String>,
+    pub requires: Vec<DocumentRequires>,
+    pub review_status: Option<String>,
+    pub schema_version: Option<String>,
+    pub tags: Vec<Tag>,
+    pub target_type: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for DocumentIdentifier {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.author,
+            1 => &self.created_date,
+            2 => &self.display_name,
+            3 => &self.document_format,
+            4 => &self.document_type,
+            5 => &self.document_version,
+            6 => &self.name,
+            7 => &self.owner,
+            8 => &self.platform_types,
+            9 => &self.requires,
+            10 => &self.review_status,
+            11 => &self.schema_version,
+            12 => &self.tags,
+            13 => &self.target_type,
+            14 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.author,
+            1 => &mut self.created_date,
+            2 => &mut self.display_name,
+            3 => &mut self.document_format,
+            4 => &mut self.document_type,
+            5 => &mut self.document_version,
+            6 => &mut self.name,
+            7 => &mut self.owner,
+            8 => &mut self.platform_types,
+            9 => &mut self.requires,
+            10 => &mut self.review_status,
+            11 => &mut self.schema_version,
+            12 => &mut self.tags,
+            13 => &mut self.target_type,
+            14 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentIdentifier {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_IDENTIFIER: Shape = Shape::Struct(Struct { name: "DocumentIdentifier", members: &[
+    Member { name: "Author", query: "Author", xml: "Author", required: false, shape: &ANY_STRING },
+    Member { name: "CreatedDate", query: "CreatedDate", xml: "CreatedDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DisplayName", query: "DisplayName", xml: "DisplayName", required: false, shape: &DOCUMENT_DISPLAY_NAME },
+    Member { name: "DocumentFormat", query: "DocumentFormat", xml: "DocumentFormat", required: false, shape: &DOCUMENT_FORMAT },
+    Member { name: "DocumentType", query: "DocumentType", xml: "DocumentType", required: false, shape: &DOCUMENT_TYPE },
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "Owner", query: "Owner", xml: "Owner", required: false, shape: &ANY_STRING },
+    Member { name: "PlatformTypes", query: "PlatformTypes", xml: "PlatformTypes", required: false, shape: &PLATFORM_TYPE_LIST },
+    Member { name: "Requires", query: "Requires", xml: "Requires", required: false, shape: &DOCUMENT_REQUIRES_LIST },
+    Member { name: "ReviewStatus", query: "ReviewStatus", xml: "ReviewStatus", required: false, shape: &REVIEW_STATUS },
+    Member { name: "SchemaVersion", query: "SchemaVersion", xml: "SchemaVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Tags", query: "Tags", xml: "Tags", required: false, shape: &TAG_LIST },
+    Member { name: "TargetType", query: "TargetType", xml: "TargetType", required: false, shape: &TARGET_TYPE },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+pub static DOCUMENT_IDENTIFIER_LIST: Shape = Shape::List(List { member: &DOCUMENT_IDENTIFIER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentKeyValuesFilter {
+    pub key: Option<String>,
+    pub values: Vec<String>,
+}
+
+impl Record for DocumentKeyValuesFilter {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.key,
+            1 => &self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.values,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentKeyValuesFilter {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_KEY_VALUES_FILTER: Shape = Shape::Struct(Struct { name: "DocumentKeyValuesFilter", members: &[
+    Member { name: "Key", query: "Key", xml: "Key", required: false, shape: &DOCUMENT_KEY_VALUES_FILTER_KEY },
+    Member { name: "Values", query: "Values", xml: "Values", required: false, shape: &DOCUMENT_KEY_VALUES_FILTER_VALUES },
+] });
+
+pub static DOCUMENT_KEY_VALUES_FILTER_KEY: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
+
+pub static DOCUMENT_KEY_VALUES_FILTER_LIST: Shape = Shape::List(List { member: &DOCUMENT_KEY_VALUES_FILTER, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(0), max: Some(6) } });
+
+pub static DOCUMENT_KEY_VALUES_FILTER_VALUE: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(256) }, allowed: &[] });
+
+pub static DOCUMENT_KEY_VALUES_FILTER_VALUES: Shape = Shape::List(List { member: &DOCUMENT_KEY_VALUES_FILTER_VALUE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentParameter {
+    pub default_value: Option<String>,
+    pub description: Option<String>,
+    pub name: Option<String>,
+    pub r#type: Option<String>,
+}
+
+impl Record for DocumentParameter {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.default_value,
+            1 => &self.description,
+            2 => &self.name,
+            3 => &self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.default_value,
+            1 => &mut self.description,
+            2 => &mut self.name,
+            3 => &mut self.r#type,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentParameter {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_PARAMETER: Shape = Shape::Struct(Struct { name: "DocumentParameter", members: &[
+    Member { name: "DefaultValue", query: "DefaultValue", xml: "DefaultValue", required: false, shape: &ANY_STRING },
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "Type", query: "Type", xml: "Type", required: false, shape: &DOCUMENT_PARAMETER_TYPE },
+] });
+
+pub static DOCUMENT_PARAMETER_LIST: Shape = Shape::List(List { member: &DOCUMENT_PARAMETER, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
+pub static DOCUMENT_PARAMETER_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["String", "StringList"] });
+
+pub static DOCUMENT_PERMISSION_MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(1.0), max: Some(200.0) });
+
+pub static DOCUMENT_PERMISSION_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Share"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentRequires {
+    pub name: Option<String>,
+    pub require_type: Option<String>,
+    pub version: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for DocumentRequires {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.name,
+            1 => &self.require_type,
+            2 => &self.version,
+            3 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.require_type,
+            2 => &mut self.version,
+            3 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentRequires {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_REQUIRES: Shape = Shape::Struct(Struct { name: "DocumentRequires", members: &[
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "RequireType", query: "RequireType", xml: "RequireType", required: false, shape: &REQUIRE_TYPE },
+    Member { name: "Version", query: "Version", xml: "Version", required: false, shape: &ANY_STRING },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+pub static DOCUMENT_REQUIRES_LIST: Shape = Shape::List(List { member: &DOCUMENT_REQUIRES, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: None } });
+
+pub static DOCUMENT_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Creating", "Active", "Updating", "Deleting", "Failed"] });
+
+pub static DOCUMENT_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Command", "Policy", "Automation", "Session", "Package", "ApplicationConfiguration", "ApplicationConfigurationSchema", "DeploymentStrategy", "ChangeCalendar", "Automation.ChangeTemplate", "ProblemAnalysis", "ProblemAnalysisTemplate", "CloudFormation", "ConformancePackTemplate", "QuickSetup", "ManualApprovalPolicy", "AutoApprovalPolicy"] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentVersionInfo {
+    pub created_date: Option<Timestamp>,
+    pub display_name: Option<String>,
+    pub document_format: Option<String>,
+    pub document_version: Option<String>,
+    pub is_default_version: Option<bool>,
+    pub name: Option<String>,
+    pub review_status: Option<String>,
+    pub status: Option<String>,
+    pub status_information: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for DocumentVersionInfo {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.created_date,
+            1 => &self.display_name,
+            2 => &self.document_format,
+            3 => &self.document_version,
+            4 => &self.is_default_version,
+            5 => &self.name,
+            6 => &self.review_status,
+            7 => &self.status,
+            8 => &self.status_information,
+            9 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.created_date,
+            1 => &mut self.display_name,
+            2 => &mut self.document_format,
+            3 => &mut self.document_version,
+            4 => &mut self.is_default_version,
+            5 => &mut self.name,
+            6 => &mut self.review_status,
+            7 => &mut self.status,
+            8 => &mut self.status_information,
+            9 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for DocumentVersionInfo {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static DOCUMENT_VERSION_INFO: Shape = Shape::Struct(Struct { name: "DocumentVersionInfo", members: &[
+    Member { name: "CreatedDate", query: "CreatedDate", xml: "CreatedDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DisplayName", query: "DisplayName", xml: "DisplayName", required: false, shape: &DOCUMENT_DISPLAY_NAME },
+    Member { name: "DocumentFormat", query: "DocumentFormat", xml: "DocumentFormat", required: false, shape: &DOCUMENT_FORMAT },
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "IsDefaultVersion", query: "IsDefaultVersion", xml: "IsDefaultVersion", required: false, shape: &ANY_BOOLEAN },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "ReviewStatus", query: "ReviewStatus", xml: "ReviewStatus", required: false, shape: &REVIEW_STATUS },
+    Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &DOCUMENT_STATUS },
+    Member { name: "StatusInformation", query: "StatusInformation", xml: "StatusInformation", required: false, shape: &ANY_STRING },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+pub static DOCUMENT_VERSION_LIST: Shape = Shape::List(List { member: &DOCUMENT_VERSION_INFO, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: None } });
 
 pub static EXTERNAL_ALARM_STATE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["UNKNOWN", "ALARM"] });
 
@@ -1198,6 +2336,132 @@ impl Value for GetConnectionStatusResponse {
 pub static GET_CONNECTION_STATUS_RESPONSE: Shape = Shape::Struct(Struct { name: "GetConnectionStatusResponse", members: &[
     Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &CONNECTION_STATUS },
     Member { name: "Target", query: "Target", xml: "Target", required: false, shape: &SESSION_TARGET },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDocumentRequest {
+    pub document_format: Option<String>,
+    pub document_version: Option<String>,
+    pub name: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for GetDocumentRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_format,
+            1 => &self.document_version,
+            2 => &self.name,
+            3 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_format,
+            1 => &mut self.document_version,
+            2 => &mut self.name,
+            3 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetDocumentRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_DOCUMENT_REQUEST: Shape = Shape::Struct(Struct { name: "GetDocumentRequest", members: &[
+    Member { name: "DocumentFormat", query: "DocumentFormat", xml: "DocumentFormat", required: false, shape: &DOCUMENT_FORMAT },
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDocumentResult {
+    pub attachments_content: Vec<AttachmentContent>,
+    pub content: Option<String>,
+    pub created_date: Option<Timestamp>,
+    pub display_name: Option<String>,
+    pub document_format: Option<String>,
+    pub document_type: Option<String>,
+    pub document_version: Option<String>,
+    pub name: Option<String>,
+    pub requires: Vec<DocumentRequires>,
+    pub review_status: Option<String>,
+    pub status: Option<String>,
+    pub status_information: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for GetDocumentResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachments_content,
+            1 => &self.content,
+            2 => &self.created_date,
+            3 => &self.display_name,
+            4 => &self.document_format,
+            5 => &self.document_type,
+            6 => &self.document_version,
+            7 => &self.name,
+            8 => &self.requires,
+            9 => &self.review_status,
+            10 => &self.status,
+            11 => &self.status_information,
+            12 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachments_content,
+            1 => &mut self.content,
+            2 => &mut self.created_date,
+            3 => &mut self.display_name,
+            4 => &mut self.document_format,
+            5 => &mut self.document_type,
+            6 => &mut self.document_version,
+            7 => &mut self.name,
+            8 => &mut self.requires,
+            9 => &mut self.review_status,
+            10 => &mut self.status,
+            11 => &mut self.status_information,
+            12 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for GetDocumentResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static GET_DOCUMENT_RESULT: Shape = Shape::Struct(Struct { name: "GetDocumentResult", members: &[
+    Member { name: "AttachmentsContent", query: "AttachmentsContent", xml: "AttachmentsContent", required: false, shape: &ATTACHMENT_CONTENT_LIST },
+    Member { name: "Content", query: "Content", xml: "Content", required: false, shape: &DOCUMENT_CONTENT },
+    Member { name: "CreatedDate", query: "CreatedDate", xml: "CreatedDate", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "DisplayName", query: "DisplayName", xml: "DisplayName", required: false, shape: &DOCUMENT_DISPLAY_NAME },
+    Member { name: "DocumentFormat", query: "DocumentFormat", xml: "DocumentFormat", required: false, shape: &DOCUMENT_FORMAT },
+    Member { name: "DocumentType", query: "DocumentType", xml: "DocumentType", required: false, shape: &DOCUMENT_TYPE },
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: false, shape: &ANY_STRING },
+    Member { name: "Requires", query: "Requires", xml: "Requires", required: false, shape: &DOCUMENT_REQUIRES_LIST },
+    Member { name: "ReviewStatus", query: "ReviewStatus", xml: "ReviewStatus", required: false, shape: &REVIEW_STATUS },
+    Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &DOCUMENT_STATUS },
+    Member { name: "StatusInformation", query: "StatusInformation", xml: "StatusInformation", required: false, shape: &ANY_STRING },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2029,6 +3293,166 @@ pub static LIST_COMMANDS_RESULT: Shape = Shape::Struct(Struct { name: "ListComma
 ] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListDocumentVersionsRequest {
+    pub max_results: Option<i32>,
+    pub name: Option<String>,
+    pub next_token: Option<String>,
+}
+
+impl Record for ListDocumentVersionsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.max_results,
+            1 => &self.name,
+            2 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.max_results,
+            1 => &mut self.name,
+            2 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListDocumentVersionsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_DOCUMENT_VERSIONS_REQUEST: Shape = Shape::Struct(Struct { name: "ListDocumentVersionsRequest", members: &[
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &MAX_RESULTS },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListDocumentVersionsResult {
+    pub document_versions: Vec<DocumentVersionInfo>,
+    pub next_token: Option<String>,
+}
+
+impl Record for ListDocumentVersionsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_versions,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_versions,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListDocumentVersionsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_DOCUMENT_VERSIONS_RESULT: Shape = Shape::Struct(Struct { name: "ListDocumentVersionsResult", members: &[
+    Member { name: "DocumentVersions", query: "DocumentVersions", xml: "DocumentVersions", required: false, shape: &DOCUMENT_VERSION_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListDocumentsRequest {
+    pub document_filter_list: Vec<DocumentFilter>,
+    pub filters: Vec<DocumentKeyValuesFilter>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Record for ListDocumentsRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_filter_list,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_filter_list,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListDocumentsRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_DOCUMENTS_REQUEST: Shape = Shape::Struct(Struct { name: "ListDocumentsRequest", members: &[
+    Member { name: "DocumentFilterList", query: "DocumentFilterList", xml: "DocumentFilterList", required: false, shape: &DOCUMENT_FILTER_LIST },
+    Member { name: "Filters", query: "Filters", xml: "Filters", required: false, shape: &DOCUMENT_KEY_VALUES_FILTER_LIST },
+    Member { name: "MaxResults", query: "MaxResults", xml: "MaxResults", required: false, shape: &MAX_RESULTS },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListDocumentsResult {
+    pub document_identifiers: Vec<DocumentIdentifier>,
+    pub next_token: Option<String>,
+}
+
+impl Record for ListDocumentsResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_identifiers,
+            1 => &self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_identifiers,
+            1 => &mut self.next_token,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ListDocumentsResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static LIST_DOCUMENTS_RESULT: Shape = Shape::Struct(Struct { name: "ListDocumentsResult", members: &[
+    Member { name: "DocumentIdentifiers", query: "DocumentIdentifiers", xml: "DocumentIdentifiers", required: false, shape: &DOCUMENT_IDENTIFIER_LIST },
+    Member { name: "NextToken", query: "NextToken", xml: "NextToken", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListTagsForResourceRequest {
     pub resource_id: Option<String>,
     pub resource_type: Option<String>,
@@ -2107,6 +3531,84 @@ pub static MAX_RESULTS: Shape = Shape::Integer(Range { min: Some(1.0), max: Some
 pub static MAX_RESULTS_EC2_COMPATIBLE: Shape = Shape::Integer(Range { min: Some(5.0), max: Some(50.0) });
 
 pub static MAX_SESSION_DURATION: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(4) }, allowed: &[] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyDocumentPermissionRequest {
+    pub account_ids_to_add: Vec<String>,
+    pub account_ids_to_remove: Vec<String>,
+    pub name: Option<String>,
+    pub permission_type: Option<String>,
+    pub shared_document_version: Option<String>,
+}
+
+impl Record for ModifyDocumentPermissionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.account_ids_to_add,
+            1 => &self.account_ids_to_remove,
+            2 => &self.name,
+            3 => &self.permission_type,
+            4 => &self.shared_document_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.account_ids_to_add,
+            1 => &mut self.account_ids_to_remove,
+            2 => &mut self.name,
+            3 => &mut self.permission_type,
+            4 => &mut self.shared_document_version,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyDocumentPermissionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_DOCUMENT_PERMISSION_REQUEST: Shape = Shape::Struct(Struct { name: "ModifyDocumentPermissionRequest", members: &[
+    Member { name: "AccountIdsToAdd", query: "AccountIdsToAdd", xml: "AccountIdsToAdd", required: false, shape: &ACCOUNT_ID_LIST },
+    Member { name: "AccountIdsToRemove", query: "AccountIdsToRemove", xml: "AccountIdsToRemove", required: false, shape: &ACCOUNT_ID_LIST },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "PermissionType", query: "PermissionType", xml: "PermissionType", required: true, shape: &DOCUMENT_PERMISSION_TYPE },
+    Member { name: "SharedDocumentVersion", query: "SharedDocumentVersion", xml: "SharedDocumentVersion", required: false, shape: &SHARED_DOCUMENT_VERSION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyDocumentPermissionResponse {
+}
+
+impl Record for ModifyDocumentPermissionResponse {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ModifyDocumentPermissionResponse {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static MODIFY_DOCUMENT_PERMISSION_RESPONSE: Shape = Shape::Struct(Struct { name: "ModifyDocumentPermissionResponse", members: &[
+] });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NotificationConfig {
@@ -2553,6 +4055,8 @@ pub static PING_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowe
 
 pub static PLATFORM_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Windows", "Linux", "MacOS"] });
 
+pub static PLATFORM_TYPE_LIST: Shape = Shape::List(List { member: &PLATFORM_TYPE, query_item: Some("member"), xml_item: Some("member"), length: Length::ANY });
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutParameterRequest {
     pub allowed_pattern: Option<String>,
@@ -2733,6 +4237,8 @@ impl Value for RemoveTagsFromResourceResult {
 pub static REMOVE_TAGS_FROM_RESOURCE_RESULT: Shape = Shape::Struct(Struct { name: "RemoveTagsFromResourceResult", members: &[
 ] });
 
+pub static REQUIRE_TYPE: Shape = Shape::String(Text { length: Length { min: None, max: Some(128) }, allowed: &[] });
+
 pub static RESOURCE_TYPE: Shape = Shape::String(Text { length: Length::ANY, allowed: &["ManagedInstance", "EC2Instance"] });
 
 pub static RESOURCE_TYPE_FOR_TAGGING: Shape = Shape::String(Text { length: Length::ANY, allowed: &["Document", "ManagedInstance", "MaintenanceWindow", "Parameter", "PatchBaseline", "OpsItem", "OpsMetadata", "Automation", "Association", "CloudConnector"] });
@@ -2810,6 +4316,53 @@ pub static RESUME_SESSION_RESPONSE: Shape = Shape::Struct(Struct { name: "Resume
     Member { name: "StreamUrl", query: "StreamUrl", xml: "StreamUrl", required: false, shape: &ANY_STRING },
     Member { name: "TokenValue", query: "TokenValue", xml: "TokenValue", required: false, shape: &TOKEN_VALUE },
 ] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReviewInformation {
+    pub reviewed_time: Option<Timestamp>,
+    pub reviewer: Option<String>,
+    pub status: Option<String>,
+}
+
+impl Record for ReviewInformation {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.reviewed_time,
+            1 => &self.reviewer,
+            2 => &self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.reviewed_time,
+            1 => &mut self.reviewer,
+            2 => &mut self.status,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for ReviewInformation {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static REVIEW_INFORMATION: Shape = Shape::Struct(Struct { name: "ReviewInformation", members: &[
+    Member { name: "ReviewedTime", query: "ReviewedTime", xml: "ReviewedTime", required: false, shape: &ANY_TIMESTAMP },
+    Member { name: "Reviewer", query: "Reviewer", xml: "Reviewer", required: false, shape: &REVIEWER },
+    Member { name: "Status", query: "Status", xml: "Status", required: false, shape: &REVIEW_STATUS },
+] });
+
+pub static REVIEW_INFORMATION_LIST: Shape = Shape::List(List { member: &REVIEW_INFORMATION, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(1), max: None } });
+
+pub static REVIEW_STATUS: Shape = Shape::String(Text { length: Length::ANY, allowed: &["APPROVED", "NOT_REVIEWED", "PENDING", "REJECTED"] });
+
+pub static REVIEWER: Shape = Shape::String(Text { length: Length { min: None, max: Some(50) }, allowed: &[] });
 
 pub static S3_BUCKET_NAME: Shape = Shape::String(Text { length: Length { min: Some(3), max: Some(63) }, allowed: &[] });
 
@@ -3138,6 +4691,8 @@ pub static SESSION_STATUS: Shape = Shape::String(Text { length: Length::ANY, all
 
 pub static SESSION_TARGET: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(400) }, allowed: &[] });
 
+pub static SHARED_DOCUMENT_VERSION: Shape = Shape::String(Text { length: Length { min: None, max: Some(8) }, allowed: &[] });
+
 pub static SOURCE_ID: Shape = Shape::String(Text { length: Length { min: Some(0), max: Some(128) }, allowed: &[] });
 
 pub static SOURCE_LOCATION: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(128) }, allowed: &[] });
@@ -3318,6 +4873,8 @@ pub static TARGET: Shape = Shape::Struct(Struct { name: "Target", members: &[
 
 pub static TARGET_KEY: Shape = Shape::String(Text { length: Length { min: Some(1), max: Some(163) }, allowed: &[] });
 
+pub static TARGET_TYPE: Shape = Shape::String(Text { length: Length { min: None, max: Some(200) }, allowed: &[] });
+
 pub static TARGET_VALUES: Shape = Shape::List(List { member: &ANY_STRING, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(0), max: Some(50) } });
 
 pub static TARGETS: Shape = Shape::List(List { member: &TARGET, query_item: Some("member"), xml_item: Some("member"), length: Length { min: Some(0), max: Some(5) } });
@@ -3468,4 +5025,168 @@ impl Value for UnlabelParameterVersionResult {
 pub static UNLABEL_PARAMETER_VERSION_RESULT: Shape = Shape::Struct(Struct { name: "UnlabelParameterVersionResult", members: &[
     Member { name: "InvalidLabels", query: "InvalidLabels", xml: "InvalidLabels", required: false, shape: &PARAMETER_LABEL_LIST },
     Member { name: "RemovedLabels", query: "RemovedLabels", xml: "RemovedLabels", required: false, shape: &PARAMETER_LABEL_LIST },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateDocumentDefaultVersionRequest {
+    pub document_version: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Record for UpdateDocumentDefaultVersionRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_version,
+            1 => &self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_version,
+            1 => &mut self.name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateDocumentDefaultVersionRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_DOCUMENT_DEFAULT_VERSION_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateDocumentDefaultVersionRequest", members: &[
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: true, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateDocumentDefaultVersionResult {
+    pub description: Option<DocumentDefaultVersionDescription>,
+}
+
+impl Record for UpdateDocumentDefaultVersionResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateDocumentDefaultVersionResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_DOCUMENT_DEFAULT_VERSION_RESULT: Shape = Shape::Struct(Struct { name: "UpdateDocumentDefaultVersionResult", members: &[
+    Member { name: "Description", query: "Description", xml: "Description", required: false, shape: &DOCUMENT_DEFAULT_VERSION_DESCRIPTION },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateDocumentRequest {
+    pub attachments: Vec<AttachmentsSource>,
+    pub content: Option<String>,
+    pub display_name: Option<String>,
+    pub document_format: Option<String>,
+    pub document_version: Option<String>,
+    pub name: Option<String>,
+    pub target_type: Option<String>,
+    pub version_name: Option<String>,
+}
+
+impl Record for UpdateDocumentRequest {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.attachments,
+            1 => &self.content,
+            2 => &self.display_name,
+            3 => &self.document_format,
+            4 => &self.document_version,
+            5 => &self.name,
+            6 => &self.target_type,
+            7 => &self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.attachments,
+            1 => &mut self.content,
+            2 => &mut self.display_name,
+            3 => &mut self.document_format,
+            4 => &mut self.document_version,
+            5 => &mut self.name,
+            6 => &mut self.target_type,
+            7 => &mut self.version_name,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateDocumentRequest {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_DOCUMENT_REQUEST: Shape = Shape::Struct(Struct { name: "UpdateDocumentRequest", members: &[
+    Member { name: "Attachments", query: "Attachments", xml: "Attachments", required: false, shape: &ATTACHMENTS_SOURCE_LIST },
+    Member { name: "Content", query: "Content", xml: "Content", required: true, shape: &DOCUMENT_CONTENT },
+    Member { name: "DisplayName", query: "DisplayName", xml: "DisplayName", required: false, shape: &DOCUMENT_DISPLAY_NAME },
+    Member { name: "DocumentFormat", query: "DocumentFormat", xml: "DocumentFormat", required: false, shape: &DOCUMENT_FORMAT },
+    Member { name: "DocumentVersion", query: "DocumentVersion", xml: "DocumentVersion", required: false, shape: &ANY_STRING },
+    Member { name: "Name", query: "Name", xml: "Name", required: true, shape: &ANY_STRING },
+    Member { name: "TargetType", query: "TargetType", xml: "TargetType", required: false, shape: &TARGET_TYPE },
+    Member { name: "VersionName", query: "VersionName", xml: "VersionName", required: false, shape: &ANY_STRING },
+] });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateDocumentResult {
+    pub document_description: Option<DocumentDescription>,
+}
+
+impl Record for UpdateDocumentResult {
+    fn field(&self, index: usize) -> &dyn Value {
+        match index {
+            0 => &self.document_description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Value {
+        match index {
+            0 => &mut self.document_description,
+            _ => unreachable!("no member {index}"),
+        }
+    }
+}
+
+impl Value for UpdateDocumentResult {
+    fn view(&self) -> View<'_> {
+        View::Record(self)
+    }
+    fn place(&mut self) -> Place<'_> {
+        Place::Record(self)
+    }
+}
+
+pub static UPDATE_DOCUMENT_RESULT: Shape = Shape::Struct(Struct { name: "UpdateDocumentResult", members: &[
+    Member { name: "DocumentDescription", query: "DocumentDescription", xml: "DocumentDescription", required: false, shape: &DOCUMENT_DESCRIPTION },
 ] });

@@ -16,6 +16,7 @@ pub use history::get_parameter_history;
 pub use labels::{label_parameter_version, unlabel_parameter_version};
 pub use list::describe_parameters;
 pub use put::{delete_parameter, delete_parameters, put_parameter};
+pub(super) use tags::added;
 pub use tags::{add_tags_to_resource, list_tags_for_resource, remove_tags_from_resource};
 
 use super::errors;

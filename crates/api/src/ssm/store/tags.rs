@@ -1,9 +1,10 @@
 //! Tags of parameters and documents.
 
-use super::super::errors;
+use super::super::{documents, errors};
 use super::find;
 use crate::{Call, Change};
-use elastane_engine::row::{Parameter, Tags};
+use elastane_engine::View;
+use elastane_engine::row::{Document, Parameter, Tags};
 use elastane_wire::{ApiError, ssm as wire};
 
 /// Tags of one resource.
@@ -28,29 +29,44 @@ pub fn added(found: &Tags, tags: &[wire::Tag]) -> Result<Tags, ApiError> {
     }
 }
 
-/// Only parameters and documents of those that AWS tags here exist.
-fn check(kind: &Option<String>, id: &Option<String>) -> Result<(), ApiError> {
+/// What a call tags.
+enum Tagged {
+    Parameter(String, Tags),
+    Document(String, Tags),
+}
+
+/// The resource of a call: a parameter or a document of the account.
+fn tagged(view: &View<'_>, kind: &Option<String>, id: &Option<String>) -> Result<Tagged, ApiError> {
+    let invalid = || {
+        let text = format!("The resource ID {} is not valid.", id.as_deref().unwrap_or_default());
+        ApiError::new("InvalidResourceId", text)
+    };
     match kind.as_deref() {
-        Some("Parameter" | "Document") => Ok(()),
-        _ => {
-            let text = format!("The resource ID {} is not valid.", id.as_deref().unwrap_or_default());
-            Err(ApiError::new("InvalidResourceId", text))
+        Some("Parameter") => {
+            let row = find(view, id).map_err(|_| invalid())?;
+            Ok(Tagged::Parameter(row.name.clone(), row.tags.clone()))
         }
+        Some("Document") => {
+            let row = documents::own(view, id.as_deref()).map_err(|_| invalid())?;
+            Ok(Tagged::Document(row.name.clone(), row.tags.clone()))
+        }
+        _ => Err(invalid()),
     }
 }
 
-/// The parameter of a call.
-fn parameter<'a>(
-    view: &elastane_engine::View<'a>,
-    kind: &Option<String>,
-    id: &Option<String>,
-) -> Result<&'a Parameter, ApiError> {
-    check(kind, id)?;
-    let found = find(view, id).map(AsRef::as_ref);
-    found.map_err(|_| {
-        let text = format!("The resource ID {} is not valid.", id.as_deref().unwrap_or_default());
-        ApiError::new("InvalidResourceId", text)
-    })
+impl Tagged {
+    fn tags(&self) -> &Tags {
+        match self {
+            Tagged::Parameter(_, tags) | Tagged::Document(_, tags) => tags,
+        }
+    }
+
+    fn put(self, change: &mut Change<'_, '_>, tags: Tags) {
+        match self {
+            Tagged::Parameter(name, _) => change.update(&name, |row: &mut Parameter| row.tags = tags),
+            Tagged::Document(name, _) => change.update(&name, |row: &mut Document| row.tags = tags),
+        }
+    }
 }
 
 /// AddTagsToResource.
@@ -61,10 +77,9 @@ pub fn add_tags_to_resource(
     change: &mut Change<'_, '_>,
     input: &wire::AddTagsToResourceRequest,
 ) -> Result<wire::AddTagsToResourceResult, ApiError> {
-    let view = change.view();
-    let row = parameter(&view, &input.resource_type, &input.resource_id)?;
-    let (name, tags) = (row.name.clone(), added(&row.tags, &input.tags)?);
-    change.update(&name, |row: &mut Parameter| row.tags = tags);
+    let resource = tagged(&change.view(), &input.resource_type, &input.resource_id)?;
+    let tags = added(resource.tags(), &input.tags)?;
+    resource.put(change, tags);
     Ok(wire::AddTagsToResourceResult {})
 }
 
@@ -76,8 +91,10 @@ pub fn remove_tags_from_resource(
     change: &mut Change<'_, '_>,
     input: &wire::RemoveTagsFromResourceRequest,
 ) -> Result<wire::RemoveTagsFromResourceResult, ApiError> {
-    let name = parameter(&change.view(), &input.resource_type, &input.resource_id)?.name.clone();
-    change.update(&name, |row: &mut Parameter| row.tags.retain(|key, _| !input.tag_keys.contains(key)));
+    let resource = tagged(&change.view(), &input.resource_type, &input.resource_id)?;
+    let mut tags = resource.tags().clone();
+    tags.retain(|key, _| !input.tag_keys.contains(key));
+    resource.put(change, tags);
     Ok(wire::RemoveTagsFromResourceResult {})
 }
 
@@ -89,7 +106,7 @@ pub fn list_tags_for_resource(
     call: &Call<'_>,
     input: &wire::ListTagsForResourceRequest,
 ) -> Result<wire::ListTagsForResourceResult, ApiError> {
-    let row = parameter(&call.view, &input.resource_type, &input.resource_id)?;
+    let resource = tagged(&call.view, &input.resource_type, &input.resource_id)?;
     let tag = |(key, value): (&String, &String)| wire::Tag { key: Some(key.clone()), value: Some(value.clone()) };
-    Ok(wire::ListTagsForResourceResult { tag_list: row.tags.iter().map(tag).collect() })
+    Ok(wire::ListTagsForResourceResult { tag_list: resource.tags().iter().map(tag).collect() })
 }

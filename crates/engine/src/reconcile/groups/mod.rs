@@ -21,6 +21,7 @@ use crate::row::*;
 use crate::state::{Table, Tx};
 use elastane_domain::group::{Blocked, DesiredChange, GroupView, Why, examine, plan};
 use elastane_domain::id::*;
+use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::time::{Span, Time};
 use launching::{carry_out, led_by};
 use members::advance;
@@ -71,11 +72,7 @@ pub(in crate::reconcile) fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName,
 }
 
 fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining: &Draining, wake: &mut Time) {
-    for member in &members {
-        advance(tx, member, draining, wake);
-    }
-    let members: Members = members.iter().filter_map(|member| tx.get::<Instance>(member.id.as_str())).collect();
-    let members: Members = members.into_iter().filter(|member| member.membership.is_some()).collect();
+    let members = move_on(tx, members, draining, wake);
     note_traffic(tx, name, &members);
     refresh::advance(tx, name, &members, wake);
     let Some(group) = tx.get::<Group>(name.as_str()) else { return };
@@ -104,6 +101,20 @@ fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining
     carry_out(tx, &group, &view, actions);
     warm_pool::reconcile(tx, name, &members, wake);
     policy::follow_capacity(tx, name);
+}
+
+/// Moves those on who are on their way somewhere: most groups are at rest in
+/// most rounds, and then nothing is looked up again.
+fn move_on(tx: &mut Tx<'_>, members: Members, draining: &Draining, wake: &mut Time) -> Members {
+    let rests = |place: &Membership| place.lifecycle == LifecycleState::InService;
+    if members.iter().all(|member| member.membership.as_ref().is_some_and(rests)) {
+        return members;
+    }
+    for member in &members {
+        advance(tx, member, draining, wake);
+    }
+    let members = members.iter().filter_map(|member| tx.get::<Instance>(member.id.as_str()));
+    members.filter(|member| member.membership.is_some()).collect()
 }
 
 /// Once for each change of the desired capacity an activity says that it

@@ -117,7 +117,10 @@ fn concerns_all(kind: Kind) -> bool {
         | Kind::AccountAlias
         | Kind::EncryptionKey
         | Kind::KeyAlias
-        | Kind::Parameter => false,
+        | Kind::Parameter
+        | Kind::CommandOutput
+        | Kind::Document
+        | Kind::DocumentVersion => false,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::PolicyText;
 use crate::row::{Tags, row};
-use crate::secret::SecretText;
+use elastane_domain::secret::SecretText;
 use elastane_domain::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

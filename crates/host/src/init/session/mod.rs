@@ -300,7 +300,7 @@ impl Keeper {
 }
 
 /// Ends everything that came from this process: hang-up first, force after a grace.
-fn end_all() {
+pub(super) fn end_all() {
     let own = std::process::id() as i32;
     let began = Instant::now();
     let mut asked = false;
