@@ -12,6 +12,8 @@ pub const TEST_REQUIREMENTS: &str = "tests/requirements.txt";
 pub const ANSIBLE_REQUIREMENTS: &str = "tests/ansible/requirements.txt";
 /// Conformance tools of the load balancer's tests.
 pub const CONFORMANCE_REQUIREMENTS: &str = "tests/conformance/requirements.txt";
+/// Tools of `cargo xtask ci`.
+pub const CI_REQUIREMENTS: &str = "xtask/src/ci/requirements.txt";
 /// Packages of the program that the benches compare with.
 pub const BENCH_REQUIREMENTS: &str = "xtask/src/bench/requirements.txt";
 

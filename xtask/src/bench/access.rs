@@ -1,11 +1,17 @@
 //! What an authorisation costs: `decide` with twenty attached policies such
-//! as teams write them (access_policies.json), in this process. Parsing is
-//! shown too; the daemon parses a document once.
+//! as teams write them (access_policies.json), and the whole of it as the
+//! daemon does it for a request - rows, table, resources, context, decisions.
+//! All in this process. Parsing is shown too; the daemon parses a document once.
 
 use crate::Options;
 use crate::stats::Series;
+use elastane_api::{Caller, NoWorld, Origin, Principal, access};
 use elastane_domain::policy::{Context, Decision, Document, Grammar, Policies, Request, decide};
-use serde_json::Value;
+use elastane_domain::time::Time;
+use elastane_engine::row::IAM_REGION;
+use elastane_engine::{Config, Engine, Scope};
+use elastane_wire::{Input, Operation};
+use serde_json::{Value, json};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -53,7 +59,101 @@ pub fn run(options: &Options) -> Result<(), String> {
     }
     let series = measure(rounds, 1, || texts.iter().for_each(|text| drop(black_box(parse(text)))));
     println!("{:<60} ns {series}", "all twenty parsed");
+    whole(rounds, &texts)
+}
+
+/// The account that the policies name, and when all happens.
+const ACCOUNT: &str = "111122223333";
+const NOW: Time = Time(1_767_225_600_000);
+
+/// Requests as they come in: operation, members, and whether they are allowed.
+const WHOLE: [(&str, Operation, &str, bool); 5] = [
+    ("DescribeInstances, allowed", Operation::Ec2DescribeInstances, "{}", true),
+    ("StopInstances, not allowed", Operation::Ec2StopInstances, r#"{"InstanceIds":["i-0123456789abcdef0"]}"#, false),
+    (
+        "SetDesiredCapacity, allowed",
+        Operation::AutoScalingSetDesiredCapacity,
+        r#"{"AutoScalingGroupName":"blue-web","DesiredCapacity":2}"#,
+        true,
+    ),
+    (
+        "PutMetricData, allowed by a condition",
+        Operation::CloudWatchPutMetricData,
+        r#"{"Namespace":"Blue","MetricData":[]}"#,
+        true,
+    ),
+    (
+        "RunInstances with tags, allowed: many resources",
+        Operation::Ec2RunInstances,
+        r#"{"ImageId":"ami-0123456789abcdef0","InstanceType":"t3.micro","MinCount":1,"MaxCount":1,
+            "SubnetId":"subnet-0123456789abcdef0","SecurityGroupIds":["sg-0123456789abcdef0"],"TagSpecifications":[
+            {"ResourceType":"instance","Tags":[{"Key":"team","Value":"blue"}]},
+            {"ResourceType":"volume","Tags":[{"Key":"team","Value":"blue"}]}]}"#,
+        true,
+    ),
+];
+
+/// Prints nanoseconds of [`access::permit`] for each request of a user who has the policies: half of them its own, half
+/// its group's.
+fn whole(rounds: usize, texts: &[String]) -> Result<(), String> {
+    let mut engine = Engine::open(Config::default(), 7, Vec::new()).map_err(|err| err.to_string())?;
+    let region = Scope::new(ACCOUNT, "us-east-1");
+    let ready: Result<(), String> = engine.transact(&region, NOW, |_| Ok(()));
+    ready?;
+    attach(&mut engine, texts)?;
+    let root = Caller::root(&ACCOUNT.into(), "AKIAANN");
+    let caller = Caller {
+        arn: format!("arn:aws:iam::{ACCOUNT}:user/Ann"),
+        user_id: "AIDAANN".to_owned(),
+        principal: Principal::User("Ann".to_owned()),
+        origin: Origin { address: Some([10, 1, 2, 3].into()), secure: true, user_agent: "aws-cli/2.15".to_owned() },
+        ..root
+    };
+    let view = engine.view(&region, NOW).ok_or("the region is not there")?;
+    for (name, operation, members, allowed) in WHOLE {
+        let input = request(operation, members)?;
+        let permit = || access::permit(&view, &caller, &NoWorld, &input);
+        if permit().is_ok() != allowed {
+            return Err(format!("{name}: {:?}", permit()));
+        }
+        let series = measure(rounds, DECISIONS, || drop(black_box(permit())));
+        println!("{:<60} ns {series} (goal: under 5,000)", format!("whole: {name}"));
+    }
     Ok(())
+}
+
+/// Makes the user Ann, of a group, and gives both their policies.
+fn attach(engine: &mut Engine, texts: &[String]) -> Result<(), String> {
+    let scope = Scope::new(ACCOUNT, IAM_REGION);
+    let root = Caller::root(&scope.account, "AKIAROOT");
+    let mut ask = |operation, members: Value| -> Result<(), String> {
+        let input = request(operation, &members.to_string())?;
+        let done = engine.transact(&scope, NOW, |tx| elastane_api::call(tx, &root, &NoWorld, &input));
+        done.map(drop).map_err(|err| format!("{}: {}: {}", operation.name(), err.code, err.message))
+    };
+    ask(Operation::IamCreateUser, json!({ "UserName": "Ann", "Tags": [{ "Key": "team", "Value": "blue" }] }))?;
+    ask(Operation::IamCreateGroup, json!({ "GroupName": "blue" }))?;
+    ask(Operation::IamAddUserToGroup, json!({ "GroupName": "blue", "UserName": "Ann" }))?;
+    for (number, text) in texts.iter().enumerate() {
+        // A user with a key has no second factor; over TLS the policy that asks for one costs the same and lets it pass.
+        let text = text.replace("aws:MultiFactorAuthPresent", "aws:SecureTransport");
+        let name = format!("p{number}");
+        ask(Operation::IamCreatePolicy, json!({ "PolicyName": name, "PolicyDocument": text }))?;
+        let arn = format!("arn:aws:iam::{ACCOUNT}:policy/{name}");
+        if number % 2 == 0 {
+            ask(Operation::IamAttachUserPolicy, json!({ "UserName": "Ann", "PolicyArn": arn }))?;
+        } else {
+            ask(Operation::IamAttachGroupPolicy, json!({ "GroupName": "blue", "PolicyArn": arn }))?;
+        }
+    }
+    Ok(())
+}
+
+/// A request from the JSON of its members.
+fn request(operation: Operation, members: &str) -> Result<Input, String> {
+    let mut input = Input::empty(operation);
+    let read = elastane_wire::from_json(operation.info().input, members, input.record_mut());
+    read.map(|()| input).map_err(|err| format!("{}: {err}", operation.name()))
 }
 
 /// Nanoseconds of one call, as the mean of many, round by round.

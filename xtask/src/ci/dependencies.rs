@@ -2,7 +2,7 @@
 //! Cargo files and the tests' list of Python packages name, and no other.
 
 use super::edges::{list, text};
-use crate::python::{BENCH_REQUIREMENTS, TEST_REQUIREMENTS};
+use crate::python::{BENCH_REQUIREMENTS, CI_REQUIREMENTS, TEST_REQUIREMENTS};
 use crate::run::{metadata, root};
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub fn check() -> Result<(), String> {
         let foreign = list(&package["dependencies"]).iter().filter(|dependency| dependency["path"].is_null());
         used.extend(foreign.map(|dependency| text(&dependency["name"]).to_owned()));
     }
-    for requirements in [TEST_REQUIREMENTS, BENCH_REQUIREMENTS] {
+    for requirements in [TEST_REQUIREMENTS, BENCH_REQUIREMENTS, CI_REQUIREMENTS] {
         used.extend(asked_for(&read(requirements)?));
     }
     let told = rows(&read(PAGE)?);

@@ -25,7 +25,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
             "elastane-sim",
         ],
     ),
-    ("xtask", &["elastane-domain", "elastane-wire"]),
+    ("xtask", &["elastane-domain", "elastane-engine", "elastane-api", "elastane-wire"]),
 ];
 
 /// What brings an asynchronous runtime or sockets with it, by the start of the crate's name.

@@ -2,6 +2,7 @@
 //! Every check runs, whatever the ones before it found, so that one run shows
 //! all that is wrong.
 
+mod deny;
 mod dependencies;
 mod edges;
 mod lengths;
@@ -10,19 +11,21 @@ mod words;
 
 use crate::run::{Job, minutes, root};
 use crate::tally::Tally;
+use deny::Advisories;
 use std::path::PathBuf;
 
 type Check = fn() -> Result<(), String>;
 
 /// Runs all checks. An error when any rule is broken.
 pub fn run() -> Result<(), String> {
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("rustfmt", rustfmt),
         ("generated files", || crate::codegen::run(true)),
         ("crate edges", edges::check),
         ("lengths of functions and files", lengths::check),
         ("words", words::check),
         ("docs/dependencies.md", dependencies::check),
+        ("licences and sources of crates", deny::licences),
         ("clippy", clippy),
     ];
     let mut tally = Tally::default();
@@ -34,6 +37,19 @@ pub fn run() -> Result<(), String> {
                 eprintln!("error: {name}: {problem}");
                 tally.failed += 1;
             }
+        }
+    }
+    println!("--- advisories");
+    match deny::advisories() {
+        Ok(Advisories::Clear) => tally.passed += 1,
+        Ok(Advisories::Unknown(why)) => {
+            eprintln!("SKIPPED: the advisories of crates were NOT checked: {why}");
+            eprintln!("  where the RustSec database can be reached: cargo deny check advisories");
+            tally.skipped += 1;
+        }
+        Err(problem) => {
+            eprintln!("error: advisories: {problem}");
+            tally.failed += 1;
         }
     }
     println!("checks: {tally}");

@@ -20,6 +20,7 @@ use load::Sample;
 use place::Place;
 use process::Process;
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::rc::Rc;
 
 const ROUNDS: usize = 5;
@@ -43,6 +44,9 @@ const IDLE: &str = "bytes an idle HTTP/1 connection";
 /// Measures every case, prints the table and writes the plot.
 pub fn run(options: &Options) -> Result<(), String> {
     let Some(place) = Place::prepare()? else { return Ok(()) };
+    if in_own_network(options)? {
+        return Ok(());
+    }
     let rounds = options.rounds.unwrap_or(ROUNDS);
     let chosen = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text));
     let mut rows = Vec::new();
@@ -74,6 +78,30 @@ pub fn run(options: &Options) -> Result<(), String> {
     std::fs::write(&file, plot::draw(&rows)).map_err(|err| format!("cannot write {}: {err}", file.display()))?;
     println!("plot: {}", file.display());
     Ok(())
+}
+
+/// Runs the bench again in a network namespace of its own, where the kernel
+/// does not pace: on a host with BBR the timers of the sender behind a proxy
+/// cost more than the proxies that are compared (docs/decisions/0024). Only
+/// root can; `false` when it runs here.
+fn in_own_network(options: &Options) -> Result<bool, String> {
+    /// Set for the one inside.
+    const INSIDE: &str = "ELASTANE_BENCH_OWN_NETWORK";
+    const SET_UP: &str = r#"ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno && exec "$@""#;
+    if std::env::var_os(INSIDE).is_some() || !rustix::process::geteuid().is_root() {
+        return Ok(false);
+    }
+    let program = std::env::current_exe().map_err(|err| format!("cannot find this program: {err}"))?;
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", SET_UP, "sh"]).arg(program).arg("lb").env(INSIDE, "1");
+    if let Some(rounds) = options.rounds {
+        command.args(["--rounds", &rounds.to_string()]);
+    }
+    if let Some(only) = &options.only {
+        command.args(["--only", only]);
+    }
+    let status = command.status().map_err(|err| format!("cannot start unshare: {err}"))?;
+    if status.success() { Ok(true) } else { Err(format!("the bench in its own network ended with {status}")) }
 }
 
 type Samples = BTreeMap<&'static str, Vec<Sample>>;

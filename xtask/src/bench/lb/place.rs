@@ -6,7 +6,7 @@ use super::process::Process;
 use elastane_domain::id::{CertificateArn, TargetGroupArn, Zone};
 use elastane_domain::routing::{
     Action, Admission, Certificate, ClientAuth, Condition, Listener, LoadBalancer, LogPlace, Options, Pattern,
-    Protocol, Rule, Secret, Snapshot, Target, TargetGroup, TlsSettings,
+    Protocol, Rule, Snapshot, Target, TargetGroup, TlsSettings,
 };
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -183,7 +183,7 @@ fn snapshot(chain_pem: String, key_pem: String) -> Snapshot {
     ];
     target_groups.sort_by(|a, b| a.arn.cmp(&b.arn));
     let names = vec!["localhost".to_owned()];
-    let key_pem = Secret(key_pem);
+    let key_pem = elastane_domain::secret::SecretText::new(key_pem);
     Snapshot {
         generation: 1,
         load_balancers: vec![Arc::new(plain), Arc::new(logged)],
@@ -230,7 +230,7 @@ fn show(command: &mut Command) -> Result<(), String> {
 
 /// The target directory: the daemon's binary lies in `release` in it.
 fn target_folder() -> Result<PathBuf, String> {
-    let binary = crate::server::binary()?;
+    let binary = std::path::absolute(crate::server::binary()?).map_err(|err| format!("ELASTANE_BIN: {err}"))?;
     binary.ancestors().nth(2).map(Path::to_path_buf).ok_or_else(|| "ELASTANE_BIN is not in a target directory".into())
 }
 
