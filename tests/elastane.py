@@ -27,6 +27,8 @@ VARIABLES_OF_OTHERS = re.compile(rb"ELASTANE_(BIN|CHURN_REQUESTS|CRASH_SEED|TRAC
 # All that the daemons of this run make has a name with this in it, or one made of a data directory's. Other runs may
 # share the machine.
 RUN = f"elastane-test-{os.getpid()}-"
+# Begins the IPv6 addresses that daemons give to load balancers, in /proc.
+IPV6_RANGE = "fd656c61"
 # A client's call against loopback that takes longer has failed.
 CALL_LIMIT_S = 120
 # boto3's session, which makes them, is not for two threads at a time.
@@ -329,6 +331,9 @@ def traces():
     if Path("/run/netns").is_dir():
         found |= {("netns", name) for name in os.listdir("/run/netns")}
     found |= {("link", link.name) for link in Path("/sys/class/net").iterdir()}
+    if Path("/proc/net/ipv6_route").is_file():
+        ranges = {line.split()[0] for line in Path("/proc/net/ipv6_route").read_text().splitlines()}
+        found |= {("route", one) for one in ranges if one.startswith(IPV6_RANGE)}
     for folder, names, _ in os.walk("/sys/fs/cgroup"):
         for name in names:
             if name.startswith(("elastane", "i-")):
@@ -345,6 +350,7 @@ class Others:
         foreign = [base for base in temporary.glob("elastane-test-*") if not base.name.startswith(RUN)]
         sums = [f"{checksum(str(base / 'data')):08x}" for base in foreign]
         self.names = [base.name for base in foreign] + [f"ela{it}" for it in sums] + [f"elastane-{it}" for it in sums]
+        self.names += [f"{IPV6_RANGE}{it}" for it in sums]
         self.names += [found.name for base in foreign for found in (base / "data/instances").glob("i-*")]
 
     def have(self, what):
@@ -359,6 +365,11 @@ class Others:
         except OSError:
             return False
         return any(self.have(line) for line in mounts if line.split()[4] == "/")
+
+
+def ipv6_prefix(data):
+    """The prefix of an installation's IPv6 addresses, as 16 hexadecimal digits."""
+    return f"{IPV6_RANGE}{checksum(str(data)):08x}"
 
 
 def checksum(text):

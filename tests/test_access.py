@@ -484,6 +484,27 @@ def test_a_limited_key_reaches_none_of_our_own_paths(daemon, user):
     assert user.client("sts").get_caller_identity()["Arn"] == user.arn
 
 
+def test_last_uses_outlive_the_daemon(daemon, account, user):
+    arn = role(daemon, account, allow("ec2:DescribeVpcs"))
+    name = arn.rsplit("/", 1)[1]
+
+    def last():
+        iam = daemon.client("iam")
+        used = iam.get_access_key_last_used(AccessKeyId=user.keys["AccessKeyId"])["AccessKeyLastUsed"]
+        return iam.get_role(RoleName=name)["Role"].get("RoleLastUsed"), used
+
+    assert not last()[0]
+    daemon.client("ec2", region="eu-west-1", credentials=assumed(daemon, arn)).describe_vpcs()
+    user.client("sts", region="eu-west-1").get_caller_identity()
+    of_role, of_key = last()
+    assert of_role["Region"] == "eu-west-1" and of_role["LastUsedDate"]
+    assert (of_key["Region"], of_key["ServiceName"]) == ("eu-west-1", "sts")
+    daemon.stop()
+    daemon.start()
+    assert last() == (of_role, of_key)
+    assert (daemon.data / "key-uses.json").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.fixture
 def fresh():
     if reason := why_not(PROCESS_USER):

@@ -80,6 +80,44 @@ def test_it_outlives_a_kill_and_every_change_is_found(daemon, segment):
     daemon.run("audit", "verify")
 
 
+def test_pages_go_on_in_another_run(daemon):
+    for _ in range(3):
+        daemon.client("sts").get_caller_identity()
+    attributes = [{"AttributeKey": "EventName", "AttributeValue": "GetCallerIdentity"}]
+    first = daemon.client("cloudtrail").lookup_events(LookupAttributes=attributes, MaxResults=2)
+    daemon.stop()
+    daemon.start()
+    daemon.client("sts").get_caller_identity()
+    more = {"MaxResults": 2, "NextToken": first["NextToken"]}
+    second = daemon.client("cloudtrail").lookup_events(LookupAttributes=attributes, **more)
+    before, after = ({one["EventId"] for one in page["Events"]} for page in (first, second))
+    assert after and not before & after
+
+
+def test_calls_of_iam_are_events_of_one_region(daemon):
+    daemon.client("iam", region="eu-west-1").list_users(PathPrefix="/elsewhere/")
+    lookup = {"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "ListUsers"}]}
+    found = daemon.client("cloudtrail", region="us-east-1").lookup_events(**lookup)["Events"]
+    assert json.loads(found[0]["CloudTrailEvent"])["requestParameters"] == {"pathPrefix": "/elsewhere/"}
+    assert json.loads(found[0]["CloudTrailEvent"])["awsRegion"] == "us-east-1"
+    assert daemon.client("cloudtrail", region="eu-west-1").lookup_events(**lookup)["Events"] == []
+
+
+def test_a_damaged_end_is_set_aside(daemon, segment):
+    daemon.client("sts").get_caller_identity()
+    last = daemon.run("audit", "verify").stdout.split("last hash: ")[1].strip()
+    daemon.kill()
+    with open(segment, "ab") as file:
+        file.write(bytes(4096) + b"\n")
+    assert daemon.run("audit", "verify", check=False).returncode != 0
+    daemon.start()
+    assert "of the audit trail was damaged" in daemon.log_text()
+    [aside] = (daemon.data / "audit").glob("trail-*.damaged-*")
+    assert aside.read_bytes() == bytes(4096) + b"\n" and aside.stat().st_mode & 0o777 == 0o600
+    assert events(daemon, EventName="GetCallerIdentity")
+    daemon.run("audit", "verify", "--expect", last)
+
+
 def test_the_main_port_speaks_tls(daemon):
     port = daemon.url.rsplit(":", 1)[1]
     trusted = ssl.create_default_context(cadata=daemon.run("ca").stdout)

@@ -45,6 +45,25 @@ def test_a_role_from_making_to_deletion(iam):
         assert code_of(call, RoleName="web") == "NoSuchEntity", call
 
 
+def test_services_make_their_roles(daemon, iam):
+    name = "AWSServiceRoleForAutoScaling"
+    assert code_of(iam.get_role, RoleName=name) == "NoSuchEntity"
+    scaling, ec2 = daemon.client("autoscaling"), daemon.client("ec2")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    data = {"ImageId": image, "InstanceType": "t3.micro"}
+    ec2.create_launch_template(LaunchTemplateName="linked", LaunchTemplateData=data)
+    group = {"AutoScalingGroupName": "linked", "MinSize": 0, "MaxSize": 0, "AvailabilityZones": ["us-east-1a"]}
+    scaling.create_auto_scaling_group(LaunchTemplate={"LaunchTemplateName": "linked"}, **group)
+    made = iam.get_role(RoleName=name)["Role"]
+    told = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["linked"])["AutoScalingGroups"][0]
+    assert made["Arn"] == told["ServiceLinkedRoleARN"]
+    # It stays as long as the service needs it.
+    task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
+    assert iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"] == "FAILED"
+    scaling.delete_auto_scaling_group(AutoScalingGroupName="linked")
+    ec2.delete_launch_template(LaunchTemplateName="linked")
+
+
 def test_service_linked_roles(iam):
     made = iam.create_service_linked_role(AWSServiceName="elasticloadbalancing.amazonaws.com")["Role"]
     assert made["Path"] == "/aws-service-role/elasticloadbalancing.amazonaws.com/"

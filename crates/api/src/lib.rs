@@ -29,7 +29,6 @@ use elastane_engine::row::IAM_REGION;
 use elastane_engine::{Scope, Tx, View};
 use elastane_wire::{ApiError, Input, Operation, Output, Service};
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
 /// What a handler may ask of the world besides rows.
 pub trait World: Sync {
@@ -46,27 +45,48 @@ pub trait World: Sync {
         Err(ObjectError::Missing)
     }
 
-    /// Events of the trail that answer a lookup, the newest first. A world
-    /// without a trail has none.
-    fn trail(&self, _lookup: &cloudtrail::Lookup) -> Vec<Arc<cloudtrail::Recorded>> {
-        Vec::new()
+    /// Events of the trail that answer a lookup. A world without a trail has none.
+    fn trail(&self, _lookup: &cloudtrail::Lookup) -> cloudtrail::Found {
+        cloudtrail::Found::default()
     }
 
-    /// A text that its reader shall not see through, until [`World::unseal`].
-    /// A world without secrets writes it in base64.
-    fn seal(&self, text: &str) -> String {
-        STANDARD.encode(text)
+    /// A text that its reader shall not see through, until [`World::unseal`]
+    /// for the same purpose. A world without secrets writes it in base64.
+    fn seal(&self, purpose: Purpose, text: &str) -> String {
+        STANDARD.encode(format!("{}:{text}", purpose.name()))
     }
 
-    /// What this world sealed; `None` for what it did not.
-    fn unseal(&self, sealed: &str) -> Option<String> {
-        String::from_utf8(STANDARD.decode(sealed).ok()?).ok()
+    /// What this world sealed for this purpose; `None` for anything else.
+    fn unseal(&self, purpose: Purpose, sealed: &str) -> Option<String> {
+        let text = String::from_utf8(STANDARD.decode(sealed).ok()?).ok()?;
+        Some(text.strip_prefix(purpose.name())?.strip_prefix(':')?.to_string())
     }
 
-    /// When and where an access key last signed a request that was accepted;
-    /// `None` while it is not known to have.
-    fn last_use(&self, _access_key: &str) -> Option<KeyUse> {
+    /// When and where an access key, or the credentials of a role by its unique
+    /// id, last signed a request that was accepted; `None` while none is known
+    /// to have.
+    fn last_use(&self, _id: &str) -> Option<KeyUse> {
         None
+    }
+}
+
+/// What a text is sealed for: it is opened for nothing else, so that no
+/// operation that opens texts of callers can be handed a stored secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Why a call was refused, for DecodeAuthorizationMessage.
+    AuthorizationMessage,
+    /// Material of a KMS key, in its row.
+    KeyMaterial,
+}
+
+impl Purpose {
+    /// Its name, which no other purpose has.
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::AuthorizationMessage => "authorization message",
+            Purpose::KeyMaterial => "key material",
+        }
     }
 }
 
@@ -146,6 +166,10 @@ impl<'b> DerefMut for Change<'_, 'b> {
         self.tx
     }
 }
+
+/// The region that requests of IAM are addressed to, wherever they come from
+/// (IAM User Guide, "aws:RequestedRegion").
+pub const GLOBAL_REGION: &str = "us-east-1";
 
 /// The scope in which an operation runs that was signed for a region: the rows
 /// of IAM and STS belong to the account as a whole.

@@ -384,12 +384,9 @@ fn add_groups(status: &mut Status, scope: &Scope, tables: &Tables) {
 fn add_load_balancers(status: &mut Status, state: &State, scope: &Scope, tables: &Tables) {
     for row in tables.load_balancers.values() {
         let listeners: Vec<_> = tables.listeners.values().filter(|one| one.load_balancer == row.arn).collect();
-        let places = || listeners.iter().flat_map(|one| row.nodes.values().map(move |node| (one, *node)));
         let heard = || {
-            places().filter_map(|(one, node)| {
-                let (bound, note) = state.seen.listening.get(&(one.arn.clone(), node))?;
-                Some((scheme(one.protocol), bound, note))
-            })
+            let told = listeners.iter().map(|one| (scheme(one.protocol), state.seen.heard(&one.arn)));
+            told.flat_map(|(scheme, heard)| heard.map(move |(bound, note)| (scheme, bound, note)))
         };
         status.load_balancers.push(LoadBalancerStatus {
             name: row.name.clone(),

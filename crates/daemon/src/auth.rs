@@ -10,7 +10,7 @@ use crate::key_uses::KeyUses;
 use crate::shell::Shell;
 use elastane_api::{Caller, KeyUse, Origin, Principal};
 use elastane_domain::id::{AccountId, Region};
-use elastane_engine::SecretText;
+use elastane_domain::secret::SecretText;
 use elastane_wire::sigv4::{self, AuthError, KeyCache, Secrets, claimed_key, session_token, verify};
 use elastane_wire::{ApiError, HttpRequest, ReplyForm, Service};
 use std::sync::{Arc, Mutex, RwLock};
@@ -117,7 +117,7 @@ impl Auth {
                 if holder.expired {
                     return Err(AuthError::TokenExpired);
                 }
-                sessions.note(&verified);
+                sessions.note(&verified, &holder.caller);
                 Ok(Granted { caller: holder.caller, region: Region::from(verified.region) })
             }
             Auth::Off { region } => Ok(match claimed_key(request) {
@@ -160,10 +160,17 @@ impl Sessions {
         self.secrets.actor(engine.state(), access_key, &token, now).map(|actor| Some(of_instance(access_key, actor)))
     }
 
-    /// Remembers that a key was used.
-    fn note(&self, verified: &sigv4::Principal) {
+    /// Remembers that a key was used, or a role, whose keys come and go.
+    fn note(&self, verified: &sigv4::Principal, caller: &Caller) {
         let (region, service) = (verified.region.clone(), verified.service.clone());
-        self.uses.note(&verified.access_key_id, KeyUse { at: self.shell.clock().now(), region, service });
+        let used = KeyUse { at: self.shell.clock().now(), region, service };
+        match &caller.principal {
+            Principal::Root | Principal::User(_) => self.uses.note(&verified.access_key_id, used),
+            Principal::Role(_) => {
+                let id = caller.user_id.split(':').next().unwrap_or_default();
+                self.uses.note(id, used);
+            }
+        }
     }
 }
 

@@ -91,7 +91,7 @@ pub struct Up {
     #[arg(long)]
     pub expose: bool,
     /// The certificate, with its chain, that the port shows to https clients, as PEM. [default: one of the
-    /// installation's authority: clients trust it with `elastane ca`]
+    /// installation's authority: clients trust it with `elastane ca`] Read again within a minute when the files change.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
     /// Its private key, as PEM.

@@ -3,7 +3,7 @@
 
 use crate::data_dir::{DataDir, Problem};
 use elastane_domain::id::AccountId;
-use elastane_engine::SecretText;
+use elastane_domain::secret::SecretText;
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -2,11 +2,13 @@
 //! Nothing here is authenticated yet: who holds a key is who it claims to be
 //! once the signature is verified with [`Holder::secret`].
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use elastane_api::{Caller, Origin, Principal, RoleSession};
 use elastane_domain::id::AccountId;
+use elastane_domain::secret::SecretText;
 use elastane_domain::time::Time;
 use elastane_engine::row::{self, IAM_REGION, Role, TemporaryKey, User};
-use elastane_engine::{Engine, Scope, SecretText, View, identity};
+use elastane_engine::{Engine, Scope, View, identity};
 use elastane_wire::sigv4::AuthError;
 
 /// Who a key stands for.
@@ -93,9 +95,10 @@ fn of_user(view: &View<'_>, user: &User, access_key: &str, issued_at: Option<Tim
     }
 }
 
-/// Equality whose time depends on the length only.
-pub fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+/// Whether two secrets, or their digests, are the same, in a time that depends
+/// on their length only.
+pub fn same(one: impl AsRef<[u8]>, other: impl AsRef<[u8]>) -> bool {
+    verify_slices_are_equal(one.as_ref(), other.as_ref()).is_ok()
 }
 
 #[cfg(test)]
@@ -200,6 +203,14 @@ mod tests {
             let got = find(&engine, &"000000000000".into(), (key, token), NOW);
             let got = got.map(|holder| holder.map(|holder| holder.caller.arn));
             assert_eq!(got.as_ref().map(Option::as_deref), want.as_ref().copied(), "{key} {token:?}");
+        }
+    }
+
+    /// Secrets are the same when all of their bytes are.
+    #[test]
+    fn same_secrets() {
+        for (one, other, want) in [("", "", true), ("ab", "ab", true), ("ab", "aB", false), ("ab", "abc", false)] {
+            assert_eq!(same(one, other), want, "{one} {other}");
         }
     }
 

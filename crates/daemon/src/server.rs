@@ -12,13 +12,15 @@ use crate::supervisor::Supervisor;
 use crate::throttle::Throttle;
 use crate::tls::{self, Tls};
 use crate::world::RealWorld;
-use elastane_api::{Caller, Origin};
+use elastane_api::{Caller, Origin, iam};
+use elastane_domain::id::{AccountId, Region};
 use elastane_domain::time::Time;
-use elastane_engine::Scope;
+use elastane_engine::row::IAM_REGION;
+use elastane_engine::{Scope, Tx};
 use elastane_wire::limits::{BODY_BYTES_MAX, HEADERS_BYTES_MAX};
 use elastane_wire::{
-    ApiError, Headers, HttpRequest, HttpResponse, Identified, Input, WireError, decode, encode_error, encode_response,
-    identify,
+    ApiError, Headers, HttpRequest, HttpResponse, Identified, Input, Operation, Service, WireError, decode,
+    encode_error, encode_response, identify,
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -250,7 +252,11 @@ fn prepare(
     let caller = Caller { origin: Origin { user_agent, ..origin }, ..granted.caller };
     server.throttle.check(&caller, identified.service(), Instant::now()).map_err(wire_error)?;
     let input = decode(&identified, request)?;
-    let draft = Draft::new(server.shell.clock().now(), granted.region.as_str(), &caller, &input, request_id);
+    let region = match identified.service() {
+        Service::Iam => elastane_api::GLOBAL_REGION,
+        _ => granted.region.as_str(),
+    };
+    let draft = Draft::new(server.shell.clock().now(), region, &caller, &input, request_id);
     let scope = elastane_api::scope_of(identified.operation, caller.account.clone(), granted.region);
     let host = request.headers.first("host").map(str::to_string);
     let reached = Reached { secure: caller.origin.secure, host };
@@ -259,7 +265,11 @@ fn prepare(
 
 async fn answer(server: &Server, call: Prepared, request_id: &str) -> HttpResponse {
     let Prepared { identified, scope, caller, input, draft, reached } = call;
+    let account = scope.account.clone();
     let outcome = server.shell.call(scope, caller, input, server.world.as_ref()).await;
+    if outcome.is_ok() {
+        make_linked_role(&server.shell, identified.operation, account).await;
+    }
     server.trail.record(draft, outcome.as_ref());
     match outcome {
         Ok(mut output) => {
@@ -267,6 +277,25 @@ async fn answer(server: &Server, call: Prepared, request_id: &str) -> HttpRespon
             encode_response(identified.protocol, &output, request_id)
         }
         Err(error) => encode_error(identified.reply_form(), &error, request_id),
+    }
+}
+
+/// Makes the role of a service that is used for the first time. It is made at
+/// the next such call when the daemon ends before.
+async fn make_linked_role(shell: &Shell, operation: Operation, account: AccountId) {
+    let Some(service) = iam::linked_service(operation) else { return };
+    let scope = Scope { account, region: Region::from(IAM_REGION) };
+    let there = {
+        let engine = shell.engine();
+        engine.view(&scope, shell.clock().now()).is_some_and(|view| iam::has_linked_role(&view, service))
+    };
+    if !there {
+        let make = move |tx: &mut Tx<'_>| {
+            iam::ensure_linked_role(tx, service);
+            Ok(String::new())
+        };
+        // A daemon that stops makes it another time.
+        let _ = shell.change(scope, make).await;
     }
 }
 

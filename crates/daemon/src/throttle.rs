@@ -2,7 +2,7 @@
 //! client, or an instance that is not ours to trust, cannot crowd out the
 //! others (EC2 API Reference, "Request throttling").
 
-use elastane_api::{Caller, Principal};
+use elastane_api::{Caller, Principal, access};
 use elastane_wire::{ApiError, Service};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -51,7 +51,7 @@ impl Throttle {
         if buckets.len() >= KEYS_MAX && !buckets.contains_key(&caller.access_key) {
             buckets.retain(|_, bucket| bucket.tokens_at(now, PEOPLE) < INSTANCES.burst);
             if buckets.len() >= KEYS_MAX {
-                return Err(refusal(service));
+                return Err(access::throttled(service));
             }
         }
         let full = Bucket { tokens: rate.burst, at: now };
@@ -59,7 +59,7 @@ impl Throttle {
         bucket.tokens = bucket.tokens_at(now, rate);
         bucket.at = now;
         if bucket.tokens < 1.0 {
-            return Err(refusal(service));
+            return Err(access::throttled(service));
         }
         bucket.tokens -= 1.0;
         Ok(())
@@ -70,19 +70,6 @@ impl Bucket {
     fn tokens_at(&self, now: Instant, rate: Rate) -> f64 {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         rate.burst.min(self.tokens + passed * rate.a_second)
-    }
-}
-
-/// What each service says to those who call too often.
-fn refusal(service: Service) -> ApiError {
-    match service {
-        Service::Ec2 => ApiError::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
-        Service::AutoScaling | Service::Elbv2 | Service::Iam | Service::Sts | Service::CloudWatch => {
-            ApiError::new("Throttling", "Rate exceeded")
-        }
-        Service::Acm | Service::CloudTrail | Service::Kms | Service::Ssm => {
-            ApiError::new("ThrottlingException", "Rate exceeded")
-        }
     }
 }
 

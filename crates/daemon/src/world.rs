@@ -11,8 +11,8 @@ use crate::session::Sessions;
 use crate::shell::{Actuator, Shell};
 use crate::webhook::Webhook;
 use arc_swap::ArcSwap;
-use elastane_api::cloudtrail::{Lookup, Recorded};
-use elastane_api::{KeyUse, ObjectError, World};
+use elastane_api::cloudtrail::{Found, Lookup};
+use elastane_api::{KeyUse, ObjectError, Purpose, World};
 use elastane_domain::id::InstanceId;
 use elastane_domain::routing::Snapshot;
 use elastane_engine::launch::decode_user_data;
@@ -22,8 +22,7 @@ use elastane_host::{Host, Leaf, MetadataDocument, MetadataOptions, MetadataSourc
 use elastane_proxy::remote::RemoteProxy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lower-case host names that belong to load balancers.
 pub type HostNames = Arc<ArcSwap<BTreeSet<String>>>;
@@ -48,6 +47,9 @@ pub struct RealWorld {
     pub uses: Arc<KeyUses>,
     /// Seals what callers carry for us.
     pub sealer: Sealer,
+    /// Whether IPv6 addresses of load balancers lead here; `None` before the
+    /// first snapshot, when an earlier daemon may have left it so.
+    pub ipv6_routed: Mutex<Option<bool>>,
 }
 
 impl World for RealWorld {
@@ -59,20 +61,20 @@ impl World for RealWorld {
         buckets::read(&self.data, bucket, key)
     }
 
-    fn trail(&self, lookup: &Lookup) -> Vec<Arc<Recorded>> {
+    fn trail(&self, lookup: &Lookup) -> Found {
         self.trail.lookup(lookup)
     }
 
-    fn seal(&self, text: &str) -> String {
-        self.sealer.seal(text)
+    fn seal(&self, purpose: Purpose, text: &str) -> String {
+        self.sealer.seal(purpose, text)
     }
 
-    fn unseal(&self, sealed: &str) -> Option<String> {
-        self.sealer.unseal(sealed)
+    fn unseal(&self, purpose: Purpose, sealed: &str) -> Option<String> {
+        self.sealer.unseal(purpose, sealed)
     }
 
-    fn last_use(&self, access_key: &str) -> Option<KeyUse> {
-        self.uses.of(access_key)
+    fn last_use(&self, id: &str) -> Option<KeyUse> {
+        self.uses.of(id)
     }
 }
 
@@ -84,10 +86,11 @@ impl Actuator for RealWorld {
             Effect::Terminate { instance } => self.host.terminate(&instance),
             Effect::Capture { image, instance } => self.host.capture(&image, &instance),
             Effect::DeleteImage { image } => self.host.delete_image(&image),
-            Effect::RunCommand { command, instance, script, directory, timeout_secs } => {
-                let directory = (!directory.is_empty()).then_some(directory);
-                let timeout = Duration::from_secs(u64::from(timeout_secs));
-                self.host.run_command(&command, &instance, script, directory, timeout);
+            Effect::RunCommand { command, instance, boot, steps } => {
+                self.host.run_command(&command, &instance, boot, steps);
+            }
+            Effect::EndCommand { command, instance, unless_running } => {
+                self.host.end_command(&command, &instance, unless_running);
             }
             Effect::EndSession { session, end } => self.sessions.end(&session, end),
             Effect::Route(snapshot) => self.route(snapshot),
@@ -106,7 +109,27 @@ impl RealWorld {
     fn route(&self, snapshot: Arc<Snapshot>) {
         let names = snapshot.load_balancers.iter().flat_map(|lb| lb.host_names.iter().cloned()).collect();
         self.host_names.store(Arc::new(names));
+        self.route_ipv6(&snapshot);
         self.proxy.apply(snapshot);
+    }
+
+    /// Makes the addresses of nodes that have some of IPv6 lead here before
+    /// anybody listens on them. It is taken back with the last load balancer:
+    /// one that gives its addresses up may have clients that are still there.
+    fn route_ipv6(&self, snapshot: &Snapshot) {
+        let nodes = snapshot.load_balancers.iter().flat_map(|balancer| &balancer.nodes);
+        let asked = nodes.filter_map(|node| node.ipv6).any(|address| !address.is_loopback());
+        let mut routed = self.ipv6_routed.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = asked || *routed == Some(true) && !snapshot.load_balancers.is_empty();
+        if *routed == Some(wanted) {
+            return;
+        }
+        match elastane_host::ipv6::keep(&self.data, wanted) {
+            Ok(()) => *routed = Some(wanted),
+            Err(err) if wanted => eprintln!("elastane: IPv6 addresses of load balancers lead nowhere: {err}"),
+            // Without the right to remove the route there was none to make it.
+            Err(_) => *routed = Some(false),
+        }
     }
 }
 

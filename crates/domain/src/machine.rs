@@ -3,7 +3,7 @@
 //! idempotent; `Generation` tells a result of today's request from one of
 //! yesterday's.
 
-use crate::id::{AccountId, ImageId, InstanceId, Region, VpcId};
+use crate::id::{AccountId, CommandId, ImageId, InstanceId, Region, VpcId};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -155,35 +155,147 @@ pub enum HostFact {
     /// All images that the host has layers of, at start, after the first
     /// inventory: those that nobody knows are deleted.
     Layers(Vec<ImageId>),
-    /// A Run Command script ended (or could not be started).
+    /// The scripts of a command have begun to run.
+    CommandStarted {
+        /// The invocation, as (command, instance).
+        command: CommandId,
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// The scripts of a command ended, or will not be run.
     CommandDone {
         /// The invocation, as (command, instance).
-        command: crate::id::CommandId,
+        command: CommandId,
         /// The instance.
         instance: InstanceId,
         /// How it ended.
         outcome: CommandOutcome,
     },
+    /// Which instances answered when all that run were asked whether they are there.
+    Pinged {
+        /// Those that did.
+        answered: Vec<InstanceId>,
+        /// Those that did not, in time.
+        silent: Vec<InstanceId>,
+    },
 }
 
-/// How a Run Command script ended.
+/// A step of a command: a script, and what its end means for the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandStep {
+    /// Its name, unique within the command.
+    pub name: String,
+    /// The script.
+    pub script: String,
+    /// Its working directory; empty for the default.
+    #[serde(default)]
+    pub directory: String,
+    /// Seconds that it may run, in wall time.
+    pub timeout_secs: u32,
+    /// What its failure means.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// Whether its success ends the command.
+    #[serde(default)]
+    pub exits_on_success: bool,
+    /// Whether it runs also when an earlier step has ended the command.
+    #[serde(default)]
+    pub runs_anyway: bool,
+    /// Whether it is for another platform, and so is not run.
+    #[serde(default)]
+    pub skipped: bool,
+}
+
+/// What the failure of a step means (SSM documents, `onFailure`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnFailure {
+    /// The next step runs; the command fails.
+    #[default]
+    Continue,
+    /// The command ends and fails.
+    Exit,
+    /// The command ends, and the step counts as a success.
+    ExitAsSuccess,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepOutcome {
+    /// Why it ended.
+    pub end: StepEnd,
+    /// Standard output: at most its first 24,000 bytes (SSM
+    /// GetCommandInvocation's limit), with a mark at the end when it was longer.
+    pub stdout: String,
+    /// Standard error: at most its first 8,000 bytes, likewise.
+    pub stderr: String,
+    /// How long it ran, in milliseconds of wall time.
+    #[serde(default)]
+    pub elapsed_ms: u64,
+}
+
+/// Why a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepEnd {
+    /// It exited with this code.
+    Exited(i32),
+    /// Its time was over and it was killed.
+    TimedOut,
+    /// The command was cancelled and it was killed.
+    Cancelled,
+    /// It was not run.
+    Skipped,
+}
+
+/// How a command ended on an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandOutcome {
     /// Why it ended.
     pub end: CommandEnd,
-    /// First 24,000 bytes of standard output (SSM GetCommandInvocation's limit).
-    pub stdout: String,
-    /// First 8,000 bytes of standard error.
-    pub stderr: String,
+    /// What is to be said about it, besides the steps' output; may be empty.
+    pub note: String,
+    /// Its steps, in their order; empty when none was run.
+    pub steps: Vec<StepOutcome>,
 }
 
-/// Why a Run Command script ended.
+impl CommandOutcome {
+    /// One without steps.
+    pub fn without_steps(end: CommandEnd, note: impl Into<String>) -> CommandOutcome {
+        CommandOutcome { end, note: note.into(), steps: Vec::new() }
+    }
+
+    /// One of a single step.
+    pub fn of_step(step: StepOutcome) -> CommandOutcome {
+        CommandOutcome { end: step.end.of_command(), note: String::new(), steps: vec![step] }
+    }
+}
+
+impl StepEnd {
+    /// What a command has come to whose only step ended so.
+    pub fn of_command(self) -> CommandEnd {
+        match self {
+            StepEnd::Exited(code) => CommandEnd::Exited(code),
+            StepEnd::TimedOut => CommandEnd::TimedOut,
+            StepEnd::Cancelled => CommandEnd::Cancelled,
+            StepEnd::Skipped => CommandEnd::Exited(0),
+        }
+    }
+}
+
+/// Why a command ended on an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandEnd {
-    /// It exited with this code.
+    /// The first step that failed exited with this code; 0 when none failed.
     Exited(i32),
-    /// Its execution timeout passed and it was killed.
+    /// The time of a step was over and it was killed.
     TimedOut,
-    /// It was never started: the instance does not answer.
+    /// It was ended on request while it ran.
+    Cancelled,
+    /// It was taken back on request before it ran.
+    Withdrawn,
+    /// It cannot be run there, and never will.
     Undeliverable,
+    /// The request did not reach the instance: it may be tried again.
+    Unreached,
+    /// It ran, or may have run, and its end will never be known.
+    Lost,
 }

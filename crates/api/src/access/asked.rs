@@ -3,16 +3,13 @@
 
 use super::launching::Launching;
 use super::members;
-use crate::Caller;
+use crate::{Caller, GLOBAL_REGION};
 use elastane_engine::View;
 use elastane_engine::row::{IAM_REGION, Tags};
 use elastane_wire::schema::Shape;
 use elastane_wire::value::{Record, View as Member};
 use elastane_wire::{Input, Operation};
 use std::cell::OnceCell;
-
-/// The region that IAM's requests are addressed to.
-const GLOBAL_REGION: &str = "us-east-1";
 
 /// A request that waits to be judged.
 pub struct Asked<'a> {

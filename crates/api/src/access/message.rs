@@ -2,7 +2,7 @@
 //! turns back into text: what was asked by whom, and in which context. The
 //! world seals it, since it may tell more than its caller may know.
 
-use crate::{Caller, World};
+use crate::{Caller, Purpose, World};
 use elastane_domain::policy::{Context, Decision};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub fn encode(
         true => self::text(caller, action, resource, decision, None),
         false => text,
     };
-    Some(world.seal(&text)).filter(|sealed| sealed.len() <= ENCODED_BYTES_MAX)
+    Some(world.seal(Purpose::AuthorizationMessage, &text)).filter(|sealed| sealed.len() <= ENCODED_BYTES_MAX)
 }
 
 /// What a sealed message says; `None` when this world did not seal it.
@@ -35,7 +35,7 @@ pub fn decode(world: &dyn World, encoded: &str) -> Option<String> {
     if encoded.len() > ENCODED_BYTES_MAX {
         return None;
     }
-    world.unseal(encoded)
+    world.unseal(Purpose::AuthorizationMessage, encoded)
 }
 
 fn text(caller: &Caller, action: &str, resource: &str, decision: Decision, context: Option<&Context>) -> String {

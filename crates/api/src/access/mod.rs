@@ -27,7 +27,7 @@ mod tags;
 mod tests;
 
 pub use message::decode as decode_message;
-pub use refusal::{Why, refusal};
+pub use refusal::{Why, refusal, throttled};
 
 use crate::{Caller, Principal, World};
 use asked::Asked;

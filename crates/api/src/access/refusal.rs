@@ -1,4 +1,5 @@
-//! Refusals for want of permission, in the words of each service.
+//! Refusals for want of permission, and of those who call too often, in the
+//! words of each service.
 
 use crate::Caller;
 use elastane_domain::policy::{Decision, Source};
@@ -41,6 +42,19 @@ pub fn refusal(caller: &Caller, operation: Operation, why: &Why<'_>) -> ApiError
         }
         Service::AutoScaling | Service::CloudWatch | Service::Elbv2 | Service::Iam | Service::Sts => {
             ApiError::new("AccessDenied", text).with_status(403)
+        }
+    }
+}
+
+/// What a service says to those who call too often.
+pub fn throttled(service: Service) -> ApiError {
+    match service {
+        Service::Ec2 => ApiError::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
+        Service::AutoScaling | Service::CloudWatch | Service::Elbv2 | Service::Iam | Service::Sts => {
+            ApiError::new("Throttling", "Rate exceeded")
+        }
+        Service::Acm | Service::CloudTrail | Service::Kms | Service::Ssm => {
+            ApiError::new("ThrottlingException", "Rate exceeded")
         }
     }
 }

@@ -90,6 +90,7 @@ fn of_machine<'a>(asked: &Asked<'a>, kind: &str, id: &str) -> Option<&'a Tags> {
             let named = view.get::<Parameter>(&format!("/{id}"));
             &named.or_else(|| view.get::<Parameter>(id))?.tags
         }
+        "document" => &view.get::<Document>(id)?.tags,
         "spot-instances-request" => &view.get::<SpotRequest>(id)?.tags,
         _ => return None,
     })

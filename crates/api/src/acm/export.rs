@@ -30,7 +30,7 @@ pub fn export_certificate(
     let material = row.material.as_ref().ok_or_else(|| errors::in_progress(row.arn.as_str()))?;
     let secret = change.rng.secret();
     let secret = secret.ok_or_else(|| errors::unsupported("Encrypting without a source of randomness"))?;
-    let key = encrypted(&material.key_pem.0, passphrase, &secret).map_err(|err| {
+    let key = encrypted(material.key_pem.expose(), passphrase, &secret).map_err(|err| {
         ApiError::new("InternalFailure", format!("The key cannot be encrypted: {err}")).with_status(500)
     })?;
     change.update(row.arn.as_str(), |row: &mut Certificate| row.exported = true);

@@ -2,7 +2,7 @@
 //! rows keep out. The key is read by the library that the data plane serves
 //! it with, so what is taken here can be served there.
 
-use elastane_domain::routing::Secret;
+use elastane_domain::secret::SecretText;
 use elastane_domain::time::Time;
 use elastane_engine::authority::{colons, pem};
 use elastane_engine::row::CertificateMaterial;
@@ -80,7 +80,7 @@ pub(crate) fn brought(body: &str, chain: Option<&str>, key: &str, now: Time) -> 
     let material = CertificateMaterial {
         body_pem: pem("CERTIFICATE", body),
         chain_pem: (!chain.is_empty()).then(|| chain.iter().map(|der| pem("CERTIFICATE", der)).collect()),
-        key_pem: Secret(key.trim().to_string() + "\n"),
+        key_pem: SecretText::new(key.trim().to_string() + "\n"),
         not_before: Time(validity.not_before.timestamp() * 1000),
         not_after: Time(validity.not_after.timestamp() * 1000),
         serial: colons(parsed.raw_serial()),
@@ -342,7 +342,8 @@ mod tests {
         let kinds = [(LeafKey::P256, "EC_prime256v1"), (LeafKey::P384, "EC_secp384r1"), (LeafKey::Rsa2048, "RSA_2048")];
         for (kind, word) in kinds {
             let made = issue(1, kind);
-            let read = brought(&made.body_pem, made.chain_pem.as_deref(), &made.key_pem.0, NOW).expect("in order");
+            let read =
+                brought(&made.body_pem, made.chain_pem.as_deref(), made.key_pem.expose(), NOW).expect("in order");
             assert_eq!(read.material, made, "{kind:?}");
             assert_eq!(read.key_algorithm, word);
             assert_eq!(read.names, ["www.example.com", "*.example.com"]);
@@ -360,21 +361,21 @@ mod tests {
         let chain = good.chain_pem.as_deref().expect("issued with one");
         let both = format!("{}{}", good.body_pem, other.body_pem);
         let broken = good.body_pem.replace('M', "!");
-        let encrypted = good.key_pem.0.replace("PRIVATE", "ENCRYPTED PRIVATE");
+        let encrypted = good.key_pem.expose().replace("PRIVATE", "ENCRYPTED PRIVATE");
         let late = Time(good.not_after.0 + 1000);
         let early = Time(good.not_before.0 - 1000);
         type Case<'a> = (&'a str, Option<&'a str>, &'a str, Time, fn(&Fault) -> bool);
         let cases: [Case<'_>; 10] = [
-            (&both, None, &good.key_pem.0, NOW, |fault| matches!(fault, Fault::Certificate(_))),
-            (&broken, None, &good.key_pem.0, NOW, |fault| matches!(fault, Fault::Certificate(_))),
-            ("", None, &good.key_pem.0, NOW, |fault| matches!(fault, Fault::Certificate(_))),
-            (&good.body_pem, None, &other.key_pem.0, NOW, |fault| *fault == Fault::Mismatch),
+            (&both, None, good.key_pem.expose(), NOW, |fault| matches!(fault, Fault::Certificate(_))),
+            (&broken, None, good.key_pem.expose(), NOW, |fault| matches!(fault, Fault::Certificate(_))),
+            ("", None, good.key_pem.expose(), NOW, |fault| matches!(fault, Fault::Certificate(_))),
+            (&good.body_pem, None, other.key_pem.expose(), NOW, |fault| *fault == Fault::Mismatch),
             (&good.body_pem, None, "no key", NOW, |fault| matches!(fault, Fault::Key(_))),
             (&good.body_pem, None, &encrypted, NOW, |fault| matches!(fault, Fault::Key(_))),
-            (&good.body_pem, Some(&strange), &good.key_pem.0, NOW, |fault| matches!(fault, Fault::Chain(_))),
-            (&good.body_pem, Some("-----"), &good.key_pem.0, NOW, |fault| matches!(fault, Fault::Chain(_))),
-            (&good.body_pem, Some(chain), &good.key_pem.0, late, |fault| matches!(fault, Fault::Time(_))),
-            (&good.body_pem, Some(chain), &good.key_pem.0, early, |fault| matches!(fault, Fault::Time(_))),
+            (&good.body_pem, Some(&strange), good.key_pem.expose(), NOW, |fault| matches!(fault, Fault::Chain(_))),
+            (&good.body_pem, Some("-----"), good.key_pem.expose(), NOW, |fault| matches!(fault, Fault::Chain(_))),
+            (&good.body_pem, Some(chain), good.key_pem.expose(), late, |fault| matches!(fault, Fault::Time(_))),
+            (&good.body_pem, Some(chain), good.key_pem.expose(), early, |fault| matches!(fault, Fault::Time(_))),
         ];
         for (number, (body, chain, key, now, expected)) in cases.into_iter().enumerate() {
             let fault = brought(body, chain, key, now).expect_err("not in order");

@@ -124,7 +124,7 @@ fn imports_replace_in_place() {
         let made = authority.issue(&["i.example.com".to_string()], kind, [seed; 32], START).expect("issued");
         let input = wire::ImportCertificateRequest {
             certificate: Some(made.body_pem.into_bytes()),
-            private_key: Some(made.key_pem.0.into_bytes()),
+            private_key: Some(made.key_pem.expose().as_bytes().to_vec()),
             certificate_chain: made.chain_pem.map(String::into_bytes),
             certificate_arn: arn,
             tags: Vec::new(),

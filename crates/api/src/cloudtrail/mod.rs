@@ -64,10 +64,19 @@ pub struct Lookup {
     pub max: usize,
 }
 
+/// What answers a lookup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Events, the newest first: at most as many as were asked for.
+    pub events: Vec<Arc<Recorded>>,
+    /// The trail was not searched to its beginning: there may be more before this number.
+    pub next: Option<u64>,
+}
+
 /// An event as the trail keeps it in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its place in the trail; grows by one with each event.
+    /// Its place in the trail, which grows from each event to the next and outlives restarts.
     pub number: u64,
     /// Account and region, as `account/region`.
     pub place: String,
@@ -111,7 +120,9 @@ impl Recorded {
     }
 }
 
-/// LookupEvents: the newest first; by one attribute, as on AWS.
+/// LookupEvents: the newest first; by one attribute, as on AWS. A page may have
+/// fewer events than were asked for, or none, and still be followed by another:
+/// the search for old events goes on with it.
 ///
 /// # Errors
 /// `InvalidLookupAttributesException`, `InvalidTimeRangeException`,
@@ -123,11 +134,14 @@ pub fn lookup_events(
 ) -> Result<wire::LookupEventsResponse, ApiError> {
     let lookup = lookup(call, input)?;
     // One more tells whether there is another page.
-    let mut found = call.world.trail(&Lookup { max: lookup.max + 1, ..lookup.clone() });
-    let more = found.len() > lookup.max;
-    found.truncate(lookup.max);
-    let next_token = found.last().filter(|_| more).map(|last| last.number.to_string());
-    Ok(wire::LookupEventsResponse { events: found.iter().map(event).collect(), next_token })
+    let Found { mut events, next } = call.world.trail(&Lookup { max: lookup.max + 1, ..lookup.clone() });
+    let more = events.len() > lookup.max;
+    events.truncate(lookup.max);
+    let next = events.last().filter(|_| more).map(|last| last.number).or(next);
+    Ok(wire::LookupEventsResponse {
+        events: events.iter().map(event).collect(),
+        next_token: next.map(|number| number.to_string()),
+    })
 }
 
 fn lookup(call: &Call<'_>, input: &wire::LookupEventsRequest) -> Result<Lookup, ApiError> {

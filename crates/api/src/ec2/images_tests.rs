@@ -42,6 +42,7 @@ fn step(effect: &Effect) -> Option<&'static str> {
         | Effect::Route(_)
         | Effect::Network(_)
         | Effect::EndNetwork { .. }
+        | Effect::EndCommand { .. }
         | Effect::Notify(_) => None,
     }
 }

@@ -120,7 +120,7 @@ fn done(effect: Effect) -> Option<HostFact> {
         Effect::Stop { instance, generation } => Some(HostFact::Exited { instance, generation }),
         Effect::Terminate { instance } => Some(HostFact::Removed { instance }),
         Effect::Capture { image, .. } => Some(HostFact::Captured { image, bytes: LAYER_BYTES }),
-        Effect::DeleteImage { .. } | Effect::RunCommand { .. } | Effect::Route(_) => None,
+        Effect::DeleteImage { .. } | Effect::RunCommand { .. } | Effect::EndCommand { .. } | Effect::Route(_) => None,
         Effect::Network(_) | Effect::EndNetwork { .. } | Effect::Notify(_) | Effect::EndSession { .. } => None,
     }
 }

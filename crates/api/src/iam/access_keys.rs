@@ -7,8 +7,9 @@ use super::{errors, names};
 use crate::{Call, Change};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use elastane_domain::secret::SecretText;
+use elastane_engine::Tx;
 use elastane_engine::row::{AccessKey, User};
-use elastane_engine::{SecretText, Tx};
 use elastane_wire::{ApiError, Timestamp, iam as wire};
 use std::sync::Arc;
 
@@ -132,8 +133,7 @@ pub fn delete_access_key(
     Ok(wire::DeleteAccessKeyOutput {})
 }
 
-/// GetAccessKeyLastUsed: when and where it last signed a request, as far as
-/// this run of the program knows.
+/// GetAccessKeyLastUsed: when and where it last signed a request.
 ///
 /// # Errors
 /// `NoSuchEntity`.

@@ -94,7 +94,8 @@ fn group(view: &View<'_>, row: &UserGroup) -> wire::GroupDetail {
     }
 }
 
-fn role(view: &View<'_>, row: &Role) -> wire::RoleDetail {
+fn role(call: &Call<'_>, row: &Role) -> wire::RoleDetail {
+    let view = &call.view;
     let shown = shape::role(view, row);
     let carries = |profile: &&Arc<InstanceProfile>| profile.role.as_ref() == Some(&row.name);
     wire::RoleDetail {
@@ -110,7 +111,7 @@ fn role(view: &View<'_>, row: &Role) -> wire::RoleDetail {
         path: shown.path,
         permissions_boundary: shown.permissions_boundary,
         role_id: shown.role_id,
-        role_last_used: None,
+        role_last_used: Some(shape::last_used(call.world, &row.id)),
         role_name: shown.role_name,
         role_policy_list: inline(row),
         tags: shown.tags,
@@ -155,7 +156,7 @@ pub fn get_account_authorization_details(
         match detail {
             Detail::User(row) => answer.user_detail_list.push(user(&call.view, row)),
             Detail::Group(row) => answer.group_detail_list.push(group(&call.view, row)),
-            Detail::Role(row) => answer.role_detail_list.push(role(&call.view, row)),
+            Detail::Role(row) => answer.role_detail_list.push(role(call, row)),
             Detail::Policy(managed) => answer.policies.push(policy(&call.view, managed)),
         }
     }

@@ -59,7 +59,8 @@ pub fn create_role(
 /// `NoSuchEntity`.
 pub fn get_role(call: &Call<'_>, input: &wire::GetRoleRequest) -> Result<wire::GetRoleResponse, ApiError> {
     let row = find::<Role>(&call.view, &input.role_name)?;
-    Ok(wire::GetRoleResponse { role: Some(shape::role(&call.view, row)) })
+    let role_last_used = Some(shape::last_used(call.world, &row.id));
+    Ok(wire::GetRoleResponse { role: Some(wire::Role { role_last_used, ..shape::role(&call.view, row) }) })
 }
 
 /// ListRoles, of a path. As on AWS, tags are not in the list.

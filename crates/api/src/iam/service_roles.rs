@@ -1,14 +1,15 @@
 //! Service-linked roles: a service's own, which only it may assume and only
-//! it may change. What the services do here they do without them; the roles
-//! are there for those who make them, as with AWS.
+//! it may change. What the services do here they do without them. The roles
+//! are there as with AWS: for those who make them, and once a service was used
+//! that makes its own.
 
 use super::bearers::find;
 use super::{errors, names, shape};
 use crate::{Call, Change};
 use elastane_engine::identity::aws_policies::{ARN_PREFIX, SERVICE_ROLE_PATH};
 use elastane_engine::row::{Permissions, PolicyText, Role, Tags, TemporaryKey};
-use elastane_engine::{Tables, View};
-use elastane_wire::{ApiError, iam as wire};
+use elastane_engine::{Tables, Tx, View};
+use elastane_wire::{ApiError, Operation, iam as wire};
 use std::sync::Arc;
 
 /// A service with a role of its own.
@@ -51,6 +52,14 @@ const LINKED: [Linked; 3] = [
     },
 ];
 
+/// Operations whose services then have their roles, made when they are not
+/// there (each service's guide, "Service-linked roles").
+const MADE_BY: [(Operation, &str); 3] = [
+    (Operation::AutoScalingCreateAutoScalingGroup, "autoscaling.amazonaws.com"),
+    (Operation::Elbv2CreateLoadBalancer, "elasticloadbalancing.amazonaws.com"),
+    (Operation::Ec2RequestSpotInstances, "spot.amazonaws.com"),
+];
+
 /// Seconds that a session of a service-linked role lasts.
 const SESSION_SECS: i32 = 3600;
 
@@ -63,6 +72,51 @@ const TASK: &str = "task/aws-service-role/";
 fn linked(role: &Role) -> Option<&'static Linked> {
     let service = role.path.strip_prefix(SERVICE_ROLE_PATH)?.trim_end_matches('/');
     LINKED.iter().find(|linked| linked.service == service)
+}
+
+/// The service whose role an operation makes on its way.
+pub fn linked_service(operation: Operation) -> Option<&'static str> {
+    MADE_BY.iter().find(|(maker, _)| *maker == operation).map(|(_, service)| *service)
+}
+
+/// Whether an account, whose rows these are, has the role of a service.
+pub fn has_linked_role(view: &View<'_>, service: &str) -> bool {
+    let linked = LINKED.iter().find(|linked| linked.service == service);
+    linked.is_none_or(|linked| view.get::<Role>(linked.role).is_some())
+}
+
+/// Makes the role of a service, unless the account has it.
+pub fn ensure_linked_role(tx: &mut Tx<'_>, service: &str) {
+    let linked = LINKED.iter().find(|linked| linked.service == service);
+    if let Some(linked) = linked
+        && !has_linked_role(&tx.view(), service)
+    {
+        let row = row(tx, linked, linked.role.to_string(), linked.description.to_string());
+        tx.put(row);
+    }
+}
+
+/// A new role of a service.
+fn row(tx: &mut Tx<'_>, linked: &Linked, name: String, description: String) -> Role {
+    let trust = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Principal": { "Service": linked.service }, "Action": "sts:AssumeRole" }],
+    });
+    Role {
+        id: names::id(tx, "AROA"),
+        path: format!("{SERVICE_ROLE_PATH}{}/", linked.service),
+        description: Some(description),
+        trust_policy: PolicyText::new(trust.to_string()),
+        session_secs_max: SESSION_SECS,
+        created_at: tx.now,
+        tags: Tags::new(),
+        permissions: Permissions {
+            attached: [format!("{ARN_PREFIX}{SERVICE_ROLE_PATH}{}", linked.policy)].into(),
+            ..Permissions::default()
+        },
+        boundary: None,
+        name,
+    }
 }
 
 /// CreateServiceLinkedRole.
@@ -90,26 +144,8 @@ pub fn create_service_linked_role(
             format!("Service role name {name} has been taken in this account, please try a different suffix.");
         return Err(errors::input(message));
     }
-    let trust = serde_json::json!({
-        "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" }],
-    });
     let description = input.description.clone().filter(|text| !text.is_empty());
-    let row = Role {
-        id: names::id(change, "AROA"),
-        path: format!("{SERVICE_ROLE_PATH}{service}/"),
-        description: Some(description.unwrap_or_else(|| linked.description.to_string())),
-        trust_policy: PolicyText::new(trust.to_string()),
-        session_secs_max: SESSION_SECS,
-        created_at: change.now,
-        tags: Tags::new(),
-        permissions: Permissions {
-            attached: [format!("{ARN_PREFIX}{SERVICE_ROLE_PATH}{}", linked.policy)].into(),
-            ..Permissions::default()
-        },
-        boundary: None,
-        name,
-    };
+    let row = row(change, linked, name, description.unwrap_or_else(|| linked.description.to_string()));
     let role = Some(shape::role(&change.view(), &row));
     change.put(row);
     Ok(wire::CreateServiceLinkedRoleResponse { role })

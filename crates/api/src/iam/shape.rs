@@ -2,6 +2,7 @@
 //! encoded there (RFC 3986; terraform-calls.md 7).
 
 use super::names;
+use crate::World;
 use elastane_engine::View;
 use elastane_engine::identity::{self, Managed};
 use elastane_engine::row::{InstanceProfile, Role, Tags, User, UserGroup};
@@ -122,6 +123,15 @@ pub fn role(view: &View<'_>, row: &Role) -> wire::Role {
         role_name: Some(row.name.clone()),
         tags: tags(&row.tags),
         ..Default::default()
+    }
+}
+
+/// When and where a role was last used; empty when it was not.
+pub fn last_used(world: &dyn World, role_id: &str) -> wire::RoleLastUsed {
+    let used = world.last_use(role_id);
+    wire::RoleLastUsed {
+        last_used_date: used.as_ref().map(|used| Timestamp(used.at.millis())),
+        region: used.map(|used| used.region),
     }
 }
 

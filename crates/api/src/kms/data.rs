@@ -4,7 +4,7 @@ use super::cipher::{self, Material};
 use super::lookup::{self, key_arn};
 use super::shape::ALGORITHM;
 use super::{errors, rotation};
-use crate::{Call, Change, World};
+use crate::{Call, Change, Purpose, World};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use elastane_engine::View;
@@ -24,13 +24,13 @@ const DRAW_BYTES: usize = 32;
 /// The bits of a key's material of a number.
 fn material(world: &dyn World, key: &EncryptionKey, number: usize) -> Option<Material> {
     let sealed = &key.materials.get(number)?.sealed;
-    STANDARD.decode(world.unseal(sealed)?).ok()?.try_into().ok()
+    STANDARD.decode(world.unseal(Purpose::KeyMaterial, sealed)?).ok()?.try_into().ok()
 }
 
 /// New material, sealed for its row.
 pub(super) fn new_material(change: &mut Change<'_, '_>) -> Result<String, ApiError> {
     let secret = change.rng.secret().ok_or_else(no_randomness)?;
-    Ok(change.world.seal(&STANDARD.encode(secret)))
+    Ok(change.world.seal(Purpose::KeyMaterial, &STANDARD.encode(secret)))
 }
 
 fn no_randomness() -> ApiError {

@@ -5,9 +5,10 @@ use super::errors;
 use crate::iam;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use elastane_domain::secret::SecretText;
 use elastane_domain::time::Span;
+use elastane_engine::Tx;
 use elastane_engine::row::{Holder, TemporaryKey};
-use elastane_engine::{SecretText, Tx};
 use elastane_wire::{ApiError, Timestamp, sts as wire};
 
 /// Temporary keys that may be good at a time in one account: each is a row in

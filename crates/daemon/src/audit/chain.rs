@@ -25,9 +25,9 @@ const SEGMENTS_MAX: usize = 32;
 /// One line is no longer: an event of CloudTrail has at most 256 KB.
 const LINE_BYTES_MAX: u64 = 512 << 10;
 
-/// What is read back of a segment's end to find its last whole line, and to
-/// fill the memory that lookups are answered from.
-const TAIL_BYTES: u64 = 8 << 20;
+/// What is read back of a segment's end to find its last sound line, and to
+/// begin the memory that lookups are answered from: two of the longest lines.
+const TAIL_BYTES: u64 = 1 << 20;
 
 const HEAD: &str = "elastane-trail 1 ";
 const HASH_LETTERS: usize = 64;
@@ -49,26 +49,41 @@ pub struct Chain {
 
 impl Chain {
     /// Opens the newest segment of a folder, or makes the first, and gives the
-    /// events at its end, the oldest first. A last line that a crash cut short
-    /// is removed.
-    pub fn open(folder: &Path) -> Result<(Chain, Vec<String>), Problem> {
+    /// events at its end with their places, the oldest first.
+    ///
+    /// A last line that a crash cut short is removed. What else is spoilt at
+    /// the end, by a disk that lost what it had promised to keep, is set aside
+    /// in a file of its own, and said aloud: the chain goes on behind the last
+    /// sound line.
+    pub fn open(folder: &Path) -> Result<(Chain, Vec<(u64, String)>), Problem> {
         let problem = |err: io::Error| Problem::because(format!("cannot open the trail in {}", folder.display()), err);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(problem)?;
         let Some(segment) = segments(folder).map_err(problem)?.pop() else {
             return Ok((Chain::begin(folder, 1, START).map_err(problem)?, Vec::new()));
         };
+        Chain::resume(folder, segment).map_err(problem)
+    }
+
+    fn resume(folder: &Path, segment: u64) -> io::Result<(Chain, Vec<(u64, String)>)> {
         let path = path_of(folder, segment);
-        let mut file = OpenOptions::new().read(true).append(true).open(&path).map_err(problem)?;
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|err| problem(err.into()))?;
-        let (tail, end) = tail(&mut file).map_err(problem)?;
-        file.set_len(end).map_err(problem)?;
-        let Some(last) = tail.last().and_then(|line| line.hash) else {
-            return Err(Problem::new(format!(
-                "{} is not a trail: move it away, or look at it with `elastane audit verify`",
-                path.display()
-            )));
+        let mut file = OpenOptions::new().read(true).append(true).open(&path)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let (mut tail, whole) = tail(&mut file)?;
+        let Some(at) = sound(&tail) else {
+            // Not even its head: it is begun anew.
+            set_aside(&mut file, &path, 0)?;
+            drop(file);
+            fs::remove_file(&path)?;
+            return Ok((Chain::begin(folder, segment, end_of(folder, segment.saturating_sub(1))?)?, Vec::new()));
         };
-        let events = tail.into_iter().filter_map(|line| line.event).collect();
+        let (end, last) = (tail[at].end, tail[at].hash.unwrap_or(START));
+        tail.truncate(at + 1);
+        if whole > end {
+            set_aside(&mut file, &path, end)?;
+        }
+        file.set_len(end)?;
+        let event = |line: Line| line.event.map(|event| (place(segment, line.start), event));
+        let events = tail.into_iter().filter_map(event).collect();
         Ok((Chain { folder: folder.to_path_buf(), segment, file, bytes: end, last }, events))
     }
 
@@ -76,13 +91,17 @@ impl Chain {
         let path = path_of(folder, segment);
         let mut file = OpenOptions::new().create_new(true).read(true).append(true).mode(0o600).open(path)?;
         let head = format!("{HEAD}{}\n", hex(&last));
-        file.write_all(head.as_bytes())?;
+        if let Err(err) = file.write_all(head.as_bytes()) {
+            // The next try makes it again.
+            let _ = fs::remove_file(path_of(folder, segment));
+            return Err(err);
+        }
         Ok(Chain { folder: folder.to_path_buf(), segment, file, bytes: head.len() as u64, last })
     }
 
-    /// Adds an event, one line of JSON. It survives the daemon at once and the
-    /// machine after [`Chain::sync`].
-    pub fn append(&mut self, event: &str) -> io::Result<()> {
+    /// Adds an event, one line of JSON, and returns its place. It survives the
+    /// daemon at once, and the machine once [`Chain::handle`] was synced.
+    pub fn append(&mut self, event: &str) -> io::Result<u64> {
         if self.bytes >= SEGMENT_BYTES_MAX {
             self.file.sync_data()?;
             *self = Chain::begin(&self.folder, self.segment + 1, self.last)?;
@@ -98,9 +117,28 @@ impl Chain {
             let _ = self.file.set_len(self.bytes);
             return Err(err);
         }
+        let at = self.next();
         self.bytes += line.len() as u64;
         self.last = hash;
-        Ok(())
+        Ok(at)
+    }
+
+    /// The place of the next event.
+    pub fn next(&self) -> u64 {
+        place(self.segment, self.bytes)
+    }
+
+    /// Puts the chain on a disk that is full, and gives what it wrote to.
+    #[cfg(test)]
+    pub fn fill(&mut self) -> File {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it");
+        std::mem::replace(&mut self.file, full)
+    }
+
+    /// Puts it back.
+    #[cfg(test)]
+    pub fn empty(&mut self, file: File) {
+        self.file = file;
     }
 
     /// A second handle on the segment that is written, to sync without holding the chain.
@@ -171,21 +209,104 @@ fn follow(previous: &Hash, event: &str) -> Hash {
 }
 
 /// A line, taken apart: a head has no event, a spoilt line no hash.
-struct Line {
+pub(super) struct Line {
+    /// Its hash.
     hash: Option<Hash>,
-    event: Option<String>,
+    /// Its event.
+    pub event: Option<String>,
+    /// Where it begins in its segment, in bytes.
+    pub start: u64,
+    /// Where the next one begins.
+    end: u64,
 }
 
 fn parse(line: &str) -> Line {
+    let (start, end) = (0, line.len() as u64 + 1);
     if let Some(hash) = line.strip_prefix(HEAD) {
-        return Line { hash: unhex(hash), event: None };
+        return Line { hash: unhex(hash), event: None, start, end };
     }
     match line.split_at_checked(HASH_LETTERS) {
         Some((hash, event)) if event.starts_with(' ') => {
-            Line { hash: unhex(hash), event: Some(event[1..].to_string()) }
+            Line { hash: unhex(hash), event: Some(event[1..].to_string()), start, end }
         }
-        _ => Line { hash: None, event: None },
+        _ => Line { hash: None, event: None, start, end },
     }
+}
+
+/// The place of a line: places grow along the trail and stay what they are.
+pub(super) fn place(segment: u64, start: u64) -> u64 {
+    segment << 32 | start
+}
+
+/// The segment of a place, and where in it.
+pub(super) fn split(place: u64) -> (u64, u64) {
+    (place >> 32, place & 0xffff_ffff)
+}
+
+/// The whole lines of a part of a segment that begins at byte `from`, and
+/// where the first of them begins. The first may have begun before the part,
+/// unless that is the segment's beginning.
+pub(super) fn lines(bytes: &[u8], from: u64) -> (Vec<Line>, u64) {
+    let skipped = match from {
+        0 => 0,
+        _ => bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1),
+    };
+    let (mut found, mut start) = (Vec::new(), from + skipped as u64);
+    let first = start;
+    for line in bytes[skipped..].split_inclusive(|byte| *byte == b'\n') {
+        let end = start + line.len() as u64;
+        if let Some(line) = line.strip_suffix(b"\n") {
+            found.push(Line { start, end, ..parse(&String::from_utf8_lossy(line)) });
+        }
+        start = end;
+    }
+    (found, first)
+}
+
+/// The last line that is what it says: a head, or an event whose hash follows
+/// from the line before, as far as that is in sight.
+fn sound(lines: &[Line]) -> Option<usize> {
+    (0..lines.len()).rev().find(|at| {
+        let line = &lines[*at];
+        match (line.hash, &line.event) {
+            (None, _) => false,
+            (Some(_), None) => line.start == 0,
+            (Some(hash), Some(event)) => match at.checked_sub(1).map(|before| lines[before].hash) {
+                None => line.start > 0,
+                Some(before) => before.is_some_and(|before| follow(&before, event) == hash),
+            },
+        }
+    })
+}
+
+/// The last sound hash of a segment; that of an empty trail without one.
+fn end_of(folder: &Path, segment: u64) -> io::Result<Hash> {
+    let mut file = match File::open(path_of(folder, segment)) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(START),
+        Err(err) => return Err(err),
+    };
+    let (lines, _) = tail(&mut file)?;
+    Ok(sound(&lines).and_then(|at| lines[at].hash).unwrap_or(START))
+}
+
+/// Copies what is behind a byte of a segment into a file beside it, and says so.
+fn set_aside(file: &mut File, path: &Path, from: u64) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    if length <= from {
+        return Ok(());
+    }
+    let aside = path.with_extension(format!("damaged-{from}"));
+    file.seek(SeekFrom::Start(from))?;
+    let mut copy = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    io::copy(file, &mut copy)?;
+    copy.sync_data()?;
+    eprintln!(
+        "elastane: {} of the audit trail was damaged from byte {from} on: events may be missing. What was there is in {}",
+        path.display(),
+        aside.display()
+    );
+    Ok(())
 }
 
 /// The next line without its end; `Some(None)` for a last line without one, or one that is too long.
@@ -204,14 +325,13 @@ fn tail(file: &mut File) -> io::Result<(Vec<Line>, u64)> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-    let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else { return Ok((Vec::new(), length)) };
-    let text = String::from_utf8_lossy(&bytes[..end]);
-    // The first line may have begun before.
-    let skipped = usize::from(from > 0);
-    Ok((text.split('\n').skip(skipped).map(parse).collect(), from + end as u64 + 1))
+    let (found, first) = lines(&bytes, from);
+    let end = found.last().map_or(first, |line| line.end);
+    Ok((found, end))
 }
 
-fn path_of(folder: &Path, segment: u64) -> PathBuf {
+/// The file of a segment.
+pub(super) fn path_of(folder: &Path, segment: u64) -> PathBuf {
     folder.join(format!("trail-{segment:08}.log"))
 }
 
@@ -271,8 +391,14 @@ mod tests {
     fn written(name: &str, events: usize) -> Folder {
         let folder = Folder::new(name);
         let (mut chain, _) = Chain::open(&folder.0).expect("opened");
-        (0..events).for_each(|number| chain.append(&format!("{{\"n\":{number}}}")).expect("written"));
+        for number in 0..events {
+            chain.append(&format!("{{\"n\":{number}}}")).expect("written");
+        }
         folder
+    }
+
+    fn texts(tail: &[(u64, String)]) -> Vec<&str> {
+        tail.iter().map(|(_, text)| text.as_str()).collect()
     }
 
     /// What was written verifies, is readable by its owner alone, and goes on after a restart.
@@ -284,7 +410,7 @@ mod tests {
         assert_eq!((before.events, before.segments, before.first), (3, 1, START));
         assert_eq!(fs::metadata(folder.first()).expect("there").permissions().mode() & 0o777, 0o600);
         let (mut chain, tail) = Chain::open(&folder.0).expect("opened again");
-        assert_eq!(tail, ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
+        assert_eq!(texts(&tail), ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
         chain.append("{\"n\":3}").expect("written");
         let after = verify(&folder.0, Some(before.last)).expect("whole");
         assert!(after.events == 4 && after.met && after.last != before.last);
@@ -330,6 +456,55 @@ mod tests {
         assert_eq!(verify(&folder.0, None).expect("whole").events, 3);
     }
 
+    /// A spoilt end is set aside, whatever it is, and the chain goes on behind the last sound line.
+    #[test]
+    fn a_damaged_end_is_set_aside() {
+        type Damage = fn(&mut Vec<u8>);
+        let cases: [(&str, Damage, u64); 6] = [
+            ("zeros", |bytes| bytes.extend([0; 100]), 3),
+            ("zeros and a line's end", |bytes| bytes.extend(b"\0\0\0\n"), 3),
+            ("another's line", |bytes| bytes.extend(format!("{} {{}}\n", "0".repeat(64)).as_bytes()), 3),
+            ("a flipped bit", |bytes| *bytes.iter_mut().rev().nth(2).expect("long") ^= 1, 2),
+            ("nothing left", Vec::clear, 0),
+            ("no head", |bytes| bytes[0] = b'x', 3),
+        ];
+        for (name, damage, kept) in cases {
+            let folder = written(&format!("damaged-{}", name.len()), 3);
+            let mut bytes = fs::read(folder.first()).expect("read");
+            damage(&mut bytes);
+            fs::write(folder.first(), &bytes).expect("written");
+            let (mut chain, tail) = Chain::open(&folder.0).expect("opened");
+            assert_eq!(tail.len() as u64, kept, "{name}");
+            chain.append("{}").expect("written");
+            let whole = verify(&folder.0, None).map(|found| found.events);
+            // Who spoilt the beginning is told of by `verify`; the trail goes on all the same.
+            assert_eq!(whole.ok(), (name != "no head").then_some(kept + 1), "{name}");
+        }
+    }
+
+    /// A successor that was never begun is begun again, from the end of the one before.
+    #[test]
+    fn an_empty_successor_is_begun_again() {
+        let folder = written("successor", 2);
+        fs::write(path_of(&folder.0, 2), b"").expect("written");
+        let (mut chain, _) = Chain::open(&folder.0).expect("opened");
+        chain.append("{}").expect("written");
+        let found = verify(&folder.0, None).expect("whole");
+        assert_eq!((found.events, found.segments), (3, 2));
+    }
+
+    /// A full disk fails an event and nothing else: with room again the chain goes on.
+    #[test]
+    fn a_full_disk_fails_one_event() {
+        let folder = written("full", 1);
+        let (mut chain, _) = Chain::open(&folder.0).expect("opened");
+        let real = chain.fill();
+        assert_eq!(chain.append("{}").expect_err("no room").kind(), io::ErrorKind::StorageFull);
+        chain.empty(real);
+        chain.append("{}").expect("written");
+        assert_eq!(verify(&folder.0, None).expect("whole").events, 2);
+    }
+
     /// A full segment gets a successor that continues its chain.
     #[test]
     fn segments_continue_each_other() {
@@ -341,7 +516,7 @@ mod tests {
         let found = verify(&folder.0, None).expect("whole");
         assert_eq!((found.events, found.segments), (3, 2));
         let (_, tail) = Chain::open(&folder.0).expect("opened");
-        assert_eq!(tail, ["{}"]);
+        assert_eq!(texts(&tail), ["{}"]);
     }
 
     /// Hashes in hexadecimal.

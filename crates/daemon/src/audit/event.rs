@@ -2,6 +2,7 @@
 //! contents").
 
 use super::members::members;
+use crate::session::protocol::uuid_text;
 use elastane_api::cloudtrail::Recorded;
 use elastane_api::{Caller, Principal};
 use elastane_domain::time::Time;
@@ -124,8 +125,12 @@ fn user_name(caller: &Caller) -> String {
 /// An id of UUID's form that follows from the request's.
 fn event_id(request_id: &str) -> String {
     let hash: [u8; 32] = Sha256::digest(request_id.as_bytes()).into();
-    let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    // Version 4, and the variant of RFC 9562.
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    uuid_text(&id)
 }
 
 fn short(text: &str) -> String {

@@ -12,6 +12,7 @@ use crate::data_dir::{DataDir, Problem};
 use crate::dns::NameServer;
 use crate::instance_credentials::InstanceSecrets;
 use crate::instance_identity::Signer;
+use crate::key_uses::{self, KeyUses};
 use crate::seal::Sealer;
 use crate::server::{Server, serve};
 use crate::session;
@@ -25,15 +26,17 @@ use crate::webhook::{Target, Webhook};
 use crate::world::{RealWorld, RowMetadata};
 use elastane_domain::machine::HostFact;
 use elastane_domain::time::Time;
-use elastane_engine::network::AddressPlan;
+use elastane_engine::network::{AddressPlan, Ipv6Plan};
 use elastane_engine::store::Store;
 use elastane_engine::{Config, Engine, Entropy, Fact};
+use elastane_host::ipv6::Ability;
 use elastane_host::{Entered, Host, HostConfig, Make, enter_best};
 use elastane_proxy::remote::RemoteProxy;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -167,14 +170,13 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
         .name("engine".to_string())
         .spawn(move || writer.run(actuator.as_ref()))
         .map_err(|err| Problem::because("cannot start a thread", err))?;
-    let host = world.host.clone();
-    let proxy = world.proxy.clone();
+    let (host, proxy, uses) = (world.host.clone(), world.proxy.clone(), world.uses.clone());
     if let Some(names) = names {
         tokio::spawn(names.serve(shell.clone(), world.clone()));
     }
     tokio::spawn(telemetry::run(shell.clone(), world));
     tokio::spawn(serve(server.clone(), listener));
-    tokio::spawn(sync_trail(trail.clone()));
+    tokio::spawn(keep_files(trail.clone(), uses.clone()));
     data.write_passing(ABOUT_FILE, &server.about)?;
     announce(&server.about, up.auth);
     let stopped = wait(&server).await;
@@ -182,9 +184,14 @@ async fn daemon(up: &Up, data: &DataDir, entered: Entered) -> Result<(), Problem
     // A writer that panicked has said so; the commits before that are on disk.
     let _ = writer.join();
     trail.sync();
+    uses.save();
     // A signal may be the first half of a restart: load balancers go on serving.
     let ends = !matches!(stopped, Ok(Stop::Signal)) || !proxy.has_load_balancers();
     supervisor.stop(ends);
+    if ends {
+        // Without the right to remove the route there was none to make it.
+        let _ = elastane_host::ipv6::keep(data.path(), false);
+    }
     host.leave_networks();
     stopped.map(|_| ())
 }
@@ -243,6 +250,11 @@ fn engine_config(up: &Up, data: &DataDir, entered: &Entered, entropy: [u8; 32]) 
     Ok(Config {
         addresses: if entered.make.is_sandbox() { AddressPlan::Vpc } else { AddressPlan::Loopback },
         installation: installation(data),
+        ipv6: match elastane_host::ipv6::find(data.path()) {
+            Ability::Missing(_) => Ipv6Plan::Missing,
+            Ability::Shared(_) => Ipv6Plan::Shared,
+            Ability::Own(prefix) => Ipv6Plan::Own(prefix),
+        },
         host_image_name: host_image_name(),
         entropy: Some(Entropy::new(entropy)),
         authority: Some(authority::open(data)?),
@@ -300,10 +312,11 @@ fn open_world(
     let proxy = Arc::new(RemoteProxy::new(shell.clock().settings(), up.proxies, sink));
     let deliver = |target: &Target| Webhook::start(target.clone(), up.webhook_anywhere, shell.facts());
     let webhook = up.webhook.as_ref().map(deliver);
-    let (uses, sealer) = (Arc::default(), Sealer::open(data)?);
+    let (uses, sealer) = (Arc::new(KeyUses::open(data)), Sealer::open(data)?);
     let (host_names, data) = (Arc::default(), data.path().to_path_buf());
     let sessions = session::Sessions::new(shell.clone(), host.clone(), data.clone());
-    Ok(Arc::new(RealWorld { host, proxy, host_names, data, sessions, webhook, trail, uses, sealer }))
+    let ipv6_routed = Mutex::default();
+    Ok(Arc::new(RealWorld { host, proxy, host_names, data, sessions, webhook, trail, uses, sealer, ipv6_routed }))
 }
 
 /// A network that is not as planned may let pass what nobody allowed: said aloud at once.
@@ -318,18 +331,30 @@ fn tell_network_problem(fact: &HostFact) {
 /// The main port's certificate: the given one, or one of the installation's authority.
 fn tls(up: &Up, data: &DataDir) -> Result<Tls, Problem> {
     match (&up.tls_certificate, &up.tls_key) {
-        (Some(certificate), Some(key)) => Tls::given(certificate, key),
+        (Some(certificate), Some(key)) => Tls::given(certificate, key, Time(wall_ms())),
         _ => Tls::own(authority::open(data)?, up.listen.ip(), Time(wall_ms())),
     }
 }
 
-/// Has the disk keep the trail, off the threads that answer.
-async fn sync_trail(trail: Arc<Trail>) {
+/// Has the disk keep the trail, and when keys were last used, off the threads
+/// that answer.
+async fn keep_files(trail: Arc<Trail>, uses: Arc<KeyUses>) {
+    let mut saved = Instant::now();
     loop {
         tokio::time::sleep(audit::SYNC_EVERY).await;
-        let trail = trail.clone();
+        let due = saved.elapsed() >= key_uses::SAVE_EVERY;
+        if due {
+            saved = Instant::now();
+        }
+        let (trail, uses) = (trail.clone(), uses.clone());
+        let keep = move || {
+            trail.sync();
+            if due {
+                uses.save();
+            }
+        };
         // It does not panic, and with the daemon's end there is a last one.
-        let _ = tokio::task::spawn_blocking(move || trail.sync()).await;
+        let _ = tokio::task::spawn_blocking(keep).await;
     }
 }
 

@@ -7,6 +7,7 @@ use super::live::{self, Arrival, Live};
 use super::protocol::Open;
 use super::socket::Socket;
 use crate::clock::Clock;
+use crate::key_holders::same;
 use crate::shell::Shell;
 use elastane_engine::row::{Session, SessionEnd};
 use elastane_engine::{Fact, SeenSession};
@@ -65,10 +66,10 @@ impl Sessions {
         let row = self.row(id);
         // An unknown session costs as much as a wrong token.
         let expected = row.as_ref().map_or([0; 32], |row| row.token_digest);
-        let matches = same(&digest, &expected);
+        let matches = same(digest, expected);
         let Some(row) = row.filter(|row| matches && row.is_open()) else { return Err(socket) };
         if let Some(entry) = entries.get_mut(id) {
-            if same(&entry.used, &digest) {
+            if same(entry.used, digest) {
                 return Err(socket);
             }
             return match entry.sockets.try_send((socket, open.wants_exit_code)) {
@@ -138,26 +139,5 @@ impl Sessions {
     fn live(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         // Every change of the map is one insertion or removal.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether two digests are the same, in a time that does not depend on where they differ.
-fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
-    one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Digests are the same when all of their bytes are.
-    #[test]
-    fn digests() {
-        let digest = |text: &str| <[u8; 32]>::from(Sha256::digest(text.as_bytes()));
-        assert!(same(&digest("a"), &digest("a")));
-        assert!(!same(&digest("a"), &digest("b")));
-        let mut last = digest("a");
-        last[31] ^= 1;
-        assert!(!same(&digest("a"), &last));
     }
 }

@@ -140,8 +140,10 @@ fn balancers(all: &[BalancerView]) -> String {
             };
             let private = if node.private_address.is_empty() { "-" } else { &node.private_address };
             let process = node.process.map_or_else(|| "-".to_string(), |pid| pid.to_string());
-            nodes
-                .push([&one.name, &node.zone, &node.address, private, &process, standing].map(str::to_string).to_vec());
+            let addresses = [&node.address, " ", &node.ipv6_address].concat();
+            nodes.push(
+                [&one.name, &node.zone, addresses.trim_end(), private, &process, standing].map(str::to_string).to_vec(),
+            );
         }
         for listener in &one.listeners {
             let (port, bound) = (listener.port.to_string(), listener.bound.join(" "));

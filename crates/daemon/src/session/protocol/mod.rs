@@ -11,6 +11,7 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
+pub use message::uuid_text;
 pub use payload::Open;
 
 /// A moment, as it is passed in.
