@@ -122,7 +122,9 @@ impl<'a> Round<'a> {
         let warmup = self.view.refresh.as_ref().map_or(self.warmup(), |refresh| refresh.warmup.max(self.warmup()));
         let ready = units(staying.filter(|member| self.ready(member, warmup)));
         let replaced = units(outgoing.iter().copied());
-        let working = units(outgoing.iter().copied().filter(|member| works(member)));
+        // One at risk may be as new as a replacement.
+        let works = |member: &&Member| works(member) && (!member.at_risk || self.ready(member, warmup));
+        let working = units(outgoing.iter().copied().filter(works));
         let chosen = self.choose_outgoing(outgoing, surplus, (ready + working).saturating_sub(self.wanted));
         if chosen.is_empty() && surplus > replaced {
             return self.scale_in_healthy(surplus - replaced);

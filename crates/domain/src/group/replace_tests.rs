@@ -160,6 +160,27 @@ fn autoscaling_11_3_scale_in_of_a_refresh_takes_the_unhealthy() {
     assert_eq!(short(&view), "-i-2");
 }
 
+/// What a refresh has launched is at risk before it is warm: nobody else goes for it.
+#[test]
+fn autoscaling_11_3_a_new_instance_at_risk_replaces_nobody() {
+    for (minutes, expected) in [(0, "-i-4"), (10, "-i-0")] {
+        let mut view = spread(4, "aaaaa");
+        view.zones = vec!["a".into()];
+        view.termination_policies = vec![TerminationPolicy::OldestInstance];
+        refreshing(&mut view, 100, Some(100));
+        for (age, member) in view.members.iter_mut().enumerate() {
+            member.launched_at = NOW - Span::from_mins(60 - age as i64);
+        }
+        if let Some(refresh) = &mut view.refresh {
+            refresh.warmup = Span::from_mins(1);
+            refresh.old.remove(&view.members[4].instance);
+        }
+        view.members[4].at_risk = true;
+        view.members[4].in_service_since = Some(NOW - Span::from_mins(minutes));
+        assert_eq!(short(&view), expected, "{minutes}");
+    }
+}
+
 /// When all are unhealthy a tenth at most is marked to go, and the next waits for the new ones' checks.
 #[test]
 fn autoscaling_4_4_all_unhealthy_by_the_load_balancer() {
