@@ -16,6 +16,7 @@ pub mod kms;
 pub mod page;
 pub mod ssm;
 pub mod sts;
+mod tagging;
 #[cfg(test)]
 mod testing;
 

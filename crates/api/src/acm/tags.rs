@@ -1,30 +1,21 @@
 //! Tags of certificates.
 
 use super::{errors, lookup};
+use crate::tagging::{self, Fault, TAGS_MAX};
 use crate::{Call, Change};
 use elastane_engine::row::{Certificate, Tags};
 use elastane_wire::{ApiError, acm as wire};
-
-/// Tags of one certificate (ACM API Reference, "AddTagsToCertificate").
-const TAGS_MAX: usize = 50;
 
 /// `tags` on top of those that are there.
 ///
 /// # Errors
 /// `InvalidTagException`, `TooManyTagsException`.
 pub fn added(found: &Tags, tags: &[wire::Tag]) -> Result<Tags, ApiError> {
-    let mut found = found.clone();
-    for tag in tags {
-        let key = tag.key.clone().unwrap_or_default();
-        if key.is_empty() || key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(errors::invalid_tag(format!("The tag key '{key}' is not allowed.")));
-        }
-        found.insert(key, tag.value.clone().unwrap_or_default());
-    }
-    if found.len() > TAGS_MAX {
-        return Err(errors::too_many_tags(TAGS_MAX));
-    }
-    Ok(found)
+    let tags = tags.iter().map(|tag| (&tag.key, &tag.value));
+    tagging::added(found, tags).map_err(|fault| match fault {
+        Fault::Key(text) => errors::invalid_tag(text),
+        Fault::TooMany => errors::too_many_tags(TAGS_MAX),
+    })
 }
 
 /// AddTagsToCertificate.

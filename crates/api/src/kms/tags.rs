@@ -2,30 +2,21 @@
 
 use super::{errors, lookup, pager};
 use crate::page::page;
+use crate::tagging::{self, Fault, TAGS_MAX};
 use crate::{Call, Change};
 use elastane_engine::row::{EncryptionKey, Tags};
 use elastane_wire::{ApiError, kms as wire};
-
-/// Tags of one key (KMS Developer Guide, "Tags in AWS KMS").
-const TAGS_MAX: usize = 50;
 
 /// `tags` on top of those that are there.
 ///
 /// # Errors
 /// `TagException`, `LimitExceededException`.
 pub fn added(found: &Tags, tags: &[wire::Tag]) -> Result<Tags, ApiError> {
-    let mut found = found.clone();
-    for tag in tags {
-        let key = tag.tag_key.clone().unwrap_or_default();
-        if key.is_empty() || key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(errors::tag(format!("The tag key '{key}' is not allowed.")));
-        }
-        found.insert(key, tag.tag_value.clone().unwrap_or_default());
-    }
-    if found.len() > TAGS_MAX {
-        return Err(errors::limit(format!("A key has at most {TAGS_MAX} tags.")));
-    }
-    Ok(found)
+    let tags = tags.iter().map(|tag| (&tag.tag_key, &tag.tag_value));
+    tagging::added(found, tags).map_err(|fault| match fault {
+        Fault::Key(text) => errors::tag(text),
+        Fault::TooMany => errors::limit(format!("A key has at most {TAGS_MAX} tags.")),
+    })
 }
 
 /// TagResource.

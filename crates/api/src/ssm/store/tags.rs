@@ -2,31 +2,22 @@
 
 use super::super::{documents, errors};
 use super::find;
+use crate::tagging::{self, Fault, TAGS_MAX};
 use crate::{Call, Change};
 use elastane_engine::View;
 use elastane_engine::row::{Document, Parameter, Tags};
 use elastane_wire::{ApiError, ssm as wire};
-
-/// Tags of one resource.
-const TAGS_MAX: usize = 50;
 
 /// `tags` on top of those that are there.
 ///
 /// # Errors
 /// `ValidationException`, `TooManyTagsError`.
 pub fn added(found: &Tags, tags: &[wire::Tag]) -> Result<Tags, ApiError> {
-    let mut found = found.clone();
-    for tag in tags {
-        let key = tag.key.clone().unwrap_or_default();
-        if key.is_empty() || key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(errors::validation(format!("The tag key '{key}' is not allowed.")));
-        }
-        found.insert(key, tag.value.clone().unwrap_or_default());
-    }
-    match found.len() > TAGS_MAX {
-        true => Err(ApiError::new("TooManyTagsError", format!("A resource has at most {TAGS_MAX} tags."))),
-        false => Ok(found),
-    }
+    let tags = tags.iter().map(|tag| (&tag.key, &tag.value));
+    tagging::added(found, tags).map_err(|fault| match fault {
+        Fault::Key(text) => errors::validation(text),
+        Fault::TooMany => ApiError::new("TooManyTagsError", format!("A resource has at most {TAGS_MAX} tags.")),
+    })
 }
 
 /// What a call tags.
