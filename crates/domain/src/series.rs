@@ -3,7 +3,7 @@
 //! A metric is a namespace, a name and an exact set of dimensions; each unit
 //! of it is a stream of its own. A stream keeps one statistic set a minute
 //! and rolls older ones up, so its memory is bounded; so is the number of
-//! streams. Data of higher resolution (StorageResolution 1) is folded into
+//! streams and the number of sets in all of them. Data of higher resolution (StorageResolution 1) is folded into
 //! its minute: no period below 60 seconds can be read. How samples are spread
 //! is kept for three days, as a sketch; percentiles come from it.
 
@@ -21,10 +21,18 @@ use std::fmt;
 /// The finest resolution that is kept.
 pub const RESOLUTION: Span = Span::from_mins(1);
 
-/// Streams kept at once. A full stream takes about 150 KiB (two weeks of one
-/// sample a minute), a typical one of a short-lived instance under two; this
-/// many full ones stay under 800 MiB.
-pub const STREAMS_MAX: usize = 5_000;
+/// Streams kept at once: a large region's, ten thousand instances with five
+/// metrics each and as much again.
+pub const STREAMS_MAX: usize = 100_000;
+
+/// When there is no room for another stream, one in so many gives way: looking
+/// for the ones that are put to no more is then rare.
+const EVICTED_PART: usize = 16;
+
+/// Statistic sets kept at once, of 56 bytes: under 900 MiB with the room that
+/// rings have over. 5,700 streams can be full, with two weeks of one sample a
+/// minute; the more there are, the less far back each goes.
+pub const SETS_MAX: usize = 8_000_000;
 
 /// Buckets of all sketches together: 64 MiB. Samples that come when there are
 /// more keep their statistic sets only, and have no percentiles.
@@ -247,6 +255,8 @@ pub struct MetricFilter<'a> {
 pub struct MetricStore {
     metrics: BTreeMap<MetricId, BTreeMap<Unit, Stream>>,
     streams: usize,
+    /// Statistic sets of all streams.
+    sets: usize,
     /// Buckets of all sketches.
     buckets: usize,
     /// Counts puts; orders streams by their last one.
@@ -272,8 +282,9 @@ impl MetricStore {
     }
 
     /// Adds samples taken at `at`: a [`StatisticSet`], or a [`Distribution`] so
-    /// that percentiles can be read. When the store is full, the stream that
-    /// went longest without a put gives way to a new one.
+    /// that percentiles can be read. When there are too many streams, those that
+    /// went longest without a put give way; when there are too many sets, every
+    /// stream gives up the oldest quarter of what it has at each resolution.
     pub fn put(
         &mut self,
         id: MetricId,
@@ -302,11 +313,15 @@ impl MetricStore {
             self.streams += 1;
         }
         self.puts += 1;
+        if self.sets >= SETS_MAX {
+            self.shorten();
+        }
         let stream = self.metrics.entry(id).or_default().entry(unit).or_default();
         stream.last_put = self.puts;
-        let before = stream.buckets;
+        let (sets, buckets) = (stream.sets(), stream.buckets);
         stream.put(at, &samples, now, self.buckets < SKETCH_BUCKETS_MAX);
-        self.buckets = self.buckets + stream.buckets - before;
+        self.sets = self.sets + stream.sets() - sets;
+        self.buckets = self.buckets + stream.buckets - buckets;
         Ok(())
     }
 
@@ -398,25 +413,35 @@ impl MetricStore {
     pub fn remove(&mut self, id: &MetricId) {
         if let Some(units) = self.metrics.remove(id) {
             self.streams -= units.len();
+            self.sets -= units.values().map(Stream::sets).sum::<usize>();
             self.buckets -= units.values().map(|stream| stream.buckets).sum::<usize>();
         }
     }
 
+    /// The streams that went longest without a put go.
     fn evict(&mut self) {
-        let oldest = self
-            .metrics
-            .iter()
-            .flat_map(|(id, units)| units.iter().map(move |(unit, stream)| (stream.last_put, id, *unit)))
-            .min_by_key(|(last_put, _, _)| *last_put)
-            .map(|(_, id, unit)| (id.clone(), unit));
-        let Some((id, unit)) = oldest else { return };
-        if let Some(units) = self.metrics.get_mut(&id) {
-            self.buckets -= units.remove(&unit).map_or(0, |stream| stream.buckets);
-            self.streams -= 1;
-            if units.is_empty() {
-                self.metrics.remove(&id);
-            }
-        }
+        let streams = self.metrics.values().flat_map(BTreeMap::values);
+        let mut puts: Vec<u64> = streams.map(|stream| stream.last_put).collect();
+        let going = (puts.len() / EVICTED_PART).max(1);
+        let (_, last, _) = puts.select_nth_unstable(going - 1);
+        let last = *last;
+        self.metrics.retain(|_, units| {
+            units.retain(|_, stream| stream.last_put > last);
+            !units.is_empty()
+        });
+        self.streams -= going;
+        self.count_rest();
+    }
+
+    /// Every stream gives up the oldest quarter of what it has.
+    fn shorten(&mut self) {
+        self.metrics.values_mut().flat_map(BTreeMap::values_mut).for_each(Stream::shorten);
+        self.count_rest();
+    }
+
+    fn count_rest(&mut self) {
+        let streams = || self.metrics.values().flat_map(BTreeMap::values);
+        (self.sets, self.buckets) = (streams().map(Stream::sets).sum(), streams().map(|stream| stream.buckets).sum());
     }
 }
 
@@ -431,21 +456,36 @@ impl MetricFilter<'_> {
 }
 
 impl Stream {
+    fn sets(&self) -> usize {
+        self.rings.iter().map(VecDeque::len).sum()
+    }
+
+    /// Forgets the oldest quarter of each ring, up to a bucket of the next tier.
+    fn shorten(&mut self) {
+        for (index, tier) in TIERS.iter().enumerate() {
+            let Some((oldest, _)) = self.rings[index].get(self.rings[index].len() / 4) else { continue };
+            let from = oldest.floor(step_after(index, tier));
+            self.forget(index, from);
+        }
+    }
+
+    /// Forgets what a ring has from before a time, at which a bucket of the next tier begins.
+    fn forget(&mut self, index: usize, from: Time) {
+        self.complete_from[index] = from.max(self.complete_from[index]);
+        let from = self.complete_from[index];
+        while let Some((_, old)) = self.rings[index].pop_front_if(|(bucket, _)| *bucket < from) {
+            self.buckets -= old.buckets();
+        }
+    }
+
     /// `room` says whether sketches may grow.
     fn put(&mut self, at: Time, samples: &Distribution, now: Time, room: bool) {
         self.newest = self.newest.max(at);
         for (index, tier) in TIERS.iter().enumerate() {
-            // Aligned to the next tier's step, so that no bucket of that is half here.
-            let align = TIERS.get(index + 1).map_or(tier.step, |coarser| coarser.step);
-            let from = (now - tier.keep).floor(align).max(self.complete_from[index]);
-            self.complete_from[index] = from;
-            let ring = &mut self.rings[index];
-            while let Some((_, old)) = ring.pop_front_if(|(bucket, _)| *bucket < from) {
-                self.buckets -= old.buckets();
-            }
+            self.forget(index, (now - tier.keep).floor(step_after(index, tier)));
             let bucket = at.floor(tier.step);
-            if bucket >= from {
-                let (more, fewer) = insert(ring, bucket, samples, tier.spread && room);
+            if bucket >= self.complete_from[index] {
+                let (more, fewer) = insert(&mut self.rings[index], bucket, samples, tier.spread && room);
                 self.buckets = self.buckets + more - fewer;
             }
         }
@@ -461,6 +501,11 @@ impl Stream {
             ring.range(first..).take_while(move |(bucket, _)| *bucket < until).map(|(bucket, set)| (*bucket, set))
         })
     }
+}
+
+/// What a tier ends at a multiple of, so that no bucket of the next one is half in it.
+fn step_after(index: usize, tier: &Tier) -> Span {
+    TIERS.get(index + 1).map_or(tier.step, |coarser| coarser.step)
 }
 
 /// Adds samples to a bucket; returns how many sketch buckets came and went.

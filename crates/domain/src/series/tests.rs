@@ -162,7 +162,7 @@ fn late_data_is_kept() {
     }
 }
 
-/// A full store gives up the stream that was not put to for longest.
+/// A full store gives up the streams that were not put to for longest.
 #[test]
 fn the_number_of_streams_is_bounded() {
     let mut store = MetricStore::new();
@@ -171,12 +171,32 @@ fn the_number_of_streams_is_bounded() {
         store.put(name(index), Unit::Percent, NOW, StatisticSet::of(1.0), NOW).expect("accepted");
     }
     store.put(name(0), Unit::Percent, NOW, StatisticSet::of(1.0), NOW).expect("accepted");
-    store.put(name(STREAMS_MAX), Unit::Percent, NOW, StatisticSet::of(1.0), NOW).expect("accepted");
     assert_eq!(store.len(), STREAMS_MAX);
+    store.put(name(STREAMS_MAX), Unit::Percent, NOW, StatisticSet::of(1.0), NOW).expect("accepted");
+    let going = STREAMS_MAX / EVICTED_PART;
+    assert_eq!(store.len(), STREAMS_MAX - going + 1);
     let has = |index: usize| !store.units(&name(index)).is_empty();
-    assert!(has(0) && !has(1) && has(2) && has(STREAMS_MAX));
+    assert!(has(0) && !has(1) && !has(going) && has(going + 1) && has(STREAMS_MAX));
     store.remove(&name(0));
-    assert_eq!(store.len(), STREAMS_MAX - 1);
+    assert_eq!((store.len(), store.sets), (STREAMS_MAX - going, 3 * (STREAMS_MAX - going)));
+}
+
+/// A stream that gives up its oldest data still has every sample that it can
+/// answer for, each once, and the newest minutes.
+#[test]
+fn streams_are_shortened() {
+    let ago: Vec<(i64, f64)> = (0..600).rev().map(|ago| (ago, 1.0)).collect();
+    let mut store = store(&ago);
+    let id = cpu("i-1");
+    let (start, end) = (NOW - minutes(600), NOW + minutes(1));
+    let all = |store: &MetricStore| sums(&store.get(&id, start, end, minutes(60), None));
+    let (before, sets) = (all(&store), store.sets);
+    store.shorten();
+    let counted: usize = store.metrics[&id][&Unit::Percent].sets();
+    assert!(store.sets == counted && counted < sets && counted > sets / 2, "{counted} of {sets}");
+    let after = all(&store);
+    assert!(!after.is_empty() && before.ends_with(&after), "{before:?} {after:?}");
+    assert_eq!(store.get(&id, NOW - minutes(60), end, minutes(1), None).len(), 61);
 }
 
 /// Exact namespace and name, dimensions by name or name and value, activity.
