@@ -1,14 +1,16 @@
-//! Identifiers: one type per kind, so that look-alikes cannot be swapped.
+//! Identifiers: one type per kind, so that look-alikes cannot be swapped. Those
+//! of instances and the like, 24 bytes at most, are held in place: looking one
+//! up among thousands reads the map and nothing else.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::fmt;
-use std::sync::Arc;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident $prefix:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// What every identifier of this kind starts with.

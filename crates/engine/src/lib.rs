@@ -26,6 +26,7 @@ mod scope;
 mod secret;
 mod state;
 pub mod store;
+mod table;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -49,3 +50,4 @@ pub use rng::Rng;
 pub use scope::Scope;
 pub use secret::Entropy;
 pub use state::{Seen, SeenAnomaly, SeenCommand, SeenMachine, SeenPing, SeenSession, State, Tables, Tx, View};
+pub use table::Table;

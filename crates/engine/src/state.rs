@@ -5,6 +5,7 @@ use crate::engine::Config;
 use crate::rng::Rng;
 use crate::row::*;
 use crate::scope::Scope;
+use crate::table::Table;
 use crate::telemetry::{HostCounts, Tally};
 use elastane_domain::id::{CommandId, ImageId, InstanceId, ListenerArn, LoadBalancerArn, TargetGroupArn, VpcId, Zone};
 use elastane_domain::machine::{CommandOutcome, Generation, Initialization, MachineState};
@@ -15,9 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
-
-/// A table of rows by their ids.
-pub type Table<R> = BTreeMap<String, Arc<R>>;
 
 /// All rows of one scope.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -395,7 +393,7 @@ impl<'a> Tx<'a> {
             return;
         }
         let row = Arc::new(row);
-        let old = R::table_mut(self.tables_mut()).insert(id.clone(), row.clone());
+        let old = R::table_mut(self.tables_mut()).insert(&id, row.clone());
         self.note(id, Some(R::any(row)), old);
     }
 
@@ -426,7 +424,7 @@ impl<'a> Tx<'a> {
         self.undo.push(Box::new(move |tables| {
             let table = R::table_mut(tables);
             match old {
-                Some(old) => table.insert(id, old),
+                Some(old) => table.insert(&id, old),
                 None => table.remove(&id),
             };
         }));

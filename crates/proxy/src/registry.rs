@@ -28,7 +28,7 @@ use elastane_domain::routing::{
 use elastane_domain::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// Checks under way at once: a slow group must not exhaust descriptors.
@@ -49,9 +49,6 @@ fn question(group: &TargetGroup, front: Option<&LoadBalancer>) -> Question {
     });
     Question { check: group.check.clone(), version: group.version, host, proxy_header: group.proxy_protocol }
 }
-
-/// Below the addresses of all targets.
-const LOWEST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// An identity with what the last collection saw of it.
 struct Entry<S> {
@@ -609,10 +606,11 @@ impl Registry {
         }
     }
 
-    /// The targets of a group, in the order of their addresses.
-    fn of_group<'a>(&'a self, arn: &'a TargetGroupArn) -> impl Iterator<Item = (&'a TargetKey, &'a TargetEntry)> {
-        let lowest = TargetKey { group: arn.clone(), vpc: None, address: LOWEST };
-        self.targets.range(lowest..).take_while(move |(key, _)| key.group == *arn)
+    /// The targets of a group by its newest settings.
+    fn of_group(&self, arn: &TargetGroupArn) -> impl Iterator<Item = (&TargetKey, &TargetEntry)> {
+        let config = self.groups.get(arn).map(|group| &group.config);
+        let keys = config.into_iter().flat_map(|config| config.targets.iter().map(|target| config.key(target)));
+        keys.filter_map(|key| self.targets.get_key_value(&key))
     }
 
     /// The part of a group in a zone.

@@ -27,7 +27,7 @@ pub fn act(world: &mut World) -> Result<(), Violation> {
 fn storm(world: &mut World) -> Result<(), Violation> {
     let scope = World::scope();
     for _ in 0..8 {
-        let groups = ids(world, &scope, |tables| tables.target_groups.keys().cloned().collect());
+        let groups = ids(world, &scope, |tables| tables.target_groups.ids());
         let members = ids(world, &scope, |tables| {
             tables
                 .instances
@@ -52,10 +52,10 @@ fn storm(world: &mut World) -> Result<(), Violation> {
 
 fn call(world: &mut World) -> Option<Input> {
     let scope = World::scope();
-    let balancers = ids(world, &scope, |tables| tables.load_balancers.keys().cloned().collect());
-    let listeners = ids(world, &scope, |tables| tables.listeners.keys().cloned().collect());
-    let rules = ids(world, &scope, |tables| tables.rules.keys().cloned().collect());
-    let groups = ids(world, &scope, |tables| tables.target_groups.keys().cloned().collect());
+    let balancers = ids(world, &scope, |tables| tables.load_balancers.ids());
+    let listeners = ids(world, &scope, |tables| tables.listeners.ids());
+    let rules = ids(world, &scope, |tables| tables.rules.ids());
+    let groups = ids(world, &scope, |tables| tables.target_groups.ids());
     let mut subnets = ids(world, &scope, |tables| {
         tables.subnets.values().filter(|row| row.default).map(|row| row.id.to_string()).collect()
     });
@@ -103,7 +103,7 @@ fn call(world: &mut World) -> Option<Input> {
 /// The zones of before, so that all targets can take requests again.
 pub fn end(world: &mut World) {
     let scope = World::scope();
-    let balancers = ids(world, &scope, |tables| tables.load_balancers.keys().cloned().collect());
+    let balancers = ids(world, &scope, |tables| tables.load_balancers.ids());
     let subnets = ids(world, &scope, |tables| {
         tables.subnets.values().filter(|row| row.default).map(|row| row.id.to_string()).collect()
     });

@@ -141,14 +141,14 @@ fn call_someone(world: &mut World) {
 fn scale_someone(world: &mut World) {
     let scope = World::scope();
     let members = ids(world, &scope, members);
-    let alarms = ids(world, &scope, |tables| tables.alarms.keys().cloned().collect());
+    let alarms = ids(world, &scope, |tables| tables.alarms.ids());
     let policies = ids(world, &scope, |tables| tables.policies.values().map(|row| row.arn.clone()).collect());
-    let keys = ids(world, &scope, |tables| tables.key_pairs.keys().cloned().collect());
-    let subnets = ids(world, &scope, |tables| tables.subnets.keys().cloned().collect());
-    let vpcs = ids(world, &scope, |tables| tables.vpcs.keys().cloned().collect());
-    let groups = ids(world, &scope, |tables| tables.target_groups.keys().cloned().collect());
+    let keys = ids(world, &scope, |tables| tables.key_pairs.ids());
+    let subnets = ids(world, &scope, |tables| tables.subnets.ids());
+    let vpcs = ids(world, &scope, |tables| tables.vpcs.ids());
+    let groups = ids(world, &scope, |tables| tables.target_groups.ids());
     let main = groups.iter().find(|arn| arn.contains("targetgroup/web/")).cloned();
-    let exists = !ids(world, &scope, |tables| tables.groups.keys().cloned().collect()).is_empty();
+    let exists = !ids(world, &scope, |tables| tables.groups.ids()).is_empty();
     let shape = world.shape;
     let rng = &mut world.rng;
     let (member, alarm, policy, key, group) =

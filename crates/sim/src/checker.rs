@@ -119,7 +119,8 @@ impl Checker {
     fn deleted(&mut self, scope: &Scope, write: &StoreWrite, now: Time) -> Checked {
         let tables = self.durable.entry(scope.clone()).or_default();
         if write.key.kind == Kind::Instance {
-            let row = tables.instances.remove(&write.key.id);
+            let row = tables.instances.get(&write.key.id).cloned();
+            tables.remove(Kind::Instance, &write.key.id);
             let lives = row.is_some_and(|row| !matches!(row.phase, Phase::Terminated { .. }));
             if lives && self.acknowledged.contains_key(write.key.id.as_str()) {
                 return broken("an instance's row goes after it was terminated", now, &write.key.id);

@@ -72,7 +72,7 @@ impl Scene {
             serving: in_state(LifecycleState::InService),
             resting: in_state(LifecycleState::Standby),
             waiting: group_acts::waiting(world),
-            alarms: find(&|tables| tables.alarms.keys().cloned().collect()),
+            alarms: find(&|tables| tables.alarms.ids()),
             policies: policies.map(|row| (row.name.clone(), row.arn.clone())).collect(),
             versions: versions.map(|row| row.latest_version).max().unwrap_or(1),
             label: tables.and_then(label),

@@ -52,7 +52,7 @@ pub fn interrupt(world: &mut World) -> Result<(), Violation> {
 
 /// Some security group allows a port that none allowed before.
 pub fn allow_a_port(world: &mut World) {
-    let groups = ids(world, &World::scope(), |tables| tables.security_groups.keys().cloned().collect());
+    let groups = ids(world, &World::scope(), |tables| tables.security_groups.ids());
     if let Some(id) = pick(&mut world.rng, &groups) {
         world.submit(World::scope(), change_group(&id, true, 9_000));
     }
@@ -97,14 +97,14 @@ impl Scene {
                 let live = tables.instances.values().filter(|row| !matches!(row.phase, Phase::Terminated { .. }));
                 live.map(|row| row.id.to_string()).collect()
             }),
-            allocations: find(&|tables| tables.addresses.keys().cloned().collect()),
+            allocations: find(&|tables| tables.addresses.ids()),
             associations: find(&|tables| {
                 let associations = tables.addresses.values().filter_map(|row| row.association.as_ref());
                 associations.map(|one| one.id.clone()).collect()
             }),
-            gateways: find(&|tables| tables.nat_gateways.keys().cloned().collect()),
-            subnets: find(&|tables| tables.subnets.keys().cloned().collect()),
-            groups: find(&|tables| tables.security_groups.keys().cloned().collect()),
+            gateways: find(&|tables| tables.nat_gateways.ids()),
+            subnets: find(&|tables| tables.subnets.ids()),
+            groups: find(&|tables| tables.security_groups.ids()),
             requests: find(&|tables| {
                 let open = tables.spot_requests.values().filter(|row| row.phase != SpotPhase::Closed);
                 open.map(|row| row.id.clone()).collect()

@@ -13,7 +13,7 @@ use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::scaling::AdjustmentType;
 use elastane_domain::time::{Span, Time};
 use elastane_engine::row::*;
-use elastane_engine::{Engine, Scope, Tables};
+use elastane_engine::{Engine, Scope, Table, Tables};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ pub struct PolicyRules {
 }
 
 struct Before {
-    groups: BTreeMap<String, Arc<Group>>,
+    groups: Table<Group>,
     members: Vec<Arc<Instance>>,
-    alarms: BTreeMap<String, Arc<Alarm>>,
-    forecasts: BTreeMap<String, Arc<Forecast>>,
+    alarms: Table<Alarm>,
+    forecasts: Table<Forecast>,
     /// Groups with a scheduled action that is due.
     scheduled: BTreeSet<GroupName>,
 }
@@ -92,7 +92,7 @@ impl PolicyRules {
         let tables = &engine.state().scopes[scope];
         let minute = (now - LAG).floor(Span::from_mins(1));
         for (name, alarm) in &tables.alarms {
-            let last = self.lasting.get(&(scope.clone(), name.clone()));
+            let last = self.lasting.get(&(scope.clone(), name.to_string()));
             let evaluated = last.is_some_and(|last| *last < minute) && alarm.actions_enabled;
             let Some(was) = before.alarms.get(name).filter(|was| was.state == AlarmState::Alarm) else { continue };
             if !evaluated || alarm.state != AlarmState::Alarm {
@@ -171,7 +171,7 @@ impl<'a> Look<'a> {
     fn foretold(&self) -> bool {
         self.policies().any(|policy| {
             let id = Policy::key(&policy.group, &policy.name);
-            let applied = |rows: &BTreeMap<String, Arc<Forecast>>| rows.get(&id).and_then(|row| row.applied);
+            let applied = |rows: &Table<Forecast>| rows.get(&id).and_then(|row| row.applied);
             applied(&self.tables.forecasts) != applied(&self.before.forecasts)
         })
     }

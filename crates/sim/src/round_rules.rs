@@ -10,7 +10,7 @@ use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::refresh::{OnProtected, RefreshStatus};
 use elastane_domain::time::Time;
 use elastane_engine::row::*;
-use elastane_engine::{Engine, Scope, Tables};
+use elastane_engine::{Engine, Scope, Table, Tables};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct RoundRules {
 
 struct Before {
     members: BTreeMap<InstanceId, Arc<Instance>>,
-    groups: BTreeMap<String, Arc<Group>>,
+    groups: Table<Group>,
     refreshes: Vec<Arc<InstanceRefresh>>,
     /// Groups with a scheduled action that is due: what it sets, an alarm may change in the same round.
     scheduled: BTreeSet<GroupName>,

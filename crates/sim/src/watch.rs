@@ -8,7 +8,7 @@ use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::series::Unit;
 use elastane_domain::time::{Span, Time};
 use elastane_engine::row::*;
-use elastane_engine::{Engine, Scope, Tables};
+use elastane_engine::{Engine, Scope, Table, Tables};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -48,10 +48,10 @@ pub struct Watch {
     seen: BTreeMap<Key, Seen>,
 }
 
-fn rows<R>(engine: &Engine, table: impl Fn(&Tables) -> &BTreeMap<String, Arc<R>>) -> Vec<(Key, Arc<R>)> {
+fn rows<R>(engine: &Engine, table: impl Fn(&Tables) -> &Table<R>) -> Vec<(Key, Arc<R>)> {
     let mut found = Vec::new();
     for (scope, tables) in &engine.state().scopes {
-        found.extend(table(tables).iter().map(|(id, row)| ((scope.clone(), id.clone()), row.clone())));
+        found.extend(table(tables).iter().map(|(id, row)| ((scope.clone(), id.to_string()), row.clone())));
     }
     found
 }
@@ -137,7 +137,7 @@ impl Watch {
 /// The hours whose forecasts were acted upon last, by policy.
 fn foretold(tables: &Tables, group: &Group) -> BTreeMap<String, Option<Time>> {
     let own = tables.policies.iter().filter(|(_, policy)| policy.group == group.name);
-    let forecasts = own.filter_map(|(id, _)| Some((id.clone(), tables.forecasts.get(id)?.applied)));
+    let forecasts = own.filter_map(|(id, _)| Some((id.to_string(), tables.forecasts.get(id)?.applied)));
     forecasts.collect()
 }
 

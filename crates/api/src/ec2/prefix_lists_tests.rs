@@ -164,7 +164,7 @@ fn lists_are_named_by_routes_and_rules() {
         ..Default::default()
     };
     assert_eq!(code(rig.write(delete_route, unroute)), "");
-    let group = rig.tx(|tx| Ok(tx.security_groups.keys().next().cloned())).expect("read");
+    let group = rig.tx(|tx| Ok(tx.security_groups.keys().next().map(ToString::to_string))).expect("read");
     let rule = |list: &str, port: i32| wire::AuthorizeSecurityGroupIngressRequest {
         group_id: group.clone(),
         ip_permissions: vec![wire::IpPermission {

@@ -21,7 +21,10 @@ fn tcp(port: i32, cidr: &str, description: Option<&str>) -> wire::IpPermission {
 
 /// The default group with two rules for ports 80 and 81; group and rule ids.
 fn group(rig: &mut Rig) -> (String, Vec<String>) {
-    let id = rig.tx(|tx| Ok(tx.security_groups.keys().next().cloned())).expect("read").expect("the default group");
+    let id = rig
+        .tx(|tx| Ok(tx.security_groups.keys().next().map(ToString::to_string)))
+        .expect("read")
+        .expect("the default group");
     let tag = wire::Tag { key: text("a"), value: text("b") };
     let input = wire::AuthorizeSecurityGroupIngressRequest {
         group_id: text(&id),

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn attributes_are_shown_and_changed() {
         let mut rig = Rig::new();
-        let id = rig.tx(|tx| Ok(tx.vpcs.keys().next().cloned())).expect("read").expect("a default VPC");
+        let id = rig.tx(|tx| Ok(tx.vpcs.keys().next().map(ToString::to_string))).expect("read").expect("a default VPC");
         assert_eq!(flags(&mut rig, &id), [Some(true), Some(true), Some(false)]);
         let flag = |value| Some(wire::AttributeBooleanValue { value: Some(value) });
         let base = wire::ModifyVpcAttributeRequest { vpc_id: Some(id.clone()), ..Default::default() };

@@ -165,9 +165,7 @@ pub fn delete_target_group(
 
 /// The targets of a group, draining ones included.
 pub fn of_group(tables: &Tables, arn: &str) -> Vec<Arc<Target>> {
-    let prefix = format!("{arn}|");
-    let rows = tables.targets.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
-    rows.map(|(_, row)| row.clone()).collect()
+    tables.targets.starting_with(&format!("{arn}|")).map(|(_, row)| row.clone()).collect()
 }
 
 /// Whether a listener forwards to the group.

@@ -40,7 +40,7 @@ const LINKED: [Linked; 3] = [
         policy: "AWSElasticLoadBalancingServiceRolePolicy",
         suffixes: false,
         description: "Allows ELB to call AWS services on your behalf.",
-        usage: |tables| tables.load_balancers.keys().cloned().collect(),
+        usage: |tables| tables.load_balancers.ids(),
     },
     Linked {
         service: "spot.amazonaws.com",
@@ -48,7 +48,7 @@ const LINKED: [Linked; 3] = [
         policy: "AWSEC2SpotServiceRolePolicy",
         suffixes: false,
         description: "Default EC2 Spot Service Linked Role",
-        usage: |tables| tables.spot_requests.keys().cloned().collect(),
+        usage: |tables| tables.spot_requests.ids(),
     },
 ];
 

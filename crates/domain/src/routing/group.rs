@@ -244,13 +244,14 @@ impl TargetGroup {
     }
 }
 
-/// Names a target within all target groups.
+/// Names a target within all target groups. Keys are compared in the order of
+/// their fields: the address comes first, as it tells most of them apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TargetKey {
+    /// Where connections go.
+    pub address: SocketAddrV4,
     /// The group.
     pub group: TargetGroupArn,
     /// The network of the address.
     pub vpc: Option<VpcId>,
-    /// Where connections go.
-    pub address: SocketAddrV4,
 }

@@ -151,7 +151,12 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
     }
     if config.plant != Some(Plant::ReaperOff) {
         owned.sort_unstable();
-        for instance in state.seen.machines.keys().filter(|id| owned.binary_search(id).is_err()) {
+        let mut owned = owned.into_iter().peekable();
+        for instance in state.seen.machines.keys() {
+            while owned.next_if(|id| *id < instance).is_some() {}
+            if owned.peek() == Some(&instance) {
+                continue;
+            }
             let instance = instance.clone();
             collector.want(Key::Terminate(instance.clone()), || Some(Effect::Terminate { instance }));
         }

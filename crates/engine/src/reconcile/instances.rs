@@ -28,7 +28,13 @@ enum Sight {
 }
 
 pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
-    let instances: Vec<Arc<Instance>> = tx.all::<Instance>().cloned().collect();
+    // Most run and are seen to: they are passed by without a look at more.
+    let rests = |row: &Instance| match row.phase {
+        Phase::Running => sight(tx, row) == Sight::Alive,
+        Phase::Stopped => true,
+        Phase::Pending | Phase::Stopping | Phase::ShuttingDown | Phase::Terminated { .. } => false,
+    };
+    let instances: Vec<Arc<Instance>> = tx.all::<Instance>().filter(|row| !rests(row)).cloned().collect();
     for instance in instances {
         let sight = sight(tx, &instance);
         match instance.phase {

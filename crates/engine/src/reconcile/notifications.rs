@@ -268,7 +268,8 @@ fn publish(tx: &mut Tx<'_>, topic: &str, subject: &str, message: &Value) {
 fn put(tx: &mut Tx<'_>, topic: Option<String>, body: &Value) {
     let waiting = tx.notifications.len();
     if waiting >= WAITING_MAX {
-        let oldest: Vec<String> = tx.notifications.keys().take(waiting + 1 - WAITING_MAX).cloned().collect();
+        let oldest: Vec<String> =
+            tx.notifications.keys().take(waiting + 1 - WAITING_MAX).map(ToString::to_string).collect();
         for id in oldest {
             tx.delete::<Notification>(&id);
         }

@@ -277,9 +277,7 @@ pub(super) fn by_arn(tx: &Tx<'_>, arn: &str) -> Option<Arc<Policy>> {
 
 /// A group's policies, in the order of their names.
 pub fn of_group(tx: &Tx<'_>, group: &GroupName) -> Vec<Arc<Policy>> {
-    let prefix = Policy::key(group, "");
-    let range = tx.policies.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
-    range.map(|(_, row)| row.clone()).collect()
+    tx.policies.starting_with(&Policy::key(group, "")).map(|(_, row)| row.clone()).collect()
 }
 
 /// Stores a policy; a target tracking policy gets its two alarms anew.

@@ -147,9 +147,9 @@ pub(super) fn forget_unless_same(tx: &mut Tx<'_>, old: &Policy, new: &Policy) {
 /// The capacity that the forecasts which the group follows ask for now: no
 /// policy takes the group below it (autoscaling.md 9.3). Zero without one.
 pub fn floor(tx: &Tx<'_>, group: &Group) -> u32 {
-    let (now, prefix) = (tx.now, Policy::key(&group.name, ""));
-    let range = tx.policies.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
-    let asked = range.filter_map(|(id, policy)| match &policy.kind {
+    let now = tx.now;
+    let policies = tx.policies.starting_with(&Policy::key(&group.name, ""));
+    let asked = policies.filter_map(|(id, policy)| match &policy.kind {
         PolicyKind::Predictive { config } if config.mode == Mode::ForecastAndScale && policy.enabled => {
             let foretold = tx.forecasts.get(id)?.said.get(&config.hour(now))?;
             Some(group.bounds.clamp(foretold.capacity))

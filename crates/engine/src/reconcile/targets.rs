@@ -13,27 +13,26 @@ use std::sync::Arc;
 pub const DEREGISTRATION_DELAY: Span = Span::from_secs(300);
 
 pub(super) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
-    let targets: Vec<Arc<Target>> = tx.all::<Target>().cloned().collect();
-    for target in targets {
-        let ended = match target.phase {
-            TargetPhase::Draining { until } if tx.now < until => {
-                wake_at(wake, until);
-                false
-            }
-            TargetPhase::Draining { .. } => true,
-            TargetPhase::Registered => false,
-        };
-        if ended || gone(tx, &target) {
-            leave(tx, &target);
+    let mut ended = |target: &Target| match target.phase {
+        TargetPhase::Draining { until } if tx.now < until => {
+            wake_at(wake, until);
+            false
         }
+        TargetPhase::Draining { .. } => true,
+        TargetPhase::Registered => false,
+    };
+    let leaves = |target: &&Arc<Target>| ended(target) || gone(tx, target);
+    let targets: Vec<Arc<Target>> = tx.all::<Target>().filter(leaves).cloned().collect();
+    for target in targets {
+        leave(tx, &target);
     }
 }
 
 /// Whether the target's group or instance is no more.
 fn gone(tx: &Tx<'_>, target: &Target) -> bool {
-    let Some(group) = tx.get::<TargetGroup>(target.group.as_str()) else { return true };
+    let Some(group) = tx.target_groups.get(target.group.as_str()) else { return true };
     group.target_type == TargetType::Instance
-        && tx.get::<Instance>(&target.id).is_none_or(|row| matches!(row.phase, Phase::Terminated { .. }))
+        && tx.instances.get(&target.id).is_none_or(|row| matches!(row.phase, Phase::Terminated { .. }))
 }
 
 /// Removes a target at once, with what was seen of it.
@@ -122,13 +121,6 @@ pub fn deregistration_delay(group: &TargetGroup) -> Span {
 
 /// The targets that an instance is in these groups, draining ones included.
 pub fn of_instance(tx: &Tx<'_>, groups: &[TargetGroupArn], instance: &InstanceId) -> Vec<Arc<Target>> {
-    let prefix = |group: &TargetGroupArn| format!("{group}|{instance}|");
-    groups
-        .iter()
-        .flat_map(|group| {
-            let prefix = prefix(group);
-            tx.targets.range(prefix.clone()..).take_while(move |(id, _)| id.starts_with(&prefix)).map(|(_, row)| row)
-        })
-        .cloned()
-        .collect()
+    let of_group = |group: &TargetGroupArn| tx.targets.starting_with(&format!("{group}|{instance}|"));
+    groups.iter().flat_map(of_group).map(|(_, row)| row.clone()).collect()
 }

@@ -24,6 +24,7 @@ pub use systems::*;
 
 use crate::state::Tables;
 use crate::store::{self, RowError};
+use crate::table::Table;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -48,10 +49,10 @@ pub trait Row: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send +
     }
 
     /// Its table.
-    fn table(tables: &Tables) -> &BTreeMap<String, Arc<Self>>;
+    fn table(tables: &Tables) -> &Table<Self>;
 
     /// Its table, to change.
-    fn table_mut(tables: &mut Tables) -> &mut BTreeMap<String, Arc<Self>>;
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
 
     /// The row as one of any kind.
     fn any(row: Arc<Self>) -> AnyRow;
@@ -96,7 +97,7 @@ macro_rules! kinds {
 
             /// Puts it into its table.
             pub fn insert(self, id: String, tables: &mut Tables) {
-                match self { $(AnyRow::$kind(row) => { tables.$table.insert(id, row); })* }
+                match self { $(AnyRow::$kind(row) => { tables.$table.insert(&id, row); })* }
             }
         }
 
@@ -104,7 +105,7 @@ macro_rules! kinds {
             /// Kind and id of every row.
             pub(crate) fn keys(&self) -> Vec<(Kind, String)> {
                 let mut keys = Vec::new();
-                $(keys.extend(self.$table.keys().map(|id| (Kind::$kind, id.clone())));)*
+                $(keys.extend(self.$table.keys().map(|id| (Kind::$kind, id.to_string())));)*
                 keys
             }
 
@@ -116,8 +117,8 @@ macro_rules! kinds {
 
         $(impl $kind {
             pub(crate) const ROW_KIND: Kind = Kind::$kind;
-            pub(crate) fn row_table(tables: &Tables) -> &BTreeMap<String, Arc<Self>> { &tables.$table }
-            pub(crate) fn row_table_mut(tables: &mut Tables) -> &mut BTreeMap<String, Arc<Self>> { &mut tables.$table }
+            pub(crate) fn row_table(tables: &Tables) -> &Table<Self> { &tables.$table }
+            pub(crate) fn row_table_mut(tables: &mut Tables) -> &mut Table<Self> { &mut tables.$table }
             pub(crate) fn row_any(row: Arc<Self>) -> AnyRow { AnyRow::$kind(row) }
         })*
     };
@@ -198,10 +199,10 @@ macro_rules! row {
                 let $row = self;
                 $id
             }
-            fn table(tables: &crate::Tables) -> &std::collections::BTreeMap<String, std::sync::Arc<Self>> {
+            fn table(tables: &crate::Tables) -> &crate::Table<Self> {
                 $kind::row_table(tables)
             }
-            fn table_mut(tables: &mut crate::Tables) -> &mut std::collections::BTreeMap<String, std::sync::Arc<Self>> {
+            fn table_mut(tables: &mut crate::Tables) -> &mut crate::Table<Self> {
                 $kind::row_table_mut(tables)
             }
             fn any(row: std::sync::Arc<Self>) -> crate::row::AnyRow {

@@ -98,8 +98,7 @@ pub(crate) fn count_changed(state: &mut State) {
 /// Hosts of a target group by zone, as they are now.
 pub(super) fn count(state: &State, tables: &Tables, group: &TargetGroup) -> BTreeMap<Zone, Hosts> {
     let mut hosts: BTreeMap<Zone, Hosts> = BTreeMap::new();
-    let prefix = format!("{}|", group.arn);
-    let of_group = tables.targets.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
+    let of_group = tables.targets.starting_with(&format!("{}|", group.arn));
     for target in of_group.map(|(_, target)| target).filter(|target| target.phase == TargetPhase::Registered) {
         let Some(key) = targets::key(tables, target) else { continue };
         let zone = target_states::zone(tables, group, target).cloned().unwrap_or_else(|| Zone::from("all"));

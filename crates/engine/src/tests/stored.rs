@@ -3,6 +3,7 @@
 use super::*;
 use crate::state::Tables;
 use crate::store::{RowError, decode, read};
+use crate::table::Table;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,11 +29,11 @@ impl Row for Book {
         }
     }
 
-    fn table(_: &Tables) -> &BTreeMap<String, Arc<Book>> {
+    fn table(_: &Tables) -> &Table<Book> {
         unreachable!("books are decoded only")
     }
 
-    fn table_mut(_: &mut Tables) -> &mut BTreeMap<String, Arc<Book>> {
+    fn table_mut(_: &mut Tables) -> &mut Table<Book> {
         unreachable!("books are decoded only")
     }
 

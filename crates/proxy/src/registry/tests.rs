@@ -3,6 +3,7 @@
 use super::*;
 use elastane_domain::choice::WEIGHT_FULL;
 use elastane_domain::routing::{Action, Algorithm, Minimum, Node, Target, UnhealthyReason};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 const NOW: Time = Time(1_000_000);

@@ -152,8 +152,7 @@ pub fn own<'a>(view: &View<'a>, name: Option<&str>) -> Result<&'a Arc<Document>,
 
 /// The versions of a document of this account, oldest first.
 fn versions<'a>(view: &View<'a>, name: &str) -> impl Iterator<Item = &'a Arc<DocumentVersion>> + use<'a> {
-    let (first, last) = (DocumentVersion::key(name, 0), DocumentVersion::key(name, u32::MAX));
-    view.tables.document_versions.range(first..=last).map(|(_, version)| version)
+    view.tables.document_versions.starting_with(&format!("{name}/")).map(|(_, version)| version)
 }
 
 /// A format's name in requests and answers.

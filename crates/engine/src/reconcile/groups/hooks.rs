@@ -96,9 +96,7 @@ pub fn remove(tx: &mut Tx<'_>, hook: &LifecycleHook) {
 
 /// The hooks of a group, in the order of their names.
 pub fn of_group(tables: &Tables, group: &GroupName) -> Vec<Arc<LifecycleHook>> {
-    let prefix = LifecycleHook::key(group, "");
-    let range = tables.lifecycle_hooks.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
-    range.map(|(_, row)| row.clone()).collect()
+    tables.lifecycle_hooks.starting_with(&LifecycleHook::key(group, "")).map(|(_, row)| row.clone()).collect()
 }
 
 /// Whether no hook is waited for: the whole group is deleted, or the warm pool

@@ -5,7 +5,7 @@
 
 use super::hooks::{self, Outcome};
 use super::launching::back_off;
-use super::{Draining, standby, warm_pool};
+use super::{Traffic, standby, warm_pool};
 use crate::reconcile::activity::{self, Begin};
 use crate::reconcile::{instances, targets, wake_at};
 use crate::row::*;
@@ -15,9 +15,10 @@ use elastane_domain::hooks::Arrival;
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::time::Time;
+use std::sync::Arc;
 
 /// Moves one member a step on, by its instance's phase.
-pub(super) fn advance(tx: &mut Tx<'_>, instance: &Instance, draining: &Draining, wake: &mut Time) {
+pub(super) fn advance(tx: &mut Tx<'_>, instance: &Instance, traffic: &Traffic, wake: &mut Time) {
     let Some(membership) = &instance.membership else { return };
     let state = membership.lifecycle;
     if state == LifecycleState::InService {
@@ -39,10 +40,10 @@ pub(super) fn advance(tx: &mut Tx<'_>, instance: &Instance, draining: &Draining,
         LifecycleState::PendingWait => wait_in(tx, instance, membership, wake),
         LifecycleState::PendingProceed if instance.phase == Phase::Running => enter_service(tx, instance, membership),
         LifecycleState::PendingProceed => launch_failed(tx, instance, membership),
-        LifecycleState::EnteringStandby => standby::rest(tx, instance, membership, draining, wake),
-        LifecycleState::Detaching => standby::leave(tx, instance, membership, draining, wake),
+        LifecycleState::EnteringStandby => standby::rest(tx, instance, membership, traffic, wake),
+        LifecycleState::Detaching => standby::leave(tx, instance, membership, traffic, wake),
         LifecycleState::Terminating | LifecycleState::WarmedTerminating => {
-            terminate_on(tx, instance, membership, draining, wake);
+            terminate_on(tx, instance, membership, traffic, wake);
         }
         LifecycleState::TerminatingWait | LifecycleState::WarmedTerminatingWait => {
             wait_out(tx, instance, membership, wake);
@@ -54,7 +55,7 @@ pub(super) fn advance(tx: &mut Tx<'_>, instance: &Instance, draining: &Draining,
             }
         }
         LifecycleState::Terminated | LifecycleState::WarmedTerminated => leave(tx, instance, membership),
-        LifecycleState::WarmedPending => warm_pool::come_in(tx, instance, membership, draining, wake),
+        LifecycleState::WarmedPending => warm_pool::come_in(tx, instance, membership, traffic, wake),
         LifecycleState::WarmedPendingWait => warm_pool::wait_in(tx, instance, membership, wake),
         LifecycleState::WarmedPendingProceed => warm_pool::settle_in(tx, instance, membership),
         LifecycleState::WarmedStopped | LifecycleState::WarmedRunning | LifecycleState::WarmedHibernated => {
@@ -178,9 +179,9 @@ pub(super) fn throttle(tx: &mut Tx<'_>, group: &GroupName) {
 
 /// A member on its way out waits for its requests in flight, then for its
 /// hooks, then ends.
-fn terminate_on(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, draining: &Draining, wake: &mut Time) {
-    if let Some(until) = draining_until(tx, instance, draining) {
-        return wake_at(wake, until);
+fn terminate_on(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, traffic: &Traffic, wake: &mut Time) {
+    if still_drains(tx, instance, traffic, wake) {
+        return;
     }
     drained(tx, instance, membership);
     if !hooks::begin(tx, instance, membership) {
@@ -247,23 +248,24 @@ fn end(tx: &mut Tx<'_>, instance: &Instance, state: LifecycleState) {
     }
 }
 
-/// Until when requests in flight may keep a member alive; `None` when there
-/// are none: drained, or its process no longer runs.
-pub(super) fn draining_until(tx: &Tx<'_>, instance: &Instance, draining: &Draining) -> Option<Time> {
+/// Whether requests in flight may keep a member alive, which ends at a time
+/// that `wake` is pulled to. There are none when its process no longer runs.
+pub(super) fn still_drains(tx: &Tx<'_>, instance: &Instance, traffic: &Traffic, wake: &mut Time) -> bool {
     if instance.phase != Phase::Running {
-        return None;
+        return false;
     }
-    draining
-        .get(instance.id.as_str())?
-        .iter()
-        .filter_map(|target| match target.phase {
-            TargetPhase::Draining { until } if until > tx.now => {
-                let drained = targets::key(tx, target).is_some_and(|key| tx.state.seen.drained.contains(&key));
-                (!drained).then_some(until)
-            }
-            TargetPhase::Draining { .. } | TargetPhase::Registered => None,
-        })
-        .max()
+    let until = |target: &Arc<Target>| match target.phase {
+        TargetPhase::Draining { until } if until > tx.now => {
+            let drained = targets::key(tx, target).is_some_and(|key| tx.state.seen.drained.contains(&key));
+            (!drained).then_some(until)
+        }
+        TargetPhase::Draining { .. } | TargetPhase::Registered => None,
+    };
+    let last = traffic.draining_of(instance.id.as_str()).iter().filter_map(until).max();
+    if let Some(at) = last {
+        wake_at(wake, at);
+    }
+    last.is_some()
 }
 
 fn leave(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership) {

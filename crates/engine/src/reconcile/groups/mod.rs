@@ -8,6 +8,7 @@ mod members;
 mod on_request;
 pub mod refresh;
 mod standby;
+mod traffic;
 mod view;
 mod warm_pool;
 
@@ -18,7 +19,8 @@ pub use standby::{attach, detach, enter_standby, exit_standby};
 
 use super::{activity, policy, wake_at};
 use crate::row::*;
-use crate::state::{Table, Tx};
+use crate::state::Tx;
+use crate::table::Table;
 use elastane_domain::group::{Blocked, DesiredChange, GroupView, Why, examine, plan};
 use elastane_domain::id::*;
 use elastane_domain::lifecycle::LifecycleState;
@@ -27,6 +29,7 @@ use launching::{carry_out, led_by};
 use members::advance;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use traffic::Traffic;
 use view::{forget_detached, mark, note_traffic, view};
 
 /// Health is looked at this often (autoscaling.md 4.4: the interval is not documented).
@@ -38,27 +41,14 @@ const CHANGES_MAX: usize = 8;
 /// Instances of one group.
 pub(in crate::reconcile) type Members = Vec<Arc<Instance>>;
 
-/// Targets that drain, by the instance behind them.
-type Draining = BTreeMap<String, Vec<Arc<Target>>>;
-
 pub(in crate::reconcile) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
     let groups: Vec<Arc<Group>> = tx.all::<Group>().cloned().collect();
     let mut index = members_by_group(tx);
-    let draining = draining(tx);
+    let traffic = Traffic::gather(tx);
     for group in groups {
         let members = index.remove(&group.name).unwrap_or_default();
-        reconcile_group(tx, &group.name, members, &draining, wake);
+        reconcile_group(tx, &group.name, members, &traffic, wake);
     }
-}
-
-/// In all target groups, also in those that are no longer attached: whoever
-/// detaches one does not mean to cut requests in flight.
-fn draining(tx: &Tx<'_>) -> Draining {
-    let mut index = Draining::new();
-    for target in tx.all::<Target>().filter(|target| matches!(target.phase, TargetPhase::Draining { .. })) {
-        index.entry(target.id.clone()).or_default().push(target.clone());
-    }
-    index
 }
 
 pub(in crate::reconcile) fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName, Members> {
@@ -71,17 +61,17 @@ pub(in crate::reconcile) fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName,
     index
 }
 
-fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining: &Draining, wake: &mut Time) {
-    let members = move_on(tx, members, draining, wake);
-    note_traffic(tx, name, &members);
-    refresh::advance(tx, name, &members, wake);
+fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, traffic: &Traffic, wake: &mut Time) {
+    let members = move_on(tx, members, traffic, wake);
+    note_traffic(tx, name, &members, traffic);
+    refresh::advance(tx, name, &members, traffic, wake);
     let Some(group) = tx.get::<Group>(name.as_str()) else { return };
     let group = refresh::launching(tx, group);
     if group.deleting && members.is_empty() {
         return delete(tx, &group);
     }
-    forget_detached(tx, &group, draining);
-    let mut view = view(tx, &group, &members);
+    forget_detached(tx, &group, traffic);
+    let mut view = view(tx, &group, &members, traffic);
     for (instance, cause) in examine(&view, tx.now) {
         mark(tx, &instance, cause);
         for member in view.members.iter_mut().filter(|member| member.instance == instance) {
@@ -105,13 +95,13 @@ fn reconcile_group(tx: &mut Tx<'_>, name: &GroupName, members: Members, draining
 
 /// Moves those on who are on their way somewhere: most groups are at rest in
 /// most rounds, and then nothing is looked up again.
-fn move_on(tx: &mut Tx<'_>, members: Members, draining: &Draining, wake: &mut Time) -> Members {
+fn move_on(tx: &mut Tx<'_>, members: Members, traffic: &Traffic, wake: &mut Time) -> Members {
     let rests = |place: &Membership| place.lifecycle == LifecycleState::InService;
     if members.iter().all(|member| member.membership.as_ref().is_some_and(rests)) {
         return members;
     }
     for member in &members {
-        advance(tx, member, draining, wake);
+        advance(tx, member, traffic, wake);
     }
     let members = members.iter().filter_map(|member| tx.get::<Instance>(member.id.as_str()));
     members.filter(|member| member.membership.is_some()).collect()
@@ -169,6 +159,5 @@ fn delete(tx: &mut Tx<'_>, group: &Group) {
 
 /// Ids of the rows of one group, in a table whose ids are `group:name`.
 pub fn ids_of<R>(table: &Table<R>, group: &GroupName) -> Vec<String> {
-    let prefix = format!("{group}:");
-    table.range(prefix.clone()..).map(|(id, _)| id).take_while(|id| id.starts_with(&prefix)).cloned().collect()
+    table.starting_with(&format!("{group}:")).map(|(id, _)| id.to_string()).collect()
 }

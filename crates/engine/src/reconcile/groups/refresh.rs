@@ -2,7 +2,7 @@
 //! events, and what a refresh wants becomes part of the group's view. The
 //! plan of the group does the replacing.
 
-use super::{Members, begin_termination};
+use super::{Members, Traffic, begin_termination};
 use crate::engine::Plant;
 use crate::reconcile::notifications::{self, RefreshEvent};
 use crate::reconcile::wake_at;
@@ -26,12 +26,8 @@ const STEPS_MAX: usize = 8;
 const HISTORY_MAX: usize = 200;
 
 /// A group's refreshes, in no order that means anything.
-pub fn of_group<'a>(
-    tables: &'a Tables,
-    group: &'a GroupName,
-) -> impl Iterator<Item = &'a Arc<InstanceRefresh>> + use<'a> {
-    let rows = tables.instance_refreshes.range(format!("{group}:")..);
-    rows.map(|(_, row)| row).take_while(move |row| row.group == *group)
+pub fn of_group<'a>(tables: &'a Tables, group: &GroupName) -> impl Iterator<Item = &'a Arc<InstanceRefresh>> + use<'a> {
+    tables.instance_refreshes.starting_with(&format!("{group}:")).map(|(_, row)| row)
 }
 
 /// The refresh of a group that still does something.
@@ -153,7 +149,7 @@ pub fn roll_back(tx: &mut Tx<'_>, id: &str, reason: String) {
 }
 
 /// Old refreshes are forgotten; the active one comes as far as it can.
-pub(super) fn advance(tx: &mut Tx<'_>, name: &GroupName, members: &Members, wake: &mut Time) {
+pub(super) fn advance(tx: &mut Tx<'_>, name: &GroupName, members: &Members, traffic: &Traffic, wake: &mut Time) {
     forget(tx, name);
     let Some(refresh) = active(tx, name) else { return };
     let Some(group) = tx.get::<Group>(name.as_str()) else { return };
@@ -167,7 +163,7 @@ pub(super) fn advance(tx: &mut Tx<'_>, name: &GroupName, members: &Members, wake
     }
     for _ in 0..STEPS_MAX {
         let Some(refresh) = tx.get::<InstanceRefresh>(&key).filter(|row| row.status.is_active()) else { return };
-        let facts = facts(tx, &group, &refresh, members);
+        let facts = facts(tx, (&group, traffic), &refresh, members);
         let course = course(&refresh);
         note(tx, &refresh, &course, &facts);
         let reversible = irreversible(&tx.view(), refresh.desired.as_ref(), &refresh.previous).is_none();
@@ -217,7 +213,7 @@ fn course(refresh: &InstanceRefresh) -> Course {
     }
 }
 
-fn facts(tx: &Tx<'_>, group: &Group, refresh: &InstanceRefresh, members: &Members) -> Facts {
+fn facts(tx: &Tx<'_>, (group, traffic): (&Group, &Traffic), refresh: &InstanceRefresh, members: &Members) -> Facts {
     let mut facts = Facts { alarm: alarm(tx, refresh), ..Facts::default() };
     let mut ready = 0;
     for instance in members {
@@ -243,7 +239,7 @@ fn facts(tx: &Tx<'_>, group: &Group, refresh: &InstanceRefresh, members: &Member
         }
         facts.hooked |= place.lifecycle == LifecycleState::PendingWait;
         if place.lifecycle == LifecycleState::InService && place.unhealthy.is_none() {
-            let checked = !group.checks_elb || super::view::checked(tx, group, instance);
+            let checked = !group.checks_elb || super::view::checked(group, instance, traffic);
             let warm = !warming(place.in_service_since, refresh.preferences.warmup, tx.now);
             facts.warming |= checked && !warm;
             ready += if checked && warm { weight } else { 0 };

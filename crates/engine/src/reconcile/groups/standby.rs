@@ -2,10 +2,9 @@
 //! the group and out of it alive (autoscaling.md 2.4, 2.5). Hooks do not run
 //! for them; leaving the load balancer takes its time as always.
 
-use super::Draining;
-use super::members::{self, draining_until, set_place};
+use super::Traffic;
+use super::members::{self, set_place, still_drains};
 use crate::reconcile::activity::{self, Begin};
-use crate::reconcile::wake_at;
 use crate::row::*;
 use crate::state::Tx;
 use elastane_domain::hooks::Arrival;
@@ -94,15 +93,9 @@ fn begin(tx: &mut Tx<'_>, instance: &Instance, group: &GroupName, one: Move, cha
 }
 
 /// A member on its way to standby rests there once it has drained.
-pub(super) fn rest(
-    tx: &mut Tx<'_>,
-    instance: &Instance,
-    membership: &Membership,
-    draining: &Draining,
-    wake: &mut Time,
-) {
-    if let Some(until) = draining_until(tx, instance, draining) {
-        return wake_at(wake, until);
+pub(super) fn rest(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, traffic: &Traffic, wake: &mut Time) {
+    if still_drains(tx, instance, traffic, wake) {
+        return;
     }
     if let Some(id) = &membership.activity {
         activity::end(tx, id, ActivityStatus::Successful, None);
@@ -115,15 +108,9 @@ pub(super) fn rest(
 }
 
 /// A member that is detached leaves once it has drained.
-pub(super) fn leave(
-    tx: &mut Tx<'_>,
-    instance: &Instance,
-    membership: &Membership,
-    draining: &Draining,
-    wake: &mut Time,
-) {
-    if let Some(until) = draining_until(tx, instance, draining) {
-        return wake_at(wake, until);
+pub(super) fn leave(tx: &mut Tx<'_>, instance: &Instance, membership: &Membership, traffic: &Traffic, wake: &mut Time) {
+    if still_drains(tx, instance, traffic, wake) {
+        return;
     }
     if let Some(id) = &membership.activity {
         activity::end(tx, id, ActivityStatus::Successful, None);

@@ -1,9 +1,9 @@
 //! A group as its plan sees it, and the marks that its members get.
 
-use super::{Draining, Members, refresh};
+use super::{Members, Traffic, refresh};
 use crate::engine::Plant;
 use crate::launch::mixed::{self, Fits};
-use crate::reconcile::{outages, targets};
+use crate::reconcile::outages;
 use crate::row::*;
 use crate::state::Tx;
 use elastane_domain::group::{Action, GroupView, Member, UnhealthyCause, Why};
@@ -13,13 +13,15 @@ use elastane_domain::routing::TargetHealth;
 use elastane_domain::time::Time;
 use elastane_domain::warm_pool;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A target group counts for health once one of the group's instances has
 /// passed a check in it (autoscaling.md 4.2).
-pub(super) fn note_traffic(tx: &mut Tx<'_>, name: &GroupName, members: &Members) {
+pub(super) fn note_traffic(tx: &mut Tx<'_>, name: &GroupName, members: &Members, traffic: &Traffic) {
     let Some(group) = tx.get::<Group>(name.as_str()) else { return };
     for arn in group.target_groups.iter().filter(|arn| !group.traffic_in_service.contains(*arn)) {
-        let healthy = members.iter().any(|member| health(tx, arn, member) == Some(TargetHealth::Healthy));
+        let health = |member: &Arc<Instance>| traffic.health(arn, member.id.as_str());
+        let healthy = members.iter().any(|member| health(member) == Some(TargetHealth::Healthy));
         if healthy {
             tx.update(name.as_str(), |row: &mut Group| {
                 row.traffic_in_service.insert(arn.clone());
@@ -29,21 +31,14 @@ pub(super) fn note_traffic(tx: &mut Tx<'_>, name: &GroupName, members: &Members)
 }
 
 /// Forgets detached target groups in which nothing drains any more.
-pub(super) fn forget_detached(tx: &mut Tx<'_>, group: &Group, draining: &Draining) {
-    let drains = |arn: &TargetGroupArn| draining.values().flatten().any(|target| target.group == *arn);
-    if group.traffic_removing.iter().any(|arn| !drains(arn)) {
-        tx.update(group.name.as_str(), |row: &mut Group| row.traffic_removing.retain(drains));
+pub(super) fn forget_detached(tx: &mut Tx<'_>, group: &Group, traffic: &Traffic) {
+    if group.traffic_removing.iter().any(|arn| !traffic.drains(arn)) {
+        tx.update(group.name.as_str(), |row: &mut Group| row.traffic_removing.retain(|arn| traffic.drains(arn)));
     }
 }
 
-fn health(tx: &Tx<'_>, group: &TargetGroupArn, instance: &Instance) -> Option<TargetHealth> {
-    let targets = targets::of_instance(tx, std::slice::from_ref(group), &instance.id);
-    let target = targets.iter().find(|target| target.phase == TargetPhase::Registered)?;
-    tx.state.seen.health.get(&targets::key(tx, target)?).copied()
-}
-
 /// The group as the plan sees it.
-pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
+pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members, traffic: &Traffic) -> GroupView {
     let mut bounds = group.bounds;
     let mut desired = group.desired;
     if tx.config.plant == Some(Plant::CapacityAboveMax) {
@@ -61,7 +56,7 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
         members: members
             .iter()
             .filter(|member| !hidden_by_plant(tx, member))
-            .filter_map(|member| view_member(tx, (group, &fits), member))
+            .filter_map(|member| view_member(tx, (group, &fits, traffic), member))
             .collect(),
         health_grace: group.grace,
         checks_elb: group.checks_elb,
@@ -93,8 +88,9 @@ pub(super) fn view(tx: &Tx<'_>, group: &Group, members: &Members) -> GroupView {
 
 /// Whether an instance has passed its first checks in every target group that
 /// counts for its health.
-pub(super) fn checked(tx: &Tx<'_>, group: &Group, instance: &Instance) -> bool {
-    let mut reported = group.traffic_in_service.iter().filter_map(|arn| health(tx, arn, instance));
+pub(super) fn checked(group: &Group, instance: &Instance, traffic: &Traffic) -> bool {
+    let id = instance.id.as_str();
+    let mut reported = group.traffic_in_service.iter().filter_map(|arn| traffic.health(arn, id));
     reported.all(|health| !matches!(health, TargetHealth::Initial))
 }
 
@@ -126,10 +122,10 @@ fn hidden_by_plant(tx: &Tx<'_>, member: &Instance) -> bool {
     tx.config.plant == Some(Plant::PendingNotCounted) && member.phase == Phase::Pending
 }
 
-fn view_member(tx: &Tx<'_>, (group, fits): (&Group, &Fits), instance: &Instance) -> Option<Member> {
+fn view_member(tx: &Tx<'_>, (group, fits, traffic): (&Group, &Fits, &Traffic), instance: &Instance) -> Option<Member> {
     let membership = instance.membership.as_ref()?;
-    let reported: Vec<TargetHealth> =
-        group.traffic_in_service.iter().filter_map(|arn| health(tx, arn, instance)).collect();
+    let health = |arn| traffic.health(arn, instance.id.as_str());
+    let reported: Vec<TargetHealth> = group.traffic_in_service.iter().filter_map(health).collect();
     let made = |name: &String| tx.get::<LaunchConfiguration>(name).map_or(Time(0), |row| row.created_at);
     let elb = reported.iter().any(|health| matches!(health, TargetHealth::Unhealthy(_)));
     let plant = tx.config.plant;

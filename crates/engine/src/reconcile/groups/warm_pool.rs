@@ -4,8 +4,8 @@
 //! capacity.
 
 use super::hooks::{self, Outcome};
-use super::members::{self, begin_termination, deregister, draining_until, set_place};
-use super::{Draining, Members, launching, refresh};
+use super::members::{self, begin_termination, deregister, set_place, still_drains};
+use super::{Members, Traffic, launching, refresh};
 use crate::reconcile::activity::{self, Begin};
 use crate::reconcile::{instances, outages, wake_at};
 use crate::row::*;
@@ -98,11 +98,11 @@ pub(super) fn come_in(
     tx: &mut Tx<'_>,
     instance: &Instance,
     membership: &Membership,
-    draining: &Draining,
+    traffic: &Traffic,
     wake: &mut Time,
 ) {
-    if let Some(until) = draining_until(tx, instance, draining) {
-        return wake_at(wake, until);
+    if still_drains(tx, instance, traffic, wake) {
+        return;
     }
     members::drained(tx, instance, membership);
     if instance.phase != Phase::Running || !hooks::begin(tx, instance, membership) {
