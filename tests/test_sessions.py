@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import elastane
+from certificates import Authority
 from elastane import BUSY, CALL_LIMIT_S, MAKING_CLIENTS, Daemon, until
 from session_channel import Faults, SessionError, opening
 from session_client import INTERRUPT, QUIT, SUSPEND, PipeSession, PortSession, ShellSession
@@ -605,6 +607,175 @@ def test_elastane_shell(daemon, instance):
     records = list((Path(daemon.data) / "sessions").glob("root-*.log"))
     assert any("42-" in record.read_text(errors="replace") for record in records)
     assert {record.stat().st_mode & 0o777 for record in records} == {0o600}
+
+
+class Relay:
+    """Another way to a port of this machine, which can be cut and listened to."""
+
+    def __init__(self, address, port):
+        self.target = ("127.0.0.1", port)
+        self.open = []
+        self.heard = bytearray()
+        self.socket = socket.create_server((address, 0))
+        self.port = self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.socket.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self.target)
+            self.open += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+
+    def _copy(self, one, other):
+        try:
+            while chunk := one.recv(65536):
+                self.heard += chunk
+                other.sendall(chunk)
+        except OSError:
+            pass
+        for end in (one, other):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        """Ends what is open; new connections are taken."""
+        while self.open:
+            try:
+                self.open.pop().shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(10)
+        self.cut()
+
+
+@pytest.fixture
+def elsewhere(daemon, tmp_path):
+    """Runs `elastane shell` as on another machine, without a data directory, with more variables."""
+    key = {name: value for name, value in daemon.exports.items() if "KEY" in name or "REGION" in name}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ELASTANE_", "XDG_"))}
+
+    def shell(*arguments, **variables):
+        return subprocess.run(
+            [elastane.BINARY, "shell", *arguments], input="", capture_output=True, text=True, timeout=CALL_LIMIT_S,
+            env={**plain, "HOME": str(tmp_path), **key, **variables},
+        )
+
+    return shell
+
+
+def test_elastane_shell_over_tls(daemon, instance, elsewhere, tmp_path):
+    port = int(daemon.url.rsplit(":", 1)[1])
+    url, authority = f"https://localhost:{port}", tmp_path / "authority.pem"
+    authority.write_text(daemon.run("ca").stdout)
+    words = [instance["InstanceId"], "--", "echo $ELASTANE_INSTANCE_ID; exit 6"]
+
+    def fine(done):
+        return (done.returncode, done.stdout) == (6, f"{instance['InstanceId']}\n") or done
+
+    assert fine(elsewhere("--endpoint", url, "--ca", authority, *words)) is True
+    assert fine(elsewhere("--endpoint", url, *words, AWS_CA_BUNDLE=str(authority))) is True
+    assert fine(elsewhere(*words, AWS_ENDPOINT_URL=url, AWS_CA_BUNDLE=str(authority))) is True
+    # On the daemon's own machine the data directory has all that is needed.
+    own = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    assert fine(elsewhere("--endpoint", url, "--data-dir", daemon.data, *words, **own)) is True
+
+
+def test_elastane_shell_believes_no_certificate_unasked(daemon, ssm, instance, elsewhere, tmp_path):
+    port = int(daemon.url.rsplit(":", 1)[1])
+    authority = tmp_path / "authority.pem"
+    authority.write_text(daemon.run("ca").stdout)
+    foreign = Authority(tmp_path)
+    relay = Relay("127.0.0.2", port)
+    words = [instance["InstanceId"], "--", "true"]
+    before = {**listed(ssm, "Active"), **listed(ssm, "History")}
+    try:
+        for arguments, variables, said in [
+            (["--endpoint", f"https://localhost:{port}"], {}, "--ca FILE or AWS_CA_BUNDLE"),
+            (["--endpoint", f"https://localhost:{port}", "--ca", tmp_path / "ca.pem"], {}, "`elastane ca`"),
+            (["--endpoint", f"https://localhost:{port}"], {"AWS_CA_BUNDLE": str(tmp_path / "ca.key")}, "no certificate"),
+            (["--endpoint", f"https://127.0.0.2:{relay.port}", "--ca", authority], {}, "call it by one of localhost"),
+            (["--endpoint", f"https://localhost:{port}", "--ca", authority], {"AWS_SECRET_ACCESS_KEY": "x"}, "signature"),
+            (["--endpoint", f"https://localhost:{port}"], {"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
+        ]:
+            done = elsewhere(*arguments, *words, **variables)
+            assert done.returncode == 1 and said in done.stderr and not done.stdout, done
+    finally:
+        relay.close()
+    assert foreign.pem and {**listed(ssm, "Active"), **listed(ssm, "History")}.keys() == before.keys()
+
+
+def test_elastane_shell_over_tls_outlives_a_cut(daemon, instance, elsewhere, tmp_path):
+    """What is said comes once and whole, and in nobody else's sight."""
+    authority, only = tmp_path / "authority.pem", instance["InstanceId"]
+    authority.write_text(daemon.run("ca").stdout)
+    relay = Relay("127.0.0.1", int(daemon.url.rsplit(":", 1)[1]))
+    flag, said = "${ELASTANE_ROOT:-/var/tmp}/half", []
+    script = f"seq 1 20000; touch {flag}; while [ -e {flag} ]; do sleep 0.1; done; seq 1 20000; exit 7"
+
+    def run():
+        url = f"https://127.0.0.1:{relay.port}"
+        said.append(elsewhere("--endpoint", url, "--ca", authority, only, "--", script))
+
+    thread = threading.Thread(target=run)
+    try:
+        thread.start()
+        until(lambda: daemon.shell([only], f"ls {flag} || true")[only], 60, "half of it")
+        relay.cut()
+        daemon.shell([only], f"rm {flag}")
+        thread.join(LONG_S)
+    finally:
+        relay.close()
+    [done] = said
+    assert (done.returncode, done.stdout) == (7, 2 * NUMBERS), done.stderr
+    assert len(relay.heard) > 2 * len(NUMBERS)
+    for secret in (b"StartSession", b"seq 1 20000", b"\n19999\n20000\n"):
+        assert secret not in relay.heard
+
+
+def test_elastane_shell_with_a_given_certificate(setup, clean_machine, tmp_path):
+    if setup is not next(it for it in SETUPS if not elastane.why_not(it)):
+        pytest.skip("one set-up is enough")
+    authority = Authority(tmp_path)
+    made = authority.issue("localhost")
+    daemon = Daemon(setup, time_scale=TIME_SCALE)
+    try:
+        certificate, key = daemon.base / "given.pem", daemon.base / "given.key"
+        certificate.write_text(made.body)
+        key.write_text(made.key)
+        daemon.options += ["--tls-certificate", str(certificate), "--tls-key", str(key)]
+        only, port = launched(daemon.start())["InstanceId"], daemon.url.rsplit(":", 1)[1]
+
+        def shell(host, *options):
+            return subprocess.run(
+                [
+                    elastane.BINARY, "shell", "--data-dir", daemon.data, "--endpoint", f"https://{host}:{port}", *options,
+                    only, "--", "exit 8",
+                ], input="", capture_output=True, text=True, timeout=CALL_LIMIT_S, env=daemon.environment(),
+            )
+
+        fine = shell("localhost", "--ca", tmp_path / "ca.pem")
+        assert fine.returncode == 8, fine
+        # The installation's own authority has not issued it.
+        for host, options, why in [
+            ("localhost", (), "not from an authority that is trusted"),
+            ("127.0.0.1", ("--ca", tmp_path / "ca.pem"), "call it by one of localhost"),
+        ]:
+            done = shell(host, *options)
+            assert done.returncode == 1 and why in done.stderr, done
+    finally:
+        daemon.destroy()
 
 
 # -- ends that nobody asked for
