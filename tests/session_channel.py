@@ -75,11 +75,11 @@ class Sent:
     tries: int = 0
 
 
-def opening(token):
+def opening(token, version=VERSION):
     """The first frame on a connection."""
     return json.dumps({
         "MessageSchemaVersion": "1.0", "RequestId": str(uuid.uuid4()), "TokenValue": token,
-        "ClientId": str(uuid.uuid4()), "ClientVersion": VERSION,
+        "ClientId": str(uuid.uuid4()), "ClientVersion": version,
     }).encode()
 
 
@@ -87,9 +87,9 @@ class Channel:
     """One session's messages. `started` is StartSession's answer; without `ssm`, a client of the API, a lost connection
     is the end. What the server does otherwise than described, and the plugin does not mind, is put in `remarks`."""
 
-    def __init__(self, started, ssm=None, faults=None, context=None):
+    def __init__(self, started, ssm=None, faults=None, context=None, version=VERSION):
         self.session_id, self.url, self.token = started["SessionId"], started["StreamUrl"], started["TokenValue"]
-        self.ssm, self.faults, self.context = ssm, faults or Faults(), context
+        self.ssm, self.faults, self.context, self.version = ssm, faults or Faults(), context, version
         self.changed = threading.Condition()
         self.connection = None
         # A handler of output once the session's kind runs: returns whether it could take the message.
@@ -241,7 +241,7 @@ class Channel:
     def _connect_once(self):
         self.connection = WebSocket(self.url, self.context)
         self._ping(time.monotonic())
-        self.connection.send(TEXT, opening(self.token))
+        self.connection.send(TEXT, opening(self.token, self.version))
 
     def _repeat(self, action):
         """What `action` returns, tried a few times with growing pauses. What the API refuses is not tried again."""
@@ -432,7 +432,7 @@ class Channel:
             if error:
                 errors.append(error)
             processed.append({"ActionType": kind, "ActionStatus": status, "ActionResult": None, "Error": error})
-        answer = {"ClientVersion": VERSION, "ProcessedClientActions": processed, "Errors": errors}
+        answer = {"ClientVersion": self.version, "ProcessedClientActions": processed, "Errors": errors}
         self.send(messages.HANDSHAKE_RESPONSE, json.dumps(answer).encode())
 
     def _take_closed(self, message):

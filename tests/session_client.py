@@ -26,6 +26,8 @@ UNREAD_BYTES_MAX = 32 * 1024 * 1024
 LOCAL_WRITE_LIMIT_S = 30
 # Agents after this one multiplex port forwarding; those up to it take one connection at a time.
 LAST_BASIC_AGENT = (3, 0, 196, 0)
+# Clients up to this one take one connection at a time, whatever the agent.
+LAST_BASIC_CLIENT = "1.1.69.0"
 # Agents after this one take a flag where others are ended by the API.
 LAST_AGENT_WITHOUT_TERMINATE_FLAG = (2, 3, 722, 0)
 # What the plugin takes for the size of what is no terminal.
@@ -37,6 +39,7 @@ class Session:
     """What sessions of all kinds have in common. `channel` is for looking below and for making it fail."""
 
     kinds = ()
+    version = VERSION
 
     def __init__(self, channel):
         if channel.kind not in self.kinds:
@@ -47,7 +50,7 @@ class Session:
     @classmethod
     def open(cls, started, ssm=None, faults=None, context=None, limit_s=OPEN_LIMIT_S, late=False, **options):
         """The session that `started`, StartSession's answer, is about. With `late` it takes no output until `start`."""
-        channel = Channel(started, ssm, faults, context)
+        channel = Channel(started, ssm, faults, context, cls.version)
         try:
             session = cls(channel.open(limit_s), **options)
             if not late:
@@ -173,9 +176,11 @@ def numbers(version):
 
 
 class PortSession(Session):
-    """A local port whose connections, one at a time, lead to the session's destination."""
+    """A local port whose connections, one at a time, lead to the session's destination: that of clients which are too old
+    to multiplex, or whose agent is."""
 
     kinds = (PORT,)
+    version = LAST_BASIC_CLIENT
 
     def __init__(self, channel):
         super().__init__(channel)
@@ -183,8 +188,6 @@ class PortSession(Session):
         wrong = {name: value for name, value in properties.items() if not isinstance(value, str)}
         if wrong or properties.get("type") != "LocalPortForwarding":
             raise SessionError(f"not properties of port forwarding: {channel.properties}")
-        if (numbers(channel.agent) or (0,)) > LAST_BASIC_AGENT:
-            raise SessionError(f"agents as {channel.agent} multiplex, which this client does not")
         # How often the destination could not be reached.
         self.port_errors = 0
         self.stream = None
@@ -328,12 +331,19 @@ def run_shell(channel):
     with_terminal(lambda: bridge(session, resizes=True))
 
 
+def port_session(channel):
+    """What a client of this version forwards ports with."""
+    from session_mux import MuxSession
+
+    return (PortSession if (numbers(channel.agent) or (0,)) <= LAST_BASIC_AGENT else MuxSession)(channel)
+
+
 def run_port(channel):
     if not (channel.properties or {}).get("type"):
         session = PipeSession(channel, sink=show)
         session.start()
         return bridge(session, resizes=False)
-    session = PortSession(channel)
+    session = port_session(channel)
     session.start()
     say(f"\nStarting session with SessionId: {channel.session_id}\nPort {session.port} opened for sessionId "
         f"{channel.session_id}.\nWaiting for connections...\n")

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 import elastane
 from elastane import until
+from iam import allow, client_of, document, text_of
 
 SETUPS = elastane.SETUPS
 # Thirty seconds, the shortest time for delivery, pass in one and a half.
@@ -294,6 +295,39 @@ def test_bad_requests(ssm, instances):
         ("ValidationException", {"OutputS3BucketName": "logs"}),
     ]:
         assert refusal(ssm.send_command, **{**good, **change}) == code, change
+
+
+def test_references_to_parameter_store(daemon, ssm, instances):
+    """The caller needs to be allowed to read what is referred to; the instance does not, and its role is none here."""
+    only, script = instances[0], "echo {{ssm:/run/greeting:1}} {{ ssm:/run/greeting }}\n{{ssm:/run/lines}}"
+    for name, kind, value in [
+        ("/run/greeting", "String", "hello"), ("/run/greeting", "String", "good bye"),
+        ("/run/lines", "StringList", "echo a,echo b"), ("/run/secret", "SecureString", "hidden"),
+    ]:
+        ssm.put_parameter(Name=name, Type=kind, Value=value, Overwrite=True)
+    command = send(ssm, [only], script)
+    assert ended(ssm, command, only)["StandardOutputContent"] == "hello good bye\na\nb\n"
+    assert listed(ssm, command)["Parameters"]["commands"] == script.splitlines()
+    for text, said in [
+        ("{{ssm:/run/none}}", "Input contains invalid parameters [/run/none]"),
+        ("{{ssm:/run/secret}}", "Parameters [/run/secret] of type SecureString are not supported"),
+    ]:
+        with pytest.raises(ssm.exceptions.InvalidParameters) as raised:
+            send(ssm, [only], text)
+        assert said in str(raised.value)
+    admin = daemon.client("iam")
+    admin.create_user(UserName="sender")
+    key = admin.create_access_key(UserName="sender")["AccessKey"]
+    caller = client_of(daemon, "ssm", key)
+    for allowed, fine in [("ssm:SendCommand", False), ("ssm:GetParameters", True)]:
+        admin.put_user_policy(UserName="sender", PolicyName=allowed[4:], PolicyDocument=document(allow(allowed)))
+        if fine:
+            assert ended(ssm, send(caller, [only], script), only)["Status"] == "Success"
+            continue
+        assert "ssm:GetParameters" in text_of(
+            caller.send_command, DocumentName="AWS-RunShellScript", InstanceIds=[only], Parameters={"commands": [script]},
+        )
+        send(caller, [only], "true")
 
 
 def test_lists_have_filters_and_pages(ssm, instances):

@@ -1,5 +1,5 @@
-"""Session Manager as a person at a terminal meets it: shells, single commands and forwarded ports of instances, over
-connections that lose, swap and repeat messages and are cut. The client is the tests' own, made from the protocol's
+"""Session Manager as a person at a terminal meets it: shells and single commands of instances, over connections that
+lose, swap and repeat messages and are cut, and over TLS. The client is the tests' own, made from the protocol's
 description (session_client.py); the AWS CLI starts it in the plugin's place."""
 
 import hashlib
@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -19,102 +20,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 import elastane
-from elastane import BUSY, CALL_LIMIT_S, MAKING_CLIENTS, Daemon, until
+from certificates import Authority
+from elastane import CALL_LIMIT_S, MAKING_CLIENTS, Daemon, until
 from session_channel import Faults, SessionError, opening
-from session_client import INTERRUPT, QUIT, SUSPEND, PipeSession, PortSession, ShellSession
+from session_client import INTERRUPT, QUIT, SUSPEND, ShellSession
+from sessions import LIMIT_S, LONG_S, begin, instance, launched, listed, neighbour, plain, refusal, request, run, ssm
 from web_socket import PING, TEXT, Lost, WebSocket
 
 SETUPS = elastane.SETUPS
 # Idle sessions end after twenty minutes of service time.
 TIME_SCALE = 1
-LIMIT_S = 20 * BUSY
-LONG_S = 60 * BUSY
 INTERACTIVE, ONCE = "AWS-StartInteractiveCommand", "AWS-StartNonInteractiveCommand"
-FORWARD, FORWARD_ON = "AWS-StartPortForwardingSession", "AWS-StartPortForwardingSessionToRemoteHost"
-SSH = "AWS-StartSSHSession"
-
-
-def launched(daemon):
-    """An instance that runs, as DescribeInstances shows it."""
-    ec2 = daemon.client("ec2")
-    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-    made = ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-
-    def look():
-        found = ec2.describe_instances(InstanceIds=[made])["Reservations"][0]["Instances"][0]
-        return found if found["State"]["Name"] == "running" else None
-
-    found = until(look, 60, "the instance to run")
-    # Its agent is there, too.
-    daemon.shell([made], "true")
-    return found
-
-
-@pytest.fixture(scope="module")
-def instance(daemon):
-    return launched(daemon)
-
-
-@pytest.fixture(scope="module")
-def neighbour(daemon):
-    return launched(daemon)
-
-
-@pytest.fixture(scope="module")
-def ssm(daemon):
-    return daemon.client("ssm")
-
-
-@pytest.fixture
-def begin(ssm, instance):
-    """Begins sessions that end with the test. None may have broken the rules that the plugin does not check."""
-    begun = []
-
-    def begin(kind=ShellSession, document=None, parameters=None, **options):
-        session = kind.open(request(ssm, instance, document, parameters), ssm=ssm, limit_s=LIMIT_S, **options)
-        begun.append(session)
-        return session
-
-    yield begin
-    for session in begun:
-        session.close()
-    assert [session.remarks for session in begun] == [[] for _ in begun]
-
-
-def request(ssm, instance, document=None, parameters=None):
-    """StartSession's answer."""
-    more = {"DocumentName": document} if document else {}
-    if parameters:
-        more["Parameters"] = {name: [value] for name, value in parameters.items()}
-    return ssm.start_session(Target=instance["InstanceId"], **more)
-
-
-def plain(session):
-    """Makes of a session's shell one that says only what commands say."""
-    session.send(b"""exec env PS1= PS2= sh -c 'stty -echo; echo pla""in; exec sh'\n""")
-    session.read_until("plain\r\n", LIMIT_S)
-    return session
-
-
-def run(session, script, seconds=LIMIT_S):
-    """What `script` says in a plain shell."""
-    mark = uuid.uuid4().hex
-    session.send(f"{script}\necho {mark}\n".encode())
-    return session.read_until(f"{mark}\r\n", seconds)[:-len(mark) - 2].replace("\r\n", "\n")
-
-
-def refusal(call, **arguments):
-    """The code of a call that must fail."""
-    with pytest.raises(ClientError) as raised:
-        call(**arguments)
-    return raised.value.response["Error"]["Code"]
-
-
-def listed(ssm, state, **filters):
-    """The sessions of a state, by id."""
-    wanted = [{"key": name, "value": value} for name, value in filters.items()]
-    pages = ssm.get_paginator("describe_sessions").paginate(State=state, **({"Filters": wanted} if wanted else {}))
-    return {session["SessionId"]: session for page in pages for session in page["Sessions"]}
 
 
 # -- beginning and end
@@ -136,7 +52,7 @@ def test_what_start_session_answers(daemon, ssm, instance):
 
 def test_a_shell_until_its_exit(begin, ssm):
     session = begin()
-    assert (session.channel.kind, session.channel.agent) == ("Standard_Stream", "3.0.196.0")
+    assert (session.channel.kind, session.channel.agent) == ("Standard_Stream", "3.1.1512.0")
     plain(session)
     assert run(session, "echo out; echo err >&2; printf 'gr\\303\\274n\\n'") == "out\nerr\ngrün\n"
     assert run(session, "tty").startswith("/dev/")
@@ -394,112 +310,6 @@ def test_who_resumes_takes_the_session_over(begin):
     assert run(session, "echo $mine") == "6\n"
 
 
-# -- ports
-
-# Says its port, then serves in the background: greets with the peer's address, and repeats what it hears.
-SERVER = r"""
-import os, socket, sys, threading
-listener = socket.create_server((sys.argv[1], 0))
-print(listener.getsockname()[1], flush=True)
-if os.fork():
-    os._exit(0)
-os.setsid()
-null = os.open("/dev/null", os.O_RDWR)
-for number in range(3):
-    os.dup2(null, number)
-def serve(connection, peer):
-    if sys.argv[2] == "greet":
-        connection.sendall(f"you are {peer[0]}\n".encode())
-    try:
-        while data := connection.recv(65536):
-            connection.sendall(data)
-    finally:
-        connection.close()
-while True:
-    threading.Thread(target=serve, args=listener.accept(), daemon=True).start()
-"""
-
-
-def served(daemon, instance, address, greet=False):
-    """The port of a server in an instance."""
-    script = f"/usr/bin/python3 - {address} {'greet' if greet else 'echo'} <<'END'\n{SERVER}\nEND\n"
-    return daemon.shell([instance["InstanceId"]], script)[instance["InstanceId"]].strip()
-
-
-def connected(session):
-    return socket.create_connection(session.address, timeout=LIMIT_S)
-
-
-def received(local, size):
-    data = b""
-    while len(data) < size:
-        piece = local.recv(65536)
-        assert piece, f"ended after {len(data)} bytes of {size}"
-        data += piece
-    return data
-
-
-def test_a_port_of_the_instance(begin, daemon, instance, ssm):
-    port = served(daemon, instance, "127.0.0.1")
-    session = begin(PortSession, FORWARD, {"portNumber": port, "localPortNumber": "0"})
-    assert session.channel.properties["portNumber"] == port
-    for number in range(3):
-        # One connection after the other, each a new one at the other end.
-        with connected(session) as local:
-            sent = os.urandom(100_000) + str(number).encode()
-            for start in range(0, len(sent), 10_000):
-                local.sendall(sent[start:start + 10_000])
-            assert received(local, len(sent)) == sent
-    session.end()
-    session.ended(LIMIT_S)
-    until(lambda: session.channel.session_id in listed(ssm, "History"), 20, "the session to be history")
-
-
-def test_a_port_that_nobody_listens_on(begin):
-    session = begin(PortSession, FORWARD, {"portNumber": "1"})
-    with connected(session) as local:
-        local.sendall(b"anybody there?\n")
-        session.channel.wait(lambda: session.port_errors, LIMIT_S, "word that the port is closed")
-
-
-def test_a_forwarded_port_outlives_a_cut(begin, daemon, instance):
-    port = served(daemon, instance, "127.0.0.1")
-    session = begin(PortSession, FORWARD, {"portNumber": port})
-    with connected(session) as local:
-        for number in range(5):
-            sent = os.urandom(30_000)
-            local.sendall(sent)
-            if number % 2:
-                session.channel.cut()
-            assert received(local, len(sent)) == sent
-
-
-def test_another_host_through_the_instance(begin, daemon, setup, instance, neighbour):
-    address = neighbour["PrivateIpAddress"]
-    port = served(daemon, neighbour, address if setup.sandbox else "127.0.0.1", greet=True)
-    host = address if setup.sandbox else "127.0.0.1"
-    session = begin(PortSession, FORWARD_ON, {"host": host, "portNumber": port})
-    assert session.channel.properties["host"] == host
-    with connected(session) as local:
-        local.sendall(b"hello\n")
-        said = received(local, len("you are 127.0.0.1\nhello\n")).decode()
-        while not said.endswith("hello\n"):
-            said += received(local, 1).decode()
-    if setup.sandbox:
-        assert said == f"you are {instance['PrivateIpAddress']}\nhello\n"
-
-
-def test_ssh_hears_the_server_first(begin, daemon, instance):
-    port = served(daemon, instance, "127.0.0.1", greet=True)
-    session = begin(PipeSession, SSH, {"portNumber": port})
-    assert session.channel.properties == {"portNumber": port}
-    session.read_until("you are 127.0.0.1\n", LIMIT_S)
-    sent = os.urandom(50_000) + b"the end"
-    session.send(sent)
-    session.channel.wait(lambda: len(session.unread) >= len(sent), LIMIT_S, "all of it")
-    assert session.unread == sent
-
-
 # -- what a session sees
 
 
@@ -605,6 +415,175 @@ def test_elastane_shell(daemon, instance):
     records = list((Path(daemon.data) / "sessions").glob("root-*.log"))
     assert any("42-" in record.read_text(errors="replace") for record in records)
     assert {record.stat().st_mode & 0o777 for record in records} == {0o600}
+
+
+class Relay:
+    """Another way to a port of this machine, which can be cut and listened to."""
+
+    def __init__(self, address, port):
+        self.target = ("127.0.0.1", port)
+        self.open = []
+        self.heard = bytearray()
+        self.socket = socket.create_server((address, 0))
+        self.port = self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.socket.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self.target)
+            self.open += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+
+    def _copy(self, one, other):
+        try:
+            while chunk := one.recv(65536):
+                self.heard += chunk
+                other.sendall(chunk)
+        except OSError:
+            pass
+        for end in (one, other):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        """Ends what is open; new connections are taken."""
+        while self.open:
+            try:
+                self.open.pop().shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(10)
+        self.cut()
+
+
+@pytest.fixture
+def elsewhere(daemon, tmp_path):
+    """Runs `elastane shell` as on another machine, without a data directory, with more variables."""
+    key = {name: value for name, value in daemon.exports.items() if "KEY" in name or "REGION" in name}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ELASTANE_", "XDG_"))}
+
+    def shell(*arguments, **variables):
+        return subprocess.run(
+            [elastane.BINARY, "shell", *arguments], input="", capture_output=True, text=True, timeout=CALL_LIMIT_S,
+            env={**plain, "HOME": str(tmp_path), **key, **variables},
+        )
+
+    return shell
+
+
+def test_elastane_shell_over_tls(daemon, instance, elsewhere, tmp_path):
+    port = int(daemon.url.rsplit(":", 1)[1])
+    url, authority = f"https://localhost:{port}", tmp_path / "authority.pem"
+    authority.write_text(daemon.run("ca").stdout)
+    words = [instance["InstanceId"], "--", "echo $ELASTANE_INSTANCE_ID; exit 6"]
+
+    def fine(done):
+        return (done.returncode, done.stdout) == (6, f"{instance['InstanceId']}\n") or done
+
+    assert fine(elsewhere("--endpoint", url, "--ca", authority, *words)) is True
+    assert fine(elsewhere("--endpoint", url, *words, AWS_CA_BUNDLE=str(authority))) is True
+    assert fine(elsewhere(*words, AWS_ENDPOINT_URL=url, AWS_CA_BUNDLE=str(authority))) is True
+    # On the daemon's own machine the data directory has all that is needed.
+    own = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    assert fine(elsewhere("--endpoint", url, "--data-dir", daemon.data, *words, **own)) is True
+
+
+def test_elastane_shell_believes_no_certificate_unasked(daemon, ssm, instance, elsewhere, tmp_path):
+    port = int(daemon.url.rsplit(":", 1)[1])
+    authority = tmp_path / "authority.pem"
+    authority.write_text(daemon.run("ca").stdout)
+    foreign = Authority(tmp_path)
+    relay = Relay("127.0.0.2", port)
+    words = [instance["InstanceId"], "--", "true"]
+    before = {**listed(ssm, "Active"), **listed(ssm, "History")}
+    try:
+        for arguments, variables, said in [
+            (["--endpoint", f"https://localhost:{port}"], {}, "--ca FILE or AWS_CA_BUNDLE"),
+            (["--endpoint", f"https://localhost:{port}", "--ca", tmp_path / "ca.pem"], {}, "`elastane ca`"),
+            (["--endpoint", f"https://localhost:{port}"], {"AWS_CA_BUNDLE": str(tmp_path / "ca.key")}, "no certificate"),
+            (["--endpoint", f"https://127.0.0.2:{relay.port}", "--ca", authority], {}, "call it by one of localhost"),
+            (["--endpoint", f"https://localhost:{port}", "--ca", authority], {"AWS_SECRET_ACCESS_KEY": "x"}, "signature"),
+            (["--endpoint", f"https://localhost:{port}"], {"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
+        ]:
+            done = elsewhere(*arguments, *words, **variables)
+            assert done.returncode == 1 and said in done.stderr and not done.stdout, done
+    finally:
+        relay.close()
+    assert foreign.pem and {**listed(ssm, "Active"), **listed(ssm, "History")}.keys() == before.keys()
+
+
+def test_elastane_shell_over_tls_outlives_a_cut(daemon, instance, elsewhere, tmp_path):
+    """What is said comes once and whole, and in nobody else's sight."""
+    authority, only = tmp_path / "authority.pem", instance["InstanceId"]
+    authority.write_text(daemon.run("ca").stdout)
+    relay = Relay("127.0.0.1", int(daemon.url.rsplit(":", 1)[1]))
+    flag, said = "${ELASTANE_ROOT:-/var/tmp}/half", []
+    script = f"seq 1 20000; touch {flag}; while [ -e {flag} ]; do sleep 0.1; done; seq 1 20000; exit 7"
+
+    def run():
+        url = f"https://127.0.0.1:{relay.port}"
+        said.append(elsewhere("--endpoint", url, "--ca", authority, only, "--", script))
+
+    thread = threading.Thread(target=run)
+    try:
+        thread.start()
+        until(lambda: daemon.shell([only], f"ls {flag} || true")[only], 60, "half of it")
+        relay.cut()
+        daemon.shell([only], f"rm {flag}")
+        thread.join(LONG_S)
+    finally:
+        relay.close()
+    [done] = said
+    assert (done.returncode, done.stdout) == (7, 2 * NUMBERS), done.stderr
+    assert len(relay.heard) > 2 * len(NUMBERS)
+    for secret in (b"StartSession", b"seq 1 20000", b"\n19999\n20000\n"):
+        assert secret not in relay.heard
+
+
+def test_elastane_shell_with_a_given_certificate(setup, clean_machine, tmp_path):
+    if setup is not next(it for it in SETUPS if not elastane.why_not(it)):
+        pytest.skip("one set-up is enough")
+    authority = Authority(tmp_path)
+    made = authority.issue("localhost")
+    daemon = Daemon(setup, time_scale=TIME_SCALE)
+    try:
+        certificate, key = daemon.base / "given.pem", daemon.base / "given.key"
+        certificate.write_text(made.body)
+        key.write_text(made.key)
+        daemon.options += ["--tls-certificate", str(certificate), "--tls-key", str(key)]
+        only, port = launched(daemon.start())["InstanceId"], daemon.url.rsplit(":", 1)[1]
+
+        def shell(host, *options):
+            return subprocess.run(
+                [
+                    elastane.BINARY, "shell", "--data-dir", daemon.data, "--endpoint", f"https://{host}:{port}", *options,
+                    only, "--", "exit 8",
+                ], input="", capture_output=True, text=True, timeout=CALL_LIMIT_S, env=daemon.environment(),
+            )
+
+        fine = shell("localhost", "--ca", tmp_path / "ca.pem")
+        assert fine.returncode == 8, fine
+        # The installation's own authority has not issued it.
+        for host, options, why in [
+            ("localhost", (), "not from an authority that is trusted"),
+            ("127.0.0.1", ("--ca", tmp_path / "ca.pem"), "call it by one of localhost"),
+        ]:
+            done = shell(host, *options)
+            assert done.returncode == 1 and why in done.stderr, done
+    finally:
+        daemon.destroy()
 
 
 # -- ends that nobody asked for

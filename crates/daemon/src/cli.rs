@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::command;
-use crate::data_dir::{DataDir, Problem};
+use crate::data_dir::{DATA_DIR_VARIABLE, DataDir, Problem};
 use crate::webhook::Target;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use elastane_proxy::remote::PROCESSES_MAX;
@@ -75,6 +75,17 @@ impl Where {
     /// The path that was named, or the default.
     pub fn path(&self) -> Result<PathBuf, Problem> {
         self.data_dir.clone().map_or_else(DataDir::default_path, Ok)
+    }
+
+    /// Whether one was named, by the option or by the variable for it.
+    pub fn is_named(&self) -> bool {
+        self.data_dir.is_some() || std::env::var_os(DATA_DIR_VARIABLE).is_some_and(|value| !value.is_empty())
+    }
+
+    /// The directory at this path.
+    #[cfg(test)]
+    pub fn at(path: PathBuf) -> Where {
+        Where { data_dir: Some(path) }
     }
 }
 

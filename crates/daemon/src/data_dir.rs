@@ -10,6 +10,9 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// Names the data directory where the option does not.
+pub const DATA_DIR_VARIABLE: &str = "ELASTANE_DATA_DIR";
+
 /// Something that keeps a command from doing its work, in a sentence that
 /// says what to do, with what lies behind it.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl DataDir {
     /// `$XDG_DATA_HOME` or `~/.local/share`.
     pub fn default_path() -> Result<PathBuf, Problem> {
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        var("ELASTANE_DATA_DIR")
+        var(DATA_DIR_VARIABLE)
             .or_else(|| var("XDG_DATA_HOME").map(|base| base.join("elastane")))
             .or_else(|| var("HOME").map(|home| home.join(".local/share/elastane")))
             .ok_or_else(|| Problem::new("there is no HOME: name a directory with --data-dir"))

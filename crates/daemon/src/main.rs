@@ -14,6 +14,7 @@ mod command;
 mod credentials;
 mod data_dir;
 mod dns;
+mod endpoint;
 mod imports;
 mod instance_credentials;
 mod instance_identity;
@@ -29,6 +30,7 @@ mod telemetry;
 mod throttle;
 mod tls;
 mod troubles;
+mod trust;
 mod webhook;
 mod world;
 

@@ -102,6 +102,7 @@ fn word(source: &str) -> &str {
         "@service-linked" => "of the service",
         "@ssm-resource" => "ResourceType and ResourceId",
         "@command-targets" => "InstanceIds or those that Targets describe",
+        "@command-parameters" => "that Parameters or the document refer to with {{ssm:…}}",
         member => member,
     }
 }

@@ -46,6 +46,7 @@ pub fn named(word: &str) -> Option<Finder> {
         "service-linked" => service_linked,
         "ssm-resource" => systems_resource,
         "command-targets" => command_targets,
+        "command-parameters" => command_parameters,
         _ => return None,
     })
 }
@@ -235,4 +236,10 @@ fn command_targets(asked: &Asked<'_>, found: &mut Vec<Named>) {
             found.extend(ids.iter().map(|id| Named::new("instance", id.as_str())));
         }
     }
+}
+
+/// What a command refers to in Parameter Store.
+fn command_parameters(asked: &Asked<'_>, found: &mut Vec<Named>) {
+    let Input::SsmSendCommand(input) = asked.input else { return };
+    found.extend(crate::ssm::referenced(&asked.view, input).into_iter().map(|name| Named::new("parameter", name)));
 }

@@ -204,6 +204,9 @@ const RUN_TAGGED: &str = r#"{"ImageId":"ami-0e1a57a9e00000001","InstanceType":"t
 const RUN_AS: &str = r#"{"ImageId":"ami-0e1a57a9e00000001","InstanceType":"t3.micro","MinCount":1,"MaxCount":1,
     "IamInstanceProfile":{"Name":"app"}}"#;
 
+const SEND_REFERRING: &str = r#"{"DocumentName":"AWS-RunShellScript","Targets":[{"Key":"tag:no","Values":["one"]}],
+    "Parameters":{"commands":["echo {{ssm:/app/url:2}}"]}}"#;
+
 /// Requests of each service with one policy: allowed, implicitly and
 /// explicitly denied, by resource, tag, and the keys of the request.
 const CASES: &[Case] = &[
@@ -345,6 +348,13 @@ const CASES: &[Case] = &[
         "ssm:GetParameters",
         r#"{"Names":["/app/a","/db/b"]}"#,
         Err("parameter/db/b"),
+    ),
+    case(r#""Action":"ssm:SendCommand","Resource":"*""#, "ssm:SendCommand", SEND_REFERRING, Err("ssm:GetParameters")),
+    case(
+        r#""Action":"ssm:*","Resource":["arn:aws:ssm:*:*:document/*","arn:aws:ssm:*:*:parameter/app/*"]"#,
+        "ssm:SendCommand",
+        SEND_REFERRING,
+        Ok(()),
     ),
     case(
         r#""Action":"ssm:PutParameter","Resource":"*","Condition":{"StringEquals":{"ssm:Overwrite":"false"}}"#,

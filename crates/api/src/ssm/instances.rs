@@ -14,9 +14,9 @@ const PAGE_SIZE: usize = 10;
 const PAGE_SIZE_MAX: usize = 50;
 
 /// The agent version that is shown. No agent of its own runs in an instance;
-/// clients choose a session protocol by this number, and this is the newest
-/// one that means the plain protocol (ssm.md 4).
-const AGENT_VERSION: &str = "3.0.196.0";
+/// clients choose a session protocol by this number, and this is the oldest
+/// one that means all that sessions here can do (ssm.md 4).
+const AGENT_VERSION: &str = "3.1.1512.0";
 
 /// DescribeInstanceInformation: running instances only.
 pub fn describe_instance_information(

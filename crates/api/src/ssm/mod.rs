@@ -35,7 +35,7 @@ pub use documents::{
 };
 pub use instances::describe_instance_information;
 pub use invocations::{get_command_invocation, list_command_invocations};
-pub use send::{send_command, targeted};
+pub use send::{referenced, send_command, targeted};
 pub use sessions::{get_connection_status, resume_session, start_session, terminate_session};
 pub use sessions_describe::describe_sessions;
 pub use store::{

@@ -1,6 +1,6 @@
 //! SendCommand: writes the command's row, after making room for it.
 
-use super::documents::{self, Arguments, Body};
+use super::documents::{self, Arguments, Body, references};
 use super::{commands, errors, parameters};
 use crate::Change;
 use elastane_domain::id::{CommandId, InstanceId};
@@ -96,7 +96,26 @@ fn steps(view: &View<'_>, input: &wire::SendCommandRequest) -> Result<Vec<Comman
     let Body::Command(steps) = &content.body else {
         return Err(ApiError::new("InvalidDocument", format!("Document {name} is not of the type Command.")));
     };
-    documents::compile(steps, &Arguments::of(&content.parameters, &input.parameters)?)
+    let given = references::with_defaults(&content.parameters, &input.parameters);
+    let given = references::resolve(view, &content.parameters, given)?;
+    documents::compile(steps, &Arguments::of(&content.parameters, &given)?)
+}
+
+/// What a call refers to in Parameter Store, by itself or by its document, for
+/// whoever asks whether it may.
+pub fn referenced(view: &View<'_>, input: &wire::SendCommandRequest) -> Vec<String> {
+    let found = documents::find(
+        view,
+        input.document_name.as_deref().unwrap_or_default(),
+        input.document_version.as_deref(),
+        None,
+    );
+    let content = found.and_then(|found| documents::content_of(&found));
+    let parameters = content.map(|content| content.parameters).unwrap_or_default();
+    references::names(&references::with_defaults(&parameters, &input.parameters))
+        .into_iter()
+        .map(str::to_string)
+        .collect()
 }
 
 fn refuse_unsupported(input: &wire::SendCommandRequest) -> Result<(), ApiError> {

@@ -3,7 +3,7 @@
 //! which opens it for whoever brings the token that was given out here. Only
 //! the token's digest is kept.
 
-use super::documents::{self, Arguments, Body, Preferences};
+use super::documents::{self, Arguments, Body, Preferences, references};
 use super::{errors, sessions_documents};
 use crate::{Call, Caller, Change, Principal};
 use base64::Engine as _;
@@ -92,6 +92,9 @@ fn wanted(view: &View<'_>, input: &wire::StartSessionRequest) -> Result<(String,
     };
     let content = documents::content_of(&found)?;
     let Body::Session(preferences) = content.body else { return Err(errors::invalid_session_document(name)) };
+    if !references::names(&references::with_defaults(&content.parameters, &input.parameters)).is_empty() {
+        return Err(errors::invalid_parameters("Parameters of sessions cannot refer to Parameter Store here"));
+    }
     Arguments::of(&content.parameters, &input.parameters)?;
     Ok((name.to_string(), SessionWork::Shell, preferences))
 }

@@ -6,7 +6,7 @@ use elastane_domain::id::{CommandId, InstanceId};
 use elastane_domain::machine::{CommandEnd, CommandOutcome, CommandStep, Generation, HostFact, StepEnd, StepOutcome};
 use elastane_domain::time::Time;
 use elastane_engine::row::{Command, Instance, Phase};
-use elastane_engine::{Effect, Fact};
+use elastane_engine::{Config, Effect, Entropy, Fact};
 use elastane_wire::ssm as wire;
 use std::collections::BTreeMap;
 
@@ -412,4 +412,91 @@ fn information_about_instances() {
     assert_eq!(describe("InstanceIds", ids[0].as_str()), Ok(1));
     assert_eq!(describe("tag:role", "web"), Ok(0));
     assert_eq!(describe("Colour", "red").expect_err("unknown").code, "InvalidFilterKey");
+}
+
+fn put(lab: &mut Lab, name: &str, kind: &str, value: &str) {
+    let some = |text: &str| Some(text.to_string());
+    let input = wire::PutParameterRequest {
+        name: some(name),
+        r#type: some(kind),
+        value: some(value),
+        overwrite: Some(true),
+        ..Default::default()
+    };
+    ask!(lab, SsmPutParameter, input).expect("a parameter");
+}
+
+/// What the host is to run, and what is shown, when parameters refer to Parameter Store; what cannot be referred to is
+/// refused in the words of AWS's agent.
+#[test]
+fn references_to_parameter_store() {
+    let mut lab = Lab::with(Config { entropy: Some(Entropy::new([7; 32])), ..Config::default() });
+    let ids = lab.running(1);
+    put(&mut lab, "/app/url", "String", "one");
+    put(&mut lab, "/app/url", "String", "two {{ssm:plain}} {{ commands }}");
+    put(&mut lab, "plain", "String", "p");
+    put(&mut lab, "list", "StringList", "date,'echo a,b'");
+    put(&mut lab, "dirs", "StringList", "/tmp");
+    put(&mut lab, "secret", "SecureString", "s");
+    let label = wire::LabelParameterVersionRequest {
+        name: Some("/app/url".to_string()),
+        parameter_version: Some(1),
+        labels: vec!["prod".to_string()],
+    };
+    ask!(lab, SsmLabelParameterVersion, label).expect("a label");
+    let refused = "SSM parameter list of type StringList cannot be used as a String";
+    for (commands, directory, want) in [
+        (&["echo {{ssm:plain}}{{ ssm:/app/url:1 }}"][..], "", Ok("echo pone")),
+        (&["echo {{ssm:/app/url:prod}}"], "", Ok("echo one")),
+        // What a parameter holds is not looked into.
+        (&["echo {{ssm:/app/url}}"], "", Ok("echo two {{ssm:plain}} {{ commands }}")),
+        (&["a", "{{ssm:list}}", "b"], "", Ok("a\ndate\necho a,b\nb")),
+        (&["{{.Names}} {{ssm:a b}}"], "", Ok("{{.Names}} {{ssm:a b}}")),
+        (&["pwd"], "/{{ssm:plain}}", Ok("pwd")),
+        (&["echo {{ssm:list}}"], "", Err(refused)),
+        (&["pwd"], "{{ssm:dirs}}", Err("SSM parameter dirs of type StringList cannot be used as a String")),
+        (&["{{ssm:secret}} {{ssm:plain}}"], "", Err("Parameters [secret] of type SecureString are not supported")),
+        (
+            &["{{ssm:/no}}", "{{ssm:plain:7}} {{ssm:secret}}"],
+            "",
+            Err("Input contains invalid parameters [/no plain:7]"),
+        ),
+    ] {
+        let given = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+        let parameters = BTreeMap::from([
+            ("commands".to_string(), given(commands)),
+            ("workingDirectory".to_string(), given(&[directory])),
+        ]);
+        let instance_ids = ids.iter().map(ToString::to_string).collect();
+        let input = wire::SendCommandRequest { instance_ids, parameters: parameters.clone(), ..shell("") };
+        match (ask!(lab, SsmSendCommand, input), want) {
+            (Ok(sent), Ok(script)) => {
+                let sent = sent.command.expect("a command");
+                let row = lab.view().get::<Command>(id_of(&sent).as_str()).expect("a row").clone();
+                assert_eq!(row.steps[0].script, script, "{commands:?}");
+                assert_eq!(row.steps[0].directory, directory.replace("{{ssm:plain}}", "p"));
+                assert_eq!((&sent.parameters, listed(&mut lab, &sent).parameters), (&parameters, parameters.clone()));
+            }
+            (Err(err), Err(message)) => {
+                assert_eq!((err.code.as_ref(), err.message.as_str()), ("InvalidParameters", message));
+            }
+            (got, _) => panic!("{commands:?}: {got:?}"),
+        }
+    }
+}
+
+/// A short call does not become a long command: neither by one long value nor by many.
+#[test]
+fn what_is_referred_to_has_a_limit() {
+    let mut lab = Lab::new();
+    let ids = lab.running(1);
+    put(&mut lab, "long", "String", &"x".repeat(4096));
+    for (script, fine) in [("{{ssm:long}}".repeat(15), true), ("{{ssm:long}}".repeat(17), false)] {
+        let instance_ids = ids.iter().map(ToString::to_string).collect();
+        let got = ask!(lab, SsmSendCommand, wire::SendCommandRequest { instance_ids, ..shell(&script) });
+        assert_eq!(got.map_err(|err| err.code.to_string()).err(), (!fine).then(|| "InvalidParameters".to_string()));
+    }
+    let many: String = (0..101).map(|index| format!("{{{{ssm:p{index}}}}}")).collect();
+    let got = ask!(lab, SsmSendCommand, shell(&many));
+    assert!(got.expect_err("too many").message.contains("at most 100"));
 }

@@ -1,9 +1,9 @@
 //! `elastane shell`: a session with an instance for people without the AWS
 //! CLI's plugin. It calls the same operations and speaks the same protocol.
 
-use crate::cli::Where;
-use crate::client::{Daemon, ask};
-use crate::data_dir::{DataDir, Problem};
+use crate::client::{Api, Reach, ask};
+use crate::data_dir::Problem;
+use crate::endpoint::Duplex;
 use crate::session::protocol::client::{Conversation, Event};
 use crate::session::{Ticks, limits, seed};
 use clap::Args;
@@ -13,7 +13,6 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize,
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
@@ -35,9 +34,9 @@ const BROKEN: i32 = 255;
 /// Which instance, and what to do there.
 #[derive(Args, Clone, Debug)]
 pub struct Shell {
-    /// Which installation.
+    /// Which daemon.
     #[command(flatten)]
-    pub place: Where,
+    pub reach: Reach,
     /// The instance, such as i-0123456789abcdef0.
     instance: String,
     /// Why; shown with the session.
@@ -48,11 +47,11 @@ pub struct Shell {
     command: Vec<String>,
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Box<dyn Duplex>>;
 
 /// Runs a session to its end and exits with its exit code.
 pub fn run(shell: &Shell) -> Result<(), Problem> {
-    let daemon = Daemon::find(&DataDir::existing(&shell.place.path()?)?)?;
+    let api = shell.reach.api()?;
     let typed_at = isatty(std::io::stdin());
     let shown_at = isatty(std::io::stdout());
     let (document, parameters) = document(&shell.command, shown_at);
@@ -62,7 +61,7 @@ pub fn run(shell: &Shell) -> Result<(), Problem> {
         parameters,
         reason: shell.reason.clone(),
     };
-    let started = ask!(daemon, SsmStartSession, request)?;
+    let started = ask!(api, SsmStartSession, request)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -75,7 +74,7 @@ pub fn run(shell: &Shell) -> Result<(), Problem> {
     }
     let code = runtime.block_on(async {
         let raw = if typed_at && shown_at { Raw::begin() } else { None };
-        let mut client = Client::new(&daemon, session, raw.is_some());
+        let mut client = Client::new(&api, session, raw.is_some());
         let code = client.run(&url, token).await;
         drop(raw);
         if let Err(problem) = &code {
@@ -86,6 +85,12 @@ pub fn run(shell: &Shell) -> Result<(), Problem> {
     });
     // The thread that reads the keyboard waits for ever.
     std::process::exit(code)
+}
+
+/// Path and query of a channel's URL.
+fn path_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    rest.find('/').map(|at| &rest[at..])
 }
 
 /// The document for a command, or for a shell, and its parameters.
@@ -144,7 +149,7 @@ enum Happened {
 
 /// A session under way.
 struct Client<'a> {
-    daemon: &'a Daemon,
+    api: &'a Api,
     session: String,
     conversation: Conversation,
     ticks: Ticks,
@@ -154,9 +159,9 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    fn new(daemon: &Daemon, session: String, raw: bool) -> Client<'_> {
+    fn new(api: &Api, session: String, raw: bool) -> Client<'_> {
         let conversation = Conversation::new(seed());
-        Client { daemon, session, conversation, ticks: Ticks::start(), raw, typing: true }
+        Client { api, session, conversation, ticks: Ticks::start(), raw, typing: true }
     }
 
     /// Until the session is over; its exit code.
@@ -248,14 +253,15 @@ impl Client<'_> {
         }
     }
 
+    /// Opens the channel at the endpoint that was called, whatever host `url`
+    /// names: the token is nobody else's affair.
     async fn connect(&mut self, url: &str, token: &str) -> Result<Socket, Problem> {
         let problem = |err: tokio_tungstenite::tungstenite::Error| Problem::because("cannot open the channel", err);
+        let path = path_of(url).ok_or_else(|| Problem::new("the daemon's answer names no channel"))?;
+        let url = self.api.endpoint().channel(path);
         let dial = async {
-            let stream = TcpStream::connect(self.daemon.address())
-                .await
-                .map_err(|err| Problem::because("cannot reach the daemon", err))?;
-            // Keystrokes must not wait for each other; without it they only do.
-            let _ = stream.set_nodelay(true);
+            let stream = self.api.endpoint().dial().await;
+            let stream = stream.map_err(|err| Problem::because("cannot open the channel", err))?;
             let (socket, _) = client_async_with_config(url, stream, Some(limits())).await.map_err(problem)?;
             Ok::<Socket, Problem>(socket)
         };
@@ -275,7 +281,7 @@ impl Client<'_> {
             tokio::time::sleep(pause).await;
             pause *= 2;
             let request = ssm::ResumeSessionRequest { session_id: Some(self.session.clone()) };
-            match ask!(self.daemon, SsmResumeSession, request) {
+            match ask!(self.api, SsmResumeSession, request) {
                 Ok(answer) => {
                     let Some((url, token)) = answer.stream_url.zip(answer.token_value) else {
                         return Err(Problem::new("the session is over"));
@@ -295,7 +301,7 @@ impl Client<'_> {
     fn terminate(&self) {
         let request = ssm::TerminateSessionRequest { session_id: Some(self.session.clone()) };
         // It ends by itself later when the daemon does not hear of it.
-        let _ = ask!(self.daemon, SsmTerminateSession, request);
+        let _ = ask!(self.api, SsmTerminateSession, request);
     }
 }
 
@@ -323,6 +329,18 @@ fn keyboard() -> mpsc::Receiver<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What of a channel's URL is used.
+    #[test]
+    fn channels() {
+        for (url, path) in [
+            ("wss://a:1/v1/data-channel/x?role=b", Some("/v1/data-channel/x?role=b")),
+            ("ws://a", None),
+            ("/v1/x", None),
+        ] {
+            assert_eq!(path_of(url), path, "{url}");
+        }
+    }
 
     /// One word is a script; several are words, whatever is in them.
     #[test]

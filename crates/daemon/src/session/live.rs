@@ -5,7 +5,9 @@
 
 use super::hub::Sessions;
 use super::protocol::server::{Conversation, Event};
+use super::protocol::smux::{self, Forwarding};
 use super::socket::{Socket, seed};
+use super::streams::{Reply, Said, Streams};
 use super::transcript::Transcript;
 use super::work;
 use elastane_engine::SeenSession;
@@ -33,6 +35,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// And how long with the end itself.
 const LAST_LIMIT: Duration = Duration::from_secs(10);
 
+/// Between signs of life for clients that expect them.
+const KEEP_ALIVE: Duration = Duration::from_millis(smux::KEEP_ALIVE_MS);
+
 /// A connection, and whether its client wants to know the exit code.
 pub type Arrival = (Box<Socket>, bool);
 
@@ -57,6 +62,8 @@ pub struct Live {
     probe: Probe,
     /// The exit code of the work, and until when its last output is waited for.
     exited: Option<(i32, Instant)>,
+    /// When the client is to have a sign of life, if it expects them.
+    alive_at: Option<Instant>,
 }
 
 /// A ping after the last output: its answer says that all before it has arrived.
@@ -76,9 +83,11 @@ struct Outgoing {
     pending: Option<Message>,
 }
 
-struct Work {
-    reader: SessionReader,
-    input: mpsc::Sender<SessionFrame>,
+enum Work {
+    /// Processes, or one connection after the other.
+    One { reader: SessionReader, input: mpsc::Sender<SessionFrame> },
+    /// Many connections.
+    Many(Box<Streams>),
 }
 
 /// What happened next.
@@ -90,6 +99,7 @@ enum Happened {
     InputRoom,
     Started(Started),
     Work(io::Result<Option<SessionFrame>>),
+    Said(u32, Said),
     Time,
 }
 
@@ -117,6 +127,7 @@ impl Live {
             wants_exit_code: false,
             probe: Probe::None,
             exited: None,
+            alive_at: None,
         }
     }
 
@@ -164,12 +175,12 @@ impl Live {
             }
             Happened::Message(_) => self.disconnect(),
             Happened::Room => {}
-            Happened::InputRoom => self.conversation.advance(now, true),
+            Happened::InputRoom => {}
             Happened::Started(Ok((reader, writer))) => {
                 self.starting = None;
                 let (input, frames) = mpsc::channel(INPUT_MAX);
                 tokio::spawn(feed(writer, frames));
-                self.work = Some(Work { reader, input });
+                self.work = Some(Work::One { reader, input });
                 self.conversation.begun(now);
             }
             Happened::Started(Err(err)) => return Some(SessionEnd::Failed(err.sentence())),
@@ -177,7 +188,8 @@ impl Live {
             Happened::Work(Ok(None) | Err(_)) => {
                 return Some(SessionEnd::Failed("The session's processes ended unexpectedly.".to_string()));
             }
-            Happened::Time => {}
+            Happened::Said(id, said) => self.said(id, &said),
+            Happened::Time => self.keep_alive(),
         }
         if !self.conversation.tick(now) {
             self.disconnect();
@@ -209,11 +221,18 @@ impl Live {
         let Live { sockets, ended, incoming, outgoing, starting, work, .. } = self;
         let stuck = outgoing.as_ref().filter(|outgoing| outgoing.pending.is_some()).map(|outgoing| &outgoing.sender);
         let reads = stuck.is_none();
-        let (reader, input) = match work {
-            Some(Work { reader, input }) => (Some(reader), Some(&*input)),
-            None => (None, None),
-        };
-        let full = input.filter(|input| input.capacity() == 0);
+        let (mut reader, mut streams, mut full, mut crowded) = (None, None, None, None);
+        match work {
+            Some(Work::One { reader: one, input }) => {
+                full = Some(&*input).filter(|input| input.capacity() == 0);
+                reader = Some(one);
+            }
+            Some(Work::Many(many)) => {
+                crowded = (!many.has_room()).then(|| Box::pin(many.room()));
+                streams = Some(many);
+            }
+            None => {}
+        }
         tokio::select! {
             socket = connecting(sockets) => Happened::Socket(socket),
             end = ending(ended) => Happened::Ended(end),
@@ -223,8 +242,12 @@ impl Live {
             // A writer that is gone is noticed by the next attempt.
             _ = room(stuck), if stuck.is_some() => Happened::Room,
             _ = room(full), if full.is_some() => Happened::InputRoom,
+            () = async { if let Some(crowded) = &mut crowded { crowded.await } }, if crowded.is_some() => {
+                Happened::InputRoom
+            }
             started = begun(starting) => Happened::Started(started),
             frame = heard(reader), if takes_output => Happened::Work(frame),
+            (id, said) = said(streams), if takes_output => Happened::Said(id, said),
             () = tokio::time::sleep_until(deadline) => Happened::Time,
         }
     }
@@ -233,7 +256,7 @@ impl Live {
     fn deadline(&self) -> Instant {
         let due = self.conversation.due().map(|due| self.sessions.ticks().at(due));
         let settled = self.exited.map(|(_, until)| until);
-        [due, settled].into_iter().flatten().fold(self.idle_at(), Instant::min)
+        [due, settled, self.alive_at].into_iter().flatten().fold(self.idle_at(), Instant::min)
     }
 
     fn idle_at(&self) -> Instant {
@@ -265,11 +288,18 @@ impl Live {
     }
 
     fn takes_input(&self) -> bool {
-        self.work.as_ref().is_some_and(|work| work.input.capacity() > 0)
+        match &self.work {
+            Some(Work::One { input, .. }) => input.capacity() > 0,
+            // What is answered at once, such as that a connection is closed, needs room as well.
+            Some(Work::Many(streams)) => streams.has_room() && self.conversation.takes_output(),
+            None => false,
+        }
     }
 
     /// Does what the client wants; how the session ended, if that was it.
     fn events(&mut self) -> Option<SessionEnd> {
+        let takes_input = self.takes_input();
+        self.conversation.advance(self.sessions.ticks().now(), takes_input);
         while let Some(event) = self.conversation.event() {
             let frame = match event {
                 Event::Begin => {
@@ -282,10 +312,20 @@ impl Live {
                 Event::Terminate => return Some(SessionEnd::Terminated),
                 Event::Failed(why) => return Some(SessionEnd::Failed(why)),
             };
-            if let Some((frame, work)) = frame.zip(self.work.as_ref()) {
-                self.active = Instant::now();
-                // There was room for it when it was taken; work that is gone needs it no more.
-                let _ = work.input.try_send(frame);
+            match (frame, &mut self.work) {
+                (Some(frame), Some(Work::One { input, .. })) => {
+                    self.active = Instant::now();
+                    // There was room for it when it was taken; work that is gone needs it no more.
+                    let _ = input.try_send(frame);
+                }
+                (Some(SessionFrame::Data(bytes)), Some(Work::Many(streams))) => match streams.hear(&bytes) {
+                    Ok(reply) => self.reply(&reply),
+                    Err(_) => {
+                        return Some(SessionEnd::Failed("The client does not multiplex as expected.".to_string()));
+                    }
+                },
+                // Connections of their own are closed by their own messages.
+                (_, _) => {}
             }
             let takes_input = self.takes_input();
             self.conversation.advance(self.sessions.ticks().now(), takes_input);
@@ -298,6 +338,13 @@ impl Live {
         match Transcript::begin(self.sessions.data(), &self.row) {
             Ok(transcript) => self.transcript = transcript,
             Err(err) => eprintln!("elastane: session {} has no transcript: {err}", self.row.id),
+        }
+        if let (SessionWork::Port { listens: true, .. }, Forwarding::Multiplexed { keeps_alive }) =
+            (&self.row.work, self.conversation.forwarding())
+        {
+            self.work = Some(Work::Many(Box::new(Streams::new(self.sessions.clone(), self.row.clone()))));
+            self.alive_at = keeps_alive.then(|| Instant::now() + KEEP_ALIVE);
+            return self.conversation.begun(self.sessions.ticks().now());
         }
         let (sender, started) = oneshot::channel();
         let (sessions, row) = (self.sessions.clone(), self.row.clone());
@@ -328,6 +375,40 @@ impl Live {
             SessionFrame::Unreachable(_) => self.conversation.unreachable(now),
             // Of those only the daemon speaks.
             SessionFrame::Size { .. } | SessionFrame::Disconnect => {}
+        }
+    }
+
+    /// What one of many connections says.
+    fn said(&mut self, id: u32, said: &Said) {
+        if let Said::Data(bytes) = said {
+            self.transcript.add(bytes);
+        }
+        if let Some(Work::Many(streams)) = &mut self.work {
+            let reply = streams.tell(id, said);
+            self.reply(&reply);
+        }
+    }
+
+    /// Tells the client what follows for it.
+    fn reply(&mut self, reply: &Reply) {
+        let now = self.sessions.ticks().now();
+        if reply.active {
+            self.active = Instant::now();
+        }
+        self.conversation.output(now, &reply.bytes);
+        if reply.unreachable {
+            self.conversation.unreachable(now);
+        }
+    }
+
+    /// A sign of life, when it is due: more of them do not wait for a client that takes nothing.
+    fn keep_alive(&mut self) {
+        let now = Instant::now();
+        if self.alive_at.is_some_and(|at| at <= now) {
+            self.alive_at = Some(now + KEEP_ALIVE);
+            if self.conversation.takes_output() {
+                self.conversation.output(self.sessions.ticks().now(), &smux::alive());
+            }
         }
     }
 
@@ -415,6 +496,13 @@ async fn begun(starting: &mut Option<oneshot::Receiver<Started>>) -> Started {
 async fn heard(reader: Option<&mut SessionReader>) -> io::Result<Option<SessionFrame>> {
     match reader {
         Some(reader) => reader.receive().await,
+        None => pending().await,
+    }
+}
+
+async fn said(streams: Option<&mut Box<Streams>>) -> (u32, Said) {
+    match streams {
+        Some(streams) => streams.next().await,
         None => pending().await,
     }
 }

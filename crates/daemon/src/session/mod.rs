@@ -8,6 +8,7 @@ mod hub;
 mod live;
 pub mod protocol;
 mod socket;
+mod streams;
 mod transcript;
 mod work;
 

@@ -28,8 +28,11 @@ use std::time::{Duration, Instant};
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Connections at a time; further ones wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// Sessions at a time: more than the daemon allows for one instance.
+/// Sessions with processes at a time: more than the daemon allows for one instance.
 const SESSIONS_MAX: usize = 64;
+/// Connections of forwarded ports at a time. They do not take the places of
+/// shells; each is a process of a few pages.
+const FORWARDED_MAX: usize = 256;
 /// Daemons that wait for the end of the boot work: one, and those before it that died.
 const WAITING_MAX: usize = 8;
 /// Chunks of output that are read in one go; a pipe holds one.
@@ -96,6 +99,13 @@ struct Work {
     result: OwnedFd,
 }
 
+/// A session's keeper.
+struct Keeper {
+    pid: i32,
+    /// Whether it holds a connection, and no processes.
+    forwards: bool,
+}
+
 struct Agent<'a> {
     spec: &'a InitSpec,
     listener: UnixListener,
@@ -111,7 +121,7 @@ struct Agent<'a> {
     incoming: Vec<Incoming>,
     scripts: Scripts,
     /// Keepers of sessions.
-    keepers: Vec<i32>,
+    keepers: Vec<Keeper>,
     /// When the user data wants the instance to go down.
     power_off: Option<Instant>,
     shutdown: Option<Instant>,
@@ -293,12 +303,15 @@ impl Agent<'_> {
     }
 
     fn begin_session(&mut self, task: &SessionTask, stream: UnixStream) {
-        if self.keepers.len() >= SESSIONS_MAX || self.shutdown.is_some() {
+        let forwards = matches!(task, SessionTask::Port { .. });
+        let alike = self.keepers.iter().filter(|keeper| keeper.forwards == forwards).count();
+        let most = if forwards { FORWARDED_MAX } else { SESSIONS_MAX };
+        if alike >= most || self.shutdown.is_some() {
             let why = if self.shutdown.is_some() { "the instance shuts down" } else { "too many sessions are open" };
             return reply(stream, &Answer::SessionRefused(why.to_owned()));
         }
         match sys::fork_single_threaded() {
-            Ok(Some(keeper)) => self.keepers.push(keeper),
+            Ok(Some(pid)) => self.keepers.push(Keeper { pid, forwards }),
             Ok(None) => session::keep(self.spec, stream, task),
             Err(err) => reply(stream, &Answer::SessionRefused(format!("no process can be started: {err}"))),
         }
@@ -311,7 +324,7 @@ impl Agent<'_> {
                 if let Some(work) = self.work.take() {
                     self.work_ended(work, status);
                 }
-            } else if let Some(at) = self.keepers.iter().position(|keeper| *keeper == pid) {
+            } else if let Some(at) = self.keepers.iter().position(|keeper| keeper.pid == pid) {
                 self.keepers.swap_remove(at);
             } else {
                 // What scripts and sessions leave behind is reaped and forgotten.

@@ -9,6 +9,7 @@ mod describe;
 mod fields;
 mod list;
 mod parameters;
+pub mod references;
 mod share;
 mod steps;
 #[cfg(test)]

@@ -216,9 +216,6 @@ impl Parameter {
     /// The value that the texts of a request are.
     fn value(&self, given: &[String]) -> Result<Value, ApiError> {
         let wrong = |what: &str| errors::invalid_parameters(format!("The parameter '{}' {what}", self.name));
-        if given.iter().any(|text| next_reference(text).is_some_and(|(_, name, _)| name.starts_with("ssm:"))) {
-            return Err(wrong("refers to Parameter Store with {{ssm:…}}, which is not supported by Elastane yet"));
-        }
         let outside = |count: usize, (min, max): (Option<usize>, Option<usize>)| {
             min.is_some_and(|min| count < min) || max.is_some_and(|max| count > max)
         };
@@ -314,7 +311,6 @@ mod tests {
             given(&[("lines", &["a"]), ("size", &["big"])]),
             given(&[("lines", &["a"]), ("loud", &["yes"])]),
             given(&[("lines", &["a"]), ("place", &["anywhere"])]),
-            given(&[("lines", &["{{ssm:secret}}"])]),
         ] {
             let err = Arguments::of(&parameters(), &bad).expect_err("refused");
             assert_eq!(err.code, "InvalidParameters", "{bad:?}");

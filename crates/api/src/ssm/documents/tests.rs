@@ -119,6 +119,52 @@ fn a_document_and_its_versions() {
     assert!(gone.message.contains("does not exist"), "{}", gone.message);
 }
 
+/// Defaults that refer to Parameter Store are replaced when a command is sent and nothing else is given, and then checked
+/// as what is given is; preferences of sessions refer to nothing.
+#[test]
+fn defaults_that_refer_to_parameter_store() {
+    let mut lab = Lab::new();
+    let instance = lab.running(1).remove(0).to_string();
+    for (name, kind, value) in [("/who", "String", "moon"), ("bad", "String", "No"), ("list", "StringList", "a,b")] {
+        let input = wire::PutParameterRequest {
+            name: text(name),
+            r#type: text(kind),
+            value: text(value),
+            ..Default::default()
+        };
+        ask!(lab, SsmPutParameter, input).expect("a parameter");
+    }
+    let content = |who: &str| {
+        let mut content = greeting("hello");
+        content["parameters"]["who"]["default"] = json!(who);
+        content["parameters"]["lines"]["default"] = json!(["{{ssm:list}}", "c"]);
+        content
+    };
+    create(&mut lab, "fine", &content("{{ssm:/who:1}}"));
+    create(&mut lab, "refused", &content("{{ssm:bad}}"));
+    for (document, given, want) in [
+        ("fine", None, Ok("echo hello moon\na\nb\nc")),
+        ("fine", Some("mars"), Ok("echo hello mars\na\nb\nc")),
+        ("fine", Some("{{ssm:/none}}"), Err("Input contains invalid parameters [/none]")),
+        ("refused", None, Err("The parameter 'who' does not match its allowedPattern")),
+        ("refused", Some("{{ssm:/who}}"), Ok("echo hello moon\na\nb\nc")),
+    ] {
+        let given = given.map(|given| ("who".to_string(), vec![given.to_string()]));
+        let input = wire::SendCommandRequest {
+            document_name: text(document),
+            instance_ids: vec![instance.clone()],
+            parameters: given.into_iter().collect(),
+            ..Default::default()
+        };
+        let sent = ask!(lab, SsmSendCommand, input).map(|sent| sent.command.expect("a command"));
+        let script = sent.map(|sent| {
+            let id = sent.command_id.expect("an id");
+            lab.view().get::<Command>(&id).expect("a row").steps[0].script.clone()
+        });
+        assert_eq!(script.map_err(|err| err.message), want.map(str::to_string).map_err(str::to_string), "{document}");
+    }
+}
+
 /// Contents that are refused, each for one thing.
 #[test]
 fn contents_are_refused() {

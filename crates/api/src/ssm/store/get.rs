@@ -6,14 +6,18 @@ use super::{arn, kind_name, plain_name, value};
 use crate::page::{Pager, page};
 use crate::{Call, World};
 use elastane_engine::View;
-use elastane_engine::row::{Parameter, ParameterVersion};
+use elastane_engine::row::{Parameter, ParameterKind, ParameterVersion};
 use elastane_wire::{ApiError, ssm as wire};
+use std::sync::Arc;
 
 /// Names of one GetParameters call (Systems Manager API Reference).
 const NAMES_MAX: usize = 10;
 
 /// Parameters of one page of GetParametersByPath, likewise.
 const PAGE_MAX: usize = 10;
+
+/// A parameter of the account, and the number and the version that are meant.
+type Selected<'a> = (&'a Arc<Parameter>, u64, &'a ParameterVersion);
 
 /// A version as GetParameter shows it.
 fn shown(
@@ -47,11 +51,19 @@ fn split(text: &str) -> (&str, Option<&str>) {
 
 /// The parameter of a name with a selector, or a public one.
 fn find(view: &View<'_>, world: &dyn World, text: &str, decrypted: bool) -> Result<wire::Parameter, ApiError> {
-    let (name, selector) = split(text);
-    let name = plain_name(view, name);
-    let Some(row) = view.get::<Parameter>(&name) else {
+    let Some((row, number, version)) = selected(view, text)? else {
         return public::shown(view, text).ok_or_else(|| errors::parameter_not_found(text));
     };
+    let found = shown(view, world, row, (number, version), decrypted)?;
+    Ok(wire::Parameter { selector: split(text).1.map(|selector| format!(":{selector}")), ..found })
+}
+
+/// The account's parameter of a name with a selector, and the version that is
+/// meant; `None` when it has none of the name.
+fn selected<'a>(view: &View<'a>, text: &str) -> Result<Option<Selected<'a>>, ApiError> {
+    let (name, selector) = split(text);
+    let name = plain_name(view, name);
+    let Some(row) = view.get::<Parameter>(&name) else { return Ok(None) };
     let selected = match selector {
         None => row.versions.iter().next_back(),
         Some(selector) => row
@@ -63,8 +75,20 @@ fn find(view: &View<'_>, world: &dyn World, text: &str, decrypted: bool) -> Resu
         let text = format!("Systems Manager could not find version {} of {name}.", selector.unwrap_or_default());
         ApiError::new("ParameterVersionNotFound", text)
     })?;
-    let found = shown(view, world, row, (*number, version), decrypted)?;
-    Ok(wire::Parameter { selector: selector.map(|selector| format!(":{selector}")), ..found })
+    Ok(Some((row, *number, version)))
+}
+
+/// Kind and value of a parameter, or of a public one, by its name with a
+/// selector; a secret stays sealed.
+///
+/// # Errors
+/// `ParameterNotFound`, `ParameterVersionNotFound`.
+pub fn stored(view: &View<'_>, text: &str) -> Result<(ParameterKind, String), ApiError> {
+    if let Some((row, _, version)) = selected(view, text)? {
+        return Ok((row.kind, version.value.clone()));
+    }
+    let value = public::shown(view, text).and_then(|found| found.value);
+    value.map(|value| (ParameterKind::Text, value)).ok_or_else(|| errors::parameter_not_found(text))
 }
 
 /// GetParameter.

@@ -11,6 +11,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
+pub(super) use get::stored;
 pub use get::{get_parameter, get_parameters, get_parameters_by_path};
 pub use history::get_parameter_history;
 pub use labels::{label_parameter_version, unlabel_parameter_version};

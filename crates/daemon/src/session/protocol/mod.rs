@@ -8,6 +8,7 @@ pub mod client;
 mod message;
 mod payload;
 pub mod server;
+pub mod smux;
 #[cfg(test)]
 mod tests;
 

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The agent's version: the newest that means the plain protocol of port
-/// forwarding (ssm.md 4).
-pub const AGENT_VERSION: &str = "3.0.196.0";
+/// The agent's version: the oldest that means multiplexed port forwarding
+/// without signs of life, which would keep idle sessions open (ssm.md 4).
+pub const AGENT_VERSION: &str = "3.1.1512.0";
 
 /// The action of the handshake that says what the session is.
 pub const SESSION_TYPE_ACTION: &str = "SessionType";

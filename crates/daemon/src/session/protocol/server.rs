@@ -8,6 +8,7 @@ use super::payload::{self, ChannelClosed, Flag, HandshakeComplete, HandshakeRequ
 use super::payload::{
     ACTION_DONE, ACTION_UNSUPPORTED, AGENT_VERSION, RequestedAction, SESSION_TYPE_ACTION, SessionType,
 };
+use super::smux::Forwarding;
 use super::{CHUNK_BYTES, Now, Wrong};
 use elastane_domain::time::Time;
 use std::collections::VecDeque;
@@ -74,13 +75,21 @@ pub struct Conversation {
     state: State,
     events: VecDeque<Event>,
     wrong: u32,
+    /// What the client's version means for ports.
+    forwarding: Forwarding,
 }
 
 impl Conversation {
     /// A session that nobody has come for yet; `seed` makes ids of messages.
     pub fn new(about: About, seed: [u8; 16]) -> Conversation {
         let channel = Channel::new(Kind::Output, Ids::new(seed));
-        Conversation { about, channel, state: State::New, events: VecDeque::new(), wrong: 0 }
+        let (events, forwarding) = (VecDeque::new(), Forwarding::Basic);
+        Conversation { about, channel, state: State::New, events, wrong: 0, forwarding }
+    }
+
+    /// How the client forwards ports, once the handshake is done.
+    pub fn forwarding(&self) -> Forwarding {
+        self.forwarding
     }
 
     /// A client is there, the first or another.
@@ -167,7 +176,8 @@ impl Conversation {
 
     fn shaken(&mut self, now: Now, since: u64, bytes: &[u8]) {
         let event = match answered(bytes) {
-            Ok(()) => {
+            Ok(forwarding) => {
+                self.forwarding = forwarding;
                 self.state = State::Beginning;
                 let nanoseconds = now.millis.saturating_sub(since).saturating_mul(1_000_000);
                 let complete =
@@ -274,13 +284,14 @@ impl Conversation {
     }
 }
 
-/// Whether the client did what it was asked for; why not, in a sentence.
-fn answered(bytes: &[u8]) -> Result<(), String> {
+/// How the client forwards ports, if it did what it was asked for; else why
+/// not, in a sentence.
+fn answered(bytes: &[u8]) -> Result<Forwarding, String> {
     let response: HandshakeResponse =
         payload::read(bytes).map_err(|_| "The client's answer to the handshake cannot be read".to_string())?;
     let action = response.processed_client_actions.iter().find(|action| action.action_type == SESSION_TYPE_ACTION);
     match action {
-        Some(action) if action.action_status == ACTION_DONE => Ok(()),
+        Some(action) if action.action_status == ACTION_DONE => Ok(Forwarding::of_client(&response.client_version)),
         Some(action) if action.action_status == ACTION_UNSUPPORTED => {
             Err("The client does not know this type of session".to_string())
         }

@@ -208,7 +208,7 @@ fn the_handshake_request() {
     assert_eq!((first.kind, first.sequence, first.flags), (Kind::Output, 0, 1));
     assert_eq!(first.content, Content::HandshakeRequest);
     let request: HandshakeRequest = payload::read(&first.payload).expect("JSON");
-    assert_eq!(request.agent_version, "3.0.196.0");
+    assert_eq!(request.agent_version, "3.1.1512.0");
     let action = &request.requested_client_actions[0];
     assert_eq!(action.action_type, "SessionType");
     assert_eq!(action.action_parameters, json!({"SessionType": "Port", "Properties": properties}));

@@ -66,6 +66,8 @@ struct Keeper {
     /// For the work.
     incoming: Vec<u8>,
     work: Work,
+    /// Set when it is over once the work has what waits for it.
+    closing: bool,
     /// Set when it is over; the exit code if the daemon is to be told one.
     over: Option<Option<i32>>,
 }
@@ -105,6 +107,7 @@ fn run(spec: &InitSpec, mut stream: UnixStream, task: &SessionTask) -> io::Resul
         outgoing: Vec::new(),
         incoming: Vec::new(),
         work,
+        closing: false,
         over: None,
     };
     let code = loop {
@@ -150,6 +153,9 @@ impl Keeper {
             self.over = Some(None);
         }
         self.give_to_work();
+        if self.closing && self.incoming.is_empty() && self.over.is_none() {
+            self.over = Some(Some(0));
+        }
         self.give_to_daemon();
         Ok(())
     }
@@ -158,7 +164,7 @@ impl Keeper {
         let is = |wanted: bool, flag: PollFlags| if wanted { flag } else { PollFlags::empty() };
         let hears = self.incoming.len() < INCOMING_BYTES_MAX;
         let stream = is(hears, PollFlags::IN) | is(!self.outgoing.is_empty(), PollFlags::OUT);
-        let reads = self.outgoing.len() < OUTGOING_BYTES_MAX;
+        let reads = self.closing || self.outgoing.len() < OUTGOING_BYTES_MAX;
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.stream.as_fd(), stream),
@@ -204,11 +210,13 @@ impl Keeper {
     /// Takes what the work has, as far as there is room.
     fn take_from_work(&mut self) {
         let mut chunk = [0u8; CHUNK_BYTES];
-        while self.outgoing.len() < OUTGOING_BYTES_MAX {
+        while self.closing || self.outgoing.len() < OUTGOING_BYTES_MAX {
             let Some(source) = self.work.source() else { return };
             match rustix::io::read(source, &mut chunk[..]) {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
+                // Nobody wants it, but the other side may wait for that before it takes more.
+                Ok(got) if got > 0 && self.closing => return,
                 Ok(got) if got > 0 => self.say(&SessionFrame::Data(chunk[..got].to_vec())),
                 // A terminal without processes says so with an error.
                 Ok(_) | Err(_) => return self.source_ended(),
@@ -255,6 +263,7 @@ impl Keeper {
                     self.say(&SessionFrame::Unreachable(why));
                 }
             },
+            (Work::Port(port), SessionFrame::Disconnect) if !port.reopens() => self.closing = true,
             (Work::Port(port), SessionFrame::Disconnect) => {
                 port.close_here(&self.incoming);
                 self.incoming.clear();

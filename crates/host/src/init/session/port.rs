@@ -78,6 +78,11 @@ impl Port {
         Err(why)
     }
 
+    /// Whether the session outlives the connection.
+    pub fn reopens(&self) -> bool {
+        self.reopens
+    }
+
     /// Closes the connection from this side, after these last bytes.
     pub fn close_here(&mut self, last: &[u8]) {
         if let Some(mut socket) = self.socket.take() {
@@ -91,7 +96,7 @@ impl Port {
     /// The other side has closed it; whether the session goes on.
     pub fn closed_there(&mut self) -> bool {
         self.socket = None;
-        self.reopens
+        self.reopens()
     }
 }
 
