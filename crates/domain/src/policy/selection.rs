@@ -92,13 +92,7 @@ impl<'a> Selection<'a> {
     }
 
     /// What each kind says; without an onlooker only as far as it matters.
-    pub(super) fn weigh<W: Watch>(
-        &self,
-        resource: &str,
-        principal: &[String],
-        keys: &dyn Keys,
-        watch: &mut W,
-    ) -> Says {
+    pub(super) fn weigh<W: Watch>(&self, resource: &str, principal: &[String], keys: &dyn Keys, watch: &mut W) -> Says {
         // Who asks is of interest to documents of resources alone.
         let asker = if self.policies.resource.is_some() { Asker::read(principal) } else { Asker::default() };
         let evaluation = Evaluation { resource, keys, asker, bounded: self.policies.boundary.is_some() };
