@@ -30,6 +30,10 @@ impl Keys for Facts<'_, '_> {
         };
         (!values.is_empty()).then_some(values)
     }
+
+    fn is_steady(&self, key: &str) -> bool {
+        keys::global(key).is_some()
+    }
 }
 
 fn collected(make: impl FnOnce(&mut dyn FnMut(&str))) -> Vec<String> {

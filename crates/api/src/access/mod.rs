@@ -117,10 +117,11 @@ impl<'a> Judge<'a> {
             return Ok(());
         }
         let resources = resources::of(check, asked);
-        if resources.is_empty() {
-            return Ok(());
+        let Some(first) = resources.first() else { return Ok(()) };
+        let mut selection = policy::select(&self.policies(), &check.asked);
+        if resources.len() > 1 {
+            selection.settle(&Facts { asked, check, resource: first });
         }
-        let selection = policy::select(&self.policies(), &check.asked);
         for resource in &resources {
             let facts = Facts { asked, check, resource };
             match encryption_key(asked, resource) {

@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 pub trait Keys {
     /// The values of a key that is in lower case; `None` when it is not in the request.
     fn values_of(&self, key: &str) -> Option<Cow<'_, [String]>>;
+
+    /// Whether the key, in lower case, has the same values whatever the resource.
+    fn is_steady(&self, _key: &str) -> bool {
+        false
+    }
 }
 
 /// Condition keys, whose names have no case, and their values as texts:

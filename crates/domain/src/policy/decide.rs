@@ -142,7 +142,7 @@ struct Recorder {
 impl Watch for Recorder {
     const FULL: bool = true;
     fn matched(&mut self, chosen: &Chosen<'_>) {
-        let Chosen { source, document, at, statement } = *chosen;
+        let Chosen { source, document, at, statement, .. } = *chosen;
         self.matched.push(Matched {
             source,
             document,

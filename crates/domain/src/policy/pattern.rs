@@ -366,15 +366,15 @@ fn glob(pieces: &[Piece<'_>], text: &str) -> bool {
             None | Some(Piece::Text(_) | Piece::One { .. }) => {}
         }
         if let Some((after, start)) = narrow
-            && let Some(length) = takes(&text[start..], true)
+            && let Some(next) = step(pieces.get(after), &text[start..], true)
         {
-            (at, from) = (after, start + length);
+            (at, from) = (after, start + next);
             narrow = Some((at, from));
             continue;
         }
         narrow = None;
         let Some((after, start)) = wide else { return false };
-        let Some(next) = step(pieces.get(after), &text[start..]) else { return false };
+        let Some(next) = step(pieces.get(after), &text[start..], false) else { return false };
         (at, from) = (after, start + next);
         wide = Some((at, from));
     }
@@ -385,11 +385,15 @@ fn takes(rest: &str, within: bool) -> Option<usize> {
     rest.chars().next().filter(|c| !(within && *c == ':')).map(char::len_utf8)
 }
 
-/// How much further a `*` must reach before what follows it can match.
-fn step(next: Option<&Piece<'_>>, rest: &str) -> Option<usize> {
-    let one = takes(rest, false)?;
+/// How much further a `*` must reach before what follows it can match; `None`
+/// when it cannot, or would take a colon `within` a part of an ARN.
+fn step(next: Option<&Piece<'_>>, rest: &str, within: bool) -> Option<usize> {
+    let one = takes(rest, within)?;
     match next {
-        Some(Piece::Text(wanted)) => find(&rest[one..], wanted).map(|at| one + at),
+        Some(Piece::Text(wanted)) => {
+            let more = find(&rest[one..], wanted)?;
+            (!within || !rest[one..one + more].contains(':')).then_some(one + more)
+        }
         Some(Piece::One { .. } | Piece::Many { .. }) | None => Some(one),
     }
 }

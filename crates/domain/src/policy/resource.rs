@@ -58,6 +58,11 @@ impl Resources {
         one_of(&self.patterns, resource, keys) == if self.not { Match::No } else { Match::Yes }
     }
 
+    /// Whether all resources are covered.
+    pub(super) fn is_all(&self) -> bool {
+        !self.not && self.patterns.iter().any(Pattern::is_any)
+    }
+
     /// The variables within.
     pub(super) fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.patterns.iter().flat_map(Pattern::variables)

@@ -8,6 +8,7 @@ use super::document::{Document, Effect, Grammar, Statement};
 use super::evaluation::{Evaluation, Watch};
 use super::index::Action;
 use super::principal::{Asker, Grant};
+use super::resource::Resources;
 
 /// In this order a denial is looked for.
 const SOURCES: [Source; 4] = [Source::Identity, Source::Resource, Source::Boundary, Source::Session];
@@ -29,6 +30,8 @@ pub(super) struct Chosen<'a> {
     /// The statement's place in the document.
     pub(super) at: usize,
     pub(super) statement: &'a Statement,
+    /// What it says, when that is known whatever the resource.
+    settled: Option<Grant>,
 }
 
 /// The statements that name an action, of all policies. A resource's own
@@ -39,7 +42,7 @@ pub fn select<'a>(policies: &Policies<'a>, action: &Action) -> Selection<'a> {
         for (document, found) in documents(policies, source).enumerate() {
             let first = chosen.len();
             found.index.find(action, |at| {
-                chosen.push(Chosen { source, document, at, statement: &found.statements[at] });
+                chosen.push(Chosen { source, document, at, statement: &found.statements[at], settled: None });
             });
             chosen[first..].sort_unstable_by_key(|it| it.at);
         }
@@ -86,6 +89,21 @@ impl<'a> Selection<'a> {
         self.verdict(self.weigh(resource, principal, keys, &mut ()))
     }
 
+    /// Weighs now what says the same of all resources - statements about every
+    /// resource with none but steady keys - so that it is not weighed again for
+    /// each. Only for a request that is asked with such keys from here on.
+    pub fn settle(&mut self, keys: &dyn Keys) {
+        let bounded = self.policies.boundary.is_some();
+        let evaluation = Evaluation { resource: "*", keys, asker: Asker::default(), bounded };
+        for chosen in &mut self.chosen {
+            let statement = chosen.statement;
+            let all = statement.principals.is_none() && statement.resources.as_ref().is_some_and(Resources::is_all);
+            if all && statement.keys().all(|key| keys.is_steady(key)) {
+                chosen.settled = Some(evaluation.weigh(statement, &mut ()));
+            }
+        }
+    }
+
     /// The keys that the statements ask for, in lower case, some twice.
     pub fn keys(&self) -> impl Iterator<Item = &'a str> {
         self.chosen.iter().flat_map(|chosen| chosen.statement.keys())
@@ -103,7 +121,10 @@ impl<'a> Selection<'a> {
             if !W::FULL && chosen.statement.effect == Effect::Allow && *so_far == Grant::Direct {
                 continue;
             }
-            let grant = evaluation.weigh(chosen.statement, watch);
+            let grant = match chosen.settled {
+                Some(grant) if !W::FULL => grant,
+                Some(_) | None => evaluation.weigh(chosen.statement, watch),
+            };
             *so_far = grant.max(*so_far);
             if grant != Grant::None {
                 watch.matched(chosen);
