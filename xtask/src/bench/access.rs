@@ -102,11 +102,13 @@ fn whole(rounds: usize, texts: &[String]) -> Result<(), String> {
     ready?;
     attach(&mut engine, texts)?;
     let root = Caller::root(&ACCOUNT.into(), "AKIAANN");
+    let user_agent = "aws-cli/2.15".to_owned();
+    let origin = Origin { address: Some([10, 1, 2, 3].into()), secure: true, user_agent, ..Origin::default() };
     let caller = Caller {
         arn: format!("arn:aws:iam::{ACCOUNT}:user/Ann"),
         user_id: "AIDAANN".to_owned(),
         principal: Principal::User("Ann".to_owned()),
-        origin: Origin { address: Some([10, 1, 2, 3].into()), secure: true, user_agent: "aws-cli/2.15".to_owned() },
+        origin,
         ..root
     };
     let view = engine.view(&region, NOW).ok_or("the region is not there")?;

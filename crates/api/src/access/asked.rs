@@ -5,11 +5,12 @@ use super::keys;
 use super::launching::Launching;
 use super::members;
 use crate::{Caller, GLOBAL_REGION};
+use elastane_domain::id::Region;
 use elastane_engine::View;
 use elastane_engine::row::IAM_REGION;
 use elastane_wire::schema::Shape;
 use elastane_wire::value::{Record, View as Member};
-use elastane_wire::{Input, Operation};
+use elastane_wire::{Input, Operation, Service};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
@@ -77,11 +78,15 @@ impl<'a> Asked<'a> {
         self.launching.get_or_init(|| Launching::read(&self.view, self.input))
     }
 
-    /// The region that it is addressed to.
+    /// The region that it is addressed to: IAM has one for all, and STS an
+    /// endpoint in each, whatever scope its rows are in (IAM User Guide,
+    /// "aws:RequestedRegion").
     pub fn region(&self) -> &'a str {
-        match self.view.scope.region.as_str() {
-            IAM_REGION => GLOBAL_REGION,
-            region => region,
+        let signed = || self.caller.origin.region.as_ref().map_or(GLOBAL_REGION, Region::as_str);
+        match (self.view.scope.region.as_str(), self.operation().service()) {
+            (IAM_REGION, Service::Sts) => signed(),
+            (IAM_REGION, _) => GLOBAL_REGION,
+            (region, _) => region,
         }
     }
 

@@ -45,6 +45,7 @@ pub fn named(word: &str) -> Option<Finder> {
         "key-owner" => key_owner,
         "deletion-task" => deletion_task,
         "service-linked" => service_linked,
+        "new-linked-role" => new_linked_role,
         "ssm-resource" => systems_resource,
         "command-targets" => command_targets,
         _ => return None,
@@ -214,6 +215,13 @@ fn deletion_task<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
 fn service_linked<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let service = asked.text("AWSServiceName");
     found.extend(service.map(|service| Named::new("role", format!("/aws-service-role/{service}/*"))));
+}
+
+/// The role that the service makes at its first use: its caller must be
+/// allowed to (each service's guide, "Service-linked roles").
+fn new_linked_role<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
+    let role = crate::iam::linked_role_to_make(&asked.view, asked.operation());
+    found.extend(role.map(|role| Named::new("role", role)));
 }
 
 /// What ResourceType and ResourceId name together.

@@ -41,13 +41,22 @@ pub fn refusal(caller: &Caller, operation: Operation, why: &Why<'_>) -> ApiError
         say(&[". Encoded authorization failure message: ", encoded]);
     }
     match service {
-        Service::Ec2 => ApiError::new("UnauthorizedOperation", text).with_status(403),
+        Service::Ec2 => ApiError::new(code_of_ec2(why.action), text).with_status(403),
         Service::Acm | Service::CloudTrail | Service::Kms | Service::Ssm => {
             ApiError::new("AccessDeniedException", text)
         }
         Service::AutoScaling | Service::CloudWatch | Service::Elbv2 | Service::Iam | Service::Sts => {
             ApiError::new("AccessDenied", text).with_status(403)
         }
+    }
+}
+
+/// EC2 has a code of its own for want of the permission to make its role (EC2
+/// API Reference, "Error codes").
+fn code_of_ec2(action: &str) -> &'static str {
+    match action {
+        "iam:CreateServiceLinkedRole" => "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+        _ => "UnauthorizedOperation",
     }
 }
 
