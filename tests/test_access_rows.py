@@ -68,6 +68,11 @@ def of_elbv2(daemon, account):
         Name=name, Protocol="HTTP", Port=80, VpcId=default_vpc(daemon), Tags=[{"Key": "team", "Value": "blue"}]
     )
     arn = made["TargetGroups"][0]["TargetGroupArn"]
+    try:
+        # The first load balancer of an account would need the permission to make this role as well.
+        daemon.client("iam").create_service_linked_role(AWSServiceName="elasticloadbalancing.amazonaws.com")
+    except ClientError as refused:
+        assert refused.response["Error"]["Code"] == "InvalidInput", refused
     change = {"TargetGroupArn": arn, "HealthCheckPath": "/health"}
     probe = Probe("elasticloadbalancing:ModifyTargetGroup", "modify_target_group", change, arn)
     scheme = {"Name": name, "Subnets": ["subnet-0"], "Scheme": "internal"}

@@ -1,7 +1,7 @@
 //! Who calls, and from where: what authentication found out, and what
 //! authorisation and the trail need of it.
 
-use elastane_domain::id::{AccountId, InstanceId};
+use elastane_domain::id::{AccountId, InstanceId, Region};
 use elastane_domain::time::Time;
 use elastane_engine::row::{PolicyText, Tags};
 use std::net::IpAddr;
@@ -60,6 +60,8 @@ pub struct Origin {
     pub secure: bool,
     /// Its User-Agent header; empty without one.
     pub user_agent: String,
+    /// The region of the endpoint that it was signed for; `None` within the program itself.
+    pub region: Option<Region>,
 }
 
 impl Caller {

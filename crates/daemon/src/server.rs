@@ -100,7 +100,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener) {
 async fn connection(server: Arc<Server>, stream: TcpStream, peer: IpAddr) {
     let _ = stream.set_nodelay(true);
     let first = tokio::time::timeout(FIRST_HEAD_LIMIT, first_look(&stream)).await;
-    let origin = |secure| Origin { address: Some(peer.to_canonical()), secure, user_agent: String::new() };
+    let origin = |secure| Origin { address: Some(peer.to_canonical()), secure, ..Origin::default() };
     match first {
         Ok(Some(First::Tls)) => {
             let accepting = server.tls.acceptor(Time(wall_ms())).accept(stream);
@@ -249,7 +249,7 @@ fn prepare(
     let wire_error = |error| WireError { form, error };
     let granted = server.auth.check(request, form).map_err(wire_error)?;
     let user_agent = request.headers.first("user-agent").unwrap_or_default().to_string();
-    let caller = Caller { origin: Origin { user_agent, ..origin }, ..granted.caller };
+    let caller = Caller { origin: Origin { user_agent, region: Some(granted.region.clone()), ..origin }, ..granted.caller };
     server.throttle.check(&caller, identified.service(), Instant::now()).map_err(wire_error)?;
     let input = decode(&identified, request)?;
     let region = match identified.service() {

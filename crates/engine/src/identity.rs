@@ -72,10 +72,14 @@ pub struct InForce<'a> {
     pub boundary: Option<&'a Document>,
 }
 
+/// Policies that there is room for from the start: what most identities have,
+/// so that gathering them seldom has to move them.
+const POLICIES_EXPECTED: usize = 24;
+
 /// The policies of an identity, read once and kept with their rows. None for
 /// one that is not there.
 pub fn policies_of<'a>(view: &View<'a>, of: Identity<'_>) -> InForce<'a> {
-    let mut found = InForce::default();
+    let mut found = InForce { identity: Vec::with_capacity(POLICIES_EXPECTED), boundary: None };
     // Each request comes by here: the tables are looked up once.
     let Some(tables) = tables(view) else { return found };
     let account = &view.scope.account;

@@ -102,11 +102,13 @@ fn whole(rounds: usize, texts: &[String]) -> Result<(), String> {
     ready?;
     attach(&mut engine, texts)?;
     let root = Caller::root(&ACCOUNT.into(), "AKIAANN");
+    let user_agent = "aws-cli/2.15".to_owned();
+    let origin = Origin { address: Some([10, 1, 2, 3].into()), secure: true, user_agent, ..Origin::default() };
     let caller = Caller {
         arn: format!("arn:aws:iam::{ACCOUNT}:user/Ann"),
         user_id: "AIDAANN".to_owned(),
         principal: Principal::User("Ann".to_owned()),
-        origin: Origin { address: Some([10, 1, 2, 3].into()), secure: true, user_agent: "aws-cli/2.15".to_owned() },
+        origin,
         ..root
     };
     let view = engine.view(&region, NOW).ok_or("the region is not there")?;
@@ -117,7 +119,10 @@ fn whole(rounds: usize, texts: &[String]) -> Result<(), String> {
             return Err(format!("{name}: {:?}", permit()));
         }
         let series = measure(rounds, DECISIONS, || drop(black_box(permit())));
-        println!("{:<60} ns {series} (goal: under 5,000)", format!("whole: {name}"));
+        let resources = access::resources(&view, &caller, &input).len().max(1);
+        let each = series.median() / resources as f64;
+        let each = if resources > 1 { format!("; {each:.0} for each of {resources} resources") } else { String::new() };
+        println!("{:<60} ns {series} (goal: under 5,000{each})", format!("whole: {name}"));
     }
     Ok(())
 }

@@ -100,6 +100,7 @@ fn word(source: &str) -> &str {
         "@key-owner" => "of the key",
         "@deletion-task" => "of the task",
         "@service-linked" => "of the service",
+        "@new-linked-role" => "of the service, while the account has none",
         "@ssm-resource" => "ResourceType and ResourceId",
         "@command-targets" => "InstanceIds or those that Targets describe",
         "@command-parameters" => "that Parameters or the document refer to with {{ssm:…}}",

@@ -1,15 +1,18 @@
 //! What is asked: the request with the rows and the caller that it is judged
 //! by, and what follows from them, found when it is first needed.
 
+use super::keys;
 use super::launching::Launching;
 use super::members;
 use crate::{Caller, GLOBAL_REGION};
+use elastane_domain::id::Region;
 use elastane_engine::View;
-use elastane_engine::row::{IAM_REGION, Tags};
+use elastane_engine::row::IAM_REGION;
 use elastane_wire::schema::Shape;
 use elastane_wire::value::{Record, View as Member};
-use elastane_wire::{Input, Operation};
+use elastane_wire::{Input, Operation, Service};
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 /// A request that waits to be judged.
 pub struct Asked<'a> {
@@ -20,12 +23,34 @@ pub struct Asked<'a> {
     /// What is asked.
     pub input: &'a Input,
     launching: OnceCell<Launching>,
+    tags: OnceCell<Vec<Tag<'a>>>,
+    /// The values of each of [`keys::GLOBAL`].
+    global: [OnceCell<Vec<String>>; keys::GLOBAL.len()],
+}
+
+/// A tag that the request gives.
+struct Tag<'a> {
+    /// The type of resources that get it; any without.
+    kind: Option<&'a str>,
+    key: &'a str,
+    value: &'a str,
 }
 
 impl<'a> Asked<'a> {
     /// This request.
     pub fn new(view: &View<'a>, caller: &'a Caller, input: &'a Input) -> Asked<'a> {
-        Asked { view: *view, caller, input, launching: OnceCell::new() }
+        let global = [const { OnceCell::new() }; keys::GLOBAL.len()];
+        Asked { view: *view, caller, input, launching: OnceCell::new(), tags: OnceCell::new(), global }
+    }
+
+    /// The values of a key of [`keys::GLOBAL`] by its place there: none when the request has not got it.
+    pub fn global(&self, at: usize) -> &[String] {
+        self.global[at].get_or_init(|| {
+            let (_, maker) = keys::GLOBAL[at];
+            let mut values = Vec::new();
+            maker(self, "", &mut |value| values.push(value.to_string()));
+            values
+        })
     }
 
     /// The operation.
@@ -53,57 +78,82 @@ impl<'a> Asked<'a> {
         self.launching.get_or_init(|| Launching::read(&self.view, self.input))
     }
 
-    /// The region that it is addressed to.
+    /// The region that it is addressed to: IAM has one for all, and STS an
+    /// endpoint in each, whatever scope its rows are in (IAM User Guide,
+    /// "aws:RequestedRegion").
     pub fn region(&self) -> &'a str {
-        match self.view.scope.region.as_str() {
-            IAM_REGION => GLOBAL_REGION,
-            region => region,
+        let signed = || self.caller.origin.region.as_ref().map_or(GLOBAL_REGION, Region::as_str);
+        match (self.view.scope.region.as_str(), self.operation().service()) {
+            (IAM_REGION, Service::Sts) => signed(),
+            (IAM_REGION, _) => GLOBAL_REGION,
+            (region, _) => region,
         }
     }
 
-    /// The tags that it would give resources of a type. A launch's are those
-    /// of its template as well.
-    pub fn tags_for(&self, kind: &str) -> Tags {
-        let mut found = Tags::new();
+    /// Visits the tags that it would give resources of a type, a key's last
+    /// value being the one that counts. A launch's are those of its template
+    /// as well.
+    fn each_tag<'s>(&'s self, kind: &str, mut visit: impl FnMut(&'s str, &'s str)) {
         if self.launches() {
-            found.extend(self.launching().data.tags.get(kind).cloned().unwrap_or_default());
+            let tags = self.launching().data.tags.get(kind);
+            tags.into_iter().flatten().for_each(|(key, value)| visit(key, value));
         }
-        for (shape, record) in members::records(members::member(self.shape(), self.record(), "TagSpecifications")) {
-            let of = members::text_of(shape, record, "ResourceType");
-            if of.is_none_or(|of| of == kind) {
-                add_tags(&mut found, members::member(shape, record, "Tags"));
+        let of_kind = self.tags().iter().filter(|tag| tag.kind.is_none_or(|of| of == kind));
+        of_kind.for_each(|tag| visit(tag.key, tag.value));
+    }
+
+    /// The value of a tag that it would give resources of a type; of names
+    /// that differ in case alone, the first in order.
+    pub fn tag_for(&self, kind: &str, name: &str) -> Option<&str> {
+        let mut found: Option<(&str, &str)> = None;
+        self.each_tag(kind, |key, value| {
+            if key.eq_ignore_ascii_case(name) && found.is_none_or(|(known, _)| key <= known) {
+                found = Some((key, value));
             }
-        }
-        add_tags(&mut found, members::member(self.shape(), self.record(), "Tags"));
-        found
+        });
+        found.map(|(_, value)| value)
     }
 
     /// The keys of tags that it names: those that it would give, and those
     /// that it would take away.
-    pub fn tag_keys_for(&self, kind: &str) -> Vec<String> {
-        let mut keys: Vec<String> = self.tags_for(kind).into_keys().collect();
+    pub fn tag_keys_for(&self, kind: &str, visit: &mut dyn FnMut(&str)) {
+        let mut keys: BTreeSet<&str> = BTreeSet::new();
+        self.each_tag(kind, |key, _| {
+            keys.insert(key);
+        });
+        keys.into_iter().for_each(&mut *visit);
         if let Some((_, Member::List(list))) = members::member(self.shape(), self.record(), "TagKeys") {
             for index in 0..list.count() {
                 if let Member::String(key) = list.entry(index) {
-                    keys.push(key.to_string());
+                    visit(key);
                 }
             }
         }
-        keys
     }
 
     /// Types of resources that it would tag when it makes them.
-    pub fn tagged_kinds(&self) -> Vec<String> {
-        let mut kinds: Vec<String> = Vec::new();
+    pub fn tagged_kinds(&self) -> BTreeSet<&str> {
+        let mut kinds: BTreeSet<&str> = BTreeSet::new();
         if self.launches() {
-            kinds.extend(self.launching().data.tags.keys().cloned());
+            kinds.extend(self.launching().data.tags.keys().map(String::as_str));
         }
         for (shape, record) in members::records(members::member(self.shape(), self.record(), "TagSpecifications")) {
-            kinds.extend(members::text_of(shape, record, "ResourceType").map(str::to_string));
+            kinds.extend(members::text_of(shape, record, "ResourceType"));
         }
-        kinds.sort_unstable();
-        kinds.dedup();
         kinds
+    }
+
+    /// The tags in its members.
+    fn tags(&self) -> &[Tag<'a>] {
+        self.tags.get_or_init(|| {
+            let mut tags = Vec::new();
+            for (shape, record) in members::records(members::member(self.shape(), self.record(), "TagSpecifications")) {
+                let kind = members::text_of(shape, record, "ResourceType");
+                add_tags(&mut tags, kind, members::member(shape, record, "Tags"));
+            }
+            add_tags(&mut tags, None, members::member(self.shape(), self.record(), "Tags"));
+            tags
+        })
     }
 
     /// Whether it launches instances itself.
@@ -113,11 +163,11 @@ impl<'a> Asked<'a> {
 }
 
 /// Adds the tags of a member, which services write as lists of keys and values.
-fn add_tags(tags: &mut Tags, found: Option<(&'static Shape, Member<'_>)>) {
+fn add_tags<'a>(tags: &mut Vec<Tag<'a>>, kind: Option<&'a str>, found: Option<(&'static Shape, Member<'a>)>) {
     for (shape, record) in members::records(found) {
         let one = |names: [&str; 2]| names.iter().find_map(|name| members::text_of(shape, record, name));
         if let Some(key) = one(["Key", "TagKey"]) {
-            tags.insert(key.to_string(), one(["Value", "TagValue"]).unwrap_or_default().to_string());
+            tags.push(Tag { kind, key, value: one(["Value", "TagValue"]).unwrap_or_default() });
         }
     }
 }

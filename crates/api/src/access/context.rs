@@ -1,43 +1,75 @@
-//! The context that a request is judged in: of all condition keys, those that
-//! the policies in force ask for.
+//! The context that a request is judged in: of all condition keys those that
+//! decide, each made when a policy first asks for it.
 
 use super::asked::Asked;
 use super::keys;
 use super::resources::Resource;
 use super::table::{Check, Key, Values, table};
-use elastane_domain::policy::{Context, Document};
-use std::collections::BTreeSet;
+use elastane_domain::policy::{Context, Keys};
+use std::borrow::Cow;
 
-/// The keys that documents ask for, in lower case.
-pub fn wanted<'d>(documents: impl Iterator<Item = &'d Document>) -> BTreeSet<&'d str> {
-    documents.flat_map(Document::keys).map(String::as_str).collect()
+/// The condition keys of a request for one resource of a check.
+pub struct Facts<'q, 'a> {
+    /// The request.
+    pub asked: &'q Asked<'a>,
+    /// What it is checked for.
+    pub check: &'static Check,
+    /// The resource.
+    pub resource: &'q Resource<'q>,
 }
 
-/// The values of the keys that are wanted, for one resource of a check.
-pub fn of(asked: &Asked<'_>, check: &Check, resource: &Resource, wanted: &BTreeSet<&str>) -> Context {
-    let mut context = Context::default();
-    for name in wanted {
-        fill(asked, check, resource, name, &mut context);
+impl Keys for Facts<'_, '_> {
+    fn values_of(&self, key: &str) -> Option<Cow<'_, [String]>> {
+        let values = match keys::global(key) {
+            Some((at, "")) => Cow::Borrowed(self.asked.global(at)),
+            Some((at, rest)) => {
+                let (_, maker) = keys::GLOBAL[at];
+                Cow::Owned(collected(|add| maker(self.asked, rest, add)))
+            }
+            None => Cow::Owned(collected(|add| self.make(key, add))),
+        };
+        (!values.is_empty()).then_some(values)
     }
-    context
-}
 
-/// The values of one key, if the request has it.
-fn fill(asked: &Asked<'_>, check: &Check, resource: &Resource, name: &str, context: &mut Context) {
-    let mut add = |value: &str| context.add(name, value);
-    if let Some((maker, rest)) = keys::global(name) {
-        maker(asked, resource, rest, &mut add);
-        return;
-    }
-    let of_kind = resource.kind.map(|kind| kind.keys.as_slice()).unwrap_or_default();
-    let all = check.keys.iter().chain(of_kind).chain(&table().services[check.service].keys);
-    let mut found = all.filter_map(|key| key.matches(name).map(|rest| (key, rest)));
-    if let Some((key, rest)) = found.next() {
-        values(asked, key, resource, rest, &mut add);
+    fn is_steady(&self, key: &str) -> bool {
+        keys::global(key).is_some()
     }
 }
 
-fn values(asked: &Asked<'_>, key: &Key, resource: &Resource, rest: &str, add: &mut dyn FnMut(&str)) {
+fn collected(make: impl FnOnce(&mut dyn FnMut(&str))) -> Vec<String> {
+    let mut values = Vec::new();
+    make(&mut |value| values.push(value.to_string()));
+    values
+}
+
+impl Facts<'_, '_> {
+    /// The values of keys as a whole: what a decision rests on.
+    pub fn context<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Context {
+        let mut context = Context::default();
+        for key in keys {
+            if context.values(key).is_none() {
+                self.values_of(key).iter().flat_map(|values| values.iter()).for_each(|value| context.add(key, value));
+            }
+        }
+        context
+    }
+
+    /// Makes the values of a key that depends on the operation or the resource.
+    fn make(&self, name: &str, add: &mut dyn FnMut(&str)) {
+        let Facts { asked, check, resource } = *self;
+        if let Some(maker) = keys::of_resources(name) {
+            return maker(asked, resource, "", add);
+        }
+        let of_kind = resource.kind.map(|kind| kind.keys.as_slice()).unwrap_or_default();
+        let all = check.keys.iter().chain(of_kind).chain(&table().services[check.service].keys);
+        let mut found = all.filter_map(|key| key.matches(name).map(|rest| (key, rest)));
+        if let Some((key, rest)) = found.next() {
+            values(asked, key, resource, rest, add);
+        }
+    }
+}
+
+fn values(asked: &Asked<'_>, key: &Key, resource: &Resource<'_>, rest: &str, add: &mut dyn FnMut(&str)) {
     match &key.from {
         Values::Value(value) => add(value),
         Values::Made(maker) => maker(asked, resource, rest, add),

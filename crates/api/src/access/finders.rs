@@ -8,24 +8,25 @@ use base64::engine::general_purpose::STANDARD;
 use elastane_engine::identity;
 use elastane_engine::row::{Parameter, ParameterKind};
 use elastane_wire::Input;
+use std::borrow::Cow;
 
 /// Finds resources of a request.
-pub type Finder = fn(&Asked<'_>, &mut Vec<Named>);
+pub type Finder = for<'q> fn(&'q Asked<'_>, &mut Vec<Named<'q>>);
 
 /// A resource as a request names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct Named<'q> {
     /// Its type, where the table leaves it open; empty when it shows in the id.
     pub kind: &'static str,
     /// Its id, name or ARN; `*` when there is none yet.
-    pub id: String,
+    pub id: Cow<'q, str>,
     /// Whether a launch template names it and not the request itself.
     pub from_template: bool,
 }
 
-impl Named {
+impl<'q> Named<'q> {
     /// A resource of a type.
-    pub fn new(kind: &'static str, id: impl Into<String>) -> Named {
+    pub fn new(kind: &'static str, id: impl Into<Cow<'q, str>>) -> Named<'q> {
         Named { kind, id: id.into(), from_template: false }
     }
 }
@@ -44,6 +45,7 @@ pub fn named(word: &str) -> Option<Finder> {
         "key-owner" => key_owner,
         "deletion-task" => deletion_task,
         "service-linked" => service_linked,
+        "new-linked-role" => new_linked_role,
         "ssm-resource" => systems_resource,
         "command-targets" => command_targets,
         "command-parameters" => command_parameters,
@@ -52,12 +54,12 @@ pub fn named(word: &str) -> Option<Finder> {
 }
 
 /// What a launch names or makes.
-fn launch(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn launch<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let launching = asked.launching();
-    let (data, own) = (&launching.data, &launching.own);
+    let (data, own) = (&launching.data, launching.own());
     let templated = launching.template.is_some();
-    let mut add = |kind, id: &str, own: bool| {
-        found.push(Named { kind, id: id.to_string(), from_template: templated && !own });
+    let mut add = |kind, id: &'q str, own: bool| {
+        found.push(Named { kind, id: id.into(), from_template: templated && !own });
     };
     add("instance", "*", true);
     add("volume", "*", true);
@@ -98,7 +100,7 @@ fn or_any(ids: Vec<&str>) -> Vec<&str> {
 }
 
 /// The role that a launch gives instances.
-fn launch_role(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn launch_role<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let Some(profile) = &asked.launching().data.profile else { return };
     let profile = identity::named_profile(&asked.view, profile);
     if let Some(role) = profile.and_then(|profile| profile.role.as_deref()) {
@@ -107,7 +109,7 @@ fn launch_role(asked: &Asked<'_>, found: &mut Vec<Named>) {
 }
 
 /// What the call tags while it makes it.
-fn tagged(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn tagged<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     for kind in asked.tagged_kinds() {
         let known = super::table::table().services.iter().filter(|service| service.prefix == "ec2");
         if let Some(kind) = known.flat_map(|service| &service.kinds).find(|known| known.name == kind) {
@@ -117,16 +119,16 @@ fn tagged(asked: &Asked<'_>, found: &mut Vec<Named>) {
 }
 
 /// The caller itself, if it is a user and the call names no other.
-fn caller(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn caller<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     if let Principal::User(name) = &asked.caller.principal
         && asked.text("UserName").is_none()
     {
-        found.push(Named::new("user", name));
+        found.push(Named::new("user", name.as_str()));
     }
 }
 
 /// The key that a text is encrypted with: it says so itself.
-fn ciphertext_key(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn ciphertext_key<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let blob = match asked.input {
         Input::KmsDecrypt(input) => input.ciphertext_blob.as_deref(),
         Input::KmsReEncrypt(input) => input.ciphertext_blob.as_deref(),
@@ -137,7 +139,7 @@ fn ciphertext_key(asked: &Asked<'_>, found: &mut Vec<Named>) {
 
 /// The customer's keys that the parameters are encrypted with which the call
 /// wants to read. Everybody may use AWS's own key for parameters, through them.
-fn parameter_key(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn parameter_key<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let view = &asked.view;
     let all = |prefix: &str| {
         let prefix = format!("{}/", prefix.trim_end_matches('/'));
@@ -181,7 +183,7 @@ fn named_parameters<'a, 'n>(
 }
 
 /// The customer's key that a parameter is to be encrypted with.
-fn parameter_new_key(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn parameter_new_key<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let secure = asked.text("Type") == Some("SecureString");
     let key = asked.text("KeyId").filter(|key| secure && !of_aws(asked, key));
     found.extend(key.map(|key| Named::new("key", key)));
@@ -193,31 +195,38 @@ fn of_aws(asked: &Asked<'_>, key: &str) -> bool {
 }
 
 /// The group of a scaling policy that is named by its ARN.
-fn policy_group(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn policy_group<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let arn = asked.text("PolicyName").filter(|name| name.starts_with("arn:"));
     found.extend(arn.map(|arn| Named::new("autoScalingGroup", arn)));
 }
 
 /// The user whose access key is named.
-fn key_owner(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn key_owner<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let key = asked.text("AccessKeyId").and_then(|id| identity::access_key(&asked.view, id));
-    found.extend(key.map(|key| Named::new("user", &key.user)));
+    found.extend(key.map(|key| Named::new("user", key.user.as_str())));
 }
 
 /// The role of a deletion's task: `task/aws-service-role/<service>/<role>/<id>`.
-fn deletion_task(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn deletion_task<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let role = asked.text("DeletionTaskId").and_then(|task| task.split('/').nth(3));
     found.extend(role.map(|role| Named::new("role", role)));
 }
 
 /// The role of a service, of which the service alone is known.
-fn service_linked(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn service_linked<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let service = asked.text("AWSServiceName");
     found.extend(service.map(|service| Named::new("role", format!("/aws-service-role/{service}/*"))));
 }
 
+/// The role that the service makes at its first use: its caller must be
+/// allowed to (each service's guide, "Service-linked roles").
+fn new_linked_role<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
+    let role = crate::iam::linked_role_to_make(&asked.view, asked.operation());
+    found.extend(role.map(|role| Named::new("role", role)));
+}
+
 /// What ResourceType and ResourceId name together.
-fn systems_resource(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn systems_resource<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let kind = match asked.text("ResourceType") {
         Some("Parameter") => "parameter",
         Some("ManagedInstance") => "instance",
@@ -227,13 +236,13 @@ fn systems_resource(asked: &Asked<'_>, found: &mut Vec<Named>) {
 }
 
 /// The instances that a command goes to.
-fn command_targets(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn command_targets<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let Input::SsmSendCommand(input) = asked.input else { return };
     match input.targets.is_empty() {
-        true => found.extend(input.instance_ids.iter().map(|id| Named::new("instance", id))),
+        true => found.extend(input.instance_ids.iter().map(|id| Named::new("instance", id.as_str()))),
         false => {
             let ids = crate::ssm::targeted(&asked.view, input);
-            found.extend(ids.iter().map(|id| Named::new("instance", id.as_str())));
+            found.extend(ids.iter().map(|id| Named::new("instance", id.to_string())));
         }
     }
 }

@@ -14,46 +14,52 @@ use elastane_wire::{Input, Service};
 
 /// Makes the values of a key: of the request, the resource that is judged, and
 /// the part of the key's name that varies, in lower case.
-pub type Maker = fn(&Asked<'_>, &Resource, &str, &mut dyn FnMut(&str));
+pub type Maker = fn(&Asked<'_>, &Resource<'_>, &str, &mut dyn FnMut(&str));
+
+/// Makes the values of a key that is the same for all resources: of the request
+/// and the part of the key's name that varies, in lower case.
+pub type Global = fn(&Asked<'_>, &str, &mut dyn FnMut(&str));
 
 /// Keys that every request has, whatever its operation.
-pub const GLOBAL: &[(&str, Maker)] = &[
-    ("aws:currenttime", |asked, _, _, add| add(&asked.view.now.iso_seconds())),
-    ("aws:epochtime", |asked, _, _, add| add(&asked.view.now.millis().div_euclid(1000).to_string())),
+pub const GLOBAL: &[(&str, Global)] = &[
+    ("aws:currenttime", |asked, _, add| add(&asked.view.now.iso_seconds())),
+    ("aws:epochtime", |asked, _, add| add(&asked.view.now.millis().div_euclid(1000).to_string())),
     ("aws:multifactorauthpresent", multi_factor),
-    ("aws:principalaccount", |asked, _, _, add| add(asked.caller.account.as_str())),
+    ("aws:principalaccount", |asked, _, add| add(asked.caller.account.as_str())),
     ("aws:principalarn", principal_arn),
-    ("aws:principalisawsservice", |_, _, _, add| add("false")),
+    ("aws:principalisawsservice", |_, _, add| add("false")),
     ("aws:principaltag/", principal_tag),
     ("aws:principaltype", principal_type),
-    ("aws:requestedregion", |asked, _, _, add| add(asked.region())),
-    ("aws:resourceaccount", resource_account),
-    ("aws:securetransport", |asked, _, _, add| add(word(asked.caller.origin.secure))),
+    ("aws:requestedregion", |asked, _, add| add(asked.region())),
+    ("aws:securetransport", |asked, _, add| add(word(asked.caller.origin.secure))),
     ("aws:sourceidentity", source_identity),
-    ("aws:sourceip", |asked, _, _, add| {
+    ("aws:sourceip", |asked, _, add| {
         if let Some(address) = asked.caller.origin.address {
             add(&address.to_canonical().to_string());
         }
     }),
-    ("aws:tokenissuetime", |asked, _, _, add| {
+    ("aws:tokenissuetime", |asked, _, add| {
         if let Some(at) = asked.caller.issued_at {
             add(&at.iso_seconds());
         }
     }),
-    ("aws:useragent", |asked, _, _, add| {
+    ("aws:useragent", |asked, _, add| {
         if !asked.caller.origin.user_agent.is_empty() {
             add(&asked.caller.origin.user_agent);
         }
     }),
-    ("aws:userid", |asked, _, _, add| add(&asked.caller.user_id)),
-    ("aws:username", |asked, _, _, add| {
+    ("aws:userid", |asked, _, add| add(&asked.caller.user_id)),
+    ("aws:username", |asked, _, add| {
         if let Principal::User(name) = &asked.caller.principal {
             add(name);
         }
     }),
-    ("aws:viaawsservice", |_, _, _, add| add("false")),
+    ("aws:viaawsservice", |_, _, add| add("false")),
     ("ec2:sourceinstancearn", source_instance),
 ];
+
+/// Keys that every resource has.
+const OF_RESOURCES: &[(&str, Maker)] = &[("aws:resourceaccount", resource_account)];
 
 /// Keys that the table says which operations and resources have.
 const SPECIFIC: &[(&str, Maker)] = &[
@@ -87,13 +93,19 @@ pub fn named(name: &str) -> Option<Maker> {
     all.find(|(known, _)| *known == name).map(|(_, maker)| *maker)
 }
 
-/// The maker of a global key, with what varies of its name.
-pub fn global(name: &str) -> Option<(Maker, &str)> {
-    let of = |(known, maker): &(&'static str, Maker)| {
-        let rest = name.strip_prefix(known)?;
-        (known.ends_with('/') != rest.is_empty()).then_some((*maker, rest))
+/// The place of a key in [`GLOBAL`], with what varies of its name.
+pub fn global(name: &str) -> Option<(usize, &str)> {
+    // Few names are as long as this one, so that few are compared.
+    let of = |(known, _): &(&'static str, Global)| match known.ends_with('/') {
+        true => name.strip_prefix(known).filter(|rest| !rest.is_empty()),
+        false => (*known == name).then_some(""),
     };
-    GLOBAL.iter().find_map(of)
+    GLOBAL.iter().enumerate().find_map(|(at, entry)| of(entry).map(|rest| (at, rest)))
+}
+
+/// The maker of a key that every resource has.
+pub fn of_resources(name: &str) -> Option<Maker> {
+    OF_RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, maker)| *maker)
 }
 
 /// A boolean as conditions have it.
@@ -102,7 +114,7 @@ pub fn word(yes: bool) -> &'static str {
 }
 
 /// The role's ARN for a session of a role.
-fn principal_arn(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn principal_arn(asked: &Asked<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     match &asked.caller.principal {
         Principal::Root | Principal::User(_) => add(&asked.caller.arn),
         Principal::Role(session) => match identity::role(&asked.view, &session.role) {
@@ -112,7 +124,7 @@ fn principal_arn(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&
     }
 }
 
-fn principal_type(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn principal_type(asked: &Asked<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     add(match asked.caller.principal {
         Principal::Root => "Account",
         Principal::User(_) => "User",
@@ -121,7 +133,7 @@ fn principal_type(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(
 }
 
 /// Tags of the session before those of the role.
-fn principal_tag(asked: &Asked<'_>, _: &Resource, name: &str, add: &mut dyn FnMut(&str)) {
+fn principal_tag(asked: &Asked<'_>, name: &str, add: &mut dyn FnMut(&str)) {
     let value = match &asked.caller.principal {
         Principal::Root => None,
         Principal::User(user) => identity::user(&asked.view, user).and_then(|user| tags::value(&user.tags, name)),
@@ -148,19 +160,19 @@ pub fn principal_tags(asked: &Asked<'_>) -> Tags {
 }
 
 /// Long-term keys say nothing of it; no session here was made with a device.
-fn multi_factor(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn multi_factor(asked: &Asked<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     if asked.caller.issued_at.is_some() {
         add("false");
     }
 }
 
 /// The account in the resource's ARN; that of the caller for what names none.
-fn resource_account(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn resource_account(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let named = resource.arn.split(':').nth(4).filter(|account| !account.is_empty());
     add(named.unwrap_or(asked.view.scope.account.as_str()));
 }
 
-fn source_identity(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn source_identity(asked: &Asked<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let row = identity::temporary_key(&asked.view, &asked.caller.access_key);
     if let Some(Holder::Role { source_identity: Some(name), .. }) = row.map(|row| &row.holder) {
         add(name);
@@ -168,7 +180,7 @@ fn source_identity(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut
 }
 
 /// The instance whose metadata handed the credentials out.
-fn source_instance(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn source_instance(asked: &Asked<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let Principal::Role(session) = &asked.caller.principal else { return };
     let Some(id) = &session.instance else { return };
     let regions = asked.view.state.scopes.iter();
@@ -180,13 +192,13 @@ fn source_instance(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut
 }
 
 /// The operation that tags what it makes.
-fn create_action(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn create_action(asked: &Asked<'_>, _: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     add(asked.operation().name());
 }
 
 /// Whether a group names a version of its template other than the changing
 /// ones (Amazon EC2 Auto Scaling User Guide, "Identity-based policy examples").
-fn template_version(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn template_version(asked: &Asked<'_>, _: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let (template, mixed) = match asked.input {
         Input::AutoScalingCreateAutoScalingGroup(input) => (&input.launch_template, &input.mixed_instances_policy),
         Input::AutoScalingUpdateAutoScalingGroup(input) => (&input.launch_template, &input.mixed_instances_policy),
@@ -201,14 +213,14 @@ fn template_version(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMu
 }
 
 /// The subnets that a group names.
-fn subnets(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn subnets(asked: &Asked<'_>, _: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let text = asked.text("VPCZoneIdentifier").unwrap_or_default();
     text.split(',').map(str::trim).filter(|id| !id.is_empty()).for_each(add);
 }
 
 /// The boundary that the user or role has; of a request that gives one, the
 /// table names the member.
-fn boundary(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn boundary(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let name = resource.id.rsplit('/').next().unwrap_or_default();
     let bound = match resource.of().1 {
         "user" => identity::user(&asked.view, name).and_then(|row| row.boundary.as_deref()),
@@ -229,17 +241,17 @@ fn encryption(input: &Input) -> Option<&std::collections::BTreeMap<String, Strin
     }
 }
 
-fn encryption_context(asked: &Asked<'_>, _: &Resource, name: &str, add: &mut dyn FnMut(&str)) {
+fn encryption_context(asked: &Asked<'_>, _: &Resource<'_>, name: &str, add: &mut dyn FnMut(&str)) {
     let pairs = encryption(asked.input).into_iter().flatten();
     pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name)).for_each(|(_, value)| add(value));
 }
 
-fn encryption_context_keys(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn encryption_context_keys(asked: &Asked<'_>, _: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     encryption(asked.input).into_iter().flatten().for_each(|(key, _)| add(key));
 }
 
 /// The service that uses the key for its caller.
-fn via_service(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn via_service(asked: &Asked<'_>, _: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let service = asked.operation().service();
     if service != Service::Kms {
         add(&format!("{}.{}.amazonaws.com", service.info().signing_name, asked.region()));
@@ -247,13 +259,33 @@ fn via_service(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&st
 }
 
 /// The aliases of the key.
-fn resource_aliases(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn resource_aliases(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let of_key = asked.view.all::<KeyAlias>().filter(|alias| alias.key == resource.id);
     of_key.for_each(|alias| add(&alias.name));
 }
 
 /// The alias that the request names the key by.
-fn request_alias(asked: &Asked<'_>, _: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn request_alias(asked: &Asked<'_>, _: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let named = asked.text("KeyId").map(|id| id.rsplit_once(':').map_or(id, |(_, id)| id));
     named.filter(|id| id.starts_with("alias/")).into_iter().for_each(add);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Global keys are found by their names, and those that vary by how they begin.
+    #[test]
+    fn global_keys_are_found() {
+        for (name, want) in [
+            ("aws:sourceip", Some(("aws:sourceip", ""))),
+            ("aws:principaltag/a/b", Some(("aws:principaltag/", "a/b"))),
+            ("aws:principaltag/", None),
+            ("aws:principaltag", None),
+            ("aws:sourceip/a", None),
+            ("aws:nothing", None),
+        ] {
+            assert_eq!(global(name).map(|(at, rest)| (GLOBAL[at].0, rest)), want, "{name}");
+        }
+    }
 }

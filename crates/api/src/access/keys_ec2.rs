@@ -144,7 +144,7 @@ fn known(id: &str, add: &mut dyn FnMut(&str)) {
     }
 }
 
-fn instance<'a>(asked: &Asked<'a>, resource: &Resource) -> Option<&'a Arc<Instance>> {
+fn instance<'a>(asked: &Asked<'a>, resource: &Resource<'_>) -> Option<&'a Arc<Instance>> {
     match resource.of().1 {
         "instance" => asked.view.get::<Instance>(&resource.id),
         "volume" => asked.view.all::<Instance>().find(|row| row.root_volume == resource.id),
@@ -152,22 +152,22 @@ fn instance<'a>(asked: &Asked<'a>, resource: &Resource) -> Option<&'a Arc<Instan
     }
 }
 
-fn image<'a>(asked: &Asked<'a>, resource: &Resource) -> Option<&'a Arc<Image>> {
+fn image<'a>(asked: &Asked<'a>, resource: &Resource<'_>) -> Option<&'a Arc<Image>> {
     asked.view.get::<Image>(&resource.id)
 }
 
 /// What is said of an instance or volume that is to be launched.
-fn launched<'q>(asked: &'q Asked<'_>, resource: &Resource) -> Option<&'q LaunchData> {
+fn launched<'q>(asked: &'q Asked<'_>, resource: &Resource<'_>) -> Option<&'q LaunchData> {
     (resource.id == "*").then(|| &asked.launching().data)
 }
 
 /// What is said of the first interface of an instance that is to be launched.
-fn launched_interface<'q>(asked: &'q Asked<'_>, resource: &Resource) -> Option<&'q InterfaceChoice> {
+fn launched_interface<'q>(asked: &'q Asked<'_>, resource: &Resource<'_>) -> Option<&'q InterfaceChoice> {
     launched(asked, resource)?.interfaces.first()
 }
 
 /// The root device of a volume.
-fn device<'q>(asked: &'q Asked<'_>, resource: &Resource) -> Option<&'q BlockDevice> {
+fn device<'q>(asked: &'q Asked<'_>, resource: &Resource<'_>) -> Option<&'q BlockDevice> {
     match instance(asked, resource) {
         Some(row) => Some(&row.root_device),
         None => launched(asked, resource)?.block_devices.first(),
@@ -175,7 +175,7 @@ fn device<'q>(asked: &'q Asked<'_>, resource: &Resource) -> Option<&'q BlockDevi
 }
 
 /// Metadata options, of an instance or of a launch.
-fn metadata(asked: &Asked<'_>, resource: &Resource) -> Option<MetadataChoice> {
+fn metadata(asked: &Asked<'_>, resource: &Resource<'_>) -> Option<MetadataChoice> {
     match instance(asked, resource) {
         Some(row) => Some(MetadataChoice {
             endpoint: Some(row.metadata.endpoint),
@@ -187,7 +187,7 @@ fn metadata(asked: &Asked<'_>, resource: &Resource) -> Option<MetadataChoice> {
     }
 }
 
-fn instance_type(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn instance_type(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     if let Some(row) = instance(asked, resource) {
         return add(&row.instance_type);
     }
@@ -201,7 +201,7 @@ fn instance_type(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn 
 }
 
 /// The ARN of the profile that an instance has or gets.
-fn instance_profile(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn instance_profile(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let named = match instance(asked, resource) {
         Some(row) => row.profile.as_ref().map(|association| association.profile.as_str()),
         None => launched(asked, resource).and_then(|data| data.profile.as_deref()),
@@ -216,13 +216,13 @@ fn profile(asked: &Asked<'_>, named: Option<&str>, add: &mut dyn FnMut(&str)) {
 }
 
 /// The caller's account for what it owns.
-fn known_owner(asked: &Asked<'_>, resource: &Resource, add: &mut dyn FnMut(&str)) {
+fn known_owner(asked: &Asked<'_>, resource: &Resource<'_>, add: &mut dyn FnMut(&str)) {
     if resource.id != "*" {
         add(asked.view.scope.account.as_str());
     }
 }
 
-fn availability_zone(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
+fn availability_zone(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
     let view = &asked.view;
     let of_subnet = |id: &str| view.get::<Subnet>(id).map(|row| row.zone.as_str());
     let zone = match resource.of().1 {
@@ -239,8 +239,8 @@ fn availability_zone(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut 
 }
 
 /// The ARN of the VPC that a part of a network belongs to.
-fn vpc(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
-    let (view, id) = (&asked.view, resource.id.as_str());
+fn vpc(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
+    let (view, id) = (&asked.view, resource.id.as_ref());
     let of_subnet = |id: &str| view.get::<Subnet>(id).map(|row| row.vpc.as_str());
     let found = match resource.of().1 {
         "subnet" => of_subnet(id),

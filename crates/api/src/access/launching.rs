@@ -13,8 +13,8 @@ use elastane_wire::{Input, autoscaling, ec2};
 pub struct Launching {
     /// Everything together.
     pub data: LaunchData,
-    /// What the request says itself.
-    pub own: LaunchData,
+    /// What the request says itself, when a template says more.
+    own: Option<LaunchData>,
     /// The template's id.
     pub template: Option<String>,
     /// Instance types that groups may choose from besides.
@@ -22,6 +22,11 @@ pub struct Launching {
 }
 
 impl Launching {
+    /// What the request says itself.
+    pub fn own(&self) -> &LaunchData {
+        self.own.as_ref().unwrap_or(&self.data)
+    }
+
     /// What a request would launch: nothing known for one that launches nothing.
     pub fn read(view: &View<'_>, input: &Input) -> Launching {
         match input {
@@ -61,11 +66,11 @@ fn with_template(view: &View<'_>, said: Said, named: Option<Named<'_>>) -> Launc
     let found = named.and_then(|(id, name, version)| {
         launch_data::find_template(view, id.as_deref(), name.as_deref(), version.as_deref()).ok()
     });
-    let (data, template) = match found {
-        None => (own.clone(), None),
+    let (data, own, template) = match found {
+        None => (own, None, None),
         Some((template, version)) => {
             let data = said.over(&launch_data::said(&version.data)).read();
-            (data.unwrap_or_default(), Some(template.id.to_string()))
+            (data.unwrap_or_default(), Some(own), Some(template.id.to_string()))
         }
     };
     let mut launching = Launching { data, own, template, types: Vec::new() };

@@ -4,7 +4,7 @@
 
 use crate::{Caller, Purpose, World};
 use elastane_domain::policy::{Context, Decision};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// Bytes of a message as sent; the API takes no longer ones.
 const ENCODED_BYTES_MAX: usize = 10_240;
@@ -38,24 +38,65 @@ pub fn decode(world: &dyn World, encoded: &str) -> Option<String> {
     world.unseal(Purpose::AuthorizationMessage, encoded)
 }
 
-fn text(caller: &Caller, action: &str, resource: &str, decision: Decision, context: Option<&Context>) -> String {
-    let conditions: Vec<Value> = context.into_iter().flat_map(Context::iter).map(condition).collect();
-    json!({
-        "allowed": false,
-        "explicitDeny": matches!(decision, Decision::ExplicitDeny(_)),
-        "matchedStatements": { "items": [] },
-        "failures": { "items": [] },
-        "context": {
-            "principal": { "id": caller.user_id, "arn": caller.arn },
-            "action": action,
-            "resource": resource,
-            "conditions": { "items": conditions },
-        },
-    })
-    .to_string()
+/// What a message says (STS API Reference, "DecodeAuthorizationMessage").
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    allowed: bool,
+    context: Asked<'a>,
+    explicit_deny: bool,
+    failures: Items<()>,
+    matched_statements: Items<()>,
 }
 
-fn condition((key, values): (&str, &[String])) -> Value {
-    let values: Vec<Value> = values.iter().map(|value| json!({ "value": value })).collect();
-    json!({ "key": key, "values": { "items": values } })
+#[derive(Serialize)]
+struct Asked<'a> {
+    action: &'a str,
+    conditions: Items<Condition<'a>>,
+    principal: Principal<'a>,
+    resource: &'a str,
+}
+
+#[derive(Serialize)]
+struct Principal<'a> {
+    arn: &'a str,
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Condition<'a> {
+    key: &'a str,
+    values: Items<Text<'a>>,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+struct Items<T> {
+    items: Vec<T>,
+}
+
+fn text(caller: &Caller, action: &str, resource: &str, decision: Decision, context: Option<&Context>) -> String {
+    let conditions = context.into_iter().flat_map(Context::iter);
+    let conditions = conditions.map(|(key, found)| Condition { key, values: texts(found) }).collect();
+    let message = Message {
+        allowed: false,
+        context: Asked {
+            action,
+            conditions: Items { items: conditions },
+            principal: Principal { arn: &caller.arn, id: &caller.user_id },
+            resource,
+        },
+        explicit_deny: matches!(decision, Decision::ExplicitDeny(_)),
+        failures: Items { items: Vec::new() },
+        matched_statements: Items { items: Vec::new() },
+    };
+    serde_json::to_string(&message).expect("texts and lists can always be written")
+}
+
+fn texts(values: &[String]) -> Items<Text<'_>> {
+    Items { items: values.iter().map(|value| Text { value }).collect() }
 }

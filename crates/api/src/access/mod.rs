@@ -3,9 +3,10 @@
 //!
 //! `table.txt` says what each operation needs: actions, the resources that they
 //! are about, condition keys. [`permit`] finds the resources that a request
-//! names, builds the context that the policies in force ask for and has
-//! [`elastane_domain::policy::decide`] decide for each action and resource; all
-//! must be allowed. The root of an account is asked for nothing.
+//! names, has [`elastane_domain::policy::select`] choose the statements of the
+//! policies in force that speak of each action, and has them weighed for each
+//! resource; all must be allowed. Condition keys are made as statements ask for
+//! them. The root of an account is asked for nothing.
 //!
 //! AssumeRole is left to its handler, whose role's trust policy has a say as
 //! well; it uses [`context`] and [`principals`].
@@ -31,7 +32,8 @@ pub use refusal::{Why, refusal, throttled};
 
 use crate::{Caller, Principal, World};
 use asked::Asked;
-use elastane_domain::policy::{self, Context, Decision, Document, Grammar, Policies};
+use context::Facts;
+use elastane_domain::policy::{self, Context, Decision, Document, Grammar, Policies, Selection};
 use elastane_engine::View;
 use elastane_engine::identity::{self, Identity, InForce};
 use elastane_engine::row::EncryptionKey;
@@ -104,53 +106,62 @@ impl<'a> Judge<'a> {
         }
     }
 
+    fn policies(&self) -> Policies<'_> {
+        let session = &self.session;
+        Policies { identity: &self.held.identity, boundary: self.held.boundary, session, ..Policies::default() }
+    }
+
     /// Refuses what one action needs and does not have on one of its resources.
     fn check(&self, asked: &Asked<'_>, check: &'static Check, world: &dyn World) -> Result<(), ApiError> {
         if !check.when.is_empty() && !check.when.iter().any(|path| path.any(asked.record())) {
             return Ok(());
         }
-        let documents = self.held.identity.iter().chain(&self.held.boundary).chain(&self.session);
-        let wanted = context::wanted(documents.copied());
-        for resource in resources::of(check, asked) {
-            let context = context::of(asked, check, &resource, &wanted);
-            let decision = self.decide(asked, &check.action, &resource, &context);
-            if decision != Decision::Allowed {
-                return Err(self.refuse(asked, check, &resource, (decision, &context), world));
+        let resources = resources::of(check, asked);
+        let Some(first) = resources.first() else { return Ok(()) };
+        let mut selection = policy::select(&self.policies(), &check.asked);
+        if resources.len() > 1 {
+            selection.settle(&Facts { asked, check, resource: first });
+        }
+        for resource in &resources {
+            let facts = Facts { asked, check, resource };
+            match encryption_key(asked, resource) {
+                None => facts.judge(&selection, &[], world)?,
+                Some(key) => {
+                    let document = key.policy.document(Grammar::Resource);
+                    let policies = Policies { resource: Some(document), resource_must_allow: true, ..self.policies() };
+                    let selection = policy::select(&policies, &check.asked);
+                    facts.judge(&selection, &principals(&asked.view, asked.caller), world)?;
+                }
             }
         }
         Ok(())
     }
+}
 
-    fn decide(&self, asked: &Asked<'_>, action: &str, resource: &Resource, context: &Context) -> Decision {
-        // Keys are the resources with a policy of their own, which has to allow as well.
-        let key = (resource.of() == ("kms", "key")).then(|| asked.view.get::<EncryptionKey>(&resource.id)).flatten();
-        let policies = Policies {
-            identity: &self.held.identity,
-            boundary: self.held.boundary,
-            session: &self.session,
-            resource: key.map(|key| key.policy.document(Grammar::Resource)),
-            resource_must_allow: key.is_some(),
-        };
-        // Who asks is of interest to policies of resources alone.
-        let principal = if key.is_some() { principals(&asked.view, asked.caller) } else { Vec::new() };
-        let request = policy::Request { action, resource: &resource.arn, principal: &principal, context };
-        policy::decide(&policies, &request)
-    }
+/// The row of a key: keys are the resources with a policy of their own, which
+/// has to allow as well.
+fn encryption_key<'a>(asked: &Asked<'a>, resource: &Resource<'_>) -> Option<&'a EncryptionKey> {
+    let row = (resource.of() == ("kms", "key")).then(|| asked.view.get::<EncryptionKey>(&resource.id)).flatten();
+    row.map(|row| &**row)
+}
 
-    fn refuse(
-        &self,
-        asked: &Asked<'_>,
-        check: &Check,
-        resource: &Resource,
-        (decision, context): (Decision, &Context),
-        world: &dyn World,
-    ) -> ApiError {
-        let of_ec2 = asked.operation().service() == Service::Ec2;
-        let encoded = || message::encode(world, asked.caller, &check.action, &resource.arn, (decision, context));
+impl Facts<'_, '_> {
+    /// Refuses what the statements that were chosen do not allow.
+    fn judge(&self, selection: &Selection<'_>, principal: &[String], world: &dyn World) -> Result<(), ApiError> {
+        let Facts { asked, check, resource } = *self;
+        let decision = selection.decide(&resource.arn, principal, self);
+        if decision == Decision::Allowed {
+            return Ok(());
+        }
         // A call without a resource has no message behind it.
-        let encoded = (of_ec2 && resource.kind.is_some()).then(encoded).flatten();
+        let with_message = asked.operation().service() == Service::Ec2 && resource.kind.is_some();
+        let encoded = || {
+            let context = self.context(selection.keys());
+            message::encode(world, asked.caller, &check.action, &resource.arn, (decision, &context))
+        };
+        let encoded = with_message.then(encoded).flatten();
         let why = refusal::Why { action: &check.action, resource: &resource.arn, decision, encoded };
-        refusal(asked.caller, asked.operation(), &why)
+        Err(refusal(asked.caller, asked.operation(), &why))
     }
 }
 
@@ -159,11 +170,11 @@ impl<'a> Judge<'a> {
 pub fn context(view: &View<'_>, caller: &Caller) -> Context {
     let input = Input::empty(Operation::StsGetCallerIdentity);
     let asked = Asked::new(view, caller, &input);
-    let nothing = resources::none();
     let mut context = Context::default();
-    for (name, maker) in keys::GLOBAL.iter().filter(|(name, _)| !name.ends_with('/')) {
-        maker(&asked, &nothing, "", &mut |value| context.add(name, value));
+    for (at, (name, _)) in keys::GLOBAL.iter().enumerate().filter(|(_, (name, _))| !name.ends_with('/')) {
+        asked.global(at).iter().for_each(|value| context.add(name, value));
     }
+    context.add("aws:ResourceAccount", view.scope.account.as_str());
     for (key, value) in keys::principal_tags(&asked) {
         context.add(&format!("aws:PrincipalTag/{key}"), value);
     }

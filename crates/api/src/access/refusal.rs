@@ -17,32 +17,46 @@ pub struct Why<'a> {
     pub encoded: Option<String>,
 }
 
+/// Room for a sentence without its encoded message.
+const SENTENCE_BYTES: usize = 384;
+
 /// The refusal of an operation (IAM User Guide, "Troubleshoot access denied
 /// error messages").
 pub fn refusal(caller: &Caller, operation: Operation, why: &Why<'_>) -> ApiError {
-    let of_ec2 = operation.service() == Service::Ec2;
-    let mut text = format!("User: {} is not authorized to perform: {}", caller.arn, why.action);
-    if !(of_ec2 && why.resource == "*") {
-        text.push_str(" on resource: ");
-        text.push_str(why.resource);
+    let service = operation.service();
+    let of_ec2 = service == Service::Ec2;
+    let encoded = why.encoded.as_deref().unwrap_or_default();
+    let mut text = String::with_capacity(SENTENCE_BYTES + encoded.len());
+    let mut say = |parts: &[&str]| parts.iter().for_each(|part| text.push_str(part));
+    if of_ec2 {
+        say(&["You are not authorized to perform this operation. "]);
     }
-    text.push(' ');
-    text.push_str(&reason(why.action, why.decision));
-    match operation.service() {
-        Service::Ec2 => {
-            let mut text = format!("You are not authorized to perform this operation. {text}");
-            if let Some(encoded) = &why.encoded {
-                text.push_str(". Encoded authorization failure message: ");
-                text.push_str(encoded);
-            }
-            ApiError::new("UnauthorizedOperation", text).with_status(403)
-        }
+    say(&["User: ", &caller.arn, " is not authorized to perform: ", why.action]);
+    if !(of_ec2 && why.resource == "*") {
+        say(&[" on resource: ", why.resource]);
+    }
+    say(&[" "]);
+    reason(why.action, why.decision, &mut say);
+    if of_ec2 && !encoded.is_empty() {
+        say(&[". Encoded authorization failure message: ", encoded]);
+    }
+    match service {
+        Service::Ec2 => ApiError::new(code_of_ec2(why.action), text).with_status(403),
         Service::Acm | Service::CloudTrail | Service::Kms | Service::Ssm => {
             ApiError::new("AccessDeniedException", text)
         }
         Service::AutoScaling | Service::CloudWatch | Service::Elbv2 | Service::Iam | Service::Sts => {
             ApiError::new("AccessDenied", text).with_status(403)
         }
+    }
+}
+
+/// EC2 has a code of its own for want of the permission to make its role (EC2
+/// API Reference, "Error codes").
+fn code_of_ec2(action: &str) -> &'static str {
+    match action {
+        "iam:CreateServiceLinkedRole" => "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+        _ => "UnauthorizedOperation",
     }
 }
 
@@ -60,9 +74,9 @@ pub fn throttled(service: Service) -> ApiError {
 }
 
 /// The end of the sentence: which kind of policy it is that denies or does not allow.
-fn reason(action: &str, decision: Decision) -> String {
+fn reason(action: &str, decision: Decision, say: &mut impl FnMut(&[&str])) {
     let (explicit, source) = match decision {
-        Decision::Allowed => return String::new(),
+        Decision::Allowed => return,
         Decision::ExplicitDeny(source) => (true, source),
         Decision::ImplicitDeny(source) => (false, source),
     };
@@ -73,7 +87,7 @@ fn reason(action: &str, decision: Decision) -> String {
         Source::Resource => ("a", "resource-based policy"),
     };
     match explicit {
-        true => format!("with an explicit deny in {article} {word}"),
-        false => format!("because no {word} allows the {action} action"),
+        true => say(&["with an explicit deny in ", article, " ", word]),
+        false => say(&["because no ", word, " allows the ", action, " action"]),
     }
 }

@@ -6,24 +6,24 @@
 
 use super::asked::Asked;
 use super::finders::Named;
-use super::table::{Check, Kind, Resources, Source, Which, table};
+use super::table::{Check, Kind, Piece, Resources, Source, Which, table};
 use elastane_engine::identity;
 use elastane_engine::row::*;
 use std::borrow::Cow;
 
 /// A resource.
-pub struct Resource {
+pub struct Resource<'q> {
     /// Its type; `None` for no resource.
     pub kind: Option<&'static Kind>,
     /// What stands for it in its ARN; `*` when it has no id yet.
-    pub id: String,
+    pub id: Cow<'q, str>,
     /// Its ARN; `*` for no resource.
     pub arn: String,
     /// Whether a launch template names it and not the request itself.
     pub from_template: bool,
 }
 
-impl Resource {
+impl Resource<'_> {
     /// Of which service it is and of which type: empty for none.
     pub fn of(&self) -> (&'static str, &'static str) {
         self.kind.map_or(("", ""), |kind| (kind.service, kind.name))
@@ -31,7 +31,7 @@ impl Resource {
 }
 
 /// The resources that a check is about: none when it is not about this request.
-pub fn of(check: &'static Check, asked: &Asked<'_>) -> Vec<Resource> {
+pub fn of<'q>(check: &'static Check, asked: &'q Asked<'_>) -> Vec<Resource<'q>> {
     let mut found = Vec::new();
     for resources in &check.resources {
         match resources.kind {
@@ -46,11 +46,11 @@ pub fn of(check: &'static Check, asked: &Asked<'_>) -> Vec<Resource> {
 }
 
 /// What stands for no resource.
-pub fn none() -> Resource {
-    Resource { kind: None, id: "*".to_string(), arn: "*".to_string(), from_template: false }
+pub fn none() -> Resource<'static> {
+    Resource { kind: None, id: Cow::Borrowed("*"), arn: "*".to_string(), from_template: false }
 }
 
-fn add(check: &'static Check, resources: &'static Resources, asked: &Asked<'_>, found: &mut Vec<Resource>) {
+fn add<'q>(check: &'static Check, resources: &'static Resources, asked: &'q Asked<'_>, found: &mut Vec<Resource<'q>>) {
     let mut named = Vec::new();
     for source in &resources.sources {
         match source {
@@ -72,25 +72,26 @@ fn add(check: &'static Check, resources: &'static Resources, asked: &Asked<'_>, 
         let kind = fixed.or_else(|| table().kind(check.service, one.kind)).or_else(|| kind_of(check.service, &one.id));
         let made = made(asked, kind, one);
         // A resource may be named in two ways.
-        if !found.iter().any(|known: &Resource| known.arn == made.arn) {
+        if !found.iter().any(|known: &Resource<'_>| known.arn == made.arn) {
             found.push(made);
         }
     }
 }
 
 /// A resource from its name.
-fn made(asked: &Asked<'_>, kind: Option<&'static Kind>, named: Named) -> Resource {
+fn made<'q>(asked: &Asked<'_>, kind: Option<&'static Kind>, named: Named<'q>) -> Resource<'q> {
     let Named { id, from_template, .. } = named;
     let Some(kind) = kind else {
-        return Resource { kind, arn: id.clone(), id, from_template };
+        return Resource { kind, arn: id.to_string(), id, from_template };
     };
-    if let Some(own) = of_own_arn(asked, kind, &id) {
-        return made(asked, Some(kind), Named { id: own.to_string(), ..Named::default() });
-    }
     if id.starts_with("arn:") {
-        return Resource { kind: Some(kind), id: id_of_arn(kind, &id).to_string(), arn: id, from_template };
+        if let Some(own) = of_own_arn(asked, kind, &id) {
+            return made(asked, Some(kind), Named { id: own.to_string().into(), ..Named::default() });
+        }
+        let own = id_of_arn(kind, &id).to_string();
+        return Resource { kind: Some(kind), id: own.into(), arn: id.into_owned(), from_template };
     }
-    let id = canonical(asked, kind, &id).into_owned();
+    let id = canonical(asked, kind, &id).map_or(id, Cow::Owned);
     Resource { arn: arn(asked, kind, &id), kind: Some(kind), id, from_template }
 }
 
@@ -130,18 +131,14 @@ fn arn(asked: &Asked<'_>, kind: &Kind, id: &str) -> String {
         _ => asked.view.scope.account.as_str(),
     };
     let mut text = String::with_capacity(kind.arn.len() + id.len() + 16);
-    let mut rest = kind.arn;
-    while let Some((before, after)) = rest.split_once('{') {
-        let Some((word, after)) = after.split_once('}') else { break };
-        text.push_str(before);
-        text.push_str(match word {
-            "region" => region,
-            "account" => account,
-            _ => id,
+    for piece in &kind.pieces {
+        text.push_str(match piece {
+            Piece::Text(text) => text,
+            Piece::Region => region,
+            Piece::Account => account,
+            Piece::Id => id,
         });
-        rest = after;
     }
-    text.push_str(rest);
     text
 }
 
@@ -187,9 +184,10 @@ fn kind_of(service: usize, id: &str) -> Option<&'static Kind> {
     of.kinds.iter().find(|kind| kind.name == name)
 }
 
-/// The id as the ARN has it, of an id, a name, or something that belongs to it.
-fn canonical<'n>(asked: &Asked<'_>, kind: &Kind, id: &'n str) -> Cow<'n, str> {
-    let found = match kind.service {
+/// The id as the ARN has it, of an id, a name, or something that belongs to
+/// it; `None` when it is the same.
+fn canonical(asked: &Asked<'_>, kind: &Kind, id: &str) -> Option<String> {
+    match kind.service {
         "ec2" => of_network(asked, kind.name, id),
         "autoscaling" => of_scaling(asked, kind.name, id),
         "elasticloadbalancing" => of_balancing(asked, kind.name, id),
@@ -197,8 +195,7 @@ fn canonical<'n>(asked: &Asked<'_>, kind: &Kind, id: &'n str) -> Cow<'n, str> {
         "ssm" => of_systems(kind.name, id),
         "kms" => of_keys(asked, kind.name, id),
         _ => None,
-    };
-    found.map_or(Cow::Borrowed(id), Cow::Owned)
+    }
 }
 
 fn of_network(asked: &Asked<'_>, kind: &str, id: &str) -> Option<String> {

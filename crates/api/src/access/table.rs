@@ -7,6 +7,7 @@ use super::finders::{self, Finder};
 use super::keys::{self, Maker};
 use super::lines;
 use super::members::Path;
+use elastane_domain::policy::Action;
 use elastane_wire::Operation;
 use elastane_wire::schema::Shape;
 use std::sync::LazyLock;
@@ -42,14 +43,30 @@ pub struct Kind {
     pub name: &'static str,
     /// Its ARN, with `{region}`, `{account}` and `{id}`.
     pub arn: &'static str,
+    /// The same in pieces.
+    pub pieces: Vec<Piece>,
     /// Condition keys that resources of the type bring.
     pub keys: Vec<Key>,
+}
+
+/// A piece of an ARN.
+pub enum Piece {
+    /// The same for all resources of the type.
+    Text(&'static str),
+    /// The region.
+    Region,
+    /// The account.
+    Account,
+    /// What stands for the resource.
+    Id,
 }
 
 /// An action that must be allowed.
 pub struct Check {
     /// `ec2:RunInstances`.
     pub action: String,
+    /// The same, as policies are asked about it.
+    pub asked: Action,
     /// Which of the services has the action.
     pub service: usize,
     /// Whether it is the operation's own and not a further one.
@@ -114,8 +131,10 @@ pub enum Values {
 impl Key {
     /// What varies in `name`, if it is this key in lower case.
     pub fn matches<'n>(&self, name: &'n str) -> Option<&'n str> {
-        let rest = name.strip_prefix(self.name.as_str())?;
-        (self.open != rest.is_empty()).then_some(rest)
+        match self.open {
+            true => name.strip_prefix(self.name.as_str()).filter(|rest| !rest.is_empty()),
+            false => (self.name == name).then_some(""),
+        }
     }
 }
 
@@ -131,7 +150,7 @@ impl Table {
         for section in &sections {
             let kind = |kind: &lines::Type<'static>| -> Result<Kind, String> {
                 let keys = compiled(&kind.keys, None)?;
-                Ok(Kind { service: section.prefix, name: kind.name, arn: kind.arn, keys })
+                Ok(Kind { service: section.prefix, name: kind.name, arn: kind.arn, pieces: pieces(kind.arn)?, keys })
             };
             services.push(Service {
                 prefix: section.prefix,
@@ -195,6 +214,7 @@ impl Table {
             when: paths(check.when, shape)?,
             resources: check.resources.iter().map(resources).collect::<Result<_, String>>()?,
             keys: compiled(&check.keys, Some(shape))?,
+            asked: Action::read(&action),
             action,
         })
     }
@@ -231,6 +251,24 @@ fn module(service: elastane_wire::Service) -> &'static str {
         Kms => "kms",
         CloudTrail => "cloudtrail",
     }
+}
+
+fn pieces(arn: &'static str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = arn;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (word, after) = after.split_once('}').ok_or_else(|| format!("no end of a word in {arn}"))?;
+        pieces.push(Piece::Text(before));
+        pieces.push(match word {
+            "region" => Piece::Region,
+            "account" => Piece::Account,
+            "id" => Piece::Id,
+            _ => return Err(format!("nothing stands for {word} in {arn}")),
+        });
+        rest = after;
+    }
+    pieces.push(Piece::Text(rest));
+    Ok(pieces)
 }
 
 fn source(word: &str, shape: &Shape) -> Result<Source, String> {

@@ -13,17 +13,17 @@ pub fn value<'t>(tags: &'t Tags, name: &str) -> Option<&'t str> {
 }
 
 /// A tag that the request gives the resource.
-pub fn request_tag(asked: &Asked<'_>, resource: &Resource, name: &str, add: &mut dyn FnMut(&str)) {
-    value(&asked.tags_for(resource.of().1), name).into_iter().for_each(add);
+pub fn request_tag(asked: &Asked<'_>, resource: &Resource<'_>, name: &str, add: &mut dyn FnMut(&str)) {
+    asked.tag_for(resource.of().1, name).into_iter().for_each(add);
 }
 
 /// The keys of the tags that the request names.
-pub fn tag_keys(asked: &Asked<'_>, resource: &Resource, _: &str, add: &mut dyn FnMut(&str)) {
-    asked.tag_keys_for(resource.of().1).iter().for_each(|key| add(key));
+pub fn tag_keys(asked: &Asked<'_>, resource: &Resource<'_>, _: &str, add: &mut dyn FnMut(&str)) {
+    asked.tag_keys_for(resource.of().1, add);
 }
 
 /// A tag that the resource has.
-pub fn resource_tag(asked: &Asked<'_>, resource: &Resource, name: &str, add: &mut dyn FnMut(&str)) {
+pub fn resource_tag(asked: &Asked<'_>, resource: &Resource<'_>, name: &str, add: &mut dyn FnMut(&str)) {
     let (service, kind) = resource.of();
     if (service, kind) == ("autoscaling", "autoScalingGroup") {
         let group = resource.id.rsplit('/').next().and_then(|name| asked.view.get::<Group>(name));
@@ -109,7 +109,7 @@ fn of_identity<'a>(asked: &Asked<'a>, kind: &str, id: &str) -> Option<&'a Tags> 
     })
 }
 
-fn of_arn<'a>(asked: &Asked<'a>, service: &str, kind: &str, resource: &Resource) -> Option<&'a Tags> {
+fn of_arn<'a>(asked: &Asked<'a>, service: &str, kind: &str, resource: &Resource<'_>) -> Option<&'a Tags> {
     let view = &asked.view;
     let arn = resource.arn.as_str();
     Some(match (service, kind) {

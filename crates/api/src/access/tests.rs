@@ -4,7 +4,8 @@
 use super::table::table;
 use super::*;
 use crate::testing::Lab;
-use crate::{NoWorld, RoleSession};
+use crate::{NoWorld, Origin, RoleSession};
+use elastane_domain::id::Region;
 use elastane_domain::time::Time;
 use elastane_engine::Scope;
 use elastane_engine::row::*;
@@ -486,6 +487,114 @@ fn limits() {
     asked(&lab, &limited, "iam:ListUsers", "{}").unwrap();
     let err = asked(&lab, &limited, "ec2:DescribeInstances", "{}").unwrap_err();
     assert!(err.message.ends_with("because no session policy allows the ec2:DescribeInstances action"), "{err}");
+}
+
+/// The region of a request: of IAM the one that it has for all, of STS that
+/// of the endpoint which the request was signed for.
+#[test]
+fn regions_of_global_services() {
+    let mut lab = lab();
+    let policy = r#"{"Effect":"Allow","Action":["iam:ListUsers","sts:DecodeAuthorizationMessage"],"Resource":"*",
+        "Condition":{"StringEquals":{"aws:RequestedRegion":"REGION"}}}"#;
+    for (operation, members, signed, want) in [
+        ("iam:ListUsers", "{}", Some("eu-west-1"), "us-east-1"),
+        ("sts:DecodeAuthorizationMessage", r#"{"EncodedMessage":"x"}"#, Some("eu-west-1"), "eu-west-1"),
+        ("sts:DecodeAuthorizationMessage", r#"{"EncodedMessage":"x"}"#, Some("us-east-1"), "us-east-1"),
+        ("sts:DecodeAuthorizationMessage", r#"{"EncodedMessage":"x"}"#, None, "us-east-1"),
+    ] {
+        let region = signed.map(Region::from);
+        let caller = ann(&lab);
+        let caller = Caller { origin: Origin { region, ..caller.origin.clone() }, ..caller };
+        for region in ["us-east-1", "eu-west-1"] {
+            identity(&mut lab, |tx| tx.put(user(documents(&[&policy.replace("REGION", region)]))));
+            let got = asked(&lab, &caller, operation, members);
+            assert_eq!(got.is_ok(), region == want, "{operation} signed for {signed:?}, {region} allowed");
+        }
+    }
+}
+
+/// The first use of a service that has a role of its own needs the permission
+/// to make the role, and only the first.
+#[test]
+fn first_use_of_services() {
+    let group = r#"{"AutoScalingGroupName":"g","MinSize":0,"MaxSize":1,"LaunchConfigurationName":"l"}"#;
+    for (operation, members, service, role, code) in [
+        (
+            "autoscaling:CreateAutoScalingGroup",
+            group,
+            "autoscaling.amazonaws.com",
+            "AWSServiceRoleForAutoScaling",
+            "AccessDenied",
+        ),
+        (
+            "elasticloadbalancing:CreateLoadBalancer",
+            r#"{"Name":"shop"}"#,
+            "elasticloadbalancing.amazonaws.com",
+            "AWSServiceRoleForElasticLoadBalancing",
+            "AccessDenied",
+        ),
+        (
+            "ec2:RequestSpotInstances",
+            "{}",
+            "spot.amazonaws.com",
+            "AWSServiceRoleForEC2Spot",
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+        ),
+    ] {
+        let mut lab = lab();
+        let own = r#""Action":["autoscaling:*","elasticloadbalancing:*","ec2:*"],"Resource":"*""#;
+        let make = format!(
+            r#""Action":"iam:CreateServiceLinkedRole","Resource":"arn:aws:iam::*:role/aws-service-role/{service}/{role}",
+                "Condition":{{"StringLike":{{"iam:AWSServiceName":"{service}"}}}}"#
+        );
+        identity(&mut lab, |tx| tx.put(user(allowing(&[own]))));
+        let err = asked(&lab, &ann(&lab), operation, members).unwrap_err();
+        let wanted = format!(
+            "iam:CreateServiceLinkedRole on resource: arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/{role}"
+        );
+        assert!(err.message.contains(&wanted), "{operation}: {err}");
+        assert_eq!(err.code, code, "{operation}");
+
+        identity(&mut lab, |tx| tx.put(user(allowing(&[own, &make]))));
+        asked(&lab, &ann(&lab), operation, members).unwrap();
+
+        identity(&mut lab, |tx| {
+            tx.put(user(allowing(&[own])));
+            crate::iam::ensure_linked_role(tx, service);
+        });
+        asked(&lab, &ann(&lab), operation, members).unwrap();
+    }
+}
+
+/// A key's own policy finds the condition keys that it alone asks for.
+#[test]
+fn conditions_of_key_policies() {
+    let mut lab = lab();
+    identity(&mut lab, |tx| tx.put(user(allowing(&[r#""Action":"kms:*","Resource":"*""#]))));
+    for (name, want) in [("ann", true), ("bob", false)] {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"AWS":"*"}},"Action":"kms:*",
+                "Resource":"*","Condition":{{"StringEquals":{{"aws:username":"{name}"}}}}}}}}"#
+        );
+        let key = EncryptionKey {
+            id: "k".to_string(),
+            description: String::new(),
+            service: None,
+            enabled: true,
+            deletion: None,
+            rotation: None,
+            policy: PolicyText::new(policy),
+            materials: Vec::new(),
+            created_at: Time(0),
+            tags: Tags::new(),
+        };
+        let done: Result<(), ()> = lab.engine.transact(&Scope::new(ACCOUNT, "us-east-1"), lab.now, |tx| {
+            tx.put(key);
+            Ok(())
+        });
+        done.expect("the change cannot fail");
+        assert_eq!(asked(&lab, &ann(&lab), "kms:DescribeKey", r#"{"KeyId":"k"}"#).is_ok(), want, "{name}");
+    }
 }
 
 /// EC2's refusals of what has resources carry a message that says what was

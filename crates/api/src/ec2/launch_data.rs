@@ -74,8 +74,7 @@ impl Said {
     /// `UnsupportedOperation` naming a member that is not implemented,
     /// `InvalidParameterValue` for an address that is none.
     pub fn by_call(input: &wire::RunInstancesRequest) -> Result<Said, ApiError> {
-        let supported: Vec<&str> = SUPPORTED.iter().chain(SUPPORTED_BY_CALL).copied().collect();
-        recast::only(&wire::RUN_INSTANCES_REQUEST, input, &supported)?;
+        recast::only_of(&wire::RUN_INSTANCES_REQUEST, input, &[SUPPORTED, SUPPORTED_BY_CALL])?;
         let address = text(&input.private_ip_address).map(|address| launch_network::address(&address)).transpose()?;
         Ok(Said {
             data: as_template(&wire::RUN_INSTANCES_REQUEST, input),
@@ -95,11 +94,10 @@ impl Said {
     /// As [`of_template`]; `InvalidParameterCombination` when interfaces are
     /// named beside a subnet or an address.
     pub fn read(&self) -> Result<LaunchData, ApiError> {
-        let mut data = of_template(&self.data)?;
+        let mut data = meaning(&self.data)?;
         if !data.interfaces.is_empty() && (self.subnet.is_some() || self.private_ip.is_some()) {
             return Err(mixed());
         }
-        data.said.clear();
         data.subnet = self.subnet.as_deref().map(SubnetId::from);
         data.private_ip = self.private_ip;
         Ok(data)
@@ -119,6 +117,12 @@ pub fn as_template(shape: &Shape, record: &dyn Record) -> wire::RequestLaunchTem
 /// `UnsupportedOperation` naming a member that is not implemented, and EC2's
 /// codes for values that no launch could use.
 pub fn of_template(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiError> {
+    let said = elastane_wire::to_json(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, data);
+    Ok(LaunchData { said, ..meaning(data)? })
+}
+
+/// What template data means, without its own words.
+fn meaning(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiError> {
     recast::only(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, data, SUPPORTED)?;
     if let Some(user_data) = text(&data.user_data) {
         decode_user_data(&user_data).map_err(errors::refused)?;
@@ -139,7 +143,7 @@ pub fn of_template(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData,
     };
     let credits = data.credit_specification.as_ref().and_then(|credits| text(&credits.cpu_credits));
     Ok(LaunchData {
-        said: elastane_wire::to_json(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, data),
+        said: String::new(),
         image,
         image_parameter,
         instance_type: text(&data.instance_type),

@@ -24,7 +24,7 @@ pub fn recast(from: (&Shape, &dyn Record), to: (&Shape, &mut dyn Record)) {
     let (Shape::Struct(from_shape), Shape::Struct(to_shape)) = (from.0, to.0) else { return };
     for (index, member) in from_shape.members.iter().enumerate() {
         let view = from.1.field(index).view();
-        if matches!(view, View::Absent) {
+        if is_absent(&view) {
             continue;
         }
         if let Some(at) = to_shape.members.iter().position(|other| other.name == member.name) {
@@ -38,14 +38,18 @@ pub fn recast(from: (&Shape, &dyn Record), to: (&Shape, &mut dyn Record)) {
 pub fn fill(shape: &Shape, from: &dyn Record, to: &mut dyn Record) {
     for (index, member) in shape.members().iter().enumerate() {
         let given = from.field(index).view();
-        let absent = match to.field(index).view() {
-            View::Absent => true,
-            View::List(list) => list.count() == 0,
-            _ => false,
-        };
-        if absent && !matches!(given, View::Absent) {
+        if is_absent(&to.field(index).view()) && !is_absent(&given) {
             copy((member.shape, given), (member.shape, to.field_mut(index).place()));
         }
+    }
+}
+
+/// Whether there is nothing to copy.
+fn is_absent(view: &View<'_>) -> bool {
+    match view {
+        View::Absent => true,
+        View::List(list) => list.count() == 0,
+        _ => false,
     }
 }
 
@@ -72,9 +76,19 @@ fn copy(from: (&Shape, View<'_>), to: (&Shape, Place<'_>)) {
 /// `UnsupportedOperation` that names it. False, zero, empty and values that
 /// ask for what happens anyway count as not set.
 pub fn only(shape: &Shape, record: &dyn Record, supported: &[&str]) -> Result<(), ApiError> {
+    only_of(shape, record, &[supported])
+}
+
+/// Likewise, with several lists of members that are supported.
+pub fn only_of(shape: &Shape, record: &dyn Record, supported: &[&[&str]]) -> Result<(), ApiError> {
     let Shape::Struct(Struct { members, .. }) = shape else { return Ok(()) };
     for (index, member) in members.iter().enumerate() {
-        if !supported.contains(&member.name) && says_something(member.shape, member.name, record.field(index).view()) {
+        let view = record.field(index).view();
+        // Most members are absent: that is found out sooner than their names.
+        if !is_absent(&view)
+            && !supported.iter().any(|list| list.contains(&member.name))
+            && says_something(member.shape, member.name, view)
+        {
             return Err(errors::unsupported(&format!("The parameter '{}'", member.query)));
         }
     }

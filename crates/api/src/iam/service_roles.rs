@@ -6,7 +6,10 @@
 use super::bearers::find;
 use super::{errors, names, shape};
 use crate::{Call, Change};
-use elastane_engine::identity::aws_policies::{ARN_PREFIX, SERVICE_ROLE_PATH};
+use elastane_engine::identity::{
+    self,
+    aws_policies::{ARN_PREFIX, SERVICE_ROLE_PATH},
+};
 use elastane_engine::row::{Permissions, PolicyText, Role, Tags, TemporaryKey};
 use elastane_engine::{Tables, Tx, View};
 use elastane_wire::{ApiError, Operation, iam as wire};
@@ -77,6 +80,15 @@ fn linked(role: &Role) -> Option<&'static Linked> {
 /// The service whose role an operation makes on its way.
 pub fn linked_service(operation: Operation) -> Option<&'static str> {
     MADE_BY.iter().find(|(maker, _)| *maker == operation).map(|(_, service)| *service)
+}
+
+/// Path and name of the role that an operation would make on its way, in a
+/// view of any region: `None` for an operation that makes none, and when the
+/// account has it.
+pub fn linked_role_to_make(view: &View<'_>, operation: Operation) -> Option<String> {
+    let service = linked_service(operation)?;
+    let linked = LINKED.iter().find(|linked| linked.service == service)?;
+    identity::role(view, linked.role).is_none().then(|| format!("{SERVICE_ROLE_PATH}{service}/{}", linked.role))
 }
 
 /// Whether an account, whose rows these are, has the role of a service.

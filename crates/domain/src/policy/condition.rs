@@ -4,7 +4,7 @@
 //! Operators are joined by AND, keys of an operator by AND, values of a key
 //! by OR; a negated operator holds when none of the values matches.
 
-use super::context::Context;
+use super::context::Keys;
 use super::evaluation::Watch;
 use super::json::Value;
 use super::pattern::{Match, Mode, Pattern, Variable};
@@ -19,7 +19,7 @@ pub(super) struct Condition {
     if_exists: bool,
     negated: bool,
     /// In lower case.
-    key: String,
+    pub(super) key: String,
     /// As it is written.
     pub(super) shown: String,
     wanted: Wanted,
@@ -178,13 +178,14 @@ impl Condition {
     }
 
     /// Whether it holds; `watch` is told of keys that the request does not have.
-    pub(super) fn holds<W: Watch>(&self, context: &Context, watch: &mut W) -> bool {
-        let values = context.lower(&self.key);
+    pub(super) fn holds<W: Watch>(&self, keys: &dyn Keys, watch: &mut W) -> bool {
+        let values = keys.values_of(&self.key);
+        let values = values.as_deref();
         if W::FULL {
             if values.is_none() {
                 watch.missing(&self.shown);
             }
-            self.variables().filter(|variable| variable.is_missing(context)).for_each(|v| watch.missing(&v.shown));
+            self.variables().filter(|variable| variable.is_missing(keys)).for_each(|v| watch.missing(&v.shown));
         }
         if let Wanted::Null(wanted) = &self.wanted {
             return wanted.contains(&values.is_none_or(<[String]>::is_empty));
@@ -197,7 +198,7 @@ impl Condition {
                     Set::Any => false,
                 };
         };
-        let holds = |value: &String| match (self.wanted.matches(value, context), self.negated) {
+        let holds = |value: &String| match (self.wanted.matches(value, keys), self.negated) {
             (Match::Yes, negated) => !negated,
             (Match::No, negated) => negated,
             (Match::Unresolved, _) => false,
@@ -214,9 +215,9 @@ impl Condition {
 
 impl Wanted {
     /// Whether one value of the request matches one of the policy's.
-    fn matches(&self, text: &str, context: &Context) -> Match {
+    fn matches(&self, text: &str, keys: &dyn Keys) -> Match {
         let yes = match self {
-            Wanted::Texts(patterns) => return one_of(patterns, text, context),
+            Wanted::Texts(patterns) => return one_of(patterns, text, keys),
             Wanted::Numbers(order, wanted) => {
                 value::number(text).is_some_and(|got| wanted.iter().any(|wanted| order.holds(&got, wanted)))
             }
@@ -235,10 +236,10 @@ impl Wanted {
 
 /// Whether one of the patterns matches. Without a match, a pattern whose
 /// variable has no value leaves the answer open.
-pub(super) fn one_of(patterns: &[Pattern], text: &str, context: &Context) -> Match {
+pub(super) fn one_of(patterns: &[Pattern], text: &str, keys: &dyn Keys) -> Match {
     let mut answer = Match::No;
     for pattern in patterns {
-        match pattern.matches(text, context) {
+        match pattern.matches(text, keys) {
             Match::Yes => return Match::Yes,
             Match::Unresolved => answer = Match::Unresolved,
             Match::No => {}

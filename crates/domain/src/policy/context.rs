@@ -1,6 +1,20 @@
 //! The context of a request: condition keys and their values.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// Where conditions and variables find the values of keys. What has them
+/// ready is a [`Context`]; others may make them when they are asked for, so
+/// that a request pays only for keys on which its decision depends.
+pub trait Keys {
+    /// The values of a key that is in lower case; `None` when it is not in the request.
+    fn values_of(&self, key: &str) -> Option<Cow<'_, [String]>>;
+
+    /// Whether the key, in lower case, has the same values whatever the resource.
+    fn is_steady(&self, _key: &str) -> bool {
+        false
+    }
+}
 
 /// Condition keys, whose names have no case, and their values as texts:
 /// booleans `true` and `false`, times in ISO 8601, numbers in decimals.
@@ -20,16 +34,17 @@ impl Context {
 
     /// The values of a key, in any case; `None` when the key is not in the request.
     pub fn values(&self, key: &str) -> Option<&[String]> {
-        self.lower(&key.to_ascii_lowercase())
-    }
-
-    /// The values of a key that is already in lower case: no allocation.
-    pub(super) fn lower(&self, key: &str) -> Option<&[String]> {
-        self.0.get(key).map(Vec::as_slice)
+        self.0.get(&key.to_ascii_lowercase()).map(Vec::as_slice)
     }
 
     /// All keys, in lower case, with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.0.iter().map(|(key, values)| (key.as_str(), values.as_slice()))
+    }
+}
+
+impl Keys for Context {
+    fn values_of(&self, key: &str) -> Option<Cow<'_, [String]>> {
+        self.0.get(key).map(|values| Cow::Borrowed(values.as_slice()))
     }
 }

@@ -1,10 +1,11 @@
 //! The decision (IAM User Guide, "Policy evaluation logic").
 
 use super::context::Context;
-use super::document::{Document, Effect, Grammar, Position};
-use super::evaluation::{Evaluation, Watch};
+use super::document::{Document, Effect, Position};
+use super::evaluation::Watch;
 use super::index::Action;
-use super::principal::{Asker, Grant};
+use super::principal::Grant;
+use super::selection::{Chosen, Says, Selection, select};
 use std::collections::BTreeMap;
 
 /// What is asked.
@@ -105,130 +106,52 @@ pub struct Explanation {
 /// role of another account the caller's policies must allow by themselves,
 /// and [`grant`] of the trust document must be more than [`Grant::None`].
 pub fn decide(policies: &Policies<'_>, request: &Request<'_>) -> Decision {
-    run(policies, request, &mut ())
+    let selection = select(policies, &Action::read(request.action));
+    selection.decide(request.resource, request.principal, request.context)
 }
 
 /// Decides likewise, and says which statements it rests on and which keys are missing.
 pub fn explain(policies: &Policies<'_>, request: &Request<'_>) -> Explanation {
+    let selection = select(policies, &Action::read(request.action));
     let mut recorder = Recorder::default();
-    let decision = run(policies, request, &mut recorder);
-    let mut matched: Vec<Matched> = recorder
-        .matched
-        .iter()
-        .filter_map(|(source, document, statement)| {
-            let found = &documents(policies, *source).nth(*document)?.statements[*statement];
-            Some(Matched {
-                source: *source,
-                document: *document,
-                statement: *statement,
-                sid: found.sid.clone(),
-                effect: found.effect,
-                start: found.start,
-                end: found.end,
-            })
-        })
-        .collect();
+    let decision = selection.verdict(weigh(&selection, request, &mut recorder));
+    let Recorder { mut matched, missing } = recorder;
     if matches!(decision, Decision::ExplicitDeny(_)) {
         matched.retain(|statement| statement.effect == Effect::Deny);
     }
-    Explanation { decision, matched, missing: recorder.missing.into_values().collect() }
+    Explanation { decision, matched, missing: missing.into_values().collect() }
 }
 
 /// What a resource's document says by itself.
 pub fn grant(document: &Document, request: &Request<'_>) -> Grant {
-    prepare(request, false, true).weigh(document, &mut ())
+    let alone = Policies { resource: Some(document), ..Policies::default() };
+    weigh(&select(&alone, &Action::read(request.action)), request, &mut ()).resource
 }
 
-fn prepare<'a>(request: &Request<'a>, bounded: bool, with_principal: bool) -> Evaluation<'a> {
-    Evaluation {
-        action: Action::read(request.action),
-        resource: request.resource,
-        context: request.context,
-        asker: if with_principal { Asker::read(request.principal) } else { Asker::default() },
-        bounded,
-    }
-}
-
-/// The documents of one kind.
-fn documents<'a>(policies: &Policies<'a>, source: Source) -> impl Iterator<Item = &'a Document> {
-    let (list, single): (&[&Document], Option<&Document>) = match source {
-        Source::Identity => (policies.identity, None),
-        Source::Session => (policies.session, None),
-        Source::Boundary => (&[], policies.boundary),
-        Source::Resource => (&[], policies.resource),
-    };
-    list.iter().copied().chain(single)
-}
-
-fn run<O: Observe>(policies: &Policies<'_>, request: &Request<'_>, observer: &mut O) -> Decision {
-    let evaluation = prepare(request, policies.boundary.is_some(), policies.resource.is_some());
-    let mut weigh = |source: Source| {
-        let each = documents(policies, source).enumerate();
-        each.map(|(at, document)| observer.weigh(&evaluation, document, source, at)).max().unwrap_or(Grant::None)
-    };
-    let [identity, resource, boundary, session] =
-        [Source::Identity, Source::Resource, Source::Boundary, Source::Session].map(|source| (source, weigh(source)));
-    if let Some((source, _)) = [identity, resource, boundary, session].iter().find(|(_, says)| *says == Grant::Denied) {
-        return Decision::ExplicitDeny(*source);
-    }
-    let trust = policies.resource.is_some_and(|document| document.grammar == Grammar::Trust);
-    match resource.1 {
-        Grant::None if trust || policies.resource_must_allow => return Decision::ImplicitDeny(Source::Resource),
-        Grant::None | Grant::Account if identity.1 == Grant::None => return Decision::ImplicitDeny(Source::Identity),
-        Grant::Direct => return Decision::Allowed,
-        Grant::None | Grant::Account | Grant::Role | Grant::Denied => {}
-    }
-    if policies.boundary.is_some() && boundary.1 == Grant::None {
-        return Decision::ImplicitDeny(Source::Boundary);
-    }
-    if !policies.session.is_empty() && session.1 == Grant::None {
-        return Decision::ImplicitDeny(Source::Session);
-    }
-    Decision::Allowed
-}
-
-/// Who looks on while documents are weighed.
-trait Observe {
-    fn weigh(&mut self, evaluation: &Evaluation<'_>, document: &Document, source: Source, at: usize) -> Grant;
-}
-
-/// Nobody.
-impl Observe for () {
-    fn weigh(&mut self, evaluation: &Evaluation<'_>, document: &Document, _source: Source, _at: usize) -> Grant {
-        evaluation.weigh(document, self)
-    }
+fn weigh<W: Watch>(selection: &Selection<'_>, request: &Request<'_>, watch: &mut W) -> Says {
+    selection.weigh(request.resource, request.principal, request.context, watch)
 }
 
 #[derive(Default)]
 struct Recorder {
-    /// Kind, place of the document in its list, statement.
-    matched: Vec<(Source, usize, usize)>,
+    matched: Vec<Matched>,
     /// Keys as they are written, by their names in lower case.
     missing: BTreeMap<String, String>,
 }
 
-impl Observe for Recorder {
-    fn weigh(&mut self, evaluation: &Evaluation<'_>, document: &Document, source: Source, at: usize) -> Grant {
-        let mut notes = Notes { statements: Vec::new(), missing: &mut self.missing };
-        let outcome = evaluation.weigh(document, &mut notes);
-        let mut statements = notes.statements;
-        // The index finds statements by their actions, some of them twice.
-        statements.sort_unstable();
-        statements.dedup();
-        self.matched.extend(statements.into_iter().map(|statement| (source, at, statement)));
-        outcome
-    }
-}
-
-struct Notes<'a> {
-    statements: Vec<usize>,
-    missing: &'a mut BTreeMap<String, String>,
-}
-
-impl Watch for Notes<'_> {
+impl Watch for Recorder {
     const FULL: bool = true;
-    fn matched(&mut self, statement: usize) {
-        self.statements.push(statement);
+    fn matched(&mut self, chosen: &Chosen<'_>) {
+        let Chosen { source, document, at, statement, .. } = *chosen;
+        self.matched.push(Matched {
+            source,
+            document,
+            statement: at,
+            sid: statement.sid.clone(),
+            effect: statement.effect,
+            start: statement.start,
+            end: statement.end,
+        });
     }
     fn missing(&mut self, key: &str) {
         self.missing.entry(key.to_ascii_lowercase()).or_insert_with(|| key.to_owned());

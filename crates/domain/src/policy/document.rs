@@ -14,8 +14,6 @@ pub struct Document {
     pub(super) grammar: Grammar,
     pub(super) statements: Vec<Statement>,
     pub(super) index: Index,
-    /// The condition keys that it uses, in lower case, sorted.
-    pub(super) keys: Vec<String>,
 }
 
 /// One statement; its actions are in the document's index.
@@ -30,6 +28,17 @@ pub(super) struct Statement {
     pub(super) conditions: Vec<Condition>,
     pub(super) start: Position,
     pub(super) end: Position,
+}
+
+impl Statement {
+    /// The condition keys that it uses, in conditions and as variables, in
+    /// lower case, some twice.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let of_resources = self.resources.iter().flat_map(Resources::variables);
+        let of_conditions = self.conditions.iter().flat_map(Condition::variables);
+        let variables = of_resources.chain(of_conditions).map(|variable| variable.key.as_str());
+        self.conditions.iter().map(|condition| condition.key.as_str()).chain(variables)
+    }
 }
 
 /// What a statement does.
@@ -74,12 +83,6 @@ impl Document {
     /// [`Malformed`] says what breaks the grammar.
     pub fn parse(text: &str, grammar: Grammar) -> Result<Document, Malformed> {
         grammar::parse(text, grammar)
-    }
-
-    /// The condition keys that it uses, in lower case, each once: whoever makes
-    /// a request's context needs no others for this document.
-    pub fn keys(&self) -> &[String] {
-        &self.keys
     }
 
     /// The condition keys that it uses, in conditions and as variables, each

@@ -1,16 +1,15 @@
-//! One document against one request: the only evaluation there is, for
+//! One statement against one request: the only evaluation there is, for
 //! decisions and for their explanations.
 
-use super::context::Context;
-use super::document::{Document, Effect};
-use super::index::Action;
+use super::context::Keys;
+use super::document::{Effect, Statement};
 use super::principal::{Asker, Grant};
+use super::selection::Chosen;
 
-/// A request, prepared once for all documents.
+/// What is asked about a resource, by whom and in which context.
 pub(super) struct Evaluation<'a> {
-    pub(super) action: Action,
     pub(super) resource: &'a str,
-    pub(super) context: &'a Context,
+    pub(super) keys: &'a dyn Keys,
     pub(super) asker: Asker<'a>,
     /// Whether the caller has a permissions boundary.
     pub(super) bounded: bool,
@@ -21,7 +20,7 @@ pub(super) trait Watch {
     /// Whether to evaluate what cannot change the outcome any more.
     const FULL: bool;
     /// A statement applies.
-    fn matched(&mut self, statement: usize);
+    fn matched(&mut self, chosen: &Chosen<'_>);
     /// A statement about the action needs a key that the request has not.
     fn missing(&mut self, key: &str);
 }
@@ -29,24 +28,13 @@ pub(super) trait Watch {
 /// Nobody does.
 impl Watch for () {
     const FULL: bool = false;
-    fn matched(&mut self, _statement: usize) {}
+    fn matched(&mut self, _chosen: &Chosen<'_>) {}
     fn missing(&mut self, _key: &str) {}
 }
 
 impl Evaluation<'_> {
-    /// What a document says.
-    pub(super) fn weigh<W: Watch>(&self, document: &Document, watch: &mut W) -> Grant {
-        let mut outcome = Grant::None;
-        document.index.find(&self.action, |at| {
-            outcome = outcome.max(self.statement(document, at, watch));
-            W::FULL || outcome != Grant::Denied
-        });
-        outcome
-    }
-
     /// What a statement that names the action says.
-    fn statement<W: Watch>(&self, document: &Document, at: usize, watch: &mut W) -> Grant {
-        let statement = &document.statements[at];
+    pub(super) fn weigh<W: Watch>(&self, statement: &Statement, watch: &mut W) -> Grant {
         let grant = match (&statement.principals, statement.effect) {
             (None, Effect::Allow) => Grant::Direct,
             (None, Effect::Deny) => Grant::Denied,
@@ -60,24 +48,20 @@ impl Evaluation<'_> {
         if W::FULL
             && let Some(resources) = &statement.resources
         {
-            let missing = resources.variables().filter(|variable| variable.is_missing(self.context));
+            let missing = resources.variables().filter(|variable| variable.is_missing(self.keys));
             missing.for_each(|variable| watch.missing(&variable.shown));
         }
-        let covered = statement.resources.as_ref().is_none_or(|found| found.cover(self.resource, self.context));
+        let covered = statement.resources.as_ref().is_none_or(|found| found.cover(self.resource, self.keys));
         if !(covered || W::FULL) {
             return Grant::None;
         }
         let mut holds = covered;
         for condition in &statement.conditions {
-            holds &= condition.holds(self.context, watch);
+            holds &= condition.holds(self.keys, watch);
             if !(holds || W::FULL) {
                 return Grant::None;
             }
         }
-        if !holds {
-            return Grant::None;
-        }
-        watch.matched(at);
-        grant
+        if holds { grant } else { Grant::None }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str, grammar: Grammar) -> Result<Document, Malformed>
     };
     let mut places = Places { text, byte: 0, at: Position { line: 1, column: 1 } };
     let (statements, index) = (Vec::with_capacity(texts.len()), Index::default());
-    let mut document = Document { grammar, statements, index, keys: Vec::new() };
+    let mut document = Document { grammar, statements, index };
     for raw in texts {
         let members = json::object(raw).ok_or_else(|| Malformed(SYNTAX.to_owned()))?;
         let source = Source { members: &members, grammar, variables };
@@ -60,8 +60,6 @@ pub(super) fn parse(text: &str, grammar: Grammar) -> Result<Document, Malformed>
         source.actions(document.statements.len(), &mut document.index)?;
         document.statements.push(statement);
     }
-    document.keys = document.context_keys().iter().map(|key| key.to_ascii_lowercase()).collect();
-    document.keys.sort_unstable();
     Ok(document)
 }
 

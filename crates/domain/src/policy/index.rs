@@ -28,8 +28,9 @@ struct Service {
     patterns: Vec<(Pattern, usize)>,
 }
 
-/// The action of a request.
-pub(super) struct Action {
+/// The action of a request, ready to be looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
     /// In lower case.
     whole: String,
     /// Where the name begins; nought when there is no service.
@@ -37,7 +38,8 @@ pub(super) struct Action {
 }
 
 impl Action {
-    pub(super) fn read(action: &str) -> Action {
+    /// `ec2:RunInstances`, in any case.
+    pub fn read(action: &str) -> Action {
         let name = action.find(':').map_or(0, |colon| colon + 1);
         Action { whole: action.to_ascii_lowercase(), name }
     }
@@ -73,29 +75,36 @@ impl Index {
         Ok(())
     }
 
-    /// Calls `visit` with each statement that names the action, a few times at
-    /// most, until it answers false.
-    pub(super) fn find(&self, action: &Action, mut visit: impl FnMut(usize) -> bool) {
+    /// Calls `visit` with each statement that names the action, a few times at most.
+    pub(super) fn find(&self, action: &Action, mut visit: impl FnMut(usize)) {
         // In each list a statement's entries follow each other: one visit is enough for them.
         let mut last = None;
-        let mut visit = move |at: usize| last.replace(at) == Some(at) || visit(at);
-        let none = Context::default();
-        let matching =
-            |(pattern, at): &(Pattern, usize), text: &str| (pattern.matches(text, &none) == Match::Yes).then_some(*at);
-        let unnamed = |(patterns, at): &(Vec<Pattern>, usize)| {
-            let named = patterns.iter().any(|pattern| pattern.matches(&action.whole, &none) == Match::Yes);
-            (!named).then_some(*at)
+        let mut visit = |at: usize| {
+            if last.replace(at) != Some(at) {
+                visit(at);
+            }
         };
-        let wide = self.everything.iter().copied();
-        let wide = wide.chain(self.negative.iter().filter_map(unnamed));
-        let mut wide = wide.chain(self.anywhere.iter().filter_map(|entry| matching(entry, action.name())));
-        if !wide.all(&mut visit) {
-            return;
+        let none = Context::default();
+        let matches = |pattern: &Pattern, text: &str| pattern.matches(text, &none) == Match::Yes;
+        self.everything.iter().for_each(|at| visit(*at));
+        for (patterns, at) in &self.negative {
+            if !patterns.iter().any(|pattern| matches(pattern, &action.whole)) {
+                visit(*at);
+            }
+        }
+        for (pattern, at) in &self.anywhere {
+            if matches(pattern, action.name()) {
+                visit(*at);
+            }
         }
         let Some(service) = self.services.get(action.service()) else { return };
-        let exact = service.exact.get(action.name()).into_iter().flatten().copied();
-        let narrow = service.whole.iter().copied().chain(exact);
-        let _ = narrow.chain(service.patterns.iter().filter_map(|entry| matching(entry, action.name()))).all(visit);
+        service.whole.iter().for_each(|at| visit(*at));
+        service.exact.get(action.name()).into_iter().flatten().for_each(|at| visit(*at));
+        for (pattern, at) in &service.patterns {
+            if matches(pattern, action.name()) {
+                visit(*at);
+            }
+        }
     }
 }
 

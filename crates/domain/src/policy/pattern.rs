@@ -6,7 +6,7 @@
 //! wildcard. A variable without exactly one value and without a default has
 //! no value, and nothing matches its pattern.
 
-use super::Context;
+use super::{Context, Keys};
 use std::borrow::Cow;
 
 /// How a pattern is compared.
@@ -41,7 +41,7 @@ enum Part {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Variable {
     /// In lower case.
-    key: String,
+    pub(super) key: String,
     /// As it is written.
     pub(super) shown: String,
     default: Option<String>,
@@ -142,15 +142,15 @@ impl Pattern {
     }
 
     /// Compares a text.
-    pub(super) fn matches(&self, text: &str, context: &Context) -> Match {
+    pub(super) fn matches(&self, text: &str, keys: &dyn Keys) -> Match {
         let yes = match &self.compiled {
             Compiled::Any => true,
             Compiled::Exact(exact) if self.mode == Mode::IgnoringCase => same_ignoring_case(exact, text),
             Compiled::Exact(exact) => exact == text,
             Compiled::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Compiled::Pieces(pieces) => glob(pieces, text),
-            Compiled::Variables(parts) if self.mode == Mode::Exact => return exactly(parts, text, context),
-            Compiled::Variables(parts) => match pieces(parts, context, self.mode) {
+            Compiled::Variables(parts) if self.mode == Mode::Exact => return exactly(parts, text, keys),
+            Compiled::Variables(parts) => match pieces(parts, keys, self.mode) {
                 None => return Match::Unresolved,
                 Some(pieces) if self.mode == Mode::IgnoringCase => same_ignoring_case(&joined(&pieces), text),
                 Some(pieces) => glob(&pieces, text),
@@ -161,18 +161,26 @@ impl Pattern {
 }
 
 impl Variable {
-    fn value<'a>(&'a self, context: &'a Context) -> Option<&'a str> {
-        match context.lower(&self.key) {
-            Some([value]) => Some(value),
-            // A multivalued key cannot be a variable.
-            Some([_, _, ..]) => None,
-            Some([]) | None => self.default.as_deref(),
+    fn value<'a>(&'a self, keys: &'a dyn Keys) -> Option<Cow<'a, str>> {
+        let default = || self.default.as_deref().map(Cow::Borrowed);
+        match keys.values_of(&self.key) {
+            None => default(),
+            Some(Cow::Borrowed(values)) => match values {
+                [] => default(),
+                [value] => Some(Cow::Borrowed(value)),
+                // A multivalued key cannot be a variable.
+                [_, _, ..] => None,
+            },
+            Some(Cow::Owned(mut values)) => match values.pop() {
+                None => default(),
+                Some(value) => values.is_empty().then_some(Cow::Owned(value)),
+            },
         }
     }
 
     /// Whether the request gives it no value, default or not.
-    pub(super) fn is_missing(&self, context: &Context) -> bool {
-        context.lower(&self.key).is_none_or(<[String]>::is_empty)
+    pub(super) fn is_missing(&self, keys: &dyn Keys) -> bool {
+        keys.values_of(&self.key).is_none_or(|values| values.is_empty())
     }
 }
 
@@ -187,18 +195,18 @@ impl Piece<'_> {
 }
 
 /// Whether the parts, among which are no wildcards, are the text; without allocation.
-fn exactly(parts: &[Part], text: &str, context: &Context) -> Match {
+fn exactly(parts: &[Part], text: &str, keys: &dyn Keys) -> Match {
     let mut rest = Some(text);
     for part in parts {
         let wanted = match part {
-            Part::Text(wanted) => wanted.as_str(),
-            Part::Variable(variable) => match variable.value(context) {
+            Part::Text(wanted) => Cow::Borrowed(wanted.as_str()),
+            Part::Variable(variable) => match variable.value(keys) {
                 Some(value) => value,
                 None => return Match::Unresolved,
             },
             Part::Many | Part::One => return Match::No,
         };
-        rest = rest.and_then(|rest| rest.strip_prefix(wanted));
+        rest = rest.and_then(|rest| rest.strip_prefix(wanted.as_ref()));
     }
     if rest == Some("") { Match::Yes } else { Match::No }
 }
@@ -292,7 +300,7 @@ fn complete(parts: &mut Vec<Part>) {
 }
 
 /// The pieces with variables' values; `None` when one has no value.
-fn pieces<'a>(parts: &'a [Part], context: &'a Context, mode: Mode) -> Option<Vec<Piece<'a>>> {
+fn pieces<'a>(parts: &'a [Part], keys: &'a dyn Keys, mode: Mode) -> Option<Vec<Piece<'a>>> {
     let mut pieces = Vec::with_capacity(parts.len());
     let mut colons = 0;
     for (at, part) in parts.iter().enumerate() {
@@ -306,9 +314,9 @@ fn pieces<'a>(parts: &'a [Part], context: &'a Context, mode: Mode) -> Option<Vec
                 Piece::Text(Cow::Borrowed(text.as_str()))
             }
             Part::Variable(variable) => {
-                let value = variable.value(context)?;
+                let value = variable.value(keys)?;
                 colons += value.matches(':').count();
-                Piece::Text(Cow::Borrowed(value))
+                Piece::Text(value)
             }
             Part::One => Piece::One { within: inner },
             Part::Many => Piece::Many { within: inner && !(mode == Mode::Resource && ends_part(parts, at)) },
@@ -358,15 +366,15 @@ fn glob(pieces: &[Piece<'_>], text: &str) -> bool {
             None | Some(Piece::Text(_) | Piece::One { .. }) => {}
         }
         if let Some((after, start)) = narrow
-            && let Some(length) = takes(&text[start..], true)
+            && let Some(next) = step(pieces.get(after), &text[start..], true)
         {
-            (at, from) = (after, start + length);
+            (at, from) = (after, start + next);
             narrow = Some((at, from));
             continue;
         }
         narrow = None;
         let Some((after, start)) = wide else { return false };
-        let Some(next) = step(pieces.get(after), &text[start..]) else { return false };
+        let Some(next) = step(pieces.get(after), &text[start..], false) else { return false };
         (at, from) = (after, start + next);
         wide = Some((at, from));
     }
@@ -377,11 +385,15 @@ fn takes(rest: &str, within: bool) -> Option<usize> {
     rest.chars().next().filter(|c| !(within && *c == ':')).map(char::len_utf8)
 }
 
-/// How much further a `*` must reach before what follows it can match.
-fn step(next: Option<&Piece<'_>>, rest: &str) -> Option<usize> {
-    let one = takes(rest, false)?;
+/// How much further a `*` must reach before what follows it can match; `None`
+/// when it cannot, or would take a colon `within` a part of an ARN.
+fn step(next: Option<&Piece<'_>>, rest: &str, within: bool) -> Option<usize> {
+    let one = takes(rest, within)?;
     match next {
-        Some(Piece::Text(wanted)) => find(&rest[one..], wanted).map(|at| one + at),
+        Some(Piece::Text(wanted)) => {
+            let more = find(&rest[one..], wanted)?;
+            (!within || !rest[one..one + more].contains(':')).then_some(one + more)
+        }
         Some(Piece::One { .. } | Piece::Many { .. }) | None => Some(one),
     }
 }

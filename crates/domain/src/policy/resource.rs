@@ -1,7 +1,7 @@
 //! Resource and NotResource (IAM User Guide, "Policy elements: Resource").
 
 use super::condition::one_of;
-use super::context::Context;
+use super::context::Keys;
 use super::pattern::{Match, Mode, Pattern, Variable};
 
 /// The element of a statement.
@@ -54,8 +54,13 @@ impl Resources {
     /// Whether the statement is about a resource. A variable without a value
     /// keeps the whole statement from being about anything that no other
     /// pattern matches.
-    pub(super) fn cover(&self, resource: &str, context: &Context) -> bool {
-        one_of(&self.patterns, resource, context) == if self.not { Match::No } else { Match::Yes }
+    pub(super) fn cover(&self, resource: &str, keys: &dyn Keys) -> bool {
+        one_of(&self.patterns, resource, keys) == if self.not { Match::No } else { Match::Yes }
+    }
+
+    /// Whether all resources are covered.
+    pub(super) fn is_all(&self) -> bool {
+        !self.not && self.patterns.iter().any(Pattern::is_any)
     }
 
     /// The variables within.

@@ -90,9 +90,9 @@ pub(super) fn find<'a>((tables, account): (&'a Tables, &AccountId), arn: &str) -
         return AWS_POLICIES.get(arn).map(Managed::Aws);
     }
     let own = arn.strip_prefix("arn:aws:iam::")?.strip_prefix(account.as_str())?.strip_prefix(":policy")?;
-    let name = own.rsplit('/').next()?;
+    let (path, name) = own.split_at(own.bytes().rposition(|byte| byte == b'/')? + 1);
     let row = tables.managed_policies.get(name)?;
-    (own.strip_suffix(name) == Some(&row.path)).then_some(Managed::Own(row))
+    (path == row.path).then_some(Managed::Own(row))
 }
 
 /// How often a managed policy is attached, and how often it is a boundary.
