@@ -20,6 +20,10 @@ HELD_BYTES_MAX = 4 * 1024 * 1024
 LAST_CLIENT_KEPT_ALIVE = (1, 2, 331, 0)
 
 
+def framed(command, identity, data=b""):
+    return HEAD.pack(SMUX, command, len(data), identity) + data
+
+
 class Stream:
     """One local connection and what is to be written to it."""
 
@@ -107,7 +111,7 @@ class MuxSession(Session):
 
     def frame(self, command, identity, data=b""):
         """A frame, in pieces as the plugin reads them from itself."""
-        whole = HEAD.pack(SMUX, command, len(data), identity) + data
+        whole = framed(command, identity, data)
         # Frames of several streams must not be mixed.
         with self.sending:
             for start in range(0, len(whole), CHUNK_BYTES):

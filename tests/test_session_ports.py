@@ -11,7 +11,7 @@ import elastane
 from elastane import until
 from session_channel import Faults
 from session_client import PipeSession, PortSession
-from session_mux import MuxSession, OldMuxSession
+from session_mux import CLOSE, OPEN, PUSH, MuxSession, OldMuxSession, framed
 from sessions import LIMIT_S, begin, instance, listed, neighbour, ssm
 
 SETUPS = elastane.SETUPS
@@ -144,6 +144,30 @@ def test_many_connections_at_a_time(begin, daemon, instance):
     until(lambda: not session.streams, 20, "all streams to end")
     with connected(session) as local:
         assert received(local, len(greeting)) == greeting
+
+
+def test_connections_have_numbers_in_any_order(begin, daemon, instance):
+    """As smux says them when several are opened at once; one that is closed may come again."""
+    port = served(daemon, instance, "127.0.0.1", greet=True)
+    session = begin(PipeSession, FORWARD, {"portNumber": port})
+    greeting = b"you are 127.0.0.1\n"
+
+    def heard(*frame):
+        wanted = framed(*frame)
+        session.channel.wait(lambda: wanted in session.unread, LIMIT_S, f"{wanted!r}")
+        session.unread = session.unread.replace(wanted, b"", 1)
+
+    session.send(framed(OPEN, 9) + framed(OPEN, 3))
+    heard(PUSH, 3, greeting)
+    heard(PUSH, 9, greeting)
+    session.send(framed(PUSH, 3, b"three") + framed(CLOSE, 9))
+    heard(PUSH, 3, b"three")
+    heard(CLOSE, 9)
+    session.send(framed(OPEN, 9))
+    heard(PUSH, 9, greeting)
+    session.send(b"\x02" * 8)
+    assert "does not multiplex" in session.ended(LIMIT_S)
+    assert not session.unread
 
 
 def test_a_closed_connection_delivers_what_was_sent(begin, daemon, instance):

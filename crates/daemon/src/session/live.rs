@@ -7,7 +7,7 @@ use super::hub::Sessions;
 use super::protocol::server::{Conversation, Event};
 use super::protocol::smux::{self, Forwarding};
 use super::socket::{Socket, seed};
-use super::streams::{Reply, Said, Streams};
+use super::streams::{Number, Reply, Said, Streams};
 use super::transcript::Transcript;
 use super::work;
 use elastane_engine::SeenSession;
@@ -99,7 +99,7 @@ enum Happened {
     InputRoom,
     Started(Started),
     Work(io::Result<Option<SessionFrame>>),
-    Said(u32, Said),
+    Said(Number, Said),
     Time,
 }
 
@@ -188,7 +188,7 @@ impl Live {
             Happened::Work(Ok(None) | Err(_)) => {
                 return Some(SessionEnd::Failed("The session's processes ended unexpectedly.".to_string()));
             }
-            Happened::Said(id, said) => self.said(id, &said),
+            Happened::Said(number, said) => self.said(number, &said),
             Happened::Time => self.keep_alive(),
         }
         if !self.conversation.tick(now) {
@@ -247,7 +247,7 @@ impl Live {
             }
             started = begun(starting) => Happened::Started(started),
             frame = heard(reader), if takes_output => Happened::Work(frame),
-            (id, said) = said(streams), if takes_output => Happened::Said(id, said),
+            (number, said) = said(streams), if takes_output => Happened::Said(number, said),
             () = tokio::time::sleep_until(deadline) => Happened::Time,
         }
     }
@@ -379,12 +379,12 @@ impl Live {
     }
 
     /// What one of many connections says.
-    fn said(&mut self, id: u32, said: &Said) {
+    fn said(&mut self, number: Number, said: &Said) {
         if let Said::Data(bytes) = said {
             self.transcript.add(bytes);
         }
         if let Some(Work::Many(streams)) = &mut self.work {
-            let reply = streams.tell(id, said);
+            let reply = streams.tell(number, said);
             self.reply(&reply);
         }
     }
@@ -500,7 +500,7 @@ async fn heard(reader: Option<&mut SessionReader>) -> io::Result<Option<SessionF
     }
 }
 
-async fn said(streams: Option<&mut Box<Streams>>) -> (u32, Said) {
+async fn said(streams: Option<&mut Box<Streams>>) -> (Number, Said) {
     match streams {
         Some(streams) => streams.next().await,
         None => pending().await,

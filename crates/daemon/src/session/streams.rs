@@ -57,13 +57,27 @@ pub struct Streams {
     sessions: Arc<Sessions>,
     row: Arc<Session>,
     decoder: Decoder,
-    open: BTreeMap<u32, mpsc::UnboundedSender<Chunk>>,
-    /// The highest number so far: clients count up.
-    last: Option<u32>,
+    open: BTreeMap<u32, Open>,
+    /// Connections so far.
+    count: u64,
     tasks: JoinSet<()>,
     room: Arc<Semaphore>,
-    sender: mpsc::Sender<(u32, Said)>,
-    said: mpsc::Receiver<(u32, Said)>,
+    sender: mpsc::Sender<(Number, Said)>,
+    said: mpsc::Receiver<(Number, Said)>,
+}
+
+/// A connection that neither end has closed.
+struct Open {
+    place: u64,
+    input: mpsc::UnboundedSender<Chunk>,
+}
+
+/// Which connection: the client's number, which it may use again, and how many
+/// there were before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    id: u32,
+    place: u64,
 }
 
 impl Streams {
@@ -77,7 +91,7 @@ impl Streams {
             row,
             decoder: Decoder::default(),
             open: BTreeMap::new(),
-            last: None,
+            count: 0,
             tasks,
             room,
             sender,
@@ -98,7 +112,7 @@ impl Streams {
     }
 
     /// What a connection says next; may be dropped before.
-    pub async fn next(&mut self) -> (u32, Said) {
+    pub async fn next(&mut self) -> (Number, Said) {
         self.said.recv().await.expect("a sender is kept")
     }
 
@@ -113,9 +127,8 @@ impl Streams {
         for piece in pieces {
             reply.active |= piece != Piece::Alive;
             match piece {
-                // Numbers are not used twice, so that nothing of an earlier connection is taken for another's.
-                Piece::Opened(id) if self.last.is_none_or(|last| id > last) => {
-                    self.last = Some(id);
+                // Clients number their connections one after the other, and say so in any order.
+                Piece::Opened(id) if !self.open.contains_key(&id) => {
                     if !self.begin(id) {
                         reply.bytes.extend(smux::closed(id));
                         reply.unreachable = true;
@@ -134,9 +147,12 @@ impl Streams {
     }
 
     /// What the client is told of what a connection says.
-    pub fn tell(&mut self, id: u32, said: &Said) -> Reply {
+    pub fn tell(&mut self, number: Number, said: &Said) -> Reply {
+        let Number { id, place } = number;
         // The client may have closed it meanwhile.
-        let Some(_) = self.open.get(&id) else { return Reply::default() };
+        if self.open.get(&id).is_none_or(|open| open.place != place) {
+            return Reply::default();
+        }
         let bytes = match said {
             Said::Data(bytes) => smux::data(id, bytes),
             Said::Ended | Said::Refused => {
@@ -156,18 +172,20 @@ impl Streams {
         }
         let task = SessionTask::Port { host: host.clone(), port: *port, reopens: false };
         let (input, chunks) = mpsc::unbounded_channel();
-        self.open.insert(id, input);
-        self.tasks.spawn(carry(self.sessions.clone(), self.row.clone(), task, id, chunks, self.sender.clone()));
+        let number = Number { id, place: self.count };
+        self.count += 1;
+        self.open.insert(id, Open { place: number.place, input });
+        self.tasks.spawn(carry(self.sessions.clone(), self.row.clone(), task, number, chunks, self.sender.clone()));
         true
     }
 
     /// Queues bytes for a connection; those for one that is closed are nobody's.
     fn give(&mut self, id: u32, bytes: Vec<u8>) -> Result<(), Wrong> {
-        let Some(input) = self.open.get(&id) else { return Ok(()) };
+        let Some(open) = self.open.get(&id) else { return Ok(()) };
         let size = u32::try_from(bytes.len() + PIECE_BYTES).unwrap_or(u32::MAX);
         let place = self.room.clone().try_acquire_many_owned(size).map_err(|_| Wrong::Payload)?;
         // One that has just ended needs them no more.
-        let _ = input.send((bytes, place));
+        let _ = open.input.send((bytes, place));
         Ok(())
     }
 }
@@ -177,29 +195,34 @@ async fn carry(
     sessions: Arc<Sessions>,
     row: Arc<Session>,
     task: SessionTask,
-    id: u32,
+    number: Number,
     chunks: mpsc::UnboundedReceiver<Chunk>,
-    said: mpsc::Sender<(u32, Said)>,
+    said: mpsc::Sender<(Number, Said)>,
 ) {
     // Nobody hears it when the session has ended.
     match sessions.host().open_session(&row.target, &task).await {
         Ok((reader, writer)) => {
             let (ended, end) = oneshot::channel();
-            tokio::join!(read(reader, id, said, ended), feed(writer, chunks, end));
+            tokio::join!(read(reader, number, said, ended), feed(writer, chunks, end));
         }
-        Err(_) => drop(said.send((id, Said::Refused)).await),
+        Err(_) => drop(said.send((number, Said::Refused)).await),
     }
 }
 
 /// Passes on what the other end says, until it has said all.
-async fn read(mut reader: SessionReader, id: u32, said: mpsc::Sender<(u32, Said)>, ended: oneshot::Sender<()>) {
+async fn read(
+    mut reader: SessionReader,
+    number: Number,
+    said: mpsc::Sender<(Number, Said)>,
+    ended: oneshot::Sender<()>,
+) {
     while let Ok(Some(SessionFrame::Data(bytes))) = reader.receive().await {
-        if said.send((id, Said::Data(bytes))).await.is_err() {
+        if said.send((number, Said::Data(bytes))).await.is_err() {
             return;
         }
     }
     drop(ended);
-    let _ = said.send((id, Said::Ended)).await;
+    let _ = said.send((number, Said::Ended)).await;
 }
 
 /// Passes on what the client says, and that it has closed; the writer is kept
