@@ -248,7 +248,7 @@ fn command_targets<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
 }
 
 /// What a command refers to in Parameter Store.
-fn command_parameters(asked: &Asked<'_>, found: &mut Vec<Named>) {
+fn command_parameters<'q>(asked: &'q Asked<'_>, found: &mut Vec<Named<'q>>) {
     let Input::SsmSendCommand(input) = asked.input else { return };
     found.extend(crate::ssm::referenced(&asked.view, input).into_iter().map(|name| Named::new("parameter", name)));
 }
