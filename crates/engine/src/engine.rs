@@ -532,7 +532,11 @@ impl Engine {
                     self.memory.removed.insert(instance);
                 }
             }
-            HostFact::Captured { image, bytes } => self.captured(image, Ok(bytes)),
+            HostFact::Captured { image, bytes } => {
+                // Its row may have gone while the host wrote the layer.
+                self.memory.layers.insert(image.clone());
+                self.captured(image, Ok(bytes));
+            }
             HostFact::CaptureFailed { image, reason } => self.captured(image, Err(reason)),
             HostFact::CommandStarted { command, instance } => {
                 self.command_seen(command, instance, None);

@@ -42,7 +42,8 @@ fn nothing_happens_before_the_first_inventory() {
     assert!(step.effects.iter().any(|effect| matches!(effect, Effect::Launch(spec) if spec.instance == id)));
 }
 
-/// A machine that no row owns is ended; so is an image's layer that no row knows.
+/// A machine that no row owns is ended; an image's layer that no row knows is
+/// removed, also one whose image went while it was captured.
 #[test]
 fn what_nobody_owns_goes() {
     let mut rig = Rig::blank();
@@ -58,6 +59,9 @@ fn what_nobody_owns_goes() {
     let step = rig.tell(facts.into_iter().map(Fact::Host).collect());
     assert!(step.effects.contains(&Effect::Terminate { instance: stranger }), "{step:?}");
     assert!(step.effects.contains(&Effect::DeleteImage { image: layers[0].clone() }), "{step:?}");
+    let late = ImageId::from("ami-00000000000000002");
+    let step = rig.tell(vec![Fact::Host(HostFact::Captured { image: late.clone(), bytes: 1 })]);
+    assert_eq!(step.effects, [Effect::DeleteImage { image: late }]);
 }
 
 /// Facts of an older boot change nothing; the current boot's do.
