@@ -19,6 +19,10 @@ mod stats;
 use clap::{Parser, ValueEnum};
 use std::process::ExitCode;
 
+/// What is measured in this process is so with the daemon's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measure the daemon; prints medians and ranges, asserts nothing.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
