@@ -484,7 +484,8 @@ fn sizes_hold(scope: &Scope, tables: &Tables, sizes: &mut BTreeMap<(Scope, Group
         let counted =
             places.filter(|place| place.lifecycle.counts_as_capacity()).map(|place| place.weight.max(1)).sum();
         let last = sizes.insert((scope.clone(), group.name.clone()), counted).unwrap_or(0);
-        if counted > last && counted > bounds.max + overshoot(tables, group) {
+        let grown = counted.saturating_sub(coming_back(tables, group)) > last;
+        if grown && counted > bounds.max + overshoot(tables, group) {
             return broken("capacity never exceeds the maximum", now, format!("{counted} of {bounds:?}"));
         }
     }
@@ -500,13 +501,17 @@ fn overshoot(tables: &Tables, group: &Group) -> u32 {
     let percent = refreshes.filter_map(|row| row.preferences.max_percent);
     let percent = percent.chain(group.maintenance.map(|policy| policy.max_percent)).max().unwrap_or(100);
     let share = (group.bounds.max * percent.saturating_sub(100)).div_ceil(100);
-    let back = members(tables, group).filter(|(_, place)| place.arrival == Arrival::LeftStandby);
-    let back: u32 = back.map(|(_, place)| place.weight.max(1)).sum();
     let heaviest = match &group.source {
         LaunchSource::Mixed(mixed) => mixed.overrides.iter().filter_map(|one| one.weight).max().unwrap_or(1),
         LaunchSource::Template(_) | LaunchSource::Configuration(_) => 1,
     };
-    (group.bounds.max / 10).max(heaviest).max(share) + heaviest - 1 + back
+    (group.bounds.max / 10).max(heaviest).max(share) + heaviest - 1 + coming_back(tables, group)
+}
+
+/// What comes back from standby: the user asked for it, whatever the maximum (autoscaling.md 2.4).
+fn coming_back(tables: &Tables, group: &Group) -> u32 {
+    let back = members(tables, group).filter(|(_, place)| place.arrival == Arrival::LeftStandby);
+    back.map(|(_, place)| place.weight.max(1)).sum()
 }
 
 fn activities_are_sound(tables: &Tables, now: Time) -> Checked {
