@@ -249,7 +249,8 @@ fn prepare(
     let wire_error = |error| WireError { form, error };
     let granted = server.auth.check(request, form).map_err(wire_error)?;
     let user_agent = request.headers.first("user-agent").unwrap_or_default().to_string();
-    let caller = Caller { origin: Origin { user_agent, region: Some(granted.region.clone()), ..origin }, ..granted.caller };
+    let caller =
+        Caller { origin: Origin { user_agent, region: Some(granted.region.clone()), ..origin }, ..granted.caller };
     server.throttle.check(&caller, identified.service(), Instant::now()).map_err(wire_error)?;
     let input = decode(&identified, request)?;
     let region = match identified.service() {

@@ -106,7 +106,7 @@ fn group(tables: &Tables, row: &row::TargetGroup) -> ExpectedGroup {
             fronts.insert(listener.load_balancer.as_str());
         }
     }
-    let balancers = fronts.iter().filter_map(|arn| tables.load_balancers.get(*arn));
+    let balancers = fronts.iter().filter_map(|arn| tables.load_balancers.get(arn));
     let zones: BTreeSet<&Zone> = balancers.flat_map(|row| row.subnets.iter().map(|(_, zone)| zone)).collect();
     let mut found = ExpectedGroup {
         targets: BTreeMap::new(),
