@@ -1,5 +1,5 @@
 //! Identifiers: one type per kind, so that look-alikes cannot be swapped. Those
-//! of instances and the like, 24 bytes at most, are held in place: looking one
+//! of instances and the like, 23 bytes at most, are held in place: looking one
 //! up among thousands reads the map and nothing else.
 
 use serde::{Deserialize, Serialize};

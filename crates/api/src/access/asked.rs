@@ -47,9 +47,7 @@ impl<'a> Asked<'a> {
     pub fn global(&self, at: usize) -> &[String] {
         self.global[at].get_or_init(|| {
             let (_, maker) = keys::GLOBAL[at];
-            let mut values = Vec::new();
-            maker(self, "", &mut |value| values.push(value.to_string()));
-            values
+            keys::collected(|add| maker(self, "", add))
         })
     }
 

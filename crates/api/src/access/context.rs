@@ -24,9 +24,9 @@ impl Keys for Facts<'_, '_> {
             Some((at, "")) => Cow::Borrowed(self.asked.global(at)),
             Some((at, rest)) => {
                 let (_, maker) = keys::GLOBAL[at];
-                Cow::Owned(collected(|add| maker(self.asked, rest, add)))
+                Cow::Owned(keys::collected(|add| maker(self.asked, rest, add)))
             }
-            None => Cow::Owned(collected(|add| self.make(key, add))),
+            None => Cow::Owned(keys::collected(|add| self.make(key, add))),
         };
         (!values.is_empty()).then_some(values)
     }
@@ -34,12 +34,6 @@ impl Keys for Facts<'_, '_> {
     fn is_steady(&self, key: &str) -> bool {
         keys::global(key).is_some()
     }
-}
-
-fn collected(make: impl FnOnce(&mut dyn FnMut(&str))) -> Vec<String> {
-    let mut values = Vec::new();
-    make(&mut |value| values.push(value.to_string()));
-    values
 }
 
 impl Facts<'_, '_> {

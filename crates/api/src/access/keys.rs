@@ -108,6 +108,13 @@ pub fn of_resources(name: &str) -> Option<Maker> {
     OF_RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, maker)| *maker)
 }
 
+/// The values that a maker adds.
+pub fn collected(make: impl FnOnce(&mut dyn FnMut(&str))) -> Vec<String> {
+    let mut values = Vec::new();
+    make(&mut |value| values.push(value.to_string()));
+    values
+}
+
 /// A boolean as conditions have it.
 pub fn word(yes: bool) -> &'static str {
     if yes { "true" } else { "false" }

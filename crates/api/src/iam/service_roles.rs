@@ -72,9 +72,13 @@ const RESOURCES_SHOWN_MAX: usize = 10;
 /// What the ids of deletions begin with.
 const TASK: &str = "task/aws-service-role/";
 
+fn of_service(service: &str) -> Option<&'static Linked> {
+    LINKED.iter().find(|linked| linked.service == service)
+}
+
 fn linked(role: &Role) -> Option<&'static Linked> {
     let service = role.path.strip_prefix(SERVICE_ROLE_PATH)?.trim_end_matches('/');
-    LINKED.iter().find(|linked| linked.service == service)
+    of_service(service)
 }
 
 /// The service whose role an operation makes on its way.
@@ -87,19 +91,19 @@ pub fn linked_service(operation: Operation) -> Option<&'static str> {
 /// account has it.
 pub fn linked_role_to_make(view: &View<'_>, operation: Operation) -> Option<String> {
     let service = linked_service(operation)?;
-    let linked = LINKED.iter().find(|linked| linked.service == service)?;
+    let linked = of_service(service)?;
     identity::role(view, linked.role).is_none().then(|| format!("{SERVICE_ROLE_PATH}{service}/{}", linked.role))
 }
 
 /// Whether an account, whose rows these are, has the role of a service.
 pub fn has_linked_role(view: &View<'_>, service: &str) -> bool {
-    let linked = LINKED.iter().find(|linked| linked.service == service);
+    let linked = of_service(service);
     linked.is_none_or(|linked| view.get::<Role>(linked.role).is_some())
 }
 
 /// Makes the role of a service, unless the account has it.
 pub fn ensure_linked_role(tx: &mut Tx<'_>, service: &str) {
-    let linked = LINKED.iter().find(|linked| linked.service == service);
+    let linked = of_service(service);
     if let Some(linked) = linked
         && !has_linked_role(&tx.view(), service)
     {
@@ -141,7 +145,7 @@ pub fn create_service_linked_role(
     input: &wire::CreateServiceLinkedRoleRequest,
 ) -> Result<wire::CreateServiceLinkedRoleResponse, ApiError> {
     let service = input.aws_service_name.as_deref().unwrap_or_default();
-    let linked = LINKED.iter().find(|linked| linked.service == service);
+    let linked = of_service(service);
     let linked = linked.ok_or_else(|| errors::input(format!("No service-linked role is known for {service}.")))?;
     let name = match input.custom_suffix.as_deref() {
         None => linked.role.to_string(),
@@ -211,7 +215,7 @@ pub fn get_service_linked_role_deletion_status(
     let (&[service, name, id], true) = (&parts[..], task.starts_with(TASK)) else {
         return Err(errors::no_such("The deletion task with id", task));
     };
-    let Some(linked) = LINKED.iter().find(|linked| linked.service == service) else {
+    let Some(linked) = of_service(service) else {
         return Err(errors::no_such("The deletion task with id", task));
     };
     let row: Option<&Arc<Role>> = call.get::<Role>(name).filter(|row| row.id == id);
