@@ -3,6 +3,7 @@
 //! side, and nothing waits without a limit: only the newest snapshot and the
 //! newest clock are kept.
 
+use super::batches::Taken;
 use super::frame::{Receiver, send};
 use super::message::{ClockSettings, Greeting, Hello, Order, PROTOCOL, Role, Word};
 use crate::registry::Counters;
@@ -71,6 +72,7 @@ struct Asked {
     counters: HashMap<u64, mpsc::Sender<(u64, Counters)>>,
     texts: HashMap<u64, mpsc::Sender<String>>,
     last_pong: Option<Instant>,
+    taken: Taken,
 }
 
 /// What is to be sent next.
@@ -184,9 +186,12 @@ impl Link {
         let (sender, answer) = mpsc::channel();
         self.shared.asked().counters.insert(request, sender);
         self.shared.order(Order::Collect { request });
-        let answered = answer.recv_timeout(limit).ok();
-        self.shared.asked().counters.remove(&request);
-        let (batch, counters) = answered?;
+        let answered = answer.recv_timeout(limit).or_else(|_| {
+            self.shared.asked().counters.remove(&request);
+            // What came at the last moment was taken.
+            answer.try_recv()
+        });
+        let (batch, counters) = answered.ok()?;
         self.shared.order(Order::Collected { batch });
         Some(counters)
     }
@@ -325,12 +330,16 @@ impl Shared {
             match word {
                 Word::Fact(fact) => (events.fact)(fact),
                 Word::Counters { request: 0, batch, counters } => {
-                    (events.counters)(counters);
+                    if self.asked().taken.is_new(batch) {
+                        (events.counters)(counters);
+                    }
                     self.order(Order::Collected { batch });
                 }
                 Word::Counters { request, batch, counters } => {
+                    let mut asked = self.asked();
                     // Who asked and waits no more leaves them where they are.
-                    if let Some(asker) = self.asked().counters.remove(&request) {
+                    if let Some(asker) = asked.counters.remove(&request) {
+                        let counters = if asked.taken.is_new(batch) { counters } else { Counters::default() };
                         let _ = asker.send((batch, counters));
                     }
                 }

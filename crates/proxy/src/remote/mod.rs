@@ -4,7 +4,7 @@
 //!
 //! Snapshots go one way whole; only the newest waits. Facts come the other
 //! way: all that are true after each attachment, then each change. Counters
-//! are taken by asking and are asked for again until they were called safe. A
+//! are taken by asking, and are told again until they were called safe. A
 //! new process takes over by receiving the listening sockets, so that what
 //! waits in their queues is served; the old one then finishes what it has,
 //! and what it counts and drains is told by the new one.
@@ -12,6 +12,7 @@
 //! Several processes may serve one data directory, each the addresses that
 //! are its [`Share`] and each found at a socket of its own.
 
+mod batches;
 mod book;
 mod client;
 mod council;

@@ -1,6 +1,7 @@
 //! The data plane's process: runs a [`Proxy`], answers whoever attaches, and
 //! decides when to end. It needs no daemon to go on serving.
 
+use super::batches::Batches;
 use super::book::FactBook;
 use super::estate;
 use super::link::{Link, LinkEvents};
@@ -94,7 +95,7 @@ pub(super) struct Notes {
     predecessor: Option<Predecessor>,
     pub(super) superseded: bool,
     /// The process ends, and these are its last counters.
-    pub(super) last: Option<(u64, Counters)>,
+    pub(super) last: Option<Vec<(u64, Counters)>>,
 }
 
 /// Draining targets whose last requests a predecessor may have.
@@ -155,15 +156,6 @@ impl Notes {
     }
 }
 
-/// Counters that nobody has taken for safe.
-#[derive(Default)]
-pub(super) struct Batches {
-    batch: u64,
-    /// The last batch that was called safe.
-    safe: u64,
-    waiting: Counters,
-}
-
 /// What all sessions share.
 pub(super) struct Core {
     pub(super) hello: Hello,
@@ -173,7 +165,7 @@ pub(super) struct Core {
     pub(super) news: Condvar,
     clock: Arc<SetClock>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
-    pub(super) batches: Mutex<Batches>,
+    batches: Mutex<Batches>,
     predecessor: Mutex<Option<Arc<Link>>>,
     /// The daemon's stream, and since when there is none.
     claim: Mutex<(Option<UnixStream>, Instant)>,
@@ -288,31 +280,26 @@ impl Core {
         self.news.notify_all();
     }
 
-    /// Counters that are not safe yet, with the number to call them safe by.
-    pub(super) fn collect(&self) -> (u64, Counters) {
+    pub(super) fn batches(&self) -> MutexGuard<'_, Batches> {
+        lock(&self.batches)
+    }
+
+    /// Counters for a reader, with the number to call them safe by.
+    pub(super) fn collect(&self, reader: u64) -> (u64, Counters) {
+        self.count().lend(reader)
+    }
+
+    /// Adds what was counted since the last time, here and by the predecessor.
+    fn count(&self) -> MutexGuard<'_, Batches> {
         let predecessor = lock(&self.predecessor).clone();
         let theirs = predecessor.and_then(|link| link.collect(PREDECESSOR_LIMIT));
-        let mut batches = lock(&self.batches);
-        let mut ours = self.proxy().collect();
+        let mut batches = self.batches();
+        let mut since = self.proxy().collect();
         if let Some(theirs) = theirs {
-            ours.merge(theirs);
+            since.merge(theirs);
         }
-        batches.waiting.add_later(ours);
-        batches.batch += 1;
-        (batches.batch, batches.waiting.clone())
-    }
-
-    /// The counters of this batch are safe.
-    pub(super) fn collected(&self, batch: u64) {
-        let mut batches = lock(&self.batches);
-        if batches.batch == batch {
-            batches.safe = batch;
-            batches.waiting = Counters::default();
-        }
-    }
-
-    fn add_last(&self, counters: Counters) {
-        lock(&self.batches).waiting.merge(counters);
+        batches.add(since);
+        batches
     }
 
     pub(super) fn estate(&self) -> Estate {
@@ -393,11 +380,17 @@ impl Core {
         if !matches!(*lock(&self.fate), Fate::Finish { .. }) {
             return;
         }
-        let (batch, counters) = self.collect();
-        self.notes().last = Some((batch, counters));
+        // An answer that is on its way is seldom told twice.
+        self.wait_until_safe();
+        let last = self.count().last_words();
+        self.notes().last = Some(last);
         self.news.notify_all();
+        self.wait_until_safe();
+    }
+
+    fn wait_until_safe(&self) {
         let since = Instant::now();
-        while lock(&self.batches).safe < batch && since.elapsed() < LAST_WORDS_LIMIT {
+        while !self.batches().all_safe() && since.elapsed() < LAST_WORDS_LIMIT {
             std::thread::sleep(LAST_WORDS_LOOK);
         }
     }
@@ -480,7 +473,7 @@ fn predecessor_events(core: &Arc<Core>) -> LinkEvents {
         }),
         counters: Box::new(move |last| {
             if let Some(core) = counters.upgrade() {
-                core.add_last(last);
+                core.batches().add_last(last);
             }
         }),
         ended: Box::new(move |_| {

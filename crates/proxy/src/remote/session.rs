@@ -85,8 +85,10 @@ fn serve(core: &Arc<Core>, stream: &UnixStream) -> io::Result<()> {
     if greeting.role == Role::Successor {
         core.successor_attached();
     }
-    let mut session = Session { core, sender, role: greeting.role, attachment };
+    let reader = core.batches().reader();
+    let mut session = Session { core, sender, role: greeting.role, attachment, reader };
     let ended = session.carry_out_all(&mut receiver);
+    core.batches().take_back(reader);
     match greeting.role {
         Role::Daemon => core.unclaim(attachment),
         Role::Successor => core.orphaned(),
@@ -100,6 +102,8 @@ struct Session<'a> {
     sender: Sender,
     role: Role,
     attachment: u64,
+    /// Its number among those who ask for counters.
+    reader: u64,
 }
 
 impl Session<'_> {
@@ -114,10 +118,10 @@ impl Session<'_> {
                     let _ = self.core.proxy().serve_connection(TcpStream::from(client), &host);
                 }
                 Order::Collect { request } => {
-                    let (batch, counters) = self.core.collect();
+                    let (batch, counters) = self.core.collect(self.reader);
                     say(&self.sender, &Word::Counters { request, batch, counters })?;
                 }
-                Order::Collected { batch } => self.core.collected(batch),
+                Order::Collected { batch } => self.core.batches().safe(batch),
                 Order::Prometheus { request } => {
                     let text = self.core.proxy().prometheus();
                     say(&self.sender, &Word::Prometheus { request, text })?;
@@ -151,7 +155,7 @@ impl Session<'_> {
 enum News {
     Facts(Vec<(u64, ProxyFact)>),
     Superseded,
-    Last(u64, Counters),
+    Last(Vec<(u64, Counters)>),
 }
 
 /// Tells what is so now, then what becomes so.
@@ -166,8 +170,10 @@ fn tell_facts(core: &Arc<Core>, sender: &Sender, role: Role) -> io::Result<()> {
                 }
             }
             News::Superseded => return say(sender, &Word::Superseded),
-            News::Last(batch, counters) => {
-                return say(sender, &Word::Counters { request: 0, batch, counters });
+            News::Last(words) => {
+                let mut words = words.into_iter();
+                return words
+                    .try_for_each(|(batch, counters)| say(sender, &Word::Counters { request: 0, batch, counters }));
             }
         }
     }
@@ -182,10 +188,10 @@ fn next_news(core: &Core, role: Role, position: u64) -> News {
         if notes.book.has_after(position) {
             return News::Facts(notes.book.after(position, FACTS_AT_ONCE));
         }
-        if let Some((batch, counters)) = &notes.last
+        if let Some(words) = &notes.last
             && role == Role::Successor
         {
-            return News::Last(*batch, counters.clone());
+            return News::Last(words.clone());
         }
         notes = core.news.wait(notes).unwrap_or_else(PoisonError::into_inner);
     }

@@ -108,6 +108,7 @@ impl Daemon {
 
     /// What was heard until now counts no more.
     fn forget(&mut self) {
+        self.facts.try_iter().for_each(drop);
         self.seen.clear();
         self.unclaimed.clear();
     }
