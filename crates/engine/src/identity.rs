@@ -4,18 +4,18 @@
 
 pub mod aws_policies;
 mod bearer;
+mod in_force;
 mod managed;
 
 pub use bearer::Bearer;
+pub use in_force::{Gathered, InForce, policies_of};
 pub use managed::{Managed, Uses, managed, policy_arn, uses};
 
-use crate::row::{
-    AccessKey, IAM_REGION, Instance, InstanceProfile, Permissions, PolicyText, Role, TemporaryKey, User, UserGroup,
-};
+use crate::row::{AccessKey, IAM_REGION, Instance, InstanceProfile, Role, TemporaryKey, User, UserGroup};
 use crate::scope::Scope;
 use crate::state::{Tables, View};
 use elastane_domain::id::AccountId;
-use elastane_domain::policy::{self, Context, Decision, Document, Grammar, Policies, PrincipalKind, Request};
+use elastane_domain::policy::{self, Context, Decision, Grammar, Policies, PrincipalKind, Request};
 use std::sync::Arc;
 
 /// The service that instances are to a role.
@@ -61,59 +61,6 @@ pub enum Identity<'n> {
     User(&'n str),
     /// A role.
     Role(&'n str),
-}
-
-/// The policies of an identity that are in force.
-#[derive(Clone, Debug, Default)]
-pub struct InForce<'a> {
-    /// Inline, attached and, of a user, those of its groups.
-    pub identity: Vec<&'a Document>,
-    /// What bounds them.
-    pub boundary: Option<&'a Document>,
-}
-
-/// Policies that there is room for from the start: what most identities have,
-/// so that gathering them seldom has to move them.
-const POLICIES_EXPECTED: usize = 24;
-
-/// The policies of an identity, read once and kept with their rows. None for
-/// one that is not there.
-pub fn policies_of<'a>(view: &View<'a>, of: Identity<'_>) -> InForce<'a> {
-    let mut found = InForce { identity: Vec::with_capacity(POLICIES_EXPECTED), boundary: None };
-    // Each request comes by here: the tables are looked up once.
-    let Some(tables) = tables(view) else { return found };
-    let account = &view.scope.account;
-    let boundary = match of {
-        Identity::User(name) => {
-            let Some(user) = tables.users.get(name) else { return found };
-            gather((tables, account), &user.permissions, &mut found.identity);
-            for group in user.groups.iter().filter_map(|name| tables.user_groups.get(name)) {
-                gather((tables, account), &group.permissions, &mut found.identity);
-            }
-            &user.boundary
-        }
-        Identity::Role(name) => {
-            let Some(role) = tables.roles.get(name) else { return found };
-            gather((tables, account), &role.permissions, &mut found.identity);
-            &role.boundary
-        }
-    };
-    let bounding = |arn: &String| -> &'a Document {
-        attached((tables, account), arn).map_or(PolicyText::denying_all(), |document| document)
-    };
-    found.boundary = boundary.as_ref().map(bounding);
-    found
-}
-
-/// Adds what an identity may do by its own policies.
-fn gather<'a>(of: (&'a Tables, &AccountId), permissions: &'a Permissions, documents: &mut Vec<&'a Document>) {
-    documents.extend(permissions.inline.values().map(|policy| policy.document(Grammar::Identity)));
-    documents.extend(permissions.attached.iter().filter_map(|arn| attached(of, arn)));
-}
-
-/// What the managed policy of an ARN says now.
-fn attached<'a>(of: (&'a Tables, &AccountId), arn: &str) -> Option<&'a Document> {
-    managed::find(of, arn)?.in_force().map(|policy| policy.document(Grammar::Identity))
 }
 
 /// `arn:aws:iam::<account>:user<path><name>`.
@@ -174,7 +121,7 @@ pub fn trusts_ec2(account: &AccountId, role: &Role) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::Tags;
+    use crate::row::{PolicyText, Tags};
     use elastane_domain::time::Time;
 
     fn role(trust_policy: &str) -> Role {

@@ -12,6 +12,7 @@
 
 pub mod authority;
 mod chaos;
+mod cursor;
 mod engine;
 pub mod identity;
 pub mod images;

@@ -2,6 +2,7 @@
 //! scope, [`Tx`] to change rows within one scope, all or nothing.
 
 use crate::engine::Config;
+use crate::identity::Gathered;
 use crate::rng::Rng;
 use crate::row::*;
 use crate::scope::Scope;
@@ -130,6 +131,8 @@ pub struct Tables {
     pub instance_profiles: Table<InstanceProfile>,
     /// Settings of the account in this region: at most one row.
     pub account_settings: Table<AccountSettings>,
+    /// Made of the rows of identities; in the scope of `IAM_REGION` only.
+    pub(crate) gathered: Gathered,
 }
 
 /// The last fact from the world about one machine.

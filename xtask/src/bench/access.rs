@@ -45,7 +45,8 @@ pub fn run(options: &Options) -> Result<(), String> {
     let limited = Policies { boundary: Some(&all), session: &[&all], ..alone };
     let principal = ["arn:aws:iam::111122223333:user/Ann", "AIDAANN", "111122223333"].map(str::to_owned);
     let context = context();
-    for (name, action, resource, allowed) in REQUESTS {
+    let chosen = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text));
+    for (name, action, resource, allowed) in REQUESTS.into_iter().filter(|(name, ..)| chosen(name)) {
         let request = Request { action, resource, principal: &principal, context: &context };
         for (policies, with) in [(&alone, ""), (&limited, ", with boundary and session")] {
             if (decide(policies, &request) == Decision::Allowed) != allowed {
@@ -59,7 +60,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     }
     let series = measure(rounds, 1, || texts.iter().for_each(|text| drop(black_box(parse(text)))));
     println!("{:<60} ns {series}", "all twenty parsed");
-    whole(rounds, &texts)
+    whole(rounds, &texts, &chosen)
 }
 
 /// The account that the policies name, and when all happens.
@@ -95,7 +96,7 @@ const WHOLE: [(&str, Operation, &str, bool); 5] = [
 
 /// Prints nanoseconds of [`access::permit`] for each request of a user who has the policies: half of them its own, half
 /// its group's.
-fn whole(rounds: usize, texts: &[String]) -> Result<(), String> {
+fn whole(rounds: usize, texts: &[String], chosen: &dyn Fn(&str) -> bool) -> Result<(), String> {
     let mut engine = Engine::open(Config::default(), 7, Vec::new()).map_err(|err| err.to_string())?;
     let region = Scope::new(ACCOUNT, "us-east-1");
     let ready: Result<(), String> = engine.transact(&region, NOW, |_| Ok(()));
@@ -112,7 +113,7 @@ fn whole(rounds: usize, texts: &[String]) -> Result<(), String> {
         ..root
     };
     let view = engine.view(&region, NOW).ok_or("the region is not there")?;
-    for (name, operation, members, allowed) in WHOLE {
+    for (name, operation, members, allowed) in WHOLE.into_iter().filter(|(name, ..)| chosen(name)) {
         let input = request(operation, members)?;
         let permit = || access::permit(&view, &caller, &NoWorld, &input);
         if permit().is_ok() != allowed {

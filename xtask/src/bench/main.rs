@@ -35,7 +35,7 @@ struct Cli {
     /// Driver of the daemon; its own choice when not given.
     #[arg(long)]
     driver: Option<String>,
-    /// Only those of the load balancer's cases whose names contain this text.
+    /// Of the load balancer's cases, or the requests to authorise, only those whose names contain this text.
     #[arg(long)]
     only: Option<String>,
 }

@@ -23,9 +23,17 @@ pub struct Asked<'a> {
     /// What is asked.
     pub input: &'a Input,
     launching: OnceCell<Launching>,
-    tags: OnceCell<Vec<Tag<'a>>>,
+    tags: OnceCell<Tags<'a>>,
     /// The values of each of [`keys::GLOBAL`].
     global: [OnceCell<Vec<String>>; keys::GLOBAL.len()],
+}
+
+/// What the request's members say of tags.
+struct Tags<'a> {
+    /// Those that it gives.
+    given: Vec<Tag<'a>>,
+    /// Keys of those that it takes away.
+    taken: Vec<&'a str>,
 }
 
 /// A tag that the request gives.
@@ -96,7 +104,7 @@ impl<'a> Asked<'a> {
             let tags = self.launching().data.tags.get(kind);
             tags.into_iter().flatten().for_each(|(key, value)| visit(key, value));
         }
-        let of_kind = self.tags().iter().filter(|tag| tag.kind.is_none_or(|of| of == kind));
+        let of_kind = self.tags().given.iter().filter(|tag| tag.kind.is_none_or(|of| of == kind));
         of_kind.for_each(|tag| visit(tag.key, tag.value));
     }
 
@@ -115,18 +123,14 @@ impl<'a> Asked<'a> {
     /// The keys of tags that it names: those that it would give, and those
     /// that it would take away.
     pub fn tag_keys_for(&self, kind: &str, visit: &mut dyn FnMut(&str)) {
-        let mut keys: BTreeSet<&str> = BTreeSet::new();
+        let mut keys: Vec<&str> = Vec::new();
         self.each_tag(kind, |key, _| {
-            keys.insert(key);
-        });
-        keys.into_iter().for_each(&mut *visit);
-        if let Some((_, Member::List(list))) = members::member(self.shape(), self.record(), "TagKeys") {
-            for index in 0..list.count() {
-                if let Member::String(key) = list.entry(index) {
-                    visit(key);
-                }
+            if !keys.contains(&key) {
+                keys.push(key);
+                visit(key);
             }
-        }
+        });
+        self.tags().taken.iter().for_each(|key| visit(key));
     }
 
     /// Types of resources that it would tag when it makes them.
@@ -142,15 +146,23 @@ impl<'a> Asked<'a> {
     }
 
     /// The tags in its members.
-    fn tags(&self) -> &[Tag<'a>] {
+    fn tags(&self) -> &Tags<'a> {
         self.tags.get_or_init(|| {
-            let mut tags = Vec::new();
-            for (shape, record) in members::records(members::member(self.shape(), self.record(), "TagSpecifications")) {
+            let (shape, record) = (self.shape(), self.record());
+            let mut given = Vec::new();
+            for (shape, record) in members::records(members::member(shape, record, "TagSpecifications")) {
                 let kind = members::text_of(shape, record, "ResourceType");
-                add_tags(&mut tags, kind, members::member(shape, record, "Tags"));
+                add_tags(&mut given, kind, members::member(shape, record, "Tags"));
             }
-            add_tags(&mut tags, None, members::member(self.shape(), self.record(), "Tags"));
-            tags
+            add_tags(&mut given, None, members::member(shape, record, "Tags"));
+            let mut taken = Vec::new();
+            if let Some((_, Member::List(list))) = members::member(shape, record, "TagKeys") {
+                taken.extend((0..list.count()).filter_map(|index| match list.entry(index) {
+                    Member::String(key) => Some(key),
+                    _ => None,
+                }));
+            }
+            Tags { given, taken }
         })
     }
 

@@ -6,7 +6,6 @@ use super::keys;
 use super::resources::Resource;
 use super::table::{Check, Key, Values, table};
 use elastane_domain::policy::{Context, Keys};
-use std::borrow::Cow;
 
 /// The condition keys of a request for one resource of a check.
 pub struct Facts<'q, 'a> {
@@ -19,20 +18,24 @@ pub struct Facts<'q, 'a> {
 }
 
 impl Keys for Facts<'_, '_> {
-    fn values_of(&self, key: &str) -> Option<Cow<'_, [String]>> {
-        let values = match keys::global(key) {
-            Some((at, "")) => Cow::Borrowed(self.asked.global(at)),
-            Some((at, rest)) => {
-                let (_, maker) = keys::GLOBAL[at];
-                Cow::Owned(keys::collected(|add| maker(self.asked, rest, add)))
-            }
-            None => Cow::Owned(keys::collected(|add| self.make(key, add))),
+    fn visit(&self, key: &str, each: &mut dyn FnMut(&str)) -> bool {
+        let mut present = false;
+        let mut add = |value: &str| {
+            present = true;
+            each(value);
         };
-        (!values.is_empty()).then_some(values)
+        if let Some(at) = keys::global(key) {
+            self.asked.global(at).iter().for_each(|value| add(value));
+        } else if let Some((maker, rest)) = keys::open(key) {
+            maker(self.asked, rest, &mut add);
+        } else {
+            self.make(key, &mut add);
+        }
+        present
     }
 
     fn is_steady(&self, key: &str) -> bool {
-        keys::global(key).is_some()
+        keys::global(key).is_some() || keys::open(key).is_some()
     }
 }
 
@@ -42,7 +45,7 @@ impl Facts<'_, '_> {
         let mut context = Context::default();
         for key in keys {
             if context.values(key).is_none() {
-                self.values_of(key).iter().flat_map(|values| values.iter()).for_each(|value| context.add(key, value));
+                self.visit(key, &mut |value| context.add(key, value));
             }
         }
         context

@@ -20,6 +20,10 @@ pub type Maker = fn(&Asked<'_>, &Resource<'_>, &str, &mut dyn FnMut(&str));
 /// and the part of the key's name that varies, in lower case.
 pub type Global = fn(&Asked<'_>, &str, &mut dyn FnMut(&str));
 
+/// Keys that every request has, whatever its operation, and of whose name a
+/// part varies.
+const OPEN: &[(&str, Global)] = &[("aws:principaltag/", principal_tag)];
+
 /// Keys that every request has, whatever its operation.
 pub const GLOBAL: &[(&str, Global)] = &[
     ("aws:currenttime", |asked, _, add| add(&asked.view.now.iso_seconds())),
@@ -28,7 +32,6 @@ pub const GLOBAL: &[(&str, Global)] = &[
     ("aws:principalaccount", |asked, _, add| add(asked.caller.account.as_str())),
     ("aws:principalarn", principal_arn),
     ("aws:principalisawsservice", |_, _, add| add("false")),
-    ("aws:principaltag/", principal_tag),
     ("aws:principaltype", principal_type),
     ("aws:requestedregion", |asked, _, add| add(asked.region())),
     ("aws:securetransport", |asked, _, add| add(word(asked.caller.origin.secure))),
@@ -93,14 +96,15 @@ pub fn named(name: &str) -> Option<Maker> {
     all.find(|(known, _)| *known == name).map(|(_, maker)| *maker)
 }
 
-/// The place of a key in [`GLOBAL`], with what varies of its name.
-pub fn global(name: &str) -> Option<(usize, &str)> {
-    // Few names are as long as this one, so that few are compared.
-    let of = |(known, _): &(&'static str, Global)| match known.ends_with('/') {
-        true => name.strip_prefix(known).filter(|rest| !rest.is_empty()),
-        false => (*known == name).then_some(""),
-    };
-    GLOBAL.iter().enumerate().find_map(|(at, entry)| of(entry).map(|rest| (at, rest)))
+/// The place of a key in [`GLOBAL`].
+pub fn global(name: &str) -> Option<usize> {
+    GLOBAL.iter().position(|(known, _)| *known == name)
+}
+
+/// The maker of a key that every request has, with what varies of its name.
+pub fn open(name: &str) -> Option<(Global, &str)> {
+    let found = |(known, maker): &(&str, Global)| Some((*maker, name.strip_prefix(known)?));
+    OPEN.iter().find_map(found).filter(|(_, rest)| !rest.is_empty())
 }
 
 /// The maker of a key that every resource has.
@@ -284,15 +288,16 @@ mod tests {
     /// Global keys are found by their names, and those that vary by how they begin.
     #[test]
     fn global_keys_are_found() {
-        for (name, want) in [
-            ("aws:sourceip", Some(("aws:sourceip", ""))),
-            ("aws:principaltag/a/b", Some(("aws:principaltag/", "a/b"))),
-            ("aws:principaltag/", None),
-            ("aws:principaltag", None),
-            ("aws:sourceip/a", None),
-            ("aws:nothing", None),
+        for (name, whole, varies) in [
+            ("aws:sourceip", Some("aws:sourceip"), None),
+            ("aws:principaltag/a/b", None, Some("a/b")),
+            ("aws:principaltag/", None, None),
+            ("aws:principaltag", None, None),
+            ("aws:sourceip/a", None, None),
+            ("aws:nothing", None, None),
         ] {
-            assert_eq!(global(name).map(|(at, rest)| (GLOBAL[at].0, rest)), want, "{name}");
+            assert_eq!(global(name).map(|at| GLOBAL[at].0), whole, "{name}");
+            assert_eq!(open(name).map(|(_, rest)| rest), varies, "{name}");
         }
     }
 }

@@ -11,7 +11,7 @@ use elastane_wire::{Input, autoscaling, ec2};
 /// What would be launched.
 #[derive(Debug, Default)]
 pub struct Launching {
-    /// Everything together.
+    /// Everything together; without a template, all but the call's own tags.
     pub data: LaunchData,
     /// What the request says itself, when a template says more.
     own: Option<LaunchData>,
@@ -31,9 +31,11 @@ impl Launching {
     pub fn read(view: &View<'_>, input: &Input) -> Launching {
         match input {
             Input::Ec2RunInstances(input) => {
-                let named = input.launch_template.as_ref();
-                let named = named.map(|it| (&it.launch_template_id, &it.launch_template_name, &it.version));
-                with_template(view, Said::by_call(input).unwrap_or_default(), named)
+                let Some(it) = &input.launch_template else {
+                    return with_template(view, Said::untagged(input), None);
+                };
+                let named = (&it.launch_template_id, &it.launch_template_name, &it.version);
+                with_template(view, Said::by_call(input).unwrap_or_default(), Some(named))
             }
             Input::Ec2RequestSpotInstances(input) => spot(view, input.launch_specification.as_ref()),
             Input::AutoScalingCreateAutoScalingGroup(input) => match &input.instance_id {
@@ -62,13 +64,13 @@ impl Launching {
 type Named<'a> = (&'a Option<String>, &'a Option<String>, &'a Option<String>);
 
 fn with_template(view: &View<'_>, said: Said, named: Option<Named<'_>>) -> Launching {
-    let own = said.read().unwrap_or_default();
     let found = named.and_then(|(id, name, version)| {
         launch_data::find_template(view, id.as_deref(), name.as_deref(), version.as_deref()).ok()
     });
     let (data, own, template) = match found {
-        None => (own, None, None),
+        None => (said.read().unwrap_or_default(), None, None),
         Some((template, version)) => {
+            let own = said.clone().read().unwrap_or_default();
             let data = said.over(&launch_data::said(&version.data)).read();
             (data.unwrap_or_default(), Some(own), Some(template.id.to_string()))
         }

@@ -33,12 +33,13 @@ pub use refusal::{Why, refusal, throttled};
 use crate::{Caller, Principal, World};
 use asked::Asked;
 use context::Facts;
-use elastane_domain::policy::{self, Context, Decision, Document, Grammar, Policies, Selection};
+use elastane_domain::policy::{self, Context, Decision, Document, Grammar, Policies, Selection, Settled};
 use elastane_engine::View;
 use elastane_engine::identity::{self, Identity, InForce};
 use elastane_engine::row::EncryptionKey;
 use elastane_wire::{ApiError, Input, Operation, Service};
 use resources::Resource;
+use std::sync::Arc;
 use table::{Check, table};
 
 /// Refuses an operation that the caller may not carry out.
@@ -55,9 +56,11 @@ pub fn permit(view: &View<'_>, caller: &Caller, world: &dyn World, input: &Input
     if checks.is_empty() {
         return Ok(());
     }
-    let judge = Judge::of(view, caller);
+    let held = held(view, caller);
+    let judge = Judge::by(&held, caller);
     let asked = Asked::new(view, caller, input);
-    checks.iter().try_for_each(|check| judge.check(&asked, check, world))
+    let mut settled = Settled::default();
+    checks.iter().try_for_each(|check| judge.check(&asked, check, &mut settled, world))
 }
 
 /// Sessions of GetSessionToken reach no operation of IAM, and of STS few; no
@@ -86,33 +89,48 @@ fn refuse_of_session(operation: Operation) -> Result<(), ApiError> {
     Err(ApiError::new("AccessDenied", message).with_status(403))
 }
 
+/// The policies of the identity that a caller is; none for the root.
+pub fn held(view: &View<'_>, caller: &Caller) -> Arc<InForce> {
+    match &caller.principal {
+        Principal::Root => Arc::default(),
+        Principal::User(name) => identity::policies_of(view, Identity::User(name)),
+        Principal::Role(session) => identity::policies_of(view, Identity::Role(&session.role)),
+    }
+}
+
+/// The policies of a caller's session.
+pub fn of_session(caller: &Caller) -> Vec<&Document> {
+    match &caller.principal {
+        Principal::Root | Principal::User(_) => Vec::new(),
+        Principal::Role(session) => session.policies.iter().map(|it| it.document(Grammar::Identity)).collect(),
+    }
+}
+
 /// The policies that a caller is judged by.
 struct Judge<'a> {
-    held: InForce<'a>,
+    identity: Vec<&'a Document>,
+    boundary: Option<&'a Document>,
     session: Vec<&'a Document>,
 }
 
 impl<'a> Judge<'a> {
-    fn of(view: &View<'a>, caller: &'a Caller) -> Judge<'a> {
-        match &caller.principal {
-            Principal::Root => Judge { held: InForce::default(), session: Vec::new() },
-            Principal::User(name) => {
-                Judge { held: identity::policies_of(view, Identity::User(name)), session: Vec::new() }
-            }
-            Principal::Role(session) => Judge {
-                held: identity::policies_of(view, Identity::Role(&session.role)),
-                session: session.policies.iter().map(|policy| policy.document(Grammar::Identity)).collect(),
-            },
-        }
+    fn by(held: &'a InForce, caller: &'a Caller) -> Judge<'a> {
+        Judge { identity: held.identity(), boundary: held.boundary(), session: of_session(caller) }
     }
 
     fn policies(&self) -> Policies<'_> {
-        let session = &self.session;
-        Policies { identity: &self.held.identity, boundary: self.held.boundary, session, ..Policies::default() }
+        let Judge { identity, boundary, session } = self;
+        Policies { identity, boundary: *boundary, session, ..Policies::default() }
     }
 
     /// Refuses what one action needs and does not have on one of its resources.
-    fn check(&self, asked: &Asked<'_>, check: &'static Check, world: &dyn World) -> Result<(), ApiError> {
+    fn check<'s>(
+        &'s self,
+        asked: &Asked<'_>,
+        check: &'static Check,
+        settled: &mut Settled<'s>,
+        world: &dyn World,
+    ) -> Result<(), ApiError> {
         if !check.when.is_empty() && !check.when.iter().any(|path| path.any(asked.record())) {
             return Ok(());
         }
@@ -120,7 +138,7 @@ impl<'a> Judge<'a> {
         let Some(first) = resources.first() else { return Ok(()) };
         let mut selection = policy::select(&self.policies(), &check.asked);
         if resources.len() > 1 {
-            selection.settle(&Facts { asked, check, resource: first });
+            selection.settle(&Facts { asked, check, resource: first }, settled);
         }
         for resource in &resources {
             let facts = Facts { asked, check, resource };
@@ -171,7 +189,7 @@ pub fn context(view: &View<'_>, caller: &Caller) -> Context {
     let input = Input::empty(Operation::StsGetCallerIdentity);
     let asked = Asked::new(view, caller, &input);
     let mut context = Context::default();
-    for (at, (name, _)) in keys::GLOBAL.iter().enumerate().filter(|(_, (name, _))| !name.ends_with('/')) {
+    for (at, (name, _)) in keys::GLOBAL.iter().enumerate() {
         asked.global(at).iter().for_each(|value| context.add(name, value));
     }
     context.add("aws:ResourceAccount", view.scope.account.as_str());

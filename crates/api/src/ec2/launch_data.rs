@@ -83,6 +83,15 @@ impl Said {
         })
     }
 
+    /// The same but for its tags, and without a word against what is not
+    /// implemented: enough to judge a call that names no template.
+    pub fn untagged(input: &wire::RunInstancesRequest) -> Said {
+        let mut data = wire::RequestLaunchTemplateData::default();
+        let to = (&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &mut data as &mut dyn Record);
+        recast::recast_but((&wire::RUN_INSTANCES_REQUEST, input), to, Some("TagSpecifications"));
+        Said { data, subnet: text(&input.subnet_id), private_ip: None }
+    }
+
     /// The same on top of a template's data.
     pub fn over(self, base: &wire::RequestLaunchTemplateData) -> Said {
         Said { data: overlay(base, self.data), ..self }
@@ -93,12 +102,12 @@ impl Said {
     /// # Errors
     /// As [`of_template`]; `InvalidParameterCombination` when interfaces are
     /// named beside a subnet or an address.
-    pub fn read(&self) -> Result<LaunchData, ApiError> {
-        let mut data = meaning(&self.data)?;
+    pub fn read(self) -> Result<LaunchData, ApiError> {
+        let mut data = meaning(self.data)?;
         if !data.interfaces.is_empty() && (self.subnet.is_some() || self.private_ip.is_some()) {
             return Err(mixed());
         }
-        data.subnet = self.subnet.as_deref().map(SubnetId::from);
+        data.subnet = self.subnet.map(SubnetId::from);
         data.private_ip = self.private_ip;
         Ok(data)
     }
@@ -118,14 +127,15 @@ pub fn as_template(shape: &Shape, record: &dyn Record) -> wire::RequestLaunchTem
 /// codes for values that no launch could use.
 pub fn of_template(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiError> {
     let said = elastane_wire::to_json(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, data);
-    Ok(LaunchData { said, ..meaning(data)? })
+    Ok(LaunchData { said, ..meaning(data.clone())? })
 }
 
 /// What template data means, without its own words.
-fn meaning(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiError> {
-    recast::only(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, data, SUPPORTED)?;
-    if let Some(user_data) = text(&data.user_data) {
-        decode_user_data(&user_data).map_err(errors::refused)?;
+fn meaning(data: wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiError> {
+    recast::only(&wire::REQUEST_LAUNCH_TEMPLATE_DATA, &data, SUPPORTED)?;
+    let user_data = filled(data.user_data);
+    if let Some(user_data) = &user_data {
+        decode_user_data(user_data).map_err(errors::refused)?;
     }
     if let Some(monitoring) = &data.monitoring {
         recast::only(&wire::LAUNCH_TEMPLATES_MONITORING_REQUEST, monitoring, &["Enabled"])?;
@@ -134,7 +144,7 @@ fn meaning(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiErro
     if groups && !data.network_interfaces.is_empty() {
         return Err(mixed());
     }
-    let (image, image_parameter) = match text(&data.image_id) {
+    let (image, image_parameter) = match filled(data.image_id) {
         Some(text) => match text.strip_prefix(PARAMETER_PREFIX) {
             Some(name) => (None, Some(name.to_string())),
             None => (Some(ImageId::from(text)), None),
@@ -146,11 +156,11 @@ fn meaning(data: &wire::RequestLaunchTemplateData) -> Result<LaunchData, ApiErro
         said: String::new(),
         image,
         image_parameter,
-        instance_type: text(&data.instance_type),
-        key_name: text(&data.key_name),
-        user_data: text(&data.user_data),
-        security_groups: data.security_group_ids.iter().map(|id| id.as_str().into()).collect(),
-        security_group_names: data.security_groups.clone(),
+        instance_type: filled(data.instance_type),
+        key_name: filled(data.key_name),
+        user_data,
+        security_groups: data.security_group_ids.into_iter().map(Into::into).collect(),
+        security_group_names: data.security_groups,
         subnet: None,
         private_ip: None,
         interfaces: launch_network::interfaces(&data.network_interfaces)?,
@@ -298,7 +308,11 @@ pub fn shutdown_word(behavior: ShutdownBehavior) -> &'static str {
 
 /// A text that says something: Terraform sends empty ones for what is not set.
 pub fn text(value: &Option<String>) -> Option<String> {
-    value.clone().filter(|text| !text.is_empty())
+    filled(value.clone())
+}
+
+fn filled(value: Option<String>) -> Option<String> {
+    value.filter(|text| !text.is_empty())
 }
 
 /// CreditSpecification's word.
@@ -441,11 +455,8 @@ pub fn spot_choice(
 fn tags(
     specifications: &[wire::LaunchTemplateTagSpecificationRequest],
 ) -> Result<std::collections::BTreeMap<String, Tags>, ApiError> {
-    let same: Vec<wire::TagSpecification> = specifications
-        .iter()
-        .map(|one| wire::TagSpecification { resource_type: one.resource_type.clone(), tags: one.tags.clone() })
-        .collect();
-    tag_rules::specified(&same, TAGGED)
+    let same = specifications.iter().map(|one| (&one.resource_type, one.tags.as_slice()));
+    tag_rules::by_type(same, TAGGED)
 }
 
 fn block_device(mapping: &wire::LaunchTemplateBlockDeviceMappingRequest) -> Result<BlockDevice, ApiError> {

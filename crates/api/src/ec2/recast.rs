@@ -21,13 +21,22 @@ const HARMLESS: &[(&str, &str)] = &[
 
 /// Copies every member of `from` that `to` has by the same name and type.
 pub fn recast(from: (&Shape, &dyn Record), to: (&Shape, &mut dyn Record)) {
+    recast_but(from, to, None);
+}
+
+/// Likewise, but for one.
+pub fn recast_but(from: (&Shape, &dyn Record), to: (&Shape, &mut dyn Record), but: Option<&str>) {
     let (Shape::Struct(from_shape), Shape::Struct(to_shape)) = (from.0, to.0) else { return };
     for (index, member) in from_shape.members.iter().enumerate() {
         let view = from.1.field(index).view();
-        if is_absent(&view) {
+        if is_absent(&view) || but == Some(member.name) {
             continue;
         }
-        if let Some(at) = to_shape.members.iter().position(|other| other.name == member.name) {
+        let place = match std::ptr::eq(from_shape, to_shape) {
+            true => Some(index),
+            false => to_shape.members.iter().position(|other| other.name == member.name),
+        };
+        if let Some(at) = place {
             copy((member.shape, view), (to_shape.members[at].shape, to.1.field_mut(at).place()));
         }
     }

@@ -73,14 +73,25 @@ pub fn specified(
     specifications: &[wire::TagSpecification],
     allowed: &[&str],
 ) -> Result<BTreeMap<String, Tags>, ApiError> {
+    by_type(specifications.iter().map(|one| (&one.resource_type, one.tags.as_slice())), allowed)
+}
+
+/// Likewise, of resource types and tags whose structures are another's.
+///
+/// # Errors
+/// As [`specified`].
+pub fn by_type<'t>(
+    specifications: impl Iterator<Item = (&'t Option<String>, &'t [wire::Tag])>,
+    allowed: &[&str],
+) -> Result<BTreeMap<String, Tags>, ApiError> {
     let mut found = BTreeMap::new();
-    for specification in specifications {
-        let kind = specification.resource_type.as_deref().unwrap_or_default();
+    for (kind, tags) in specifications {
+        let kind = kind.as_deref().unwrap_or_default();
         if !allowed.contains(&kind) {
             let message = format!("'{kind}' is not a valid taggable resource type for this operation.");
             return Err(errors::invalid_value(message));
         }
-        if found.insert(kind.to_string(), checked(&specification.tags)?).is_some() {
+        if found.insert(kind.to_string(), checked(tags)?).is_some() {
             return Err(errors::invalid_value(format!("Duplicate tag specification for resource type '{kind}'")));
         }
     }

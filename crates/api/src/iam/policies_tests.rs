@@ -166,7 +166,7 @@ fn boundaries() {
     let shown = ask!(lab, IamGetRole, get).expect("there").role.expect("it").permissions_boundary.expect("bounded");
     assert_eq!(shown.permissions_boundary_arn.as_deref(), Some(arn.as_str()));
     assert_eq!(delete(&mut lab, &arn), conflict());
-    assert!(identity::policies_of(&lab.view(), Identity::Role("web")).boundary.is_some());
+    assert!(identity::policies_of(&lab.view(), Identity::Role("web")).boundary().is_some());
     let gone = wire::DeleteRolePermissionsBoundaryRequest { role_name: some("web") };
     ask!(lab, IamDeleteRolePermissionsBoundary, gone.clone()).expect("gone");
     assert_eq!(code(ask!(lab, IamDeleteRolePermissionsBoundary, gone)), ("NoSuchEntity".to_string(), 404));
@@ -187,7 +187,7 @@ fn policies_in_force() {
     let to_group = wire::AttachGroupPolicyRequest { group_name: some("ops"), policy_arn: some(&arn) };
     ask!(lab, IamAttachGroupPolicy, to_group).expect("attached");
     inline(&mut lab, "ann", "own", &policy("Allow", "ssm:*", "*")).expect("set");
-    assert_eq!(identity::policies_of(&lab.view(), Identity::User("ann")).identity.len(), 2);
+    assert_eq!(identity::policies_of(&lab.view(), Identity::User("ann")).identity().len(), 2);
     lab.caller = as_user(&lab, "ann");
     let list = wire::ListUsersRequest::default();
     assert_eq!(code(ask!(lab, IamListUsers, list.clone())), ("AccessDenied".to_string(), 403));

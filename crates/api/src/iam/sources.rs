@@ -135,10 +135,7 @@ impl<'a> Sources<'a> {
     fn bound(&mut self, view: &View<'a>, arn: &Option<String>) {
         let Some(arn) = arn else { return };
         let text = identity::managed(view, arn).and_then(|policy| policy.in_force());
-        self.boundary = Some(match text {
-            Some(text) => text.document(Grammar::Identity),
-            None => PolicyText::denying_all(),
-        });
+        self.boundary = Some(text.unwrap_or(PolicyText::denying_all()).document(Grammar::Identity));
     }
 
     /// Adds the policies of the request.

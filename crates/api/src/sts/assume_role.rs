@@ -6,12 +6,13 @@ use super::session_token::refuse_devices;
 use super::{errors, keys};
 use crate::access::{self, Why};
 use crate::{Change, Principal};
-use elastane_domain::policy::{self, Context, Decision, Document, Grammar, Policies, Source};
+use elastane_domain::policy::{self, Context, Decision, Grammar, Policies, Source};
 use elastane_engine::View;
 use elastane_engine::identity::aws_policies::AWS_POLICIES;
-use elastane_engine::identity::{self, Identity, InForce};
+use elastane_engine::identity::{self, InForce};
 use elastane_engine::row::{Holder, Role, TemporaryKey};
 use elastane_wire::{ApiError, Operation, sts as wire};
+use std::sync::Arc;
 
 /// How long a session lasts when nothing is said, in seconds.
 const SESSION_SECS: i32 = 3_600;
@@ -143,10 +144,11 @@ fn permit(
     let view = change.view();
     let principal = access::principals(&view, change.caller);
     let context = context(change, input, role, given, source);
-    let (held, session) = held(&view, change);
+    let (held, session) = (held(&view, change), access::of_session(change.caller));
+    let identity = held.identity();
     let policies = Policies {
-        identity: &held.identity,
-        boundary: held.boundary,
+        identity: &identity,
+        boundary: held.boundary(),
         session: &session,
         resource: Some(role.trust_policy.document(Grammar::Trust)),
         ..Policies::default()
@@ -173,18 +175,14 @@ fn refusal(change: &Change<'_, '_>, action: &str, arn: &str, decision: Decision)
     access::refusal(change.caller, Operation::StsAssumeRole, &why)
 }
 
-/// The caller's own policies, and those of its session.
-fn held<'a>(view: &View<'a>, change: &'a Change<'_, '_>) -> (InForce<'a>, Vec<&'a Document>) {
+/// The caller's own policies.
+fn held(view: &View<'_>, change: &Change<'_, '_>) -> Arc<InForce> {
     match &change.caller.principal {
         Principal::Root => {
-            let everything = AWS_POLICIES.get(EVERYTHING).map(|policy| policy.document.document(Grammar::Identity));
-            (InForce { identity: everything.into_iter().collect(), boundary: None }, Vec::new())
+            let everything = AWS_POLICIES.get(EVERYTHING).map(|policy| InForce::only(policy.document.clone()));
+            Arc::new(everything.unwrap_or_default())
         }
-        Principal::User(name) => (identity::policies_of(view, Identity::User(name)), Vec::new()),
-        Principal::Role(session) => {
-            let policies = session.policies.iter().map(|policy| policy.document(Grammar::Identity));
-            (identity::policies_of(view, Identity::Role(&session.role)), policies.collect())
-        }
+        Principal::User(_) | Principal::Role(_) => access::held(view, change.caller),
     }
 }
 

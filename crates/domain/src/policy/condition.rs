@@ -179,36 +179,42 @@ impl Condition {
 
     /// Whether it holds; `watch` is told of keys that the request does not have.
     pub(super) fn holds<W: Watch>(&self, keys: &dyn Keys, watch: &mut W) -> bool {
-        let values = keys.values_of(&self.key);
-        let values = values.as_deref();
+        let (mut count, mut nothing) = (0_usize, true);
+        let (mut all, mut any) = (true, false);
+        let asks_values = !matches!(self.wanted, Wanted::Null(_));
+        let present = keys.visit(&self.key, &mut |value| {
+            count += 1;
+            nothing &= value.is_empty();
+            let holds = asks_values && self.holds_for(value, keys);
+            (all, any) = (all && holds, any || holds);
+        });
         if W::FULL {
-            if values.is_none() {
+            if !present {
                 watch.missing(&self.shown);
             }
             self.variables().filter(|variable| variable.is_missing(keys)).for_each(|v| watch.missing(&v.shown));
         }
         if let Wanted::Null(wanted) = &self.wanted {
-            return wanted.contains(&values.is_none_or(<[String]>::is_empty));
+            return wanted.contains(&(count == 0));
         }
-        let Some(values) = values else {
-            return self.if_exists
-                || match self.set {
-                    Set::Plain => self.negated,
-                    Set::All => true,
-                    Set::Any => false,
-                };
-        };
-        let holds = |value: &String| match (self.wanted.matches(value, keys), self.negated) {
+        match (present, self.set) {
+            (false, _) if self.if_exists => true,
+            (false, Set::Plain) => self.negated,
+            (false, Set::All) => true,
+            (false, Set::Any) => false,
+            (true, Set::Plain) if self.negated => all,
+            (true, Set::Plain) => any,
+            (true, Set::All) => nothing || all,
+            (true, Set::Any) => !nothing && any,
+        }
+    }
+
+    /// Whether it holds for one value.
+    fn holds_for(&self, value: &str, keys: &dyn Keys) -> bool {
+        match (self.wanted.matches(value, keys), self.negated) {
             (Match::Yes, negated) => !negated,
             (Match::No, negated) => negated,
             (Match::Unresolved, _) => false,
-        };
-        let nothing = values.iter().all(String::is_empty);
-        match self.set {
-            Set::Plain if self.negated => values.iter().all(holds),
-            Set::Plain => values.iter().any(holds),
-            Set::All => nothing || values.iter().all(holds),
-            Set::Any => !nothing && values.iter().any(holds),
         }
     }
 }
@@ -217,7 +223,7 @@ impl Wanted {
     /// Whether one value of the request matches one of the policy's.
     fn matches(&self, text: &str, keys: &dyn Keys) -> Match {
         let yes = match self {
-            Wanted::Texts(patterns) => return one_of(patterns, text, keys),
+            Wanted::Texts(patterns) => return one_of(patterns.iter().map(|pattern| pattern.matches(text, keys))),
             Wanted::Numbers(order, wanted) => {
                 value::number(text).is_some_and(|got| wanted.iter().any(|wanted| order.holds(&got, wanted)))
             }
@@ -234,12 +240,12 @@ impl Wanted {
     }
 }
 
-/// Whether one of the patterns matches. Without a match, a pattern whose
-/// variable has no value leaves the answer open.
-pub(super) fn one_of(patterns: &[Pattern], text: &str, keys: &dyn Keys) -> Match {
+/// Whether one of several matches. Without a match, a pattern whose variable
+/// has no value leaves the answer open.
+pub(super) fn one_of(matches: impl IntoIterator<Item = Match>) -> Match {
     let mut answer = Match::No;
-    for pattern in patterns {
-        match pattern.matches(text, keys) {
+    for one in matches {
+        match one {
             Match::Yes => return Match::Yes,
             Match::Unresolved => answer = Match::Unresolved,
             Match::No => {}

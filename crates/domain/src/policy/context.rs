@@ -1,14 +1,14 @@
 //! The context of a request: condition keys and their values.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Where conditions and variables find the values of keys. What has them
 /// ready is a [`Context`]; others may make them when they are asked for, so
 /// that a request pays only for keys on which its decision depends.
 pub trait Keys {
-    /// The values of a key that is in lower case; `None` when it is not in the request.
-    fn values_of(&self, key: &str) -> Option<Cow<'_, [String]>>;
+    /// Visits the values of a key that is in lower case; returns whether the
+    /// key is in the request, which it may be without a value.
+    fn visit(&self, key: &str, each: &mut dyn FnMut(&str)) -> bool;
 
     /// Whether the key, in lower case, has the same values whatever the resource.
     fn is_steady(&self, _key: &str) -> bool {
@@ -44,7 +44,9 @@ impl Context {
 }
 
 impl Keys for Context {
-    fn values_of(&self, key: &str) -> Option<Cow<'_, [String]>> {
-        self.0.get(key).map(|values| Cow::Borrowed(values.as_slice()))
+    fn visit(&self, key: &str, each: &mut dyn FnMut(&str)) -> bool {
+        let values = self.0.get(key);
+        values.into_iter().flatten().for_each(|value| each(value));
+        values.is_some()
     }
 }

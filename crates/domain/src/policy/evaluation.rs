@@ -1,6 +1,7 @@
 //! One statement against one request: the only evaluation there is, for
 //! decisions and for their explanations.
 
+use super::arn::Arn;
 use super::context::Keys;
 use super::document::{Effect, Statement};
 use super::principal::{Asker, Grant};
@@ -8,7 +9,7 @@ use super::selection::Chosen;
 
 /// What is asked about a resource, by whom and in which context.
 pub(super) struct Evaluation<'a> {
-    pub(super) resource: &'a str,
+    pub(super) resource: Arn<'a>,
     pub(super) keys: &'a dyn Keys,
     pub(super) asker: Asker<'a>,
     /// Whether the caller has a permissions boundary.
@@ -51,7 +52,7 @@ impl Evaluation<'_> {
             let missing = resources.variables().filter(|variable| variable.is_missing(self.keys));
             missing.for_each(|variable| watch.missing(&variable.shown));
         }
-        let covered = statement.resources.as_ref().is_none_or(|found| found.cover(self.resource, self.keys));
+        let covered = statement.resources.as_ref().is_none_or(|found| found.cover(&self.resource, self.keys));
         if !(covered || W::FULL) {
             return Grant::None;
         }

@@ -15,17 +15,39 @@ pub(super) struct Index {
     negative: Vec<(Vec<Pattern>, usize)>,
     /// Patterns of names within any service, `*:Get*`.
     anywhere: Vec<(Pattern, usize)>,
-    /// By name in lower case.
-    services: BTreeMap<String, Service>,
+    services: BTreeMap<Name, Service>,
+    /// [`Name::bit`] of each service that is named; all bits when any may be.
+    bits: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Service {
     /// Statements with `service:*`.
     whole: Vec<usize>,
-    /// Statements by names of actions in lower case.
-    exact: BTreeMap<String, Vec<usize>>,
+    /// Statements by names of actions.
+    exact: BTreeMap<Name, Vec<usize>>,
     patterns: Vec<(Pattern, usize)>,
+}
+
+/// The name of a service or an action in lower case. Names are ordered by a
+/// number that is made of them, so that finding one seldom compares texts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    number: u64,
+    text: String,
+}
+
+impl Name {
+    fn of(text: &str) -> Name {
+        // FNV-1a: names that meet by chance or by intent are still told apart by their text.
+        let mix = |number: u64, byte: u8| (number ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Name { number: text.bytes().fold(0xcbf2_9ce4_8422_2325, mix), text: text.to_owned() }
+    }
+
+    /// One bit that a few other names have as well.
+    fn bit(&self) -> u64 {
+        1 << (self.number >> 58)
+    }
 }
 
 /// The action of a request, ready to be looked for.
@@ -33,23 +55,18 @@ struct Service {
 pub struct Action {
     /// In lower case.
     whole: String,
-    /// Where the name begins; nought when there is no service.
-    name: usize,
+    /// What is before the colon; empty without one.
+    service: Name,
+    /// What is after it.
+    name: Name,
 }
 
 impl Action {
     /// `ec2:RunInstances`, in any case.
     pub fn read(action: &str) -> Action {
-        let name = action.find(':').map_or(0, |colon| colon + 1);
-        Action { whole: action.to_ascii_lowercase(), name }
-    }
-
-    fn service(&self) -> &str {
-        &self.whole[..self.name.saturating_sub(1)]
-    }
-
-    fn name(&self) -> &str {
-        &self.whole[self.name..]
+        let whole = action.to_ascii_lowercase();
+        let (service, name) = whole.split_once(':').unwrap_or(("", &whole));
+        Action { service: Name::of(service), name: Name::of(name), whole }
     }
 }
 
@@ -61,15 +78,22 @@ impl Index {
         if not {
             let patterns: Result<Vec<Pattern>, BadVariable> = lower.iter().map(|action| compile(action)).collect();
             self.negative.push((patterns?, statement));
+            self.bits = u64::MAX;
             return Ok(());
         }
         for action in &lower {
             let (service, name) = action.split_once(':').unwrap_or(("*", "*"));
             let pattern = compile(name)?;
-            match (service, pattern.is_any()) {
-                ("*", true) => self.everything.push(statement),
-                ("*", false) => self.anywhere.push((pattern, statement)),
-                (service, any) => self.services.entry(service.to_owned()).or_default().add(pattern, any, statement),
+            if service != "*" {
+                let (service, any) = (Name::of(service), pattern.is_any());
+                self.bits |= service.bit();
+                self.services.entry(service).or_default().add(pattern, any, statement);
+                continue;
+            }
+            self.bits = u64::MAX;
+            match pattern.is_any() {
+                true => self.everything.push(statement),
+                false => self.anywhere.push((pattern, statement)),
             }
         }
         Ok(())
@@ -77,6 +101,10 @@ impl Index {
 
     /// Calls `visit` with each statement that names the action, a few times at most.
     pub(super) fn find(&self, action: &Action, mut visit: impl FnMut(usize)) {
+        // Most documents are about other services.
+        if self.bits & action.service.bit() == 0 {
+            return;
+        }
         // In each list a statement's entries follow each other: one visit is enough for them.
         let mut last = None;
         let mut visit = |at: usize| {
@@ -93,15 +121,15 @@ impl Index {
             }
         }
         for (pattern, at) in &self.anywhere {
-            if matches(pattern, action.name()) {
+            if matches(pattern, &action.name.text) {
                 visit(*at);
             }
         }
-        let Some(service) = self.services.get(action.service()) else { return };
+        let Some(service) = self.services.get(&action.service) else { return };
         service.whole.iter().for_each(|at| visit(*at));
-        service.exact.get(action.name()).into_iter().flatten().for_each(|at| visit(*at));
+        service.exact.get(&action.name).into_iter().flatten().for_each(|at| visit(*at));
         for (pattern, at) in &service.patterns {
-            if matches(pattern, action.name()) {
+            if matches(pattern, &action.name.text) {
                 visit(*at);
             }
         }
@@ -112,7 +140,7 @@ impl Service {
     fn add(&mut self, pattern: Pattern, any: bool, statement: usize) {
         match pattern.exact() {
             _ if any => self.whole.push(statement),
-            Some(name) => self.exact.entry(name.to_owned()).or_default().push(statement),
+            Some(name) => self.exact.entry(Name::of(name)).or_default().push(statement),
             None => self.patterns.push((pattern, statement)),
         }
     }

@@ -1,9 +1,11 @@
 //! Policies as IAM evaluates them: pure functions of documents, a request and
 //! its context. A document is compiled when it is read; deciding allocates
 //! next to nothing. [`select`] finds what policies have to say about an action,
-//! [`Selection::decide`] weighs it for a resource; [`decide`] does both. Where AWS leaves a choice it is named at the function
-//! that makes it, and in docs/decisions/0026.
+//! [`Selection::decide`] weighs it for a resource; [`decide`] does both. Where
+//! AWS leaves a choice it is named at the function that makes it, and in
+//! docs/decisions/0026.
 
+mod arn;
 mod condition;
 mod context;
 mod decide;
@@ -28,4 +30,4 @@ pub use decide::{Decision, Explanation, Matched, Policies, Request, Source, deci
 pub use document::{Document, Effect, Grammar, Malformed, Position, characters};
 pub use index::Action;
 pub use principal::{Grant, PrincipalKind, PrincipalName};
-pub use selection::{Selection, select};
+pub use selection::{Selection, Settled, select};

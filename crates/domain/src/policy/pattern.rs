@@ -6,7 +6,9 @@
 //! wildcard. A variable without exactly one value and without a default has
 //! no value, and nothing matches its pattern.
 
+use super::arn::{Arn, FIELDS};
 use super::{Context, Keys};
+use smol_str::SmolStr;
 use std::borrow::Cow;
 
 /// How a pattern is compared.
@@ -26,7 +28,7 @@ pub(super) enum Mode {
 }
 
 /// Parts of an ARN before the last; colons after them are ordinary.
-const ARN_COLONS: usize = 5;
+const ARN_COLONS: usize = FIELDS - 1;
 
 /// One piece of a pattern as it is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +77,10 @@ enum Compiled {
 pub(super) struct Pattern {
     mode: Mode,
     compiled: Compiled,
+    /// Of a resource with wildcards and as many colons as most ARNs have: one
+    /// for each field. A text with as many colons leaves none for wildcards,
+    /// so that it matches if its fields do.
+    fields: Option<Box<[Compiled; FIELDS]>>,
 }
 
 /// Whether a pattern matches.
@@ -101,19 +107,13 @@ impl Pattern {
         if mode == Mode::Resource && !(0..parts.len()).any(|at| parts[at] == Part::Many && ends_part(&parts, at)) {
             complete(&mut parts);
         }
-        let compiled = if parts.iter().any(|part| matches!(part, Part::Variable(_))) {
-            Compiled::Variables(parts)
-        } else {
-            match pieces(&parts, &Context::default(), mode).as_deref() {
-                Some([]) | None => Compiled::Exact(String::new()),
-                Some([Piece::Text(text)]) => Compiled::Exact(text.to_string()),
-                Some([Piece::Text(text), Piece::Many { within: false }]) => Compiled::Prefix(text.to_string()),
-                // An ARN operator's lone `*` is any value.
-                Some([Piece::Many { .. }]) => Compiled::Any,
-                Some(pieces) => Compiled::Pieces(pieces.iter().map(Piece::owned).collect()),
-            }
+        let compiled = match parts.iter().any(|part| matches!(part, Part::Variable(_))) {
+            false => Compiled::of(&parts, mode),
+            true => Compiled::Variables(parts.clone()),
         };
-        Ok(Pattern { mode, compiled })
+        let wild = matches!(compiled, Compiled::Prefix(_) | Compiled::Pieces(_));
+        let fields = if wild && mode == Mode::Resource { by_field(&parts) } else { None };
+        Ok(Pattern { mode, compiled, fields })
     }
 
     /// The pattern that matches everything?
@@ -144,43 +144,104 @@ impl Pattern {
     /// Compares a text.
     pub(super) fn matches(&self, text: &str, keys: &dyn Keys) -> Match {
         let yes = match &self.compiled {
-            Compiled::Any => true,
             Compiled::Exact(exact) if self.mode == Mode::IgnoringCase => same_ignoring_case(exact, text),
-            Compiled::Exact(exact) => exact == text,
-            Compiled::Prefix(prefix) => text.starts_with(prefix.as_str()),
-            Compiled::Pieces(pieces) => glob(pieces, text),
             Compiled::Variables(parts) if self.mode == Mode::Exact => return exactly(parts, text, keys),
             Compiled::Variables(parts) => match pieces(parts, keys, self.mode) {
                 None => return Match::Unresolved,
                 Some(pieces) if self.mode == Mode::IgnoringCase => same_ignoring_case(&joined(&pieces), text),
                 Some(pieces) => glob(&pieces, text),
             },
+            fixed => fixed.is(text),
         };
         if yes { Match::Yes } else { Match::No }
     }
+
+    /// Whether resources are compared with it by their fields.
+    #[cfg(test)]
+    pub(super) fn has_fields(&self) -> bool {
+        self.fields.is_some()
+    }
+
+    /// Compares a resource.
+    pub(super) fn covers(&self, arn: &Arn<'_>, keys: &dyn Keys) -> Match {
+        match (&self.fields, &arn.fields) {
+            // The last fields differ most.
+            (Some(wanted), Some(fields)) => match wanted.iter().zip(fields).rev().all(|(it, field)| it.is(field)) {
+                true => Match::Yes,
+                false => Match::No,
+            },
+            (_, _) => self.matches(arn.text, keys),
+        }
+    }
+}
+
+impl Compiled {
+    /// Of parts without variables.
+    fn of(parts: &[Part], mode: Mode) -> Compiled {
+        match pieces(parts, &Context::default(), mode).as_deref() {
+            Some([]) | None => Compiled::Exact(String::new()),
+            Some([Piece::Text(text)]) => Compiled::Exact(text.to_string()),
+            Some([Piece::Text(text), Piece::Many { within: false }]) => Compiled::Prefix(text.to_string()),
+            // An ARN operator's lone `*` is any value.
+            Some([Piece::Many { .. }]) => Compiled::Any,
+            Some(pieces) => Compiled::Pieces(pieces.iter().map(Piece::owned).collect()),
+        }
+    }
+
+    /// Whether it is this text, case and all; what has variables is no text.
+    fn is(&self, text: &str) -> bool {
+        match self {
+            Compiled::Any => true,
+            Compiled::Exact(exact) => exact == text,
+            Compiled::Prefix(prefix) => text.starts_with(prefix.as_str()),
+            Compiled::Pieces(pieces) => glob(pieces, text),
+            Compiled::Variables(_) => false,
+        }
+    }
+}
+
+/// The parts between colons, each compiled; `None` when there are not as many
+/// as an ARN has.
+fn by_field(parts: &[Part]) -> Option<Box<[Compiled; FIELDS]>> {
+    let mut fields: Vec<Vec<Part>> = vec![Vec::new()];
+    for part in parts {
+        let Part::Text(text) = part else {
+            fields.last_mut()?.push(part.clone());
+            continue;
+        };
+        for (at, text) in text.split(':').enumerate() {
+            if at > 0 {
+                fields.push(Vec::new());
+            }
+            if !text.is_empty() {
+                fields.last_mut()?.push(Part::Text(text.to_owned()));
+            }
+        }
+    }
+    let fields: Vec<Compiled> = fields.iter().map(|field| Compiled::of(field, Mode::Like)).collect();
+    fields.try_into().ok().map(Box::new)
 }
 
 impl Variable {
-    fn value<'a>(&'a self, keys: &'a dyn Keys) -> Option<Cow<'a, str>> {
-        let default = || self.default.as_deref().map(Cow::Borrowed);
-        match keys.values_of(&self.key) {
-            None => default(),
-            Some(Cow::Borrowed(values)) => match values {
-                [] => default(),
-                [value] => Some(Cow::Borrowed(value)),
-                // A multivalued key cannot be a variable.
-                [_, _, ..] => None,
-            },
-            Some(Cow::Owned(mut values)) => match values.pop() {
-                None => default(),
-                Some(value) => values.is_empty().then_some(Cow::Owned(value)),
-            },
+    fn value(&self, keys: &dyn Keys) -> Option<SmolStr> {
+        let (mut count, mut found) = (0_usize, None);
+        keys.visit(&self.key, &mut |value| {
+            count += 1;
+            found = Some(SmolStr::from(value));
+        });
+        match count {
+            0 => self.default.as_deref().map(SmolStr::from),
+            1 => found,
+            // A multivalued key cannot be a variable.
+            _ => None,
         }
     }
 
     /// Whether the request gives it no value, default or not.
     pub(super) fn is_missing(&self, keys: &dyn Keys) -> bool {
-        keys.values_of(&self.key).is_none_or(|values| values.is_empty())
+        let mut missing = true;
+        keys.visit(&self.key, &mut |_| missing = false);
+        missing
     }
 }
 
@@ -198,15 +259,14 @@ impl Piece<'_> {
 fn exactly(parts: &[Part], text: &str, keys: &dyn Keys) -> Match {
     let mut rest = Some(text);
     for part in parts {
-        let wanted = match part {
-            Part::Text(wanted) => Cow::Borrowed(wanted.as_str()),
-            Part::Variable(variable) => match variable.value(keys) {
-                Some(value) => value,
-                None => return Match::Unresolved,
-            },
+        rest = match part {
+            Part::Text(wanted) => rest.and_then(|rest| rest.strip_prefix(wanted.as_str())),
+            Part::Variable(variable) => {
+                let Some(value) = variable.value(keys) else { return Match::Unresolved };
+                rest.and_then(|rest| rest.strip_prefix(value.as_str()))
+            }
             Part::Many | Part::One => return Match::No,
         };
-        rest = rest.and_then(|rest| rest.strip_prefix(wanted.as_ref()));
     }
     if rest == Some("") { Match::Yes } else { Match::No }
 }
@@ -300,7 +360,7 @@ fn complete(parts: &mut Vec<Part>) {
 }
 
 /// The pieces with variables' values; `None` when one has no value.
-fn pieces<'a>(parts: &'a [Part], keys: &'a dyn Keys, mode: Mode) -> Option<Vec<Piece<'a>>> {
+fn pieces<'a>(parts: &'a [Part], keys: &dyn Keys, mode: Mode) -> Option<Vec<Piece<'a>>> {
     let mut pieces = Vec::with_capacity(parts.len());
     let mut colons = 0;
     for (at, part) in parts.iter().enumerate() {
@@ -316,7 +376,7 @@ fn pieces<'a>(parts: &'a [Part], keys: &'a dyn Keys, mode: Mode) -> Option<Vec<P
             Part::Variable(variable) => {
                 let value = variable.value(keys)?;
                 colons += value.matches(':').count();
-                Piece::Text(value)
+                Piece::Text(Cow::Owned(value.to_string()))
             }
             Part::One => Piece::One { within: inner },
             Part::Many => Piece::Many { within: inner && !(mode == Mode::Resource && ends_part(parts, at)) },

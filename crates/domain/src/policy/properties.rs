@@ -3,6 +3,7 @@
 //! run; the long one, ten million of them, is asked for by `--ignored`, with
 //! another seed by `ELASTANE_FUZZ_SEED`.
 
+use super::arn::Arn;
 use super::pattern::{Match, Mode, Pattern};
 use super::*;
 
@@ -340,6 +341,30 @@ fn search(pattern: &str, value: &str, parts: bool, colons: usize) -> bool {
         '?' => takes && search(rest, after, parts, colons),
         _ => next == Some(first) && search(rest, after, parts, colons + usize::from(first == ':')),
     }
+}
+
+/// A resource that is compared field by field is compared as it is as a whole.
+#[test]
+fn fields_match_as_the_whole() {
+    let mut random = Random::new(11);
+    let none = Context::default();
+    let arn = |random: &mut Random, letters: &[&str]| -> String {
+        let fields = 5 + random.below(3);
+        let field = |random: &mut Random| (0..random.below(4)).map(|_| random.of(letters)).collect::<String>();
+        (0..fields).map(|_| field(random)).collect::<Vec<_>>().join(":")
+    };
+    let (mut yes, mut by_field) = (0, 0);
+    for _ in 0..200_000 {
+        let pattern = arn(&mut random, &["a", "*", "*", "?"]);
+        let value = arn(&mut random, &["a", "é"]);
+        let compiled = Pattern::compile(&pattern, Mode::Resource, false).expect("no variables");
+        let wanted = compiled.matches(&value, &none);
+        let found = Arn::read(&value);
+        yes += u64::from(wanted == Match::Yes);
+        by_field += u64::from(compiled.has_fields() && found.fields.is_some());
+        assert_eq!(compiled.covers(&found, &none), wanted, "{pattern} {value}");
+    }
+    assert!(yes > 1000 && by_field > 1000, "{yes} matches, {by_field} by fields");
 }
 
 /// A pattern made to backtrack takes no longer than the product of the lengths.

@@ -1,5 +1,6 @@
 //! Resource and NotResource (IAM User Guide, "Policy elements: Resource").
 
+use super::arn::Arn;
 use super::condition::one_of;
 use super::context::Keys;
 use super::pattern::{Match, Mode, Pattern, Variable};
@@ -54,8 +55,9 @@ impl Resources {
     /// Whether the statement is about a resource. A variable without a value
     /// keeps the whole statement from being about anything that no other
     /// pattern matches.
-    pub(super) fn cover(&self, resource: &str, keys: &dyn Keys) -> bool {
-        one_of(&self.patterns, resource, keys) == if self.not { Match::No } else { Match::Yes }
+    pub(super) fn cover(&self, resource: &Arn<'_>, keys: &dyn Keys) -> bool {
+        let covered = self.patterns.iter().map(|pattern| pattern.covers(resource, keys));
+        one_of(covered) == if self.not { Match::No } else { Match::Yes }
     }
 
     /// Whether all resources are covered.

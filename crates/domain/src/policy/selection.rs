@@ -2,6 +2,7 @@
 //! for a request, weighed for each of its resources. There is no other way to
 //! a decision; explanations come from the same walk.
 
+use super::arn::Arn;
 use super::context::Keys;
 use super::decide::{Decision, Policies, Source};
 use super::document::{Document, Effect, Grammar, Statement};
@@ -12,6 +13,9 @@ use super::resource::Resources;
 
 /// In this order a denial is looked for.
 const SOURCES: [Source; 4] = [Source::Identity, Source::Resource, Source::Boundary, Source::Session];
+
+/// Statements that there is room for from the start: most actions are named by few.
+const CHOSEN_EXPECTED: usize = 8;
 
 /// What policies have to say about an action.
 #[derive(Clone, Debug)]
@@ -34,10 +38,14 @@ pub(super) struct Chosen<'a> {
     settled: Option<Grant>,
 }
 
+/// What statements say, as far as it is known whatever action and resource.
+#[derive(Debug, Default)]
+pub struct Settled<'a>(Vec<(&'a Statement, Grant)>);
+
 /// The statements that name an action, of all policies. A resource's own
 /// document is among them: where resources have such, each has its selection.
 pub fn select<'a>(policies: &Policies<'a>, action: &Action) -> Selection<'a> {
-    let mut chosen: Vec<Chosen<'a>> = Vec::new();
+    let mut chosen: Vec<Chosen<'a>> = Vec::with_capacity(CHOSEN_EXPECTED);
     for source in SOURCES {
         for (document, found) in documents(policies, source).enumerate() {
             let first = chosen.len();
@@ -91,15 +99,22 @@ impl<'a> Selection<'a> {
 
     /// Weighs now what says the same of all resources - statements about every
     /// resource with none but steady keys - so that it is not weighed again for
-    /// each. Only for a request that is asked with such keys from here on.
-    pub fn settle(&mut self, keys: &dyn Keys) {
+    /// each, nor for the request's other actions, which have the same `known`.
+    /// Only for a request that is asked with such keys from here on.
+    pub fn settle(&mut self, keys: &dyn Keys, known: &mut Settled<'a>) {
         let bounded = self.policies.boundary.is_some();
-        let evaluation = Evaluation { resource: "*", keys, asker: Asker::default(), bounded };
+        let evaluation = Evaluation { resource: Arn::read("*"), keys, asker: Asker::default(), bounded };
         for chosen in &mut self.chosen {
             let statement = chosen.statement;
+            if let Some((_, grant)) = known.0.iter().find(|(known, _)| std::ptr::eq(*known, statement)) {
+                chosen.settled = Some(*grant);
+                continue;
+            }
             let all = statement.principals.is_none() && statement.resources.as_ref().is_some_and(Resources::is_all);
             if all && statement.keys().all(|key| keys.is_steady(key)) {
-                chosen.settled = Some(evaluation.weigh(statement, &mut ()));
+                let grant = evaluation.weigh(statement, &mut ());
+                chosen.settled = Some(grant);
+                known.0.push((statement, grant));
             }
         }
     }
@@ -113,7 +128,8 @@ impl<'a> Selection<'a> {
     pub(super) fn weigh<W: Watch>(&self, resource: &str, principal: &[String], keys: &dyn Keys, watch: &mut W) -> Says {
         // Who asks is of interest to documents of resources alone.
         let asker = if self.policies.resource.is_some() { Asker::read(principal) } else { Asker::default() };
-        let evaluation = Evaluation { resource, keys, asker, bounded: self.policies.boundary.is_some() };
+        let bounded = self.policies.boundary.is_some();
+        let evaluation = Evaluation { resource: Arn::read(resource), keys, asker, bounded };
         let mut says =
             Says { identity: Grant::None, resource: Grant::None, boundary: Grant::None, session: Grant::None };
         for chosen in &self.chosen {

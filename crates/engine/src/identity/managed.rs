@@ -7,8 +7,11 @@ use crate::state::{Tables, View};
 use elastane_domain::id::AccountId;
 use elastane_domain::time::Time;
 
-/// ARNs of AWS's policies begin so.
-const AWS_PREFIX: &str = "arn:aws:iam::aws:";
+/// ARNs of managed policies begin so; AWS's go on with [`AWS`], others with their account.
+const PREFIX: &str = "arn:aws:iam::";
+
+/// Whose AWS's policies are.
+const AWS: &str = "aws:";
 
 /// A managed policy.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +81,7 @@ pub fn policy_arn(account: &AccountId, policy: &ManagedPolicy) -> String {
 
 /// The managed policy of an ARN.
 pub fn managed<'a>(view: &View<'a>, arn: &str) -> Option<Managed<'a>> {
-    match arn.starts_with(AWS_PREFIX) {
+    match arn.strip_prefix(PREFIX)?.starts_with(AWS) {
         true => AWS_POLICIES.get(arn).map(Managed::Aws),
         false => find((tables(view)?, &view.scope.account), arn),
     }
@@ -86,10 +89,11 @@ pub fn managed<'a>(view: &View<'a>, arn: &str) -> Option<Managed<'a>> {
 
 /// The managed policy of an ARN among the rows of an account.
 pub(super) fn find<'a>((tables, account): (&'a Tables, &AccountId), arn: &str) -> Option<Managed<'a>> {
-    if arn.starts_with(AWS_PREFIX) {
+    let owned = arn.strip_prefix(PREFIX)?;
+    if owned.starts_with(AWS) {
         return AWS_POLICIES.get(arn).map(Managed::Aws);
     }
-    let own = arn.strip_prefix("arn:aws:iam::")?.strip_prefix(account.as_str())?.strip_prefix(":policy")?;
+    let own = owned.strip_prefix(account.as_str())?.strip_prefix(":policy")?;
     let (path, name) = own.split_at(own.bytes().rposition(|byte| byte == b'/')? + 1);
     let row = tables.managed_policies.get(name)?;
     (path == row.path).then_some(Managed::Own(row))

@@ -5,12 +5,13 @@
 use super::alarms::Timer;
 use super::network::{self, Networks, Touched};
 use super::routing;
+use crate::cursor::Cursor;
 use crate::engine::{Config, Effect, Plant};
 use crate::images;
 use crate::launch;
 use crate::row::*;
 use crate::scope::Scope;
-use crate::state::{State, Tables, View};
+use crate::state::{SeenMachine, State, Tables, View};
 use elastane_domain::id::*;
 use elastane_domain::machine::{Generation, MachineState};
 use elastane_domain::routing::Snapshot;
@@ -129,6 +130,7 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
         collector.want(Key::Network(plan.vpc.clone(), plan.generation), || Some(Effect::Network(plan)));
     }
     let mut owned = Vec::new();
+    let mut machines = Cursor::over(&state.seen.machines);
     for (scope, tables) in &state.scopes {
         let view = View { state, tables, scope, now };
         let captured = captured_stopped(tables);
@@ -136,7 +138,7 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
             if !matches!(instance.phase, Phase::Terminated { .. }) {
                 owned.push(&instance.id);
             }
-            want_of_instance(&mut collector, &view, config, instance, &captured);
+            want_of_instance(&mut collector, (&view, config), (instance, machines.get(&instance.id)), &captured);
         }
         for image in tables.images.values() {
             want_of_image(&mut collector, tables, state, image);
@@ -150,7 +152,8 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
         }
     }
     if config.plant != Some(Plant::ReaperOff) {
-        owned.sort_unstable();
+        // Each scope's are in order already.
+        owned.sort();
         let mut owned = owned.into_iter().peekable();
         for instance in state.seen.machines.keys() {
             while owned.next_if(|id| *id < instance).is_some() {}
@@ -180,12 +183,10 @@ pub(crate) fn effects(state: &State, config: &Config, memory: &mut Memory, now: 
 
 fn want_of_instance(
     collector: &mut Collector<'_>,
-    view: &View<'_>,
-    config: &Config,
-    instance: &Instance,
+    (view, config): (&View<'_>, &Config),
+    (instance, seen): (&Instance, Option<&SeenMachine>),
     captured: &BTreeSet<&InstanceId>,
 ) {
-    let seen = view.state.seen.machines.get(&instance.id);
     let alive = seen.filter(|seen| seen.state == MachineState::Running);
     let id = || instance.id.clone();
     let stop = |generation| (Key::Stop(id(), generation), Effect::Stop { instance: id(), generation });

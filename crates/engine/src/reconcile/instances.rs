@@ -2,10 +2,11 @@
 //! phase. `Terminated` is final.
 
 use super::{Memory, wake_at};
+use crate::cursor::Cursor;
 use crate::engine::Plant;
 use crate::network;
 use crate::row::*;
-use crate::state::Tx;
+use crate::state::{SeenMachine, Tx};
 use elastane_domain::id::InstanceId;
 use elastane_domain::machine::{Generation, MachineState};
 use elastane_domain::time::{Span, Time};
@@ -29,8 +30,9 @@ enum Sight {
 
 pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
     // Most run and are seen to: they are passed by without a look at more.
-    let rests = |row: &Instance| match row.phase {
-        Phase::Running => sight(tx, row) == Sight::Alive,
+    let mut machines = Cursor::over(&tx.state.seen.machines);
+    let mut rests = |row: &Instance| match row.phase {
+        Phase::Running => sight_by(machines.get(&row.id), row) == Sight::Alive,
         Phase::Stopped => true,
         Phase::Pending | Phase::Stopping | Phase::ShuttingDown | Phase::Terminated { .. } => false,
     };
@@ -53,7 +55,11 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, memory: &mut Memory, wake: &mut Time) {
 }
 
 fn sight(tx: &Tx<'_>, instance: &Instance) -> Sight {
-    match tx.state.seen.machines.get(&instance.id) {
+    sight_by(tx.state.seen.machines.get(&instance.id), instance)
+}
+
+fn sight_by(seen: Option<&SeenMachine>, instance: &Instance) -> Sight {
+    match seen {
         Some(seen) if seen.generation == instance.generation => match seen.state {
             MachineState::Running => Sight::Alive,
             MachineState::Stopped => Sight::Dead,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 /// `deregistration_delay.timeout_seconds` when it was not set (alb.md 3.1).
 pub const DEREGISTRATION_DELAY: Span = Span::from_secs(300);
 
+/// Targets leave that have drained, or whose group or instance is no more.
 pub(super) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
     let mut ended = |target: &Target| match target.phase {
         TargetPhase::Draining { until } if tx.now < until => {
@@ -21,18 +22,17 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
         TargetPhase::Draining { .. } => true,
         TargetPhase::Registered => false,
     };
-    let leaves = |target: &&Arc<Target>| ended(target) || gone(tx, target);
+    let (mut groups, mut instances) = (tx.target_groups.cursor(), tx.instances.cursor());
+    let mut gone = |target: &Target| {
+        let Some(group) = groups.get(target.group.as_str()) else { return true };
+        let ended = |row: &Arc<Instance>| matches!(row.phase, Phase::Terminated { .. });
+        group.target_type == TargetType::Instance && instances.get(target.id.as_str()).is_none_or(ended)
+    };
+    let leaves = |target: &&Arc<Target>| ended(target) || gone(target);
     let targets: Vec<Arc<Target>> = tx.all::<Target>().filter(leaves).cloned().collect();
     for target in targets {
         leave(tx, &target);
     }
-}
-
-/// Whether the target's group or instance is no more.
-fn gone(tx: &Tx<'_>, target: &Target) -> bool {
-    let Some(group) = tx.target_groups.get(target.group.as_str()) else { return true };
-    group.target_type == TargetType::Instance
-        && tx.instances.get(&target.id).is_none_or(|row| matches!(row.phase, Phase::Terminated { .. }))
 }
 
 /// Removes a target at once, with what was seen of it.
@@ -62,14 +62,28 @@ fn forget_drain(tx: &mut Tx<'_>, target: &Target) {
 /// The data plane's name for a target; `None` when its instance or group is gone.
 pub fn key(tables: &Tables, target: &Target) -> Option<TargetKey> {
     let group = tables.target_groups.get(target.group.as_str())?;
+    key_by(group, || tables.instances.get(&target.id), target)
+}
+
+fn key_by<'t>(
+    group: &TargetGroup,
+    instance: impl FnOnce() -> Option<&'t Arc<Instance>>,
+    target: &Target,
+) -> Option<TargetKey> {
     let (vpc, address): (_, Ipv4Addr) = match group.target_type {
         TargetType::Ip => (Some(group.vpc.clone()), target.id.parse().ok()?),
         TargetType::Instance => {
-            let instance = tables.instances.get(&target.id)?;
+            let instance = instance()?;
             (Some(instance.vpc.clone()), instance.private_ip)
         }
     };
     Some(TargetKey { group: target.group.clone(), vpc, address: SocketAddrV4::new(address, target.port) })
+}
+
+/// The data plane's names for targets that come in the order of their table.
+pub fn keys(tables: &Tables) -> impl FnMut(&Target) -> Option<TargetKey> {
+    let (mut groups, mut instances) = (tables.target_groups.cursor(), tables.instances.cursor());
+    move |target| key_by(groups.get(target.group.as_str())?, || instances.get(target.id.as_str()), target)
 }
 
 /// Registers a target. One that drains starts anew; but when the data plane

@@ -43,9 +43,14 @@ fn follows_desired(why: &Why) -> bool {
 /// addresses once; what one launches too much, because instances have
 /// weights, the next launches less.
 pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, actions: Vec<Action>) {
+    let mut followed = view.desired == view.capacity();
+    if actions.is_empty() {
+        return if followed {
+            forget_changes(tx, &group.name)
+        };
+    }
     let all = led_by(group);
     let led_by = |why: &Why| all.as_deref().filter(|_| follows_desired(why));
-    let mut followed = view.desired == view.capacity();
     let mut launches: Vec<Batch> = Vec::new();
     for action in actions {
         match action {
@@ -96,7 +101,14 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, action
         }
     }
     if followed {
-        tx.update(group.name.as_str(), |row: &mut Group| row.changes.clear());
+        forget_changes(tx, &group.name);
+    }
+}
+
+/// Activities have told what changed the desired capacity.
+fn forget_changes(tx: &mut Tx<'_>, group: &GroupName) {
+    if tx.groups.get(group.as_str()).is_some_and(|row| !row.changes.is_empty()) {
+        tx.update(group.as_str(), |row: &mut Group| row.changes.clear());
     }
 }
 

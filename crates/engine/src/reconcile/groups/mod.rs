@@ -29,7 +29,7 @@ use launching::{carry_out, led_by};
 use members::advance;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use traffic::Traffic;
+use traffic::{Reported, Targets, Traffic};
 use view::{forget_detached, mark, note_traffic, view};
 
 /// Health is looked at this often (autoscaling.md 4.4: the interval is not documented).
@@ -43,19 +43,28 @@ pub(in crate::reconcile) type Members = Vec<Arc<Instance>>;
 
 pub(in crate::reconcile) fn reconcile(tx: &mut Tx<'_>, wake: &mut Time) {
     let groups: Vec<Arc<Group>> = tx.all::<Group>().cloned().collect();
-    let mut index = members_by_group(tx);
-    let traffic = Traffic::gather(tx);
+    let mut targets = Targets::gather(tx);
+    let mut index = by_group(tx, |(members, reported): &mut (Members, Vec<Reported>), instance| {
+        members.push(instance.clone());
+        targets.take_of(instance.id.as_str(), reported);
+    });
     for group in groups {
-        let members = index.remove(&group.name).unwrap_or_default();
-        reconcile_group(tx, &group.name, members, &traffic, wake);
+        let (members, reported) = index.remove(&group.name).unwrap_or_default();
+        reconcile_group(tx, &group.name, members, &targets.seen_with(reported), wake);
     }
 }
 
 pub(in crate::reconcile) fn members_by_group(tx: &Tx<'_>) -> BTreeMap<GroupName, Members> {
-    let mut index: BTreeMap<GroupName, Members> = BTreeMap::new();
+    by_group(tx, |members: &mut Members, instance| members.push(instance.clone()))
+}
+
+/// Something of each group, made of its members, which come in the order of
+/// their ids.
+fn by_group<T: Default>(tx: &Tx<'_>, mut add: impl FnMut(&mut T, &Arc<Instance>)) -> BTreeMap<GroupName, T> {
+    let mut index: BTreeMap<GroupName, T> = BTreeMap::new();
     for instance in tx.all::<Instance>() {
         if let Some(membership) = &instance.membership {
-            index.entry(membership.group.clone()).or_default().push(instance.clone());
+            add(index.entry(membership.group.clone()).or_default(), instance);
         }
     }
     index

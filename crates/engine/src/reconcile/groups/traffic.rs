@@ -9,36 +9,70 @@ use elastane_domain::id::TargetGroupArn;
 use elastane_domain::routing::TargetHealth;
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::rc::Rc;
 use std::sync::Arc;
 
-/// Targets by the instances behind them.
-pub(super) struct Traffic {
-    draining: BTreeMap<String, Vec<Arc<Target>>>,
-    /// By instance, and within one by target group and port.
-    reported: Vec<(SmolStr, TargetGroupArn, Option<TargetHealth>)>,
+/// Targets that drain, by the instances behind them.
+type Draining = BTreeMap<String, Vec<Arc<Target>>>;
+
+/// What a target group says of an instance that is registered in it.
+pub(super) struct Reported {
+    instance: SmolStr,
+    group: TargetGroupArn,
+    health: Option<TargetHealth>,
 }
 
-impl Traffic {
+/// Targets as one Auto Scaling group sees them.
+pub(super) struct Traffic {
+    draining: Rc<Draining>,
+    reported: Vec<Reported>,
+}
+
+/// Targets of all instances.
+pub(super) struct Targets {
+    draining: Rc<Draining>,
+    /// By instance, and within one by target group and port.
+    reported: Peekable<std::vec::IntoIter<Reported>>,
+}
+
+impl Targets {
     /// Of all target groups, also of those that are no longer attached:
     /// whoever detaches one does not mean to cut requests in flight.
-    pub(super) fn gather(tx: &Tx<'_>) -> Traffic {
-        let mut traffic = Traffic { draining: BTreeMap::new(), reported: Vec::new() };
+    pub(super) fn gather(tx: &Tx<'_>) -> Targets {
+        let mut key = targets::keys(tx);
+        let (mut draining, mut reported) = (Draining::new(), Vec::new());
         for target in tx.all::<Target>() {
             match target.phase {
-                TargetPhase::Draining { .. } => {
-                    traffic.draining.entry(target.id.clone()).or_default().push(target.clone());
-                }
+                TargetPhase::Draining { .. } => draining.entry(target.id.clone()).or_default().push(target.clone()),
                 TargetPhase::Registered => {
-                    let health = targets::key(tx, target).and_then(|key| tx.state.seen.health.get(&key).copied());
-                    traffic.reported.push((SmolStr::from(&target.id), target.group.clone(), health));
+                    let health = key(target).and_then(|key| tx.state.seen.health.get(&key).copied());
+                    let (instance, group) = (SmolStr::from(&target.id), target.group.clone());
+                    reported.push(Reported { instance, group, health });
                 }
             }
         }
         // Each target group's are in order already.
-        traffic.reported.sort_by(|(one, ..), (other, ..)| one.cmp(other));
-        traffic
+        reported.sort_by(|one, other| one.instance.cmp(&other.instance));
+        Targets { draining: Rc::new(draining), reported: reported.into_iter().peekable() }
     }
 
+    /// Adds what is said of an instance. Instances are asked for in the order
+    /// of their ids, each once.
+    pub(super) fn take_of(&mut self, instance: &str, taken: &mut Vec<Reported>) {
+        while self.reported.next_if(|one| one.instance.as_str() < instance).is_some() {}
+        while let Some(one) = self.reported.next_if(|one| one.instance == instance) {
+            taken.push(one);
+        }
+    }
+
+    /// What a group sees of which this is said.
+    pub(super) fn seen_with(&self, reported: Vec<Reported>) -> Traffic {
+        Traffic { draining: self.draining.clone(), reported }
+    }
+}
+
+impl Traffic {
     /// The targets of an instance that drain.
     pub(super) fn draining_of(&self, instance: &str) -> &[Arc<Target>] {
         self.draining.get(instance).map_or(&[], Vec::as_slice)
@@ -49,10 +83,10 @@ impl Traffic {
         self.draining.values().flatten().any(|target| target.group == *group)
     }
 
-    /// What a target group says of an instance that is registered in it, by its first port there.
-    pub(super) fn health(&self, group: &TargetGroupArn, instance: &str) -> Option<TargetHealth> {
-        let first = self.reported.partition_point(|(id, ..)| id.as_str() < instance);
-        let of_instance = self.reported[first..].iter().take_while(|(id, ..)| id == instance);
-        of_instance.into_iter().find(|(_, arn, _)| arn == group)?.2
+    /// What a target group says of a member that is registered in it, by its first port there.
+    pub(super) fn health(&self, group: &TargetGroupArn, member: &str) -> Option<TargetHealth> {
+        let first = self.reported.partition_point(|one| one.instance.as_str() < member);
+        let mut of_member = self.reported[first..].iter().take_while(|one| one.instance == member);
+        of_member.find(|one| one.group == *group)?.health
     }
 }

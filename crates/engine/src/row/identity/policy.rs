@@ -22,9 +22,8 @@ struct Parsed {
 
 /// What stands for a text that cannot be read: it denies everything, as
 /// nobody can tell what its author meant to deny.
-static DENIES_ALL: LazyLock<Document> = LazyLock::new(|| {
-    let text = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
-    Document::parse(text, Grammar::Identity).expect("a policy")
+static DENIES_ALL: LazyLock<PolicyText> = LazyLock::new(|| {
+    PolicyText::new(r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#)
 });
 
 impl PolicyText {
@@ -42,11 +41,12 @@ impl PolicyText {
     /// one that breaks it, which none should that was stored, denies everything.
     pub fn document(&self, grammar: Grammar) -> &Document {
         let Parsed { text, document } = &*self.0;
-        document.get_or_init(|| Document::parse(text, grammar).unwrap_or_else(|_| DENIES_ALL.clone()))
+        let denying_all = || Document::parse(DENIES_ALL.text(), Grammar::Identity).expect("a policy");
+        document.get_or_init(|| Document::parse(text, grammar).unwrap_or_else(|_| denying_all()))
     }
 
     /// What stands for a policy that is missing where one must be.
-    pub fn denying_all() -> &'static Document {
+    pub fn denying_all() -> &'static PolicyText {
         &DENIES_ALL
     }
 
