@@ -34,6 +34,11 @@ fn main() -> ExitCode {
         ["successor", make, directory, told] => world::successor(make, &Path::new(directory).join("killed"), told),
         ["probe", make, directory] => probe(make, Path::new(directory)),
         ["best", _, directory] => best(Path::new(directory)),
+        _ if words.contains(&"--list") => {
+            // What runs here has no names that could be asked for one by one.
+            println!("0 tests, 0 benchmarks");
+            ExitCode::SUCCESS
+        }
         _ => all(words.into_iter().find(|word| !word.starts_with('-')).unwrap_or("")),
     }
 }

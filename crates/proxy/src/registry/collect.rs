@@ -6,7 +6,7 @@ use crate::metrics::Report;
 use elastane_domain::id::{LoadBalancerArn, TargetGroupArn, Zone};
 use elastane_domain::routing::{TargetHealth, TargetKey};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::sync::Arc;
 
 /// Counters of one load balancer since the last collection.
@@ -86,31 +86,29 @@ impl Counters {
     /// Adds what another proxy counted in the same time. Hosts are not added:
     /// every proxy checks all targets.
     pub fn merge(&mut self, other: Counters) {
-        let same = |one: &BalancerReport, more: &BalancerReport| one.arn == more.arn;
-        join(&mut self.load_balancers, other.load_balancers, same, |one, more| {
+        join(&mut self.load_balancers, other.load_balancers, |one| &one.arn, |one, more| {
             one.report.merge(&more.report);
-            let same = |one: &BalancerZoneReport, more: &BalancerZoneReport| one.zone == more.zone;
-            join(&mut one.zones, more.zones, same, |one, more| one.report.merge(&more.report));
+            join(&mut one.zones, more.zones, |zone| &zone.zone, |one, more| one.report.merge(&more.report));
         });
-        let same = |one: &GroupReport, more: &GroupReport| one.arn == more.arn;
-        join(&mut self.target_groups, other.target_groups, same, |one, more| {
+        join(&mut self.target_groups, other.target_groups, |one| &one.arn, |one, more| {
             one.report.merge(&more.report);
-            let same = |one: &GroupZoneReport, more: &GroupZoneReport| one.zone == more.zone;
-            join(&mut one.zones, more.zones, same, |one, more| one.report.merge(&more.report));
+            join(&mut one.zones, more.zones, |zone| &zone.zone, |one, more| one.report.merge(&more.report));
         });
-        let same = |one: &TargetReport, more: &TargetReport| one.key == more.key;
-        join(&mut self.targets, other.targets, same, |one, more| one.report.merge(&more.report));
+        join(&mut self.targets, other.targets, |one| &one.key, |one, more| one.report.merge(&more.report));
     }
 }
 
-/// Merges each of `theirs` into the one of `mine` that is the same, else adds it.
-fn join<T>(mine: &mut Vec<T>, theirs: Vec<T>, same: impl Fn(&T, &T) -> bool, merge: impl Fn(&mut T, T)) {
+/// Merges each of `theirs` into the one of `mine` that has its key, else adds
+/// it; in the order of the keys.
+fn join<T, K: Ord + Clone>(mine: &mut Vec<T>, theirs: Vec<T>, key: fn(&T) -> &K, merge: fn(&mut T, T)) {
+    let mut sum: BTreeMap<K, T> = mine.drain(..).map(|one| (key(&one).clone(), one)).collect();
     for more in theirs {
-        match mine.iter_mut().find(|one| same(one, &more)) {
-            Some(one) => merge(one, more),
-            None => mine.push(more),
+        match sum.entry(key(&more).clone()) {
+            btree_map::Entry::Occupied(mut one) => merge(one.get_mut(), more),
+            btree_map::Entry::Vacant(place) => drop(place.insert(more)),
         }
     }
+    mine.extend(sum.into_values());
 }
 
 impl Registry {
