@@ -43,7 +43,7 @@ fn rounds_with(regions: &[&str], groups: usize) {
     println!("{} region(s) with {groups} groups of 10 instances", regions.len());
     let mut rig = Rig::new();
     for region in regions {
-        rig.scope = Scope::new("000000000000", *region);
+        rig.scope = Scope::new("000000000000", region);
         make(&mut rig, groups);
         timed("launching all instances", || rig.pass(Span::ZERO));
         assert_eq!(rig.all::<Instance>().len(), 10 * groups);

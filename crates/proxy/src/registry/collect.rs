@@ -86,14 +86,24 @@ impl Counters {
     /// Adds what another proxy counted in the same time. Hosts are not added:
     /// every proxy checks all targets.
     pub fn merge(&mut self, other: Counters) {
-        join(&mut self.load_balancers, other.load_balancers, |one| &one.arn, |one, more| {
-            one.report.merge(&more.report);
-            join(&mut one.zones, more.zones, |zone| &zone.zone, |one, more| one.report.merge(&more.report));
-        });
-        join(&mut self.target_groups, other.target_groups, |one| &one.arn, |one, more| {
-            one.report.merge(&more.report);
-            join(&mut one.zones, more.zones, |zone| &zone.zone, |one, more| one.report.merge(&more.report));
-        });
+        join(
+            &mut self.load_balancers,
+            other.load_balancers,
+            |one| &one.arn,
+            |one, more| {
+                one.report.merge(&more.report);
+                join(&mut one.zones, more.zones, |zone| &zone.zone, |one, more| one.report.merge(&more.report));
+            },
+        );
+        join(
+            &mut self.target_groups,
+            other.target_groups,
+            |one| &one.arn,
+            |one, more| {
+                one.report.merge(&more.report);
+                join(&mut one.zones, more.zones, |zone| &zone.zone, |one, more| one.report.merge(&more.report));
+            },
+        );
         join(&mut self.targets, other.targets, |one| &one.key, |one, more| one.report.merge(&more.report));
     }
 }
