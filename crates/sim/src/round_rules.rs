@@ -304,10 +304,11 @@ impl<'a> Look<'a> {
             Some(_) => least,
             None => wanted.saturating_sub((wanted - least).max(self.heaviest())),
         };
-        // Scale-in does not ask who is warm, and what a refresh that ends leaves too much goes by it.
+        // Scale-in does not ask who is warm, nor does who is at risk and has been replaced; what a
+        // refresh that ends leaves too much goes by scale-in.
         let rolls = matches!(refresh.status, RefreshStatus::InProgress | RefreshStatus::RollbackInProgress)
             && self.status(refresh) == Some(refresh.status);
-        let scales_in = gone.iter().any(|one| one.refresh.is_none()) || !rolls;
+        let scales_in = gone.iter().any(|one| one.refresh.is_none() || one.at_risk(self.group)) || !rolls;
         let ready = |(row, place): &Member<'_>| {
             let warm = place.in_service_since.is_some_and(|since| since + preferences.warmup <= self.now);
             scales_in || refresh.remaining.contains(&row.id) || warm

@@ -11,6 +11,7 @@ use crate::network_acts;
 use crate::policy_calls;
 use crate::traffic::Load;
 use crate::world::{Faults, World};
+use elastane_domain::lifecycle::LifecycleState;
 use elastane_domain::time::{Span, Time};
 use elastane_engine::telemetry::CpuSample;
 use elastane_engine::{Fact, Plant, Rng};
@@ -238,7 +239,26 @@ fn come_to_rest(world: &mut World, calm: Span) -> Result<(), Violation> {
     while world.now < end {
         world.advance(end)?;
     }
+    // Forecasts change by the hour, and policies may then take an instance out every few minutes.
+    let latest = world.now + Span::from_mins(60);
+    while world.now < latest && moves(world) {
+        while world.now < latest && moves(world) {
+            world.advance(latest)?;
+        }
+        // Networks and routes follow who came or went.
+        let end = world.now + Span::from_secs(30);
+        while world.now < end {
+            world.advance(end)?;
+        }
+    }
     world.checker.converged(&world.engine, &world.host, world.now)
+}
+
+/// Whether a member of a group is on its way into service or out of it.
+fn moves(world: &World) -> bool {
+    let rows = world.engine.state().scopes.values().flat_map(|tables| tables.instances.values());
+    let mut places = rows.filter_map(|row| row.membership.as_ref());
+    places.any(|place| place.lifecycle != LifecycleState::InService && !place.lifecycle.is_warm())
 }
 
 #[cfg(test)]
