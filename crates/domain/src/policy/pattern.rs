@@ -107,10 +107,10 @@ impl Pattern {
         if mode == Mode::Resource && !(0..parts.len()).any(|at| parts[at] == Part::Many && ends_part(&parts, at)) {
             complete(&mut parts);
         }
-        let compiled = match parts.iter().any(|part| matches!(part, Part::Variable(_))) {
-            false => Compiled::of(&parts, mode),
-            true => Compiled::Variables(parts.clone()),
-        };
+        if parts.iter().any(|part| matches!(part, Part::Variable(_))) {
+            return Ok(Pattern { mode, compiled: Compiled::Variables(parts), fields: None });
+        }
+        let compiled = Compiled::of(&parts, mode);
         let wild = matches!(compiled, Compiled::Prefix(_) | Compiled::Pieces(_));
         let fields = if wild && mode == Mode::Resource { by_field(&parts) } else { None };
         Ok(Pattern { mode, compiled, fields })

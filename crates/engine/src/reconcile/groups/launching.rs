@@ -45,9 +45,10 @@ fn follows_desired(why: &Why) -> bool {
 pub(super) fn carry_out(tx: &mut Tx<'_>, group: &Group, view: &GroupView, actions: Vec<Action>) {
     let mut followed = view.desired == view.capacity();
     if actions.is_empty() {
-        return if followed {
-            forget_changes(tx, &group.name)
-        };
+        if followed {
+            forget_changes(tx, &group.name);
+        }
+        return;
     }
     let all = led_by(group);
     let led_by = |why: &Why| all.as_deref().filter(|_| follows_desired(why));
